@@ -1,0 +1,164 @@
+package engine
+
+import "keyfob/events"
+
+// Command is something that Decide decides. The set is closed.
+//
+//sumtype:decl
+type Command interface{ command() }
+
+// Authenticate asks for the outcome of an attempt, given its evidence.
+type Authenticate struct {
+	User        string   `cbor:"1,keyasint"` // canonical
+	Evidence    Evidence `cbor:"2,keyasint"`
+	Choice      Choice   `cbor:"3,keyasint,omitempty"`
+	NoChallenge bool     `cbor:"4,keyasint,omitempty"`
+	// The turn of a conversation that this answers; a zero ID begins anew.
+	Conversation events.Request `cbor:"5,keyasint,omitzero"`
+	Turn         uint8          `cbor:"6,keyasint,omitempty"`
+}
+
+// AddUser makes a user known.
+type AddUser struct {
+	User string `cbor:"1,keyasint"`
+}
+
+// DisableUser, EnableUser, UnlockUser and DeleteUser do what they say.
+type (
+	DisableUser struct {
+		User string `cbor:"1,keyasint"`
+	}
+	EnableUser struct {
+		User string `cbor:"1,keyasint"`
+	}
+	UnlockUser struct {
+		User string `cbor:"1,keyasint"`
+	}
+	DeleteUser struct {
+		User string `cbor:"1,keyasint"`
+	}
+)
+
+// ImportToken makes a token known, its seed already sealed to the serial by
+// the node that took it in. With a User it is assigned in the same breath.
+type ImportToken struct {
+	Token events.TokenImported `cbor:"1,keyasint"`
+	User  string               `cbor:"2,keyasint,omitempty"`
+	PIN   []byte               `cbor:"3,keyasint,omitempty"` // sealed at revision 1, for a token that comes with its PIN
+}
+
+// AssignToken gives a token to a user.
+type AssignToken struct {
+	Serial string `cbor:"1,keyasint"`
+	User   string `cbor:"2,keyasint"`
+}
+
+// The remedies for one token.
+type (
+	UnassignToken struct {
+		Serial string `cbor:"1,keyasint"`
+	}
+	EnableToken struct {
+		Serial string `cbor:"1,keyasint"`
+	}
+	DisableToken struct {
+		Serial string `cbor:"1,keyasint"`
+	}
+	DeleteToken struct {
+		Serial string `cbor:"1,keyasint"`
+	}
+	ClearPIN struct {
+		Serial string `cbor:"1,keyasint"`
+	}
+	// RequireNewPIN puts a token into New PIN mode; the old PIN still proves
+	// its owner.
+	RequireNewPIN struct {
+		Serial string `cbor:"1,keyasint"`
+	}
+	// RequireNextTokencode puts a token into Next Tokencode mode.
+	RequireNextTokencode struct {
+		Serial string `cbor:"1,keyasint"`
+	}
+)
+
+// AddClient makes a RADIUS client known or, with Replace, changes it.
+type AddClient struct {
+	Client  events.ClientAdded `cbor:"1,keyasint"`
+	Replace bool               `cbor:"2,keyasint,omitempty"`
+}
+
+// RemoveClient forgets a RADIUS client.
+type RemoveClient struct {
+	Client string `cbor:"1,keyasint"`
+}
+
+// LatchClient records that an address has sent a Message-Authenticator.
+type LatchClient struct {
+	Client  string `cbor:"1,keyasint"`
+	Address string `cbor:"2,keyasint"`
+}
+
+// SetPolicy changes numbers of the rules, all or none.
+type SetPolicy struct {
+	Settings map[string]string `cbor:"1,keyasint"`
+}
+
+// IssueAPIToken lets the bearer of a secret command; RevokeAPIToken ends it.
+type (
+	IssueAPIToken struct {
+		Token events.APITokenIssued `cbor:"1,keyasint"`
+	}
+	RevokeAPIToken struct {
+		Name string `cbor:"1,keyasint"`
+	}
+)
+
+// Note records what the cluster observed about itself.
+type Note struct {
+	Event events.Event
+}
+
+// The commands of the cluster itself.
+type (
+	// Invite lets whoever knows the secret behind Digest join once.
+	Invite struct {
+		Digest  events.Hash `cbor:"1,keyasint"`
+		Expires events.Time `cbor:"2,keyasint"`
+	}
+	// AdmitNode spends an invitation.
+	AdmitNode struct {
+		Node       string      `cbor:"1,keyasint"`
+		Address    string      `cbor:"2,keyasint"`
+		Invitation events.Hash `cbor:"3,keyasint"`
+	}
+	// RemoveNode takes a member away.
+	RemoveNode struct {
+		Node string `cbor:"1,keyasint"`
+	}
+)
+
+func (Authenticate) command()         {}
+func (AddUser) command()              {}
+func (DisableUser) command()          {}
+func (EnableUser) command()           {}
+func (UnlockUser) command()           {}
+func (DeleteUser) command()           {}
+func (ImportToken) command()          {}
+func (AssignToken) command()          {}
+func (UnassignToken) command()        {}
+func (EnableToken) command()          {}
+func (DisableToken) command()         {}
+func (DeleteToken) command()          {}
+func (ClearPIN) command()             {}
+func (RequireNewPIN) command()        {}
+func (RequireNextTokencode) command() {}
+func (AddClient) command()            {}
+func (RemoveClient) command()         {}
+func (LatchClient) command()          {}
+func (SetPolicy) command()            {}
+func (IssueAPIToken) command()        {}
+func (RevokeAPIToken) command()       {}
+func (Note) command()                 {}
+func (Invite) command()               {}
+func (AdmitNode) command()            {}
+func (RemoveNode) command()           {}

@@ -1,0 +1,30 @@
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// Secret is a PIN, a passcode, a tokencode, a seed or a shared secret. It
+// prints as *** whatever way it is printed.
+type Secret string
+
+const hidden = "***"
+
+// String hides the secret.
+func (Secret) String() string { return hidden }
+
+// GoString hides the secret.
+func (Secret) GoString() string { return hidden }
+
+// Format hides the secret under every verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(hidden)) }
+
+// LogValue hides the secret.
+func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// MarshalText hides the secret.
+func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// Reveal is the secret itself.
+func (s Secret) Reveal() string { return string(s) }

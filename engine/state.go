@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"net/netip"
+
+	"github.com/tidwall/btree"
+
+	"keyfob/events"
+)
+
+// State is everything that the rules know, the same on every node. Records in
+// it are immutable: Apply puts a changed copy in the place of the old one, so
+// that Copy is cheap and a reader of a copy is never disturbed.
+type State struct {
+	Cluster     Cluster
+	Policy      Policy
+	Time        events.Time // of the last batch
+	users       btree.Map[string, *User]
+	tokens      btree.Map[string, *Token]
+	clients     btree.Map[string, *Client]
+	apiTokens   btree.Map[string, *APIToken]
+	nodes       btree.Map[string, *NodeRecord]
+	invitations btree.Map[string, events.Time] // by hex digest
+	done        []events.Request               // the last administrators' commands, oldest first
+}
+
+// Cluster is the cluster's identity.
+type Cluster struct {
+	ID          string `cbor:"1,keyasint"`
+	Certificate []byte `cbor:"2,keyasint"` // of its CA, DER
+	CAKey       []byte `cbor:"3,keyasint"` // sealed
+	Leader      string `cbor:"4,keyasint"`
+}
+
+// User is who owns tokens. Failures count for the user, over all tokens and
+// doors.
+type User struct {
+	Name         string               `cbor:"1,keyasint"`
+	Disabled     bool                 `cbor:"2,keyasint,omitempty"`
+	Tokens       []string             `cbor:"3,keyasint,omitempty"` // serials, in order of assignment
+	Failures     uint32               `cbor:"4,keyasint,omitempty"` // since the last success
+	Locks        uint32               `cbor:"5,keyasint,omitempty"` // since the last success
+	LockedUntil  events.Time          `cbor:"6,keyasint,omitempty"`
+	HardLocked   bool                 `cbor:"7,keyasint,omitempty"` // until an administrator unlocks
+	LastSuccess  events.Time          `cbor:"8,keyasint,omitempty"`
+	LastRefusal  events.Time          `cbor:"9,keyasint,omitempty"` // that was written down
+	Conversation *events.Conversation `cbor:"10,keyasint,omitempty"`
+	Answers      []Answer             `cbor:"11,keyasint,omitempty"` // the last few, for retries
+	Added        events.Time          `cbor:"12,keyasint,omitempty"`
+}
+
+// Answer is an outcome that was decided, kept for a while so that a retry of
+// the same request gets the same.
+type Answer struct {
+	Request      events.Request       `cbor:"1,keyasint"`
+	At           events.Time          `cbor:"2,keyasint"`
+	Verdict      Verdict              `cbor:"3,keyasint,omitempty"`
+	Reason       events.Reason        `cbor:"4,keyasint,omitempty"`
+	Reference    string               `cbor:"5,keyasint,omitempty"`
+	Conversation *events.Conversation `cbor:"6,keyasint,omitempty"` // as it stood after this answer
+}
+
+// Token is a device or an app that displays tokencodes.
+type Token struct {
+	Serial        string      `cbor:"1,keyasint"`
+	Kind          string      `cbor:"2,keyasint"`
+	Algorithm     string      `cbor:"3,keyasint,omitempty"`
+	Digits        uint8       `cbor:"4,keyasint"`
+	Period        uint16      `cbor:"5,keyasint,omitempty"` // seconds
+	PINStyle      string      `cbor:"6,keyasint,omitempty"`
+	Form          string      `cbor:"7,keyasint,omitempty"`
+	Flags         uint32      `cbor:"8,keyasint,omitempty"`
+	Seed          []byte      `cbor:"9,keyasint"` // sealed
+	User          string      `cbor:"10,keyasint,omitempty"`
+	Disabled      bool        `cbor:"11,keyasint,omitempty"`
+	Born          events.Time `cbor:"12,keyasint,omitempty"`
+	Expires       events.Time `cbor:"13,keyasint,omitempty"`
+	PIN           []byte      `cbor:"14,keyasint,omitempty"` // sealed tag; none: never set or cleared
+	PINSetAt      events.Time `cbor:"15,keyasint,omitempty"`
+	Revision      uint64      `cbor:"16,keyasint,omitempty"` // of the secrets: grows when seed, PIN or owner changes
+	NewPIN        bool        `cbor:"17,keyasint,omitempty"` // New PIN mode
+	NextTokencode bool        `cbor:"18,keyasint,omitempty"` // Next Tokencode mode
+	Last          int64       `cbor:"19,keyasint,omitempty"` // last interval used; nothing up to it is accepted again
+	Drift         int64       `cbor:"20,keyasint,omitempty"` // intervals the clock is believed to be off
+	Proven        bool        `cbor:"21,keyasint,omitempty"` // it has been seen to be right once
+	LastUse       events.Time `cbor:"22,keyasint,omitempty"`
+	Imported      events.Time `cbor:"23,keyasint,omitempty"`
+	PINSource     PINSource   `cbor:"24,keyasint,omitempty"` // empty: as the policy says
+}
+
+// Client is a device that speaks RADIUS to us.
+type Client struct {
+	Name                 string       `cbor:"1,keyasint"`
+	Prefix               netip.Prefix `cbor:"2,keyasint"`
+	Secret               []byte       `cbor:"3,keyasint"` // sealed
+	Site                 string       `cbor:"4,keyasint,omitempty"`
+	Dialect              string       `cbor:"5,keyasint"`
+	MessageAuthenticator string       `cbor:"6,keyasint"`
+	Trusted              bool         `cbor:"7,keyasint,omitempty"`
+	Signed               []netip.Addr `cbor:"8,keyasint,omitempty"` // addresses that have sent a Message-Authenticator
+}
+
+// APIToken is a bearer's right to command.
+type APIToken struct {
+	Name    string      `cbor:"1,keyasint"`
+	Digest  events.Hash `cbor:"2,keyasint"`
+	Role    string      `cbor:"3,keyasint"`
+	Expires events.Time `cbor:"4,keyasint,omitempty"`
+	Issued  events.Time `cbor:"5,keyasint,omitempty"`
+}
+
+// NodeRecord is a member of the cluster.
+type NodeRecord struct {
+	Name    string      `cbor:"1,keyasint"`
+	Address string      `cbor:"2,keyasint"`
+	Lost    bool        `cbor:"3,keyasint,omitempty"`
+	Joined  events.Time `cbor:"4,keyasint,omitempty"`
+}
+
+// NewState is the state before the first record.
+func NewState() *State { return &State{Policy: DefaultPolicy()} }
+
+// Copy is a state of its own that shares what neither changes.
+func (s *State) Copy() *State {
+	c := *s
+	c.users = *s.users.Copy()
+	c.tokens = *s.tokens.Copy()
+	c.clients = *s.clients.Copy()
+	c.apiTokens = *s.apiTokens.Copy()
+	c.nodes = *s.nodes.Copy()
+	c.invitations = *s.invitations.Copy()
+	return &c
+}
+
+// User is the user of that canonical name, or nil.
+func (s *State) User(name string) *User { u, _ := s.users.Get(name); return u }
+
+// Token is the token of that serial, or nil.
+func (s *State) Token(serial string) *Token { t, _ := s.tokens.Get(serial); return t }
+
+// Client is the RADIUS client of that name, or nil.
+func (s *State) Client(name string) *Client { c, _ := s.clients.Get(name); return c }
+
+// Node is the member of that name, or nil.
+func (s *State) Node(name string) *NodeRecord { n, _ := s.nodes.Get(name); return n }
+
+// APIToken is the administrators' token of that name, or nil.
+func (s *State) APIToken(name string) *APIToken { t, _ := s.apiTokens.Get(name); return t }
+
+// Users calls yield for each user, in order of name.
+func (s *State) Users(yield func(*User) bool) {
+	s.users.Scan(func(_ string, u *User) bool { return yield(u) })
+}
+
+// Tokens calls yield for each token, in order of serial.
+func (s *State) Tokens(yield func(*Token) bool) {
+	s.tokens.Scan(func(_ string, t *Token) bool { return yield(t) })
+}
+
+// Clients calls yield for each RADIUS client, in order of name.
+func (s *State) Clients(yield func(*Client) bool) {
+	s.clients.Scan(func(_ string, c *Client) bool { return yield(c) })
+}
+
+// APITokens calls yield for each administrators' token, in order of name.
+func (s *State) APITokens(yield func(*APIToken) bool) {
+	s.apiTokens.Scan(func(_ string, t *APIToken) bool { return yield(t) })
+}
+
+// Nodes calls yield for each member, in order of name.
+func (s *State) Nodes(yield func(*NodeRecord) bool) {
+	s.nodes.Scan(func(_ string, n *NodeRecord) bool { return yield(n) })
+}

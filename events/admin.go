@@ -1,0 +1,70 @@
+package events
+
+// UserAdded says that a user became known.
+type UserAdded struct {
+	User string `cbor:"1,keyasint"`
+}
+
+// UserDisabled says that a user is refused until enabled.
+type UserDisabled struct {
+	User string `cbor:"1,keyasint"`
+}
+
+// UserEnabled says that a user may log in again.
+type UserEnabled struct {
+	User string `cbor:"1,keyasint"`
+}
+
+// UserUnlocked says that an administrator ended a lock and set the failures
+// to 0.
+type UserUnlocked struct {
+	User string `cbor:"1,keyasint"`
+}
+
+// UserDeleted says that a user is forgotten; the tokens belong to nobody.
+type UserDeleted struct {
+	User string `cbor:"1,keyasint"`
+}
+
+// ClientAdded says that a RADIUS client became known, or was changed.
+type ClientAdded struct {
+	Client               string `cbor:"1,keyasint"`
+	Prefix               string `cbor:"2,keyasint"` // CIDR
+	Sealed               []byte `cbor:"3,keyasint"` // the shared secret
+	Site                 string `cbor:"4,keyasint,omitempty"`
+	Dialect              string `cbor:"5,keyasint"`
+	MessageAuthenticator string `cbor:"6,keyasint"` // require, auto, allow
+	Trusted              bool   `cbor:"7,keyasint,omitempty"`
+}
+
+// ClientRemoved says that a RADIUS client is answered no more.
+type ClientRemoved struct {
+	Client string `cbor:"1,keyasint"`
+}
+
+// ClientSigned says that an address of a client has sent a
+// Message-Authenticator; from it none is accepted without, ever after.
+type ClientSigned struct {
+	Client  string `cbor:"1,keyasint"`
+	Address string `cbor:"2,keyasint"`
+}
+
+// PolicyChanged says that a number of the rules changed.
+type PolicyChanged struct {
+	Key    string `cbor:"1,keyasint"`
+	Before string `cbor:"2,keyasint"`
+	After  string `cbor:"3,keyasint"`
+}
+
+// APITokenIssued says that a bearer of the secret behind Digest may command.
+type APITokenIssued struct {
+	Name    string `cbor:"1,keyasint"`
+	Digest  Hash   `cbor:"2,keyasint"` // SHA-256 of the secret, which is random
+	Role    string `cbor:"3,keyasint"`
+	Expires Time   `cbor:"4,keyasint,omitzero"`
+}
+
+// APITokenRevoked says that a bearer may command no more.
+type APITokenRevoked struct {
+	Name string `cbor:"1,keyasint"`
+}

@@ -1,0 +1,75 @@
+package events
+
+// Use says that a tokencode was spent: the token's mark moves to Interval, so
+// that this interval and all before it are never accepted again.
+type Use struct {
+	Serial   string `cbor:"1,keyasint"`
+	Kind     string `cbor:"2,keyasint"`
+	Interval int64  `cbor:"3,keyasint"`           // of the time, or the counter of an event token
+	Drift    int64  `cbor:"4,keyasint,omitempty"` // intervals that the token's clock was off
+}
+
+// PasscodeAccepted says that a user was let in. The user's failures are 0
+// again and the token has left Next Tokencode mode.
+type PasscodeAccepted struct {
+	User string `cbor:"1,keyasint"`
+	Use  Use    `cbor:"2,keyasint"`
+	Turn uint8  `cbor:"3,keyasint,omitempty"` // of the conversation that it ended
+}
+
+// PasscodeRejected says that an attempt was refused, and why. The count of
+// failures has its own event.
+type PasscodeRejected struct {
+	User   string `cbor:"1,keyasint,omitempty"` // a known user
+	Digest string `cbor:"2,keyasint,omitempty"` // of an unknown user name, keyed
+	Serial string `cbor:"3,keyasint,omitempty"` // where it could be told
+	Kind   string `cbor:"4,keyasint,omitempty"`
+	Reason Reason `cbor:"5,keyasint"`
+	Count  uint32 `cbor:"6,keyasint,omitempty"` // refusals that this one stands for, when sampled
+	// Offset is how many intervals the tokencode lay from where the token's
+	// clock was believed to be, when it was found at all.
+	Offset *int64 `cbor:"7,keyasint,omitempty"`
+	// Open keeps the conversation, one turn on: the user may try once more.
+	Open bool `cbor:"8,keyasint,omitempty"`
+}
+
+// PasscodeChallenged says that the attempt was right so far and that the
+// conversation now asks for Step. What was used for it is spent.
+type PasscodeChallenged struct {
+	User         string       `cbor:"1,keyasint"`
+	Reason       Reason       `cbor:"2,keyasint,omitempty"`
+	Conversation Conversation `cbor:"3,keyasint"`
+	Use          *Use         `cbor:"4,keyasint,omitempty"`
+}
+
+// Conversation is where a user stands in the steps that put a token right.
+type Conversation struct {
+	ID      Request `cbor:"1,keyasint"`
+	Serial  string  `cbor:"2,keyasint"`
+	Step    Step    `cbor:"3,keyasint"`
+	Turn    uint8   `cbor:"4,keyasint"`           // an answer is good for one turn only
+	First   int64   `cbor:"5,keyasint,omitempty"` // Next Tokencode mode: the interval of the first code
+	Rounds  uint8   `cbor:"6,keyasint,omitempty"` // unfit or different PINs so far
+	Client  string  `cbor:"7,keyasint,omitempty"` // only this client may go on
+	Door    Door    `cbor:"8,keyasint"`
+	Expires Time    `cbor:"9,keyasint"`
+}
+
+// UserLockedOut says that too many failures locked the user.
+type UserLockedOut struct {
+	User     string `cbor:"1,keyasint"`
+	Until    Time   `cbor:"2,keyasint,omitzero"` // zero: until an administrator unlocks
+	Failures uint32 `cbor:"3,keyasint"`
+}
+
+// FailureCounted says that a failure was added to a user's count.
+type FailureCounted struct {
+	User     string `cbor:"1,keyasint"`
+	Failures uint32 `cbor:"2,keyasint"` // since the last success, this one included
+}
+
+// FailuresReset says that a success set a user's count back to 0.
+type FailuresReset struct {
+	User     string `cbor:"1,keyasint"`
+	Failures uint32 `cbor:"2,keyasint"` // what the count had been
+}

@@ -1,0 +1,198 @@
+package events
+
+// Data is what a reader of the audit stream is shown of an event, besides its
+// place in the chain and its origin. Absent fields are left out.
+type Data struct {
+	User       string
+	UserDigest string // of an unknown name, keyed
+	Serial     string
+	Kind       string
+	Drift      *int64
+	Outcome    string
+	Reason     Reason
+	Detail     []Field  // what only this kind of event has, in order of name
+	Sealed     [][]byte // shown as one digest
+}
+
+// Field is a detail of an event: a string, an int64 or a bool.
+type Field struct {
+	Name  string
+	Value any
+}
+
+func (d *Data) detail(name string, value any) {
+	switch v := value.(type) {
+	case string:
+		if v == "" {
+			return
+		}
+	case Time:
+		if v.IsZero() {
+			return
+		}
+		value = v.Std().Format(timeFormat)
+	case bool:
+		if !v {
+			return
+		}
+	}
+	d.Detail = append(d.Detail, Field{name, value})
+}
+
+func (d *Data) use(u Use) {
+	d.Serial, d.Kind = u.Serial, u.Kind
+	drift := u.Drift
+	d.Drift = &drift
+}
+
+func (e PasscodeAccepted) describe(d *Data) {
+	d.User, d.Outcome = e.User, "accept"
+	d.use(e.Use)
+}
+
+func (e PasscodeRejected) describe(d *Data) {
+	d.User, d.UserDigest, d.Serial, d.Kind = e.User, e.Digest, e.Serial, e.Kind
+	d.Outcome, d.Reason = "reject", e.Reason
+	if e.Count > 1 {
+		d.detail("count", int64(e.Count))
+	}
+	if e.Offset != nil {
+		d.detail("offset", *e.Offset)
+	}
+}
+
+func (e PasscodeChallenged) describe(d *Data) {
+	d.User, d.Serial = e.User, e.Conversation.Serial
+	d.Outcome, d.Reason = "challenge", e.Reason
+	if e.Use != nil {
+		d.use(*e.Use)
+	}
+	d.detail("step", string(e.Conversation.Step))
+}
+
+func (e UserLockedOut) describe(d *Data) {
+	d.User, d.Reason = e.User, ReasonTooManyFailures
+	d.detail("failures", int64(e.Failures))
+	d.detail("until", e.Until)
+}
+
+func (e FailureCounted) describe(d *Data) {
+	d.User = e.User
+	d.detail("failures", int64(e.Failures))
+}
+
+func (e FailuresReset) describe(d *Data) {
+	d.User = e.User
+	d.detail("failures", int64(e.Failures))
+}
+
+func (e TokenImported) describe(d *Data) {
+	d.Serial, d.Kind = e.Serial, e.Kind
+	d.detail("expires", e.Expires)
+	d.Sealed = [][]byte{e.Sealed}
+}
+
+func (e TokenAssigned) describe(d *Data)   { d.Serial, d.User = e.Serial, e.User }
+func (e TokenUnassigned) describe(d *Data) { d.Serial, d.User = e.Serial, e.User }
+func (e TokenEnabled) describe(d *Data)    { d.Serial, d.User = e.Serial, e.User }
+func (e TokenDisabled) describe(d *Data)   { d.Serial, d.User = e.Serial, e.User }
+func (e TokenDeleted) describe(d *Data)    { d.Serial, d.User = e.Serial, e.User }
+func (e PINCleared) describe(d *Data)      { d.Serial, d.User = e.Serial, e.User }
+
+func (e PINSet) describe(d *Data) {
+	d.Serial, d.User = e.Serial, e.User
+	d.detail("generated", e.Generated)
+	d.detail("temporary", e.Temporary)
+	d.Sealed = [][]byte{e.Sealed}
+}
+
+func (e NewPINRequired) describe(d *Data) {
+	d.Serial, d.User, d.Reason = e.Serial, e.User, e.Reason
+}
+
+func (e NextTokencodeRequired) describe(d *Data) {
+	d.Serial, d.User, d.Reason = e.Serial, e.User, e.Reason
+}
+
+func (e DriftAdjusted) describe(d *Data) {
+	d.Serial, d.User = e.Serial, e.User
+	drift := e.Drift
+	d.Drift = &drift
+	d.detail("drift_before", e.From)
+}
+
+func (e UserAdded) describe(d *Data)    { d.User = e.User }
+func (e UserDisabled) describe(d *Data) { d.User = e.User }
+func (e UserEnabled) describe(d *Data)  { d.User = e.User }
+func (e UserUnlocked) describe(d *Data) { d.User = e.User }
+func (e UserDeleted) describe(d *Data)  { d.User = e.User }
+
+func (e ClientAdded) describe(d *Data) {
+	d.detail("dialect", e.Dialect)
+	d.detail("message_authenticator", e.MessageAuthenticator)
+	d.detail("name", e.Client)
+	d.detail("prefix", e.Prefix)
+	d.detail("trusted", e.Trusted)
+	d.Sealed = [][]byte{e.Sealed}
+}
+
+func (e ClientRemoved) describe(d *Data) { d.detail("name", e.Client) }
+
+func (e ClientSigned) describe(d *Data) {
+	d.detail("address", e.Address)
+	d.detail("name", e.Client)
+}
+
+func (e PolicyChanged) describe(d *Data) {
+	d.detail("after", e.After)
+	d.detail("before", e.Before)
+	d.detail("key", e.Key)
+}
+
+func (e APITokenIssued) describe(d *Data) {
+	d.detail("expires", e.Expires)
+	d.detail("name", e.Name)
+	d.detail("role", e.Role)
+	d.Sealed = [][]byte{e.Digest[:]}
+}
+
+func (e APITokenRevoked) describe(d *Data) { d.detail("name", e.Name) }
+
+func (e ClusterFounded) describe(d *Data) {
+	d.detail("cluster", e.Cluster)
+	d.Sealed = [][]byte{e.Certificate, e.Sealed}
+}
+
+func (e InvitationIssued) describe(d *Data) {
+	d.detail("expires", e.Expires)
+	d.Sealed = [][]byte{e.Digest[:]}
+}
+
+func (e NodeJoined) describe(d *Data) {
+	d.detail("address", e.Address)
+	d.detail("member", e.Node)
+	d.Sealed = [][]byte{e.Invitation[:]}
+}
+
+func (e NodeRemoved) describe(d *Data)  { d.detail("member", e.Node) }
+func (e NodeLost) describe(d *Data)     { d.detail("member", e.Node) }
+func (e NodeReturned) describe(d *Data) { d.detail("member", e.Node) }
+
+func (e LeaderChanged) describe(d *Data) {
+	d.detail("leader", e.Node)
+	d.detail("leader_before", e.Before)
+	d.detail("term", int64(e.Term))
+}
+
+func (e ClockSkewed) describe(d *Data) {
+	d.Reason = ReasonClockSkew
+	d.detail("member", e.Node)
+	d.detail("offset_ms", e.Offset)
+}
+
+func (e CheckpointSigned) describe(d *Data) {
+	d.detail("checkpoint", int64(e.Sequence))
+	d.detail("head", e.Head.String())
+	d.detail("key", hexString(e.Key))
+	d.detail("signature", hexString(e.Signature))
+}

@@ -1,0 +1,102 @@
+package events
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// kind is an event's number in the log and in the journal. Numbers are never
+// used again.
+type kind uint16
+
+// class is what is known of every event of one kind.
+type class struct {
+	kind   kind
+	typ    reflect.Type
+	domain string // first word of the name on the stream
+	name   string // second word
+	code   string // stable short code, for help desks and rules of a SIEM
+	decode func([]byte) (Event, error)
+}
+
+// Type is the CloudEvents type.
+func (c class) Type() string { return "keyfob." + c.domain + "." + c.name + ".v1" }
+
+func member[T Event](k kind, domain, name, code string) class {
+	return class{kind: k, typ: reflect.TypeFor[T](), domain: domain, name: name, code: code, decode: decodeBody[T]}
+}
+
+// kinds is the closed set. A code ends in I for information and in W for what
+// somebody should look at.
+var kinds = []class{
+	member[PasscodeAccepted](1, "auth", "accepted", "KF1001I"),
+	member[PasscodeRejected](2, "auth", "rejected", "KF1002W"),
+	member[PasscodeChallenged](3, "auth", "challenged", "KF1003I"),
+	member[UserLockedOut](4, "auth", "locked", "KF1004W"),
+
+	member[TokenImported](20, "token", "imported", "KF2001I"),
+	member[TokenAssigned](21, "token", "assigned", "KF2002I"),
+	member[TokenUnassigned](22, "token", "unassigned", "KF2003I"),
+	member[TokenEnabled](23, "token", "enabled", "KF2004I"),
+	member[TokenDisabled](24, "token", "disabled", "KF2005I"),
+	member[TokenDeleted](25, "token", "deleted", "KF2006I"),
+	member[PINSet](26, "token", "pin_set", "KF2010I"),
+	member[PINCleared](27, "token", "pin_cleared", "KF2011I"),
+	member[NewPINRequired](28, "token", "new_pin_required", "KF2012I"),
+	member[NextTokencodeRequired](29, "token", "next_tokencode_required", "KF2013W"),
+	member[DriftAdjusted](30, "token", "drift_adjusted", "KF2014I"),
+
+	member[UserAdded](50, "user", "added", "KF3001I"),
+	member[UserDisabled](51, "user", "disabled", "KF3002I"),
+	member[UserEnabled](52, "user", "enabled", "KF3003I"),
+	member[UserUnlocked](53, "user", "unlocked", "KF3004I"),
+	member[UserDeleted](54, "user", "deleted", "KF3005I"),
+	member[FailureCounted](55, "user", "failure_counted", "KF3010W"),
+	member[FailuresReset](56, "user", "failures_reset", "KF3011I"),
+
+	member[ClientAdded](70, "client", "added", "KF4001I"),
+	member[ClientRemoved](71, "client", "removed", "KF4002I"),
+	member[ClientSigned](72, "client", "signed", "KF4003I"),
+
+	member[PolicyChanged](80, "policy", "changed", "KF5001W"),
+	member[APITokenIssued](81, "admin", "api_token_issued", "KF5002W"),
+	member[APITokenRevoked](82, "admin", "api_token_revoked", "KF5003I"),
+
+	member[ClusterFounded](90, "cluster", "founded", "KF6001I"),
+	member[InvitationIssued](91, "cluster", "invitation_issued", "KF6002W"),
+	member[NodeJoined](92, "cluster", "node_joined", "KF6003W"),
+	member[NodeRemoved](93, "cluster", "node_removed", "KF6004W"),
+	member[NodeLost](94, "cluster", "node_lost", "KF6005W"),
+	member[NodeReturned](95, "cluster", "node_returned", "KF6006I"),
+	member[LeaderChanged](96, "cluster", "leader_changed", "KF6007W"),
+	member[ClockSkewed](97, "cluster", "clock_skewed", "KF6008W"),
+
+	member[CheckpointSigned](110, "integrity", "checkpoint", "KF7001I"),
+}
+
+var (
+	byKind = func() map[kind]*class {
+		m := make(map[kind]*class, len(kinds))
+		for i := range kinds {
+			m[kinds[i].kind] = &kinds[i]
+		}
+		return m
+	}()
+	byType = func() map[reflect.Type]*class {
+		m := make(map[reflect.Type]*class, len(kinds))
+		for i := range kinds {
+			m[kinds[i].typ] = &kinds[i]
+		}
+		return m
+	}()
+)
+
+// classOf is the class of an event. An event outside the set cannot be
+// written down, and going on would lose it.
+func classOf(e Event) *class {
+	c, ok := byType[reflect.TypeOf(e)]
+	if !ok {
+		panic(fmt.Sprintf("events: %T is not in the registry", e))
+	}
+	return c
+}
