@@ -1,0 +1,79 @@
+package tokencode
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+)
+
+// MaxSeed is the longest seed that New takes, in bytes. The longest in use are
+// the 64 bytes of HMAC-SHA-512.
+const MaxSeed = 256
+
+// Generator computes the tokencodes of one token. It remembers the last
+// intermediate keys, so that neighbouring intervals are cheap in any order;
+// therefore it is not safe for use by several goroutines at once.
+type Generator struct {
+	source source
+	digits int
+}
+
+// source is one kind's algorithm: the number whose last decimal digits are the
+// tokencode. It must answer for every interval, the absurd ones too.
+type source interface {
+	number(interval int64) uint32
+}
+
+// New returns the generator of a token. It keeps no reference to seed.
+func New(p Params, seed Seed) (*Generator, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	if len(seed) == 0 || len(seed) > MaxSeed {
+		return nil, fmt.Errorf("seed of %d bytes, want 1 to %d", len(seed), MaxSeed)
+	}
+	switch p.Kind {
+	case TOTP, HOTP:
+		return &Generator{newOATH(p.Algorithm, seed), p.Digits}, nil
+	case SecurID:
+		src, err := newSecurID(p, seed)
+		if err != nil {
+			return nil, err
+		}
+		return &Generator{src, p.Digits}, nil
+	default:
+		return nil, errors.New("unknown kind of token") // Validate has refused it
+	}
+}
+
+// At returns the tokencode of an interval.
+func (g *Generator) At(interval int64) string {
+	var buf [maxDigits]byte
+	return string(g.Append(buf[:0], interval))
+}
+
+// Append appends the tokencode of an interval to dst. It allocates nothing when
+// dst has room for 8 bytes (SecurID: nothing but a new hour's key).
+func (g *Generator) Append(dst []byte, interval int64) []byte {
+	n := g.source.number(interval)
+	var buf [maxDigits]byte
+	for i := g.digits - 1; i >= 0; i-- {
+		buf[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return append(dst, buf[:g.digits]...)
+}
+
+// Matches reports whether tokencode is the one of interval. How long it takes
+// does not depend on how many digits are right.
+func (g *Generator) Matches(interval int64, tokencode string) bool {
+	if len(tokencode) != g.digits {
+		return false
+	}
+	var typed, want [maxDigits]byte
+	copy(typed[:], tokencode)
+	g.Append(want[:0], interval)
+	return subtle.ConstantTimeCompare(typed[:], want[:]) == 1
+}
+
+const maxDigits = 8

@@ -1,0 +1,129 @@
+// Package tokencode computes what a token displays.
+//
+// A token is described by [Params] and a [Seed]; [New] makes its [Generator],
+// which answers the tokencode of any interval. An interval is one tokencode's
+// life, numbered from 1970 for the kinds that follow a clock ([Interval]); for
+// HOTP it is the counter. The package knows no window, no drift and no user:
+// it is a pure function of seed and interval, made fast for scanning.
+//
+// A kind is one method (see source in generator.go). A new kind is added
+// to [Kinds] and to New, and must bring published vectors; the conformance test
+// then holds it to what the engine relies on.
+//
+// It also owns how PIN and tokencode become a passcode ([PINStyle]), which is
+// arithmetic on the same digits.
+package tokencode
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind names an algorithm. The values are stored and shown, and never change.
+type Kind string
+
+// The kinds of token.
+const (
+	TOTP    Kind = "totp"    // RFC 6238
+	HOTP    Kind = "hotp"    // RFC 4226
+	SecurID Kind = "securid" // AES-128, time based
+)
+
+// Kinds returns every kind that New can make.
+func Kinds() []Kind { return []Kind{TOTP, HOTP, SecurID} }
+
+// Algorithm names the hash under the HMAC of TOTP and HOTP.
+type Algorithm string
+
+// The hashes of RFC 6238, section 1.2. RFC 4226 knows only SHA1, which is what
+// nearly every token uses.
+const (
+	SHA1   Algorithm = "SHA1"
+	SHA256 Algorithm = "SHA256"
+	SHA512 Algorithm = "SHA512"
+)
+
+// Params is what one must know of a token, besides its seed, to compute its
+// tokencodes.
+type Params struct {
+	Kind      Kind
+	Algorithm Algorithm     // TOTP and HOTP; empty for SecurID
+	Digits    int           // 6 to 8
+	Period    time.Duration // life of a tokencode, 30 s or 60 s; zero for HOTP
+	Serial    string        // SecurID mixes it in: 1 to 12 digits, zeros to the left do not count
+}
+
+// Validate reports all that is wrong with p in one line.
+func (p Params) Validate() error {
+	var wrong []string
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+
+	if p.Digits < 6 || p.Digits > 8 {
+		add("%d digits, want 6 to 8", p.Digits)
+	}
+	switch p.Kind {
+	case TOTP, HOTP:
+		if p.Algorithm != SHA1 && p.Algorithm != SHA256 && p.Algorithm != SHA512 {
+			add("algorithm %.20q, want SHA1, SHA256 or SHA512", p.Algorithm)
+		}
+	case SecurID:
+		if p.Algorithm != "" {
+			add("algorithm %.20q, SecurID has none to choose", p.Algorithm)
+		}
+		if len(p.Serial) == 0 || len(p.Serial) > 12 || !isDigits(p.Serial) {
+			add("serial %.20q, SecurID needs 1 to 12 digits", p.Serial)
+		}
+	default:
+		add("unknown kind %.20q", p.Kind)
+	}
+	switch {
+	case p.Kind == HOTP && p.Period != 0:
+		add("period %v, HOTP follows no clock", p.Period)
+	case (p.Kind == TOTP || p.Kind == SecurID) && p.Period != 30*time.Second && p.Period != 60*time.Second:
+		add("period %v, want 30s or 60s", p.Period)
+	}
+	if wrong == nil {
+		return nil
+	}
+	return errors.New(strings.Join(wrong, "; "))
+}
+
+// Interval returns the interval of time t, as the token's clock tells it. It is
+// 0 for kinds that follow no clock: their interval is the stored counter.
+func Interval(p Params, t time.Time) int64 {
+	period := int64(p.Period / time.Second)
+	if period <= 0 {
+		return 0
+	}
+	return floorDiv(t.Unix(), period)
+}
+
+// Start returns when an interval begins; its tokencode lasts for p.Period. It
+// is the zero time for kinds that follow no clock.
+func Start(p Params, interval int64) time.Time {
+	if p.Period <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(interval*int64(p.Period/time.Second), 0).UTC()
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// isDigits reports whether s holds ASCII digits only. Other decimal digits of
+// Unicode are refused: they would be a second spelling of the same passcode.
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
