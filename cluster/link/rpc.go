@@ -1,0 +1,152 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	maxHeader   = 16 << 10
+	maxRPCBody  = 8 << 20  // a whole batch, or a piece of the journal
+	maxJoinBody = 64 << 10 // a certificate request and an invitation
+
+	// Requests that wait for a free connection wait less than a handshake
+	// takes, and idle ones are kept, or each burst would shake hands anew.
+	maxCalls = 64
+
+	clientIdle = 90 * time.Second
+	serverIdle = 2 * time.Minute // longer, so that the client closes, between requests
+)
+
+type peerKey struct{}
+
+// Peer is the node that sent the request to which ctx belongs. It is empty for
+// a request to join.
+func Peer(ctx context.Context) string {
+	peer, _ := ctx.Value(peerKey{}).(string)
+	return peer
+}
+
+// rpcServer serves members. A handler that takes longer than the time allowed
+// to answer moves its own deadline, with [http.ResponseController].
+func rpcServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           http.MaxBytesHandler(h, maxRPCBody),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       serverIdle,
+		MaxHeaderBytes:    maxHeader,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, peerKey{}, c.(*conn).peer)
+		},
+	}
+}
+
+// joinServer serves strangers: little, once, and in a hurry.
+func joinServer(h http.Handler) *http.Server {
+	s := &http.Server{
+		Handler:           http.MaxBytesHandler(h, maxJoinBody),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		MaxHeaderBytes:    maxHeader,
+	}
+	s.SetKeepAlivesEnabled(false)
+	return s
+}
+
+// Client sends requests to members. The host of a URL is a node id, and the
+// scheme is https: https://n2/decide. Connections are kept and used again.
+//
+// A connection kept may have died unnoticed. The request is then sent again on
+// a new one, without the caller seeing it, if that cannot do harm: if nothing
+// was sent yet, or the request is a GET or has a header Idempotency-Key (of any
+// value) and a body that can be read twice, as those of [bytes.Reader] can.
+func (l *Link) Client() *http.Client { return l.client }
+
+func newRPCClient(l *Link) *http.Client {
+	return httpClient(func(ctx context.Context, _, hostPort string) (net.Conn, error) {
+		nodeID, _, err := net.SplitHostPort(hostPort)
+		if err != nil {
+			return nil, err
+		}
+		addr, err := l.memberAddress(nodeID)
+		if err != nil {
+			return nil, err
+		}
+		return l.dial(ctx, nodeID, addr, protoRPC)
+	})
+}
+
+// JoinConfig is what a machine knows of the cluster that invited it.
+type JoinConfig struct {
+	Addr      string // host:port of any member
+	Pin       string // of the cluster's CA, as by Pin
+	ClusterID string
+	Now       func() time.Time
+
+	// Dial opens a connection, nil means TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// JoinClient sends requests to the handler for joins of the node at c.Addr,
+// whatever host the URL names (its scheme is https). The node must show a
+// certificate of the cluster, under the pinned CA.
+func JoinClient(c JoinConfig) *http.Client {
+	verify := verifier{cluster: c.ClusterID, now: c.Now}
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		NextProtos:         []string{protoJoin},
+		Time:               c.Now,
+		InsecureSkipVerify: true, // checked by VerifyConnection
+		VerifyConnection: func(state tls.ConnectionState) error {
+			root, err := pinned(state, c.Pin)
+			if err != nil {
+				return err
+			}
+			if _, err := verify.node(state, root, x509.ExtKeyUsageServerAuth); err != nil {
+				return err
+			}
+			return wantProtocol(state, protoJoin)
+		},
+	}
+	dial := c.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	client := httpClient(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		_, tc, err := connect(ctx, dial, c.Addr, config)
+		if err != nil {
+			return nil, err
+		}
+		return tc, nil
+	})
+	client.Timeout = time.Minute
+	return client
+}
+
+var errPlaintext = errors.New("nodes speak https only")
+
+func httpClient(dial func(ctx context.Context, network, hostPort string) (net.Conn, error)) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialTLSContext: dial,
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				return nil, errPlaintext
+			},
+			MaxConnsPerHost:        maxCalls,
+			MaxIdleConnsPerHost:    maxCalls,
+			IdleConnTimeout:        clientIdle,
+			ResponseHeaderTimeout:  30 * time.Second,
+			MaxResponseHeaderBytes: maxHeader,
+			DisableCompression:     true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
