@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"keyfob/events"
+)
+
+// Table names a kind of record in a state. The numbers stand in snapshots and
+// in digests: they are never given anew.
+type Table uint8
+
+// The tables, in the order in which Records goes through them.
+const (
+	TableHead        Table = 1 // one record: what a state holds once
+	TableUsers       Table = 2
+	TableTokens      Table = 3
+	TableClients     Table = 4
+	TableAPITokens   Table = 5
+	TableNodes       Table = 6
+	TableInvitations Table = 7
+)
+
+// headRecord is what a state holds once.
+type headRecord struct {
+	Cluster Cluster          `cbor:"1,keyasint"`
+	Policy  Policy           `cbor:"2,keyasint"`
+	Time    events.Time      `cbor:"3,keyasint,omitempty"`
+	Done    []events.Request `cbor:"4,keyasint,omitempty"`
+}
+
+type invitationRecord struct {
+	Digest  events.Hash `cbor:"1,keyasint"`
+	Expires events.Time `cbor:"2,keyasint"`
+}
+
+// Records calls yield for every record of the state, each with its table: the
+// same records in the same order for states that are the same. A record is a
+// pointer to a struct with cbor tags, and must not be changed.
+func (s *State) Records(yield func(Table, any) bool) {
+	more := yield(TableHead, &headRecord{Cluster: s.Cluster, Policy: s.Policy, Time: s.Time, Done: s.done})
+	each := func(t Table, r any) bool {
+		more = more && yield(t, r)
+		return more
+	}
+	s.Users(func(u *User) bool { return each(TableUsers, u) })
+	s.Tokens(func(t *Token) bool { return each(TableTokens, t) })
+	s.Clients(func(c *Client) bool { return each(TableClients, c) })
+	s.APITokens(func(t *APIToken) bool { return each(TableAPITokens, t) })
+	s.Nodes(func(n *NodeRecord) bool { return each(TableNodes, n) })
+	s.invitations.Scan(func(digest string, expires events.Time) bool {
+		r := invitationRecord{Expires: expires}
+		_, _ = hex.Decode(r.Digest[:], []byte(digest)) // the key was made from a Hash
+		return each(TableInvitations, &r)
+	})
+}
+
+// PutRecord files a record of a table, which fill is to write into the pointer
+// that it is handed.
+func (s *State) PutRecord(t Table, fill func(any) error) error {
+	switch t {
+	case TableHead:
+		var h headRecord
+		if err := fill(&h); err != nil {
+			return err
+		}
+		s.Cluster, s.Policy, s.Time, s.done = h.Cluster, h.Policy, h.Time, h.Done
+		return nil
+	case TableUsers:
+		return put(fill, func(u *User) { s.users.Set(u.Name, u) })
+	case TableTokens:
+		return put(fill, func(t *Token) { s.tokens.Set(t.Serial, t) })
+	case TableClients:
+		return put(fill, func(c *Client) { s.clients.Set(c.Name, c) })
+	case TableAPITokens:
+		return put(fill, func(t *APIToken) { s.apiTokens.Set(t.Name, t) })
+	case TableNodes:
+		return put(fill, func(n *NodeRecord) { s.nodes.Set(n.Name, n) })
+	case TableInvitations:
+		return put(fill, func(i *invitationRecord) { s.invitations.Set(i.Digest.String(), i.Expires) })
+	default:
+		return fmt.Errorf("table %d is unknown: a newer version wrote it", t)
+	}
+}
+
+func put[T any](fill func(any) error, set func(*T)) error {
+	r := new(T)
+	if err := fill(r); err != nil {
+		return err
+	}
+	set(r)
+	return nil
+}

@@ -1,0 +1,227 @@
+package fsm
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/hashicorp/raft"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// A snapshot is a sequence of CBOR items: a header, one row for each record,
+// and a row of no table that closes it with the digest of the rows.
+const (
+	snapshotMagic   = "keyfob state"
+	snapshotVersion = 1
+
+	// closing is the table of the last row.
+	closing engine.Table = 0
+)
+
+type header struct {
+	_        struct{} `cbor:",toarray"`
+	Magic    string
+	Version  uint
+	Sequence uint64
+	Head     events.Hash
+	Index    uint64
+	Time     events.Time
+}
+
+type row struct {
+	_      struct{} `cbor:",toarray"`
+	Table  engine.Table
+	Record cbor.RawMessage
+}
+
+// encoder and decoder are the one CBOR of snapshots. A field that is not known
+// is an error: dropped, it would be a state that differs from the others'.
+var (
+	encoder = func() cbor.EncMode {
+		mode, err := cbor.CoreDetEncOptions().EncMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+	decoder = func() cbor.DecMode {
+		mode, err := cbor.DecOptions{
+			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+			IndefLength:       cbor.IndefLengthForbidden,
+			TagsMd:            cbor.TagsForbidden,
+			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+			MaxNestedLevels:   16,
+			UTF8:              cbor.UTF8DecodeInvalid, // as in events
+		}.DecMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+)
+
+// Digest is SHA-256 over all records of a state: equal for equal states.
+func Digest(s *engine.State) (events.Hash, error) { return writeRows(io.Discard, s) }
+
+// writeRows writes all records of a state and returns their digest.
+func writeRows(w io.Writer, s *engine.State) (events.Hash, error) {
+	sum := sha256.New()
+	out := encoder.NewEncoder(io.MultiWriter(w, sum))
+	for table, record := range s.Records {
+		raw, err := encoder.Marshal(record)
+		if err == nil {
+			err = out.Encode(row{Table: table, Record: raw})
+		}
+		if err != nil {
+			return events.Hash{}, fmt.Errorf("writing table %d: %w", table, err)
+		}
+	}
+	return events.Hash(sum.Sum(nil)), nil
+}
+
+// Snapshot holds the present view. Raft writes it later, while entries go on
+// being applied.
+func (m *Machine) Snapshot() (raft.FSMSnapshot, error) {
+	if m.halted {
+		return nil, ErrHalted
+	}
+	return &snapshot{view: m.View(), machine: m}, nil
+}
+
+type snapshot struct {
+	view    *View
+	machine *Machine
+}
+
+// Persist writes the snapshot. Raft truncates its log behind a snapshot, so
+// the journal must be safe first: it would have nowhere to get its tail from.
+func (s *snapshot) Persist(sink raft.SnapshotSink) error {
+	err := s.machine.c.Journal.Sync()
+	if err == nil {
+		err = s.write(sink)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing snapshot %s: %w", sink.ID(), err), sink.Cancel())
+	}
+	return sink.Close()
+}
+
+func (s *snapshot) write(w io.Writer) error {
+	sealed := s.machine.c.SealSnapshot(w)
+	buffered := bufio.NewWriterSize(sealed, 64<<10)
+	if err := Write(buffered, s.view); err != nil {
+		return err
+	}
+	return errors.Join(buffered.Flush(), sealed.Close())
+}
+
+// Release implements raft.FSMSnapshot. The garbage collector does the rest.
+func (s *snapshot) Release() {}
+
+// Write writes a view in the form that Read reads, for snapshots and backups.
+// It is not sealed.
+func Write(w io.Writer, v *View) error {
+	out := encoder.NewEncoder(w)
+	err := out.Encode(header{
+		Magic:    snapshotMagic,
+		Version:  snapshotVersion,
+		Sequence: v.Sequence,
+		Head:     v.Head,
+		Index:    v.Index,
+		Time:     v.Time,
+	})
+	if err != nil {
+		return err
+	}
+	digest, err := writeRows(w, v.State)
+	if err != nil {
+		return err
+	}
+	raw, err := encoder.Marshal(digest)
+	if err != nil {
+		return err
+	}
+	return out.Encode(row{Table: closing, Record: raw})
+}
+
+// Read reads what Write wrote, into a state of its own. It is all or an error.
+func Read(r io.Reader) (*View, error) {
+	in := decoder.NewDecoder(r)
+	var h header
+	if err := in.Decode(&h); err != nil {
+		return nil, fmt.Errorf("reading header: %w", err)
+	}
+	if h.Magic != snapshotMagic {
+		return nil, errors.New("it is not a snapshot of keyfob's state")
+	}
+	if h.Version != snapshotVersion {
+		return nil, fmt.Errorf("it has version %d, this program reads %d", h.Version, snapshotVersion)
+	}
+	v := &View{
+		State:    &engine.State{},
+		Sequence: h.Sequence,
+		Head:     h.Head,
+		Index:    h.Index,
+		Time:     h.Time,
+		next:     make(chan struct{}),
+	}
+	if err := readRows(in, v.State, sha256.New()); err != nil {
+		return nil, err
+	}
+	// Nothing may follow; and only at its end has a sealed stream proved whole.
+	var rest cbor.RawMessage
+	if err := in.Decode(&rest); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("something follows the end: %w", errors.Join(err, io.ErrUnexpectedEOF))
+	}
+	return v, nil
+}
+
+func readRows(in *cbor.Decoder, into *engine.State, sum hash.Hash) error {
+	for n := 1; ; n++ {
+		var raw cbor.RawMessage
+		if err := in.Decode(&raw); err != nil {
+			return fmt.Errorf("reading row %d: %w", n, err)
+		}
+		var r row
+		if err := decoder.Unmarshal(raw, &r); err != nil {
+			return fmt.Errorf("reading row %d: %w", n, err)
+		}
+		fill := func(record any) error { return decoder.Unmarshal(r.Record, record) }
+		if r.Table == closing {
+			var want events.Hash
+			if err := fill(&want); err != nil {
+				return fmt.Errorf("reading digest: %w", err)
+			}
+			if want != events.Hash(sum.Sum(nil)) {
+				return errors.New("the rows are not those that were written: their digest differs")
+			}
+			return nil
+		}
+		if err := into.PutRecord(r.Table, fill); err != nil {
+			return fmt.Errorf("reading row %d of table %d: %w", n, r.Table, err)
+		}
+		_, _ = sum.Write(raw)
+	}
+}
+
+// Restore replaces the state by that of a snapshot. Until it is read whole, and
+// if it cannot be, the old one stays.
+func (m *Machine) Restore(r io.ReadCloser) error {
+	defer func() { _ = r.Close() }()
+	next, err := Read(bufio.NewReaderSize(m.c.OpenSnapshot(r), 64<<10))
+	if err != nil {
+		return fmt.Errorf("restoring snapshot: %w", err)
+	}
+	if err := m.c.Journal.Restored(next.Sequence, next.Head); err != nil {
+		return fmt.Errorf("restoring snapshot at record %d: %w", next.Sequence, err)
+	}
+	m.publish(m.View(), next)
+	return nil
+}
