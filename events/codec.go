@@ -1,12 +1,241 @@
 package events
 
-import "encoding/hex"
+import (
+	"bytes"
+	"errors"
+	"fmt"
 
-const timeFormat = "2006-01-02T15:04:05.000Z"
+	"github.com/fxamacker/cbor/v2"
+)
 
-func hexString(b []byte) string { return hex.EncodeToString(b) }
+// The binary form is one byte, the version of the format, and CBOR in core
+// deterministic encoding (RFC 8949, section 4.2.1). What stands around an
+// event is an array: it changes with the version only. An event and its origin
+// are maps with small numbers for keys: they may gain fields, which a reader
+// that does not know them refuses. To refuse is right: whoever folds an event
+// without one of its fields has another state than the others.
+//
+// Only the one form that encoding makes is decoded, so that equal values have
+// equal bytes and equal digests everywhere.
+const formatVersion = 1
 
-func decodeBody[T Event](b []byte) (Event, error) {
-	var v T
-	return v, nil
+// MaxDrafts is how many drafts a batch may hold.
+const MaxDrafts = 1 << 14
+
+// ErrFormat is what every decoder answers for bytes it cannot accept.
+var ErrFormat = errors.New("not in a form that this version reads")
+
+type wireDraft struct {
+	_      struct{} `cbor:",toarray"`
+	Kind   kind
+	Origin Origin
+	Event  Event
+}
+
+type wireBatch struct {
+	_      struct{} `cbor:",toarray"`
+	Base   uint64
+	Head   Hash
+	Time   Time
+	Drafts []wireDraft
+}
+
+type wireRecord struct {
+	_        struct{} `cbor:",toarray"`
+	Sequence uint64
+	Index    uint64
+	Time     Time
+	Prev     Hash
+	Hash     Hash
+	Draft    wireDraft
+}
+
+type wireEvent struct {
+	_     struct{} `cbor:",toarray"`
+	Kind  kind
+	Event Event
+}
+
+// The same on the way in, where the kind tells the type.
+type (
+	rawDraft struct {
+		_      struct{} `cbor:",toarray"`
+		Kind   kind
+		Origin Origin
+		Event  cbor.RawMessage
+	}
+	rawBatch struct {
+		_      struct{} `cbor:",toarray"`
+		Base   uint64
+		Head   Hash
+		Time   Time
+		Drafts []rawDraft
+	}
+	rawRecord struct {
+		_        struct{} `cbor:",toarray"`
+		Sequence uint64
+		Index    uint64
+		Time     Time
+		Prev     Hash
+		Hash     Hash
+		Draft    rawDraft
+	}
+	rawEvent struct {
+		_     struct{} `cbor:",toarray"`
+		Kind  kind
+		Event cbor.RawMessage
+	}
+)
+
+var (
+	encoding = must(cbor.CoreDetEncOptions().UserBufferEncMode())
+	decoding = must(cbor.DecOptions{
+		MaxNestedLevels:   8,
+		MaxArrayElements:  MaxDrafts,
+		MaxMapPairs:       64,
+		IndefLength:       cbor.IndefLengthForbidden,
+		TagsMd:            cbor.TagsForbidden,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		// What was decided must be writable whatever bytes a door let in;
+		// text is made fit to be shown where it is shown (cloudevent.go).
+		UTF8: cbor.UTF8DecodeInvalid,
+	}.DecMode())
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(fmt.Sprintf("events: setting up the codec: %v", err))
+	}
+	return v
+}
+
+// EncodeBatch is the binary form of a batch. An error means that it holds more
+// than MaxDrafts.
+func EncodeBatch(b Batch) ([]byte, error) {
+	if len(b.Drafts) > MaxDrafts {
+		return nil, fmt.Errorf("encoding a batch of %d drafts: at most %d are allowed", len(b.Drafts), MaxDrafts)
+	}
+	w := wireBatch{Base: b.Base, Head: b.Head, Time: b.Time, Drafts: make([]wireDraft, len(b.Drafts))}
+	for i, d := range b.Drafts {
+		w.Drafts[i] = wire(d)
+	}
+	return encode(&w)
+}
+
+// DecodeBatch reads what EncodeBatch wrote.
+func DecodeBatch(data []byte) (Batch, error) {
+	var w rawBatch
+	if err := decode(data, &w); err != nil {
+		return Batch{}, fmt.Errorf("decoding a batch: %w", err)
+	}
+	b := Batch{Base: w.Base, Head: w.Head, Time: w.Time, Drafts: make([]Draft, len(w.Drafts))}
+	for i, d := range w.Drafts {
+		var err error
+		if b.Drafts[i], err = d.draft(); err != nil {
+			return Batch{}, fmt.Errorf("decoding draft %d of a batch: %w", i, err)
+		}
+	}
+	return b, same(data, b, EncodeBatch)
+}
+
+// EncodeRecord is the binary form of a record.
+func EncodeRecord(r Record) ([]byte, error) {
+	return encode(&wireRecord{
+		Sequence: r.Sequence, Index: r.Index, Time: r.Time, Prev: r.Prev, Hash: r.Hash,
+		Draft: wire(r.Draft),
+	})
+}
+
+// DecodeRecord reads what EncodeRecord wrote. It does not look whether the
+// hash is right: that is for a Chain to say.
+func DecodeRecord(data []byte) (Record, error) {
+	var w rawRecord
+	if err := decode(data, &w); err != nil {
+		return Record{}, fmt.Errorf("decoding a record: %w", err)
+	}
+	d, err := w.Draft.draft()
+	if err != nil {
+		return Record{}, fmt.Errorf("decoding record %d: %w", w.Sequence, err)
+	}
+	r := Record{Sequence: w.Sequence, Index: w.Index, Time: w.Time, Prev: w.Prev, Hash: w.Hash, Draft: d}
+	return r, same(data, r, EncodeRecord)
+}
+
+// MarshalEvent is the binary form of one event, for a command that carries it.
+func MarshalEvent(e Event) ([]byte, error) {
+	return encode(&wireEvent{Kind: classOf(e).kind, Event: e})
+}
+
+// UnmarshalEvent reads what MarshalEvent wrote.
+func UnmarshalEvent(data []byte) (Event, error) {
+	var w rawEvent
+	if err := decode(data, &w); err != nil {
+		return nil, fmt.Errorf("decoding an event: %w", err)
+	}
+	e, err := decodeEvent(w.Kind, w.Event)
+	if err != nil {
+		return nil, fmt.Errorf("decoding an event: %w", err)
+	}
+	return e, same(data, e, MarshalEvent)
+}
+
+func wire(d Draft) wireDraft {
+	return wireDraft{Kind: classOf(d.Event).kind, Origin: d.Origin, Event: d.Event}
+}
+
+func (w *rawDraft) draft() (Draft, error) {
+	e, err := decodeEvent(w.Kind, w.Event)
+	return Draft{Origin: w.Origin, Event: e}, err
+}
+
+func decodeEvent(k kind, body []byte) (Event, error) {
+	c, ok := byKind[k]
+	if !ok {
+		return nil, fmt.Errorf("%w: event kind %d is unknown", ErrFormat, k)
+	}
+	return c.decode(body)
+}
+
+// decodeBody is what the registry keeps of each type for the way in.
+func decodeBody[T Event](body []byte) (Event, error) {
+	var e T
+	if err := decoding.Unmarshal(body, &e); err != nil {
+		return nil, fmt.Errorf("%w: %T: %w", ErrFormat, e, err)
+	}
+	return e, nil
+}
+
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(512)
+	b.WriteByte(formatVersion)
+	if err := encoding.MarshalToBuffer(v, &b); err != nil {
+		return nil, fmt.Errorf("encoding: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func decode(data []byte, v any) error {
+	if len(data) == 0 {
+		return fmt.Errorf("%w: no bytes", ErrFormat)
+	}
+	if data[0] != formatVersion {
+		return fmt.Errorf("%w: format %d", ErrFormat, data[0])
+	}
+	if err := decoding.Unmarshal(data[1:], v); err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return nil
+}
+
+// same holds the decoders to the one form that encoding makes.
+func same[T any](data []byte, v T, encode func(T) ([]byte, error)) error {
+	again, err := encode(v)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(data, again) {
+		return fmt.Errorf("%w: not the deterministic encoding", ErrFormat)
+	}
+	return nil
 }

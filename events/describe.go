@@ -1,5 +1,9 @@
 package events
 
+import "encoding/hex"
+
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
 // Data is what a reader of the audit stream is shown of an event, besides its
 // place in the chain and its origin. Absent fields are left out.
 type Data struct {
@@ -10,8 +14,7 @@ type Data struct {
 	Drift      *int64
 	Outcome    string
 	Reason     Reason
-	Detail     []Field  // what only this kind of event has, in order of name
-	Sealed     [][]byte // shown as one digest
+	Detail     []Field // what only this kind of event has, in order of name
 }
 
 // Field is a detail of an event: a string, an int64 or a bool.
@@ -89,7 +92,6 @@ func (e FailuresReset) describe(d *Data) {
 func (e TokenImported) describe(d *Data) {
 	d.Serial, d.Kind = e.Serial, e.Kind
 	d.detail("expires", e.Expires)
-	d.Sealed = [][]byte{e.Sealed}
 }
 
 func (e TokenAssigned) describe(d *Data)   { d.Serial, d.User = e.Serial, e.User }
@@ -103,7 +105,6 @@ func (e PINSet) describe(d *Data) {
 	d.Serial, d.User = e.Serial, e.User
 	d.detail("generated", e.Generated)
 	d.detail("temporary", e.Temporary)
-	d.Sealed = [][]byte{e.Sealed}
 }
 
 func (e NewPINRequired) describe(d *Data) {
@@ -133,7 +134,6 @@ func (e ClientAdded) describe(d *Data) {
 	d.detail("name", e.Client)
 	d.detail("prefix", e.Prefix)
 	d.detail("trusted", e.Trusted)
-	d.Sealed = [][]byte{e.Sealed}
 }
 
 func (e ClientRemoved) describe(d *Data) { d.detail("name", e.Client) }
@@ -153,25 +153,21 @@ func (e APITokenIssued) describe(d *Data) {
 	d.detail("expires", e.Expires)
 	d.detail("name", e.Name)
 	d.detail("role", e.Role)
-	d.Sealed = [][]byte{e.Digest[:]}
 }
 
 func (e APITokenRevoked) describe(d *Data) { d.detail("name", e.Name) }
 
 func (e ClusterFounded) describe(d *Data) {
 	d.detail("cluster", e.Cluster)
-	d.Sealed = [][]byte{e.Certificate, e.Sealed}
 }
 
 func (e InvitationIssued) describe(d *Data) {
 	d.detail("expires", e.Expires)
-	d.Sealed = [][]byte{e.Digest[:]}
 }
 
 func (e NodeJoined) describe(d *Data) {
 	d.detail("address", e.Address)
 	d.detail("member", e.Node)
-	d.Sealed = [][]byte{e.Invitation[:]}
 }
 
 func (e NodeRemoved) describe(d *Data)  { d.detail("member", e.Node) }
@@ -193,6 +189,6 @@ func (e ClockSkewed) describe(d *Data) {
 func (e CheckpointSigned) describe(d *Data) {
 	d.detail("checkpoint", int64(e.Sequence))
 	d.detail("head", e.Head.String())
-	d.detail("key", hexString(e.Key))
-	d.detail("signature", hexString(e.Signature))
+	d.detail("key", hex.EncodeToString(e.Key))
+	d.detail("signature", hex.EncodeToString(e.Signature))
 }

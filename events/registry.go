@@ -16,14 +16,17 @@ type class struct {
 	domain string // first word of the name on the stream
 	name   string // second word
 	code   string // stable short code, for help desks and rules of a SIEM
-	decode func([]byte) (Event, error)
+	// wireType is the CloudEvents type.
+	wireType string
+	decode   func([]byte) (Event, error)
 }
 
-// Type is the CloudEvents type.
-func (c class) Type() string { return "keyfob." + c.domain + "." + c.name + ".v1" }
-
 func member[T Event](k kind, domain, name, code string) class {
-	return class{kind: k, typ: reflect.TypeFor[T](), domain: domain, name: name, code: code, decode: decodeBody[T]}
+	return class{
+		kind: k, typ: reflect.TypeFor[T](), domain: domain, name: name, code: code,
+		wireType: "keyfob." + domain + "." + name + ".v1",
+		decode:   decodeBody[T],
+	}
 }
 
 // kinds is the closed set. A code ends in I for information and in W for what
