@@ -1,0 +1,60 @@
+package tokenfile
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+)
+
+// bitString is a string of bits, most significant first, one to a byte.
+type bitString []byte
+
+// octalBits reads three bits from each digit. The digits 8 and 9, whose highest bit stoken
+// drops in silence, are refused.
+func octalBits(s string) (bitString, error) {
+	bits := make(bitString, 0, 3*len(s))
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '7' {
+			return nil, ErrFormat.because("the CTF string has the digit %q where only 0 to 7 can stand", s[i])
+		}
+		bits.put(uint64(s[i]-'0'), 3)
+	}
+	return bits, nil
+}
+
+func (b *bitString) put(value uint64, n int) {
+	for i := n - 1; i >= 0; i-- {
+		*b = append(*b, byte(value>>i&1))
+	}
+}
+
+func (b *bitString) take(n int) (value uint64) {
+	for _, bit := range (*b)[:n] {
+		value = value<<1 | uint64(bit)
+	}
+	*b = (*b)[n:]
+	return value
+}
+
+func (b bitString) octal() string {
+	digits := make([]byte, 0, len(b)/3)
+	for len(b) > 0 {
+		digits = append(digits, '0'+byte(b.take(3)))
+	}
+	return string(digits)
+}
+
+// fit returns the first n bytes of s, padded with zeros.
+func fit(s string, n int) []byte {
+	b := make([]byte, n)
+	copy(b, s)
+	return b
+}
+
+// newAES is for keys that are 16 or 32 bytes by construction.
+func newAES(key []byte) cipher.Block {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic("tokenfile: AES refused a key: " + err.Error())
+	}
+	return block
+}

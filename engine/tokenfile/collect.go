@@ -1,0 +1,111 @@
+package tokenfile
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"keyfob/engine/tokencode"
+)
+
+const (
+	maxSerial   = 64  // bytes
+	maxText     = 256 // bytes of a name or label
+	weakSeed    = 16  // bytes; RFC 4226, section 4, R6: MUST be at least 128 bits
+	serialChars = "-_.:"
+)
+
+// finish holds a token that a format has read to what holds for all formats.
+func finish(tok *Token) error {
+	if err := checkSerial(tok.Serial); err != nil {
+		return err
+	}
+	if _, err := tokencode.New(tok.Params, tok.Seed); err != nil {
+		return ErrUnsupported.because("%v", err)
+	}
+	if len(tok.Seed) < weakSeed {
+		tok.warn("its seed has only %d bits, RFC 4226 demands 128", 8*len(tok.Seed))
+	}
+	return nil
+}
+
+// checkSerial admits what can stand in a URL, a file name and a log line alike.
+func checkSerial(s string) error {
+	if s == "" {
+		return ErrFormat.because("it has no serial")
+	}
+	if len(s) > maxSerial {
+		return ErrFormat.because("its serial is longer than %d characters", maxSerial)
+	}
+	for _, r := range s {
+		if r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(serialChars, r) {
+			return ErrFormat.because("its serial has the character %q; letters, digits and %s are allowed", r, serialChars)
+		}
+	}
+	return nil
+}
+
+// clean makes a stranger's text fit to be shown: trimmed, without control
+// characters, valid UTF-8 of at most maxText bytes.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	s = strings.TrimSpace(s)
+	if len(s) <= maxText {
+		return s
+	}
+	s = s[:maxText]
+	for !utf8.ValidString(s) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// collector gathers the result of one file within its limits.
+type collector struct {
+	options Options
+	result  Result
+	serials map[string]bool
+}
+
+// add takes a token, or refuses it. Its error ends the reading.
+func (c *collector) add(tok Token, line int) error {
+	switch {
+	case c.serials[tok.Serial]:
+		return c.refuse(tok.Serial, line, ErrDuplicate.because("a token of this serial stands earlier in the file"))
+	case !c.options.Now.IsZero() && !tok.Expires.IsZero() && !c.options.Now.Before(tok.Expires):
+		return c.refuse(tok.Serial, line, ErrExpired.because("it expired on %s", lastDay(tok.Expires).Format("2006-01-02")))
+	}
+	c.serials[tok.Serial] = true
+	c.result.Tokens = append(c.result.Tokens, tok)
+	return c.full()
+}
+
+// refuse records why a token is not read. Its error ends the reading.
+func (c *collector) refuse(serial string, line int, err error) error {
+	c.result.Refused = append(c.result.Refused, Refusal{Serial: clean(serial), Line: line, Err: err})
+	return c.full()
+}
+
+// take is add or refuse, for readers that answer a token and an error.
+func (c *collector) take(tok Token, line int, err error) error {
+	if err != nil {
+		return c.refuse(tok.Serial, line, err)
+	}
+	return c.add(tok, line)
+}
+
+func (c *collector) full() error {
+	if n := len(c.result.Tokens) + len(c.result.Refused); n > c.options.MaxTokens {
+		return ErrTooLarge.because("the file holds more than %d tokens; split it", c.options.MaxTokens)
+	}
+	return nil
+}
+
+func (c *collector) note(sentence string) {
+	c.result.Notes = append(c.result.Notes, sentence)
+}

@@ -1,0 +1,230 @@
+package tokenfile
+
+import (
+	"encoding/base64"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"keyfob/engine/tokencode"
+)
+
+const (
+	ctfMarker   = "ctfData="
+	ctkipMarker = "ctkip"
+	ctfLink     = "com.rsa.securid://ctf?ctfData="
+
+	maxCTFPassword = 40 // bytes
+)
+
+// deviceClasses are the IDs that mean "any device of this kind". A token bound to
+// one of them is read without asking: the ID is no secret.
+var deviceClasses = []string{
+	"556f1985-33dd-442c-9155-3a0e994f21b1", // iPhone
+	"a01c4380-fc01-4df0-b113-7fb98ec74694", // Android
+	"868c28f8-31bf-4911-9876-ebece5c3f2ab", // BlackBerry
+	"b77a1d06-d505-4200-90d3-1bb397748704", // BlackBerry 10
+	"c483b592-63f0-4f19-b4cb-a6bce8e57159", // Windows Phone
+	"8f94b226-d362-4204-ac52-3b21fa333b6f", // Windows
+	"d0955a53-569b-4ecc-9cf7-6c2a59d4e775", // macOS
+}
+
+// deviceIDs returns what to try for a bound token.
+func deviceIDs(o Options) []string {
+	if o.DeviceID != "" {
+		return []string{o.DeviceID}
+	}
+	return deviceClasses
+}
+
+func errDevice(o Options) error {
+	if o.DeviceID == "" {
+		return ErrDevice.because("the token is bound to one device; give the device ID that its app shows")
+	}
+	return ErrDevice.because("the token is bound to another device than the device ID given")
+}
+
+// needPassword refuses what cannot be the password of a CTF string.
+func needPassword(o Options) error {
+	switch {
+	case o.Password == "":
+		return ErrNeedPassword.because("the token is protected by a password")
+	case len(o.Password) > maxCTFPassword:
+		return ErrWrongPassword.because("the password is longer than the %d bytes that a CTF string can have", maxCTFPassword)
+	default:
+		return nil
+	}
+}
+
+// readCTF reads a list of CTF strings or links, or a mail with such in it.
+// Lines of prose are passed over and counted in a note.
+func readCTF(in *lines, c *collector) error {
+	prose := 0
+	for {
+		line, ok := in.next()
+		if !ok {
+			break
+		}
+		number := in.number
+		line = joinSoftBreaks(line, in)
+		if !holdsCTF(line) {
+			prose++
+			continue
+		}
+		tok, err := parseCTF(line, c.options)
+		if err := c.take(tok, number, err); err != nil {
+			return err
+		}
+	}
+	if prose > 0 {
+		c.note("lines without a token were passed over")
+	}
+	return in.err()
+}
+
+// joinSoftBreaks undoes the line breaks that mail (RFC 2045, section 6.7) puts into
+// a link: a line broken so ends with "=".
+func joinSoftBreaks(line string, in *lines) string {
+	if indexFold(line, ctfMarker) < 0 {
+		return line
+	}
+	for strings.HasSuffix(line, "=") && len(line) < maxURI && !hasSuffixFold(line, ctfMarker+"=") {
+		next, ok := in.next()
+		if !ok {
+			break
+		}
+		line = line[:len(line)-1] + next
+	}
+	return line
+}
+
+func hasSuffixFold(s, suffix string) bool {
+	return len(s) >= len(suffix) && strings.EqualFold(s[len(s)-len(suffix):], suffix)
+}
+
+func holdsCTF(line string) bool {
+	return indexFold(line, ctfMarker) >= 0 || indexFold(line, ctkipMarker) >= 0 || isBareCTF(line)
+}
+
+// isBareCTF tells a CTF string from prose and from a line of CSV: a run of digits
+// and dashes, or base64 of the length that v3 and v4 have.
+func isBareCTF(line string) bool {
+	if len(line) == 4*ctf3Size/3 && (line[0] == 'A' || line[0] == 'B') {
+		return strings.Trim(line, base64Chars) == ""
+	}
+	return len(line) >= 20 && strings.Trim(line, "0123456789- ") == ""
+}
+
+const base64Chars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
+
+// parseCTF reads the CTF string in text. On error the token may still carry the
+// serial, if it could be told.
+func parseCTF(text string, o Options) (Token, error) {
+	payload, phone, err := ctfPayload(text)
+	if err != nil {
+		return Token{}, err
+	}
+	var tok Token
+	switch payload[0] {
+	case '2':
+		tok, err = readCTF2(ctfDigits(payload), phone, o)
+	case '1':
+		err = ErrUnsupported.because("this is a CTF string of version 1, of which no sample is known; ask for version 2 or an sdtid file")
+	default:
+		tok, err = readCTF3(payload, o)
+	}
+	if err != nil {
+		return tok, err
+	}
+	return tok, finish(&tok)
+}
+
+// ctfPayload finds the string in its wrapper. Inside a link it is the smartphone
+// variant, which looks at more of the device ID.
+func ctfPayload(text string) (payload string, phone bool, err error) {
+	if i := indexFold(text, ctfMarker); i >= 0 {
+		payload, phone = text[i+len(ctfMarker):], true
+		if hasPrefixFold(payload, "3D") { // "=" as quoted-printable writes it
+			payload = payload[2:]
+		}
+	} else if indexFold(text, ctkipMarker) >= 0 {
+		return "", false, ErrUnsupported.because("this is a CT-KIP link: it holds no seed but the address of a server that would make one")
+	} else {
+		payload = strings.TrimSpace(text)
+	}
+	if payload == "" || !strings.ContainsRune("12AB", rune(payload[0])) {
+		return "", false, ErrFormat.because("this is no CTF string: one begins with 2, A or B")
+	}
+	return payload, phone, nil
+}
+
+// ctfDigits drops the dashes of a numeric string and stops at what is no digit.
+func ctfDigits(payload string) string {
+	var digits strings.Builder
+	for _, r := range payload {
+		switch {
+		case r >= '0' && r <= '9':
+			digits.WriteRune(r)
+		case r != '-' && r != ' ':
+			return digits.String()
+		}
+	}
+	return digits.String()
+}
+
+// ctfBase64 decodes what v3 and v4 hold: percent-encoded, where a bare + is a +;
+// the URL-safe alphabet is taken as a courtesy.
+func ctfBase64(payload string) ([]byte, error) {
+	if end := strings.IndexAny(payload, " \t&\"'<>)"); end >= 0 {
+		payload = payload[:end]
+	}
+	text, err := url.PathUnescape(payload)
+	if err != nil {
+		return nil, ErrFormat.because("the CTF string is damaged: its percent-encoding is broken")
+	}
+	text = strings.NewReplacer("-", "+", "_", "/", "\r", "", "\n", "").Replace(text)
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(data) != ctf3Size {
+		return nil, ErrFormat.because("the CTF string is damaged: it should be %d characters of base64", 4*ctf3Size/3)
+	}
+	return data, nil
+}
+
+// CTFOptions say how to write a CTF string.
+type CTFOptions struct {
+	Version  int    // 2, 3 or 4; stoken of Debian 12 reads no 4
+	Password Secret // protects the seed; at most 40 bytes; empty: none
+	DeviceID string // binds the token to a device; empty: to none
+	Link     bool   // as a link that a phone opens; always so for 3 and 4
+}
+
+// WriteCTF writes a SecurID token as a CTF string. Versions 3 and 4 take 16 bytes
+// from entropy; version 2 takes none and its checks have only 15 bits. A token without
+// expiry gets the last date that the version can hold.
+func WriteCTF(t Token, o CTFOptions, entropy io.Reader) (string, error) {
+	if t.Params.Kind != tokencode.SecurID {
+		return "", ErrUnsupported.because("a CTF string holds SecurID tokens only, not %s", t.Params.Kind)
+	}
+	if _, err := tokencode.New(t.Params, t.Seed); err != nil {
+		return "", ErrUnsupported.because("%v", err)
+	}
+	if len(o.Password) > maxCTFPassword {
+		return "", ErrUnsupported.because("a CTF string takes passwords of at most %d bytes", maxCTFPassword)
+	}
+	switch o.Version {
+	case 2:
+		return writeCTF2(t, o)
+	case 3, 4:
+		return writeCTF3(t, o, entropy)
+	default:
+		return "", ErrUnsupported.because("CTF version %d cannot be written; choose 2, 3 or 4", o.Version)
+	}
+}
+
+// serial12 is the serial as tokencode, CTF and people use it.
+func serial12(s string) string {
+	return strings.Repeat("0", max(0, 12-len(s))) + s
+}
+
+func seconds(p tokencode.Params) int { return int(p.Period / time.Second) }

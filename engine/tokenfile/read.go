@@ -1,0 +1,220 @@
+package tokenfile
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+const (
+	headSize  = 64 << 10 // how much of a file is looked at to recognise it
+	maxLine   = 64 << 10 // bytes of one line
+	maxRecord = 1 << 20  // bytes of one XML token: a tag, a text, a comment
+)
+
+// Read reads a file of tokens. It answers an error, and no tokens, when the
+// file as a whole cannot be believed; what is wrong with a single token is a
+// Refusal. Memory is bounded by the tokens it answers, not by r.
+func Read(r io.Reader, o Options) (Result, error) {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.MaxTokens <= 0 {
+		o.MaxTokens = DefaultMaxTokens
+	}
+	m := &meter{r: r, limit: o.MaxBytes}
+	in := bufio.NewReaderSize(m, headSize)
+	head, err := in.Peek(headSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return Result{}, fmt.Errorf("reading token file: %w", err)
+	}
+	if bytes.HasPrefix(head, []byte("\uFEFF")) {
+		_, _ = in.Discard(3) // cannot fail: it has been peeked
+		head = head[3:]
+	}
+	format, err := recognise(head, o.Format)
+	if err != nil {
+		return Result{}, err
+	}
+	c := &collector{options: o, serials: map[string]bool{}, result: Result{Format: format}}
+	if err := readAs(format, in, m, c); err != nil {
+		return Result{Format: format}, err
+	}
+	if len(c.result.Tokens)+len(c.result.Refused) == 0 {
+		return Result{Format: format}, ErrFormat.because("the file is read as %s and holds no token", format)
+	}
+	return c.result, nil
+}
+
+func readAs(format Format, in *bufio.Reader, m *meter, c *collector) error {
+	switch format {
+	case SDTID:
+		return readSDTID(newXMLReader(in, m), c)
+	case PSKC:
+		return readPSKC(newXMLReader(in, m), c)
+	case OTPAuth:
+		return readOTPAuth(newLines(in, m), c)
+	case CTF:
+		return readCTF(newLines(in, m), c)
+	case StokenRC:
+		return readStokenRC(newLines(in, m), c)
+	case CSV:
+		return readCSV(newLines(in, m), c)
+	default:
+		return ErrUnsupported.because("the format %.20q is none of %v", format, Formats())
+	}
+}
+
+// recognise tells the format by how the file begins. A format that is asked for is believed,
+// the reader itself will say what does not fit.
+func recognise(head []byte, asked Format) (Format, error) {
+	text := strings.TrimSpace(string(head))
+	first := firstLine(text)
+	switch {
+	case text == "":
+		return "", ErrFormat.because("the file is empty")
+	case bytes.HasPrefix(head, []byte("\xFE\xFF")) || bytes.HasPrefix(head, []byte("\xFF\xFE")):
+		return "", ErrFormat.because("the file is UTF-16; save it as UTF-8")
+	case bytes.IndexByte(head, 0) >= 0:
+		return "", ErrFormat.because("the file is not text")
+	case asked != "":
+		return asked, nil
+	case strings.HasPrefix(text, "<"):
+		return recogniseXML(text)
+	case hasPrefixFold(first, "otpauth"):
+		return OTPAuth, nil
+	case indexFold(text, ctfMarker) >= 0 || indexFold(first, ctkipMarker) >= 0 || isBareCTF(first):
+		return CTF, nil
+	case isStokenRC(first):
+		return StokenRC, nil
+	case isCSV(first):
+		return CSV, nil
+	default:
+		return "", ErrFormat.because("this is no token file that keyfob knows: it begins neither like XML, nor like a URI, a CTF string or a CSV table")
+	}
+}
+
+// recogniseXML goes by the names of the root elements, which stand in the first
+// kilobytes of any honest file; the XML reader then checks the root itself.
+func recogniseXML(text string) (Format, error) {
+	switch {
+	case strings.Contains(text, "<TKNBatch"):
+		return SDTID, nil
+	case strings.Contains(text, "KeyContainer"):
+		return PSKC, nil
+	case indexFold(text, ctfMarker) >= 0:
+		return CTF, nil // a mail in HTML
+	default:
+		return "", ErrFormat.because("this XML is neither an RSA token file (TKNBatch) nor PSKC (KeyContainer)")
+	}
+}
+
+// firstLine returns the first line that is neither empty nor a comment.
+func firstLine(text string) string {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "#") {
+			return line
+		}
+	}
+	return ""
+}
+
+// meter bounds what is read, in all and between two resets.
+type meter struct {
+	r     io.Reader
+	limit int64
+	total int64
+	run   int
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	if m.run > maxRecord {
+		return 0, ErrTooLarge.because("one record is longer than %d KiB", maxRecord>>10)
+	}
+	n, err := m.r.Read(p)
+	m.run += n
+	m.total += int64(n)
+	if m.total > m.limit {
+		return 0, ErrTooLarge.because("the file is larger than %d bytes; split it", m.limit)
+	}
+	return n, err
+}
+
+// reset says that what was read so far has been dealt with.
+func (m *meter) reset() { m.run = 0 }
+
+// lines reads a text file line by line and counts.
+type lines struct {
+	scanner *bufio.Scanner
+	meter   *meter
+	number  int
+}
+
+func newLines(r io.Reader, m *meter) *lines {
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, maxLine)
+	return &lines{scanner: s, meter: m}
+}
+
+// next returns the next line that is neither empty nor a comment.
+func (l *lines) next() (string, bool) {
+	for l.scanner.Scan() {
+		l.meter.reset()
+		l.number++
+		line := strings.TrimSpace(l.scanner.Text())
+		if line != "" && !strings.HasPrefix(line, "#") {
+			return line, true
+		}
+	}
+	return "", false
+}
+
+func (l *lines) err() error {
+	err := l.scanner.Err()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, bufio.ErrTooLong):
+		return ErrTooLarge.because("line %d is longer than %d KiB", l.number+1, maxLine>>10)
+	case errors.Is(err, ErrTooLarge):
+		return err
+	default:
+		return fmt.Errorf("reading token file: %w", err)
+	}
+}
+
+func readOTPAuth(in *lines, c *collector) error {
+	for {
+		line, ok := in.next()
+		if !ok {
+			return in.err()
+		}
+		tok, err := Token{}, error(nil)
+		switch {
+		case len(line) > maxURI:
+			err = ErrTooLarge.because("the URI is longer than %d characters", maxURI)
+		case hasPrefixFold(line, "otpauth:"):
+			tok, err = parseOTPAuth(line)
+		case hasPrefixFold(line, "otpauth-migration:"):
+			err = errMigration()
+		default:
+			err = ErrFormat.because("this is no otpauth:// URI")
+		}
+		if err := c.take(tok, in.number, err); err != nil {
+			return err
+		}
+	}
+}
+
+func indexFold(s, substr string) int {
+	for i := 0; i+len(substr) <= len(s); i++ {
+		if strings.EqualFold(s[i:i+len(substr)], substr) {
+			return i
+		}
+	}
+	return -1
+}
