@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"hash"
 	"hash/maphash"
 	"io"
 	"sync"
@@ -15,9 +16,9 @@ import (
 // nothing in it is of use to anyone who does not have the running process, and
 // with it the PIN key.
 type memory struct {
-	key   [keySize]byte
-	seed  maphash.Seed
-	limit int
+	newMAC func() hash.Hash // HMAC-SHA256 under the key; a function shows nothing of it when printed
+	seed   maphash.Seed
+	limit  int
 
 	mu    sync.RWMutex // guards marks
 	marks map[uint64]digests
@@ -37,18 +38,23 @@ type digests struct {
 }
 
 func newMemory(random io.Reader, limit int) (*memory, error) {
-	m := &memory{seed: maphash.MakeSeed(), limit: limit, marks: make(map[uint64]digests)}
-	if _, err := io.ReadFull(random, m.key[:]); err != nil {
+	key := make([]byte, keySize)
+	if _, err := io.ReadFull(random, key); err != nil {
 		return nil, fmt.Errorf("making key of remembered PINs: %w", err)
 	}
-	return m, nil
+	return &memory{
+		newMAC: func() hash.Hash { return hmac.New(sha256.New, key) },
+		seed:   maphash.MakeSeed(),
+		limit:  limit,
+		marks:  make(map[uint64]digests),
+	}, nil
 }
 
 func (m *memory) mark(serial string, revision uint64, sealed []byte, pin Secret) mark {
 	var sum [sha256.Size]byte
 	out := mark{token: maphash.String(m.seed, serial)}
 
-	mac := hmac.New(sha256.New, m.key[:])
+	mac := m.newMAC()
 	place := PINIdentity(serial, revision)
 	mac.Write(encode(nil, "sealed", place.Record, place.Field, string(sealed)))
 	mac.Sum(sum[:0])

@@ -12,9 +12,9 @@
 // another cluster, it does not open. It does not keep an old value of the same
 // record from being put back; that is the log's work.
 //
-// A key for every record costs about a microsecond and makes the limit of
-// random nonces (2³² messages a key) one of the record, not of the cluster's
-// lifetime of log entries.
+// A key for every record costs one or two microseconds, and makes the limit of
+// random nonces (2³² messages a key) one of the record, where a single key for
+// the log would reach it in the cluster's lifetime.
 //
 // Sealed forms, all of them opaque to those who store them:
 //

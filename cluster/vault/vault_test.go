@@ -1,0 +1,238 @@
+package vault
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const cluster = "keyfob-test"
+
+// sequence is a source of bytes that counts: 0, 1, 2, …
+type sequence byte
+
+func (s *sequence) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(*s)
+		*s++
+	}
+	return len(p), nil
+}
+
+func testRoot(t testing.TB) Root {
+	t.Helper()
+	root, err := NewRoot(new(sequence))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+func testVault(t testing.TB, root Root, clusterID string) *Vault {
+	t.Helper()
+	v, err := Open(root, clusterID, DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// The values were computed by another program, from the recipe. They are for
+// ever: what was sealed under other keys does not open.
+func TestKeysAreTheSameInEveryRelease(t *testing.T) {
+	want := [purposes]string{
+		Seeds:         "ce5e1e24b3e27de1e64a5430b01abc9e9acccf877048a6922acd2a0adb1791fd",
+		PINs:          "9478ce7dc977213e79619d81a162bec9470d7238b4e2c5cd2e88e05c072a24a5",
+		Clients:       "232ad288d556f743ca3f5ae87d781af72dd7b692b3ffa3be9a1dd7a552199a3d",
+		Conversations: "73166497def26dae785e86b8998551eddea7724394b586a8f2ff4f50b1650bfd",
+		Log:           "46d94e90abd7392a40f23453d3872487f1937be20d730ad24283b4a7bdb9e6af",
+		Snapshots:     "034a403623c1e4f9e6c649a9b317cccd91ac143875ed031672e407007a934db8",
+		Audit:         "c8c377ca2f078256ef4e0f5b16f2b79c9ea9586a432d8c3264c7932ba44e6e0c",
+		NATS:          "d28e5a89a3e2936358b7d6afff4a6d1e741009ffb6b875e68b1680fccbd1c2a6",
+		Signing:       "23efa8b604c8a2d6a079b3b1e6f2e05ba080e686879bcd3455cdac22679a9955",
+		CA:            "1fe687163467f3a0dc04d079fd98c875d4e210bc0613d457f3105769734a1f81",
+	}
+	root := testRoot(t)
+	keys := purposeKeys(root.ring.keys[1], cluster, 1)
+	for p := range purposes {
+		if got := hex.EncodeToString(keys[p][:]); got != want[p] {
+			t.Errorf("key of %v is %s, want %s", p, got, want[p])
+		}
+	}
+
+	v := testVault(t, root, cluster)
+	derived := v.Derive(NATS, "account")
+	if got, want := hex.EncodeToString(derived[:]), "f7a1a8e0bb00fc28136edd09d5353d375f10e7649541b3f8823af0b8543f2044"; got != want {
+		t.Errorf("Derive(NATS, account) is %s, want %s", got, want)
+	}
+	if got, want := v.Pseudonym("mallory"), "42bf09977a95d3d13078e0b78c0621c2"; got != want {
+		t.Errorf("Pseudonym(mallory) is %s, want %s", got, want)
+	}
+}
+
+func TestDerivedBytesDependOnPurposeLabelClusterAndVersion(t *testing.T) {
+	root := testRoot(t)
+	added, err := root.Add(new(sequence)) // the same bytes again: the version alone differs
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotated, err := added.Promote(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[[32]byte]string{}
+	for name, v := range map[string]*Vault{
+		"here":      testVault(t, root, cluster),
+		"elsewhere": testVault(t, root, "elsewhere"),
+		"rotated":   testVault(t, rotated, cluster),
+	} {
+		for p := range purposes {
+			for _, label := range []string{"", "account", "operator"} {
+				what := fmt.Sprintf("%s, %v, %q", name, p, label)
+				key := v.Derive(p, label)
+				if other, ok := seen[key]; ok {
+					t.Errorf("%s and %s derive the same", what, other)
+				}
+				seen[key] = what
+			}
+		}
+	}
+}
+
+func TestVaultRefusesWhatItCannotWorkWith(t *testing.T) {
+	root, wiped := testRoot(t), testRoot(t)
+	wiped.Wipe()
+	for name, open := range map[string]func() (*Vault, error){
+		"no root":    func() (*Vault, error) { return Open(Root{}, cluster, DefaultConfig()) },
+		"wiped root": func() (*Vault, error) { return Open(wiped, cluster, DefaultConfig()) },
+		"no cluster": func() (*Vault, error) { return Open(root, "", DefaultConfig()) },
+		"no config":  func() (*Vault, error) { return Open(root, cluster, Config{}) },
+		"no randomness": func() (*Vault, error) {
+			cfg := DefaultConfig()
+			cfg.Random = strings.NewReader("too short")
+			return Open(root, cluster, cfg)
+		},
+	} {
+		if v, err := open(); err == nil || v != nil {
+			t.Errorf("%s: opened", name)
+		}
+	}
+}
+
+func TestConfigReportsAllThatIsWrong(t *testing.T) {
+	err := Config{Hashes: 0, Waiting: -1, Remembered: -2}.Validate()
+	for _, want := range []string{"random", "hashes", "waiting", "remembered"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not mention %s", err, want)
+		}
+	}
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Errorf("the default is refused: %v", err)
+	}
+}
+
+func TestVaultAndRootPrintNoKeys(t *testing.T) {
+	root := testRoot(t)
+	random := new(sequence)
+	*random = 100
+	cfg := DefaultConfig()
+	cfg.Random = random
+	v, err := Open(root, cluster, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := struct {
+		root  Root
+		vault *Vault
+	}{root, v}
+	ofMemory := make([]byte, keySize)
+	*random = 100
+	_, _ = random.Read(ofMemory)
+	keys := [][]byte{root.ring.keys[1][:], ofMemory, v.ring.Load().keys[1][Seeds][:]}
+
+	for _, verb := range []string{"%v", "%+v", "%#v", "%x", "%s", "%d"} {
+		for _, value := range []any{root, &root, v, inside, &inside} {
+			printed := fmt.Sprintf(verb, value)
+			for _, key := range keys {
+				for _, form := range []string{"%s", "%x", "%v", "%#v"} {
+					shown := strings.Trim(strings.TrimPrefix(fmt.Sprintf(form, key), "[]byte"), "[]{}")
+					if strings.Contains(printed, shown) {
+						t.Errorf("%s of %T shows a key", verb, value)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestOnlyTheNextVersionIsNeededToRotate(t *testing.T) {
+	first := testRoot(t)
+	v, late := testVault(t, first, cluster), testVault(t, first, cluster)
+	id := Identity{"tokens", "000123456789", "seed"}
+	old := v.Seal(Seeds, id, []byte("seed"))
+
+	second, err := first.Add(bytes.NewReader(bytes.Repeat([]byte{7}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, v, second)
+	replace(t, late, second)
+	if !v.Current(old) {
+		t.Error("a version that was only added seals already")
+	}
+
+	promoted, err := second.Promote(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, v, promoted)
+	if v.Current(old) {
+		t.Error("what the old key sealed counts as current")
+	}
+	renewed, err := v.Move(Seeds, id, id, old)
+	if err != nil || !v.Current(renewed) {
+		t.Fatalf("renewing: current %v, %v", v.Current(renewed), err)
+	}
+	if got, err := late.Open(Seeds, id, renewed); err != nil || string(got) != "seed" {
+		t.Errorf("a node that has not promoted yet opens %q, %v", got, err)
+	}
+
+	last, err := promoted.Drop(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, v, last)
+	if _, err := v.Open(Seeds, id, old); !errors.Is(err, ErrDamaged) {
+		t.Errorf("what a dropped key sealed: %v", err)
+	}
+	if got, err := v.Open(Seeds, id, renewed); err != nil || string(got) != "seed" {
+		t.Errorf("what was renewed: %q, %v", got, err)
+	}
+}
+
+func replace(t *testing.T, v *Vault, root Root) {
+	t.Helper()
+	if err := v.Replace(root); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The tests of this package run once more in a process where everything that is
+// not FIPS 140 is an error or a panic.
+func TestEverythingWorksUnderStrictFIPS(t *testing.T) {
+	const setting = "GODEBUG=fips140=only"
+	if slices.Contains(os.Environ(), setting) {
+		t.Skip("this is the second run")
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.short", "-test.run=^Test")
+	cmd.Env = append(os.Environ(), setting)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("under %s: %v\n%s", setting, err, out)
+	}
+}
