@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"fmt"
 
+	"keyfob/engine/tokencode"
 	"keyfob/events"
 )
 
@@ -14,7 +16,6 @@ type Ticket struct {
 	User     string         `cbor:"3,keyasint"`
 	Sequence uint64         `cbor:"4,keyasint"`           // the record that this rests on: a node that has not applied it waits
 	PIN      string         `cbor:"5,keyasint,omitempty"` // a PIN typed once, or a generated one to be shown
-	Problem  Problem        `cbor:"6,keyasint,omitempty"` // to be shown with the step
 }
 
 // Evidence is what a node found out about an attempt with its keys. It holds
@@ -35,7 +36,7 @@ type TokenEvidence struct {
 
 // PINEvidence is what was found of a new PIN.
 type PINEvidence struct {
-	Revision  uint64  `cbor:"1,keyasint"` // that the sealed PIN will have
+	Revision  uint64  `cbor:"1,keyasint"` // the PIN revision that it is sealed to
 	Sealed    []byte  `cbor:"2,keyasint,omitempty"`
 	Generated bool    `cbor:"3,keyasint,omitempty"`
 	Problem   Problem `cbor:"4,keyasint,omitempty"`
@@ -53,10 +54,9 @@ type Checked struct {
 // Decision is what Decide came to, for the node that asked. It holds no
 // secret and can be sent.
 type Decision struct {
-	Answer  Answer         `cbor:"1,keyasint"`
-	User    string         `cbor:"2,keyasint,omitempty"`
-	Problem Problem        `cbor:"3,keyasint,omitempty"`
-	Drafts  []events.Draft `cbor:"-"`
+	Answer Answer         `cbor:"1,keyasint"`
+	User   string         `cbor:"2,keyasint,omitempty"`
+	Drafts []events.Draft `cbor:"-"`
 }
 
 // CheckInput is what Check works on.
@@ -68,31 +68,158 @@ type CheckInput struct {
 	Now     events.Time // by the cluster's clock as this node knows it
 }
 
-// Check looks at an attempt with this node's keys. It decides nothing. An
-// error means that nothing could be found out, ErrBusy among them.
+// Check looks at an attempt with this node's keys. It decides nothing: what
+// it saw of a state that has moved on is found out by Decide. An error means
+// that nothing could be found out, ErrBusy among them.
 func Check(ctx context.Context, in CheckInput) (Checked, error) {
-	return Checked{}, nil
+	c := Checked{Command: Authenticate{Choice: in.Attempt.Choice, NoChallenge: in.Attempt.NoChallenge}}
+	name := in.Attempt.User
+	if in.Ticket != nil {
+		c.Command.Conversation, c.Command.Turn = in.Ticket.ID, in.Ticket.Turn
+		if name == "" {
+			name = in.Ticket.User
+		}
+	}
+	user, err := Canonical(name)
+	if err != nil || in.Ticket != nil && user != in.Ticket.User {
+		return c, nil // nobody's name: no user, no evidence
+	}
+	c.Command.User = user
+	u := in.State.User(user)
+	if u == nil {
+		return c, nil
+	}
+
+	k := checker{CheckInput: in, user: u, typed: canonicalTyped(in.Attempt.Typed)}
+	step := events.StepLogin
+	if in.Ticket != nil {
+		if u.Conversation == nil || u.Conversation.ID != in.Ticket.ID {
+			return c, nil // over
+		}
+		step = u.Conversation.Step
+	}
+	switch step {
+	case events.StepLogin, events.StepNone:
+		if in.Ticket != nil {
+			c.PIN = Secret(in.Ticket.PIN) // a generated PIN is shown until it has been used
+		}
+		c.Command.Evidence.Tokens, err = k.login(ctx)
+	case events.StepNextTokencode:
+		c.Command.Evidence.Tokens, err = k.nextTokencode(ctx)
+	case events.StepChoosePIN, events.StepGeneratePIN, events.StepNewPIN, events.StepConfirmPIN:
+		err = k.newPIN(ctx, step, &c)
+	}
+	return c, err
 }
 
-// Decide is the rules. It answers what a command comes to in a state, and the
-// events that say so; it changes nothing. The error is ErrStale or, for an
-// administrator's command, a *Refusal.
-func Decide(s *State, o events.Origin, c Command, now events.Time) (Decision, error) {
-	return Decision{}, nil
+// checker is one attempt being looked at.
+type checker struct {
+	CheckInput
+	user  *User
+	typed string
 }
 
-// Finish turns a decision into the outcome for the door, and into the ticket
-// to be sealed for the next step, nil when there is none. sequence is the
-// number of the last record that the decision rests on.
-func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (Outcome, *Ticket) {
-	return Outcome{}, nil
+// login tries what was typed against each of the user's tokens.
+func (k *checker) login(ctx context.Context) ([]TokenEvidence, error) {
+	var all []TokenEvidence
+	for _, serial := range k.user.Tokens {
+		t := k.State.Token(serial)
+		if t == nil || t.unusable(k.Now) != "" {
+			continue
+		}
+		expected, reach := t.expected(k.Now), t.window(&k.State.Policy).Large
+		e, err := k.token(ctx, t, func(yield func(int64) bool) { nearestFirst(t, expected, reach, yield) })
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
 }
 
-// PromptFor is the step that a ticket stands for, for a door that shows it
-// again. ErrConversation when it is over.
-func PromptFor(s *State, t Ticket, now events.Time) (Prompt, error) {
-	return Prompt{}, nil
+// nextTokencode looks for the code after the first one. The first one itself
+// is looked for too: somebody who typed too early is told so.
+func (k *checker) nextTokencode(ctx context.Context) ([]TokenEvidence, error) {
+	t := k.State.Token(k.user.Conversation.Serial)
+	if t == nil {
+		return nil, nil
+	}
+	first := k.user.Conversation.First
+	e, err := k.token(ctx, t, func(yield func(int64) bool) {
+		_ = yield(first+1) && yield(first+2) && yield(first)
+	})
+	return []TokenEvidence{e}, err
 }
 
-// Apply folds one event into the state.
-func (s *State) Apply(at events.Time, d events.Draft) {}
+// nearestFirst yields the intervals of a window, the likeliest first: those
+// not used yet before those that are.
+func nearestFirst(t *Token, expected, reach int64, yield func(int64) bool) {
+	if !t.timed() {
+		for i := expected; i <= expected+reach; i++ {
+			if !yield(i) {
+				return
+			}
+		}
+		yield(t.Last)
+		return
+	}
+	for _, fresh := range []bool{true, false} {
+		for d := int64(0); d <= reach; d++ {
+			for _, i := range [2]int64{expected + d, expected - d} {
+				if (i > t.Last) == fresh && (d != 0 || i == expected) && !yield(i) {
+					return
+				}
+				if d == 0 {
+					break
+				}
+			}
+		}
+	}
+}
+
+// token tries what was typed against one token in the given intervals. The
+// PIN is looked at only when the tokencode was found: guesses of both cost no
+// slow work, and the time of the answer does not tell (Policy.RefusalDelay).
+func (k *checker) token(ctx context.Context, t *Token, intervals func(yield func(int64) bool)) (TokenEvidence, error) {
+	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
+	pin, code, ok := t.split(k.typed)
+	if !ok {
+		return e, nil
+	}
+	seed, err := k.Keys.OpenSeed(t.Serial, t.Seed)
+	if err != nil {
+		return e, fmt.Errorf("opening the seed of token %s: %w", t.Serial, err)
+	}
+	generator, err := tokencode.New(t.params(), tokencode.Seed(seed))
+	if err != nil {
+		return e, fmt.Errorf("token %s: %w", t.Serial, err)
+	}
+	intervals(func(i int64) bool {
+		if i >= 0 && generator.Matches(i, code) {
+			e.Found, e.Interval = true, i
+		}
+		return !e.Found
+	})
+	if !e.Found {
+		return e, nil
+	}
+	switch {
+	case !t.hasPIN():
+		e.PIN = pin == ""
+	case pin == "":
+		e.PIN = k.Ticket != nil && k.user.Conversation.Step == events.StepNextTokencode
+	default:
+		e.PIN, err = k.Keys.PINMatches(ctx, t.Serial, t.PINRevision, t.PIN, Secret(pin))
+	}
+	return e, err
+}
+
+// split takes a passcode apart: the last digits are the tokencode, what stands
+// before them the PIN.
+func (t *Token) split(typed string) (pin, code string, ok bool) {
+	digits := int(t.Digits)
+	if len(typed) < digits {
+		return "", "", false
+	}
+	return typed[:len(typed)-digits], typed[len(typed)-digits:], true
+}

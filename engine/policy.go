@@ -3,7 +3,7 @@ package engine
 import "time"
 
 // Policy is the numbers of the rules, replicated and changed by an
-// administrator within bounds. See rules in docs/OPERATIONS.md.
+// administrator within bounds. Settings names each.
 type Policy struct {
 	Windows map[string]Window `cbor:"1,keyasint"` // by form: fob, pinpad, app, event
 

@@ -78,6 +78,7 @@ type Token struct {
 	PIN           []byte      `cbor:"14,keyasint,omitempty"` // sealed tag; none: never set or cleared
 	PINSetAt      events.Time `cbor:"15,keyasint,omitempty"`
 	Revision      uint64      `cbor:"16,keyasint,omitempty"` // of the secrets: grows when seed, PIN or owner changes
+	PINRevision   uint64      `cbor:"25,keyasint,omitempty"` // the present PIN tag is sealed to it; never used twice
 	NewPIN        bool        `cbor:"17,keyasint,omitempty"` // New PIN mode
 	NextTokencode bool        `cbor:"18,keyasint,omitempty"` // Next Tokencode mode
 	Last          int64       `cbor:"19,keyasint,omitempty"` // last interval used; nothing up to it is accepted again
@@ -120,7 +121,8 @@ type NodeRecord struct {
 // NewState is the state before the first record.
 func NewState() *State { return &State{Policy: DefaultPolicy()} }
 
-// Copy is a state of its own that shares what neither changes.
+// Copy is a state of its own that shares what neither changes. Copies of one
+// state must not be taken at the same time; readers need not wait.
 func (s *State) Copy() *State {
 	c := *s
 	c.users = *s.users.Copy()

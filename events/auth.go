@@ -14,7 +14,6 @@ type Use struct {
 type PasscodeAccepted struct {
 	User string `cbor:"1,keyasint"`
 	Use  Use    `cbor:"2,keyasint"`
-	Turn uint8  `cbor:"3,keyasint,omitempty"` // of the conversation that it ended
 }
 
 // PasscodeRejected says that an attempt was refused, and why. The count of
@@ -29,8 +28,13 @@ type PasscodeRejected struct {
 	// Offset is how many intervals the tokencode lay from where the token's
 	// clock was believed to be, when it was found at all.
 	Offset *int64 `cbor:"7,keyasint,omitempty"`
-	// Open keeps the conversation, one turn on: the user may try once more.
-	Open bool `cbor:"8,keyasint,omitempty"`
+	// Conversation, when there is one, goes on: the user may try once more.
+	Conversation *Conversation `cbor:"8,keyasint,omitempty"`
+	// Ended says that the conversation in which this was answered is over.
+	Ended bool `cbor:"9,keyasint,omitempty"`
+	// Quiet says that further refusals of the kind go without a record for a
+	// while.
+	Quiet bool `cbor:"10,keyasint,omitempty"`
 }
 
 // PasscodeChallenged says that the attempt was right so far and that the
@@ -53,6 +57,7 @@ type Conversation struct {
 	Client  string  `cbor:"7,keyasint,omitempty"` // only this client may go on
 	Door    Door    `cbor:"8,keyasint"`
 	Expires Time    `cbor:"9,keyasint"`
+	Problem string  `cbor:"10,keyasint,omitempty"` // what was wrong with the answer before
 }
 
 // UserLockedOut says that too many failures locked the user.

@@ -1,0 +1,312 @@
+package engine
+
+import (
+	"encoding/hex"
+	"net/netip"
+	"slices"
+
+	"keyfob/events"
+)
+
+const maxDone = 256 // administrators' requests remembered
+
+// Apply folds one event into the state. It takes what happened as given: it
+// refuses nothing, and an event about something that is not there changes
+// nothing.
+func (s *State) Apply(at events.Time, d events.Draft) {
+	s.Time = at
+	if answer, ok := answerOf(at, d); ok {
+		s.applyAttempt(at, d.Event, answer)
+		return
+	}
+	if d.Origin.Actor != "" {
+		s.remember(d.Origin.Request)
+	}
+	switch e := d.Event.(type) {
+	case events.PasscodeAccepted, events.PasscodeRejected, events.PasscodeChallenged:
+		// of a user who is not known: nothing to keep
+	case events.UserLockedOut, events.FailureCounted, events.FailuresReset,
+		events.UserAdded, events.UserDisabled, events.UserEnabled, events.UserUnlocked, events.UserDeleted:
+		s.applyUser(at, e)
+	case events.TokenImported, events.TokenAssigned, events.TokenUnassigned, events.TokenEnabled,
+		events.TokenDisabled, events.TokenDeleted, events.PINSet, events.PINCleared,
+		events.NewPINRequired, events.NextTokencodeRequired, events.DriftAdjusted:
+		s.applyToken(at, e)
+	case events.ClientAdded, events.ClientRemoved, events.ClientSigned:
+		s.applyClient(e)
+	case events.PolicyChanged:
+		s.Policy = s.Policy.with(e.Key, e.After)
+	case events.APITokenIssued:
+		s.apiTokens.Set(e.Name, &APIToken{Name: e.Name, Digest: e.Digest, Role: e.Role, Expires: e.Expires, Issued: at})
+	case events.APITokenRevoked:
+		s.apiTokens.Delete(e.Name)
+	case events.ClusterFounded, events.InvitationIssued, events.NodeJoined, events.NodeRemoved,
+		events.NodeLost, events.NodeReturned, events.LeaderChanged, events.ClockSkewed:
+		s.applyCluster(at, e)
+	case events.CheckpointSigned: // speaks of the chain, not of the state
+	}
+}
+
+// answerOf is the answer that an event of an attempt gave to its user.
+func answerOf(at events.Time, d events.Draft) (Answer, bool) {
+	a := Answer{Request: d.Origin.Request, At: at, Reference: d.Origin.Reference}
+	switch e := d.Event.(type) {
+	case events.PasscodeAccepted:
+		a.Verdict = Accept
+		return a, true
+	case events.PasscodeRejected:
+		a.Reason, a.Conversation = e.Reason, e.Conversation
+		return a, e.User != ""
+	case events.PasscodeChallenged:
+		a.Verdict, a.Reason, a.Conversation = Challenge, e.Reason, &e.Conversation
+		return a, true
+	}
+	return a, false
+}
+
+// applyAttempt folds what an attempt came to.
+func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
+	switch e := e.(type) {
+	case events.PasscodeAccepted:
+		s.changeUser(e.User, func(u *User) {
+			u.Failures, u.Locks, u.LockedUntil = 0, 0, 0
+			u.LastSuccess, u.Conversation = at, nil
+			u.keep(a)
+		})
+		s.spend(at, e.Use, true)
+	case events.PasscodeRejected:
+		s.changeUser(e.User, func(u *User) {
+			if e.Quiet {
+				u.LastRefusal = at
+			}
+			if e.Ended || e.Conversation != nil {
+				u.Conversation = e.Conversation
+			}
+			u.keep(a)
+		})
+	case events.PasscodeChallenged:
+		proved := e.Conversation.Step != events.StepNextTokencode
+		s.changeUser(e.User, func(u *User) {
+			u.Conversation = &e.Conversation
+			u.keep(a)
+		})
+		if e.Use != nil {
+			s.spend(at, *e.Use, proved)
+		}
+	}
+}
+
+// keep remembers an answer, and forgets the oldest. A quiet refusal is not
+// worth a place: its retry is refused all the same.
+func (u *User) keep(a Answer) {
+	first := max(0, len(u.Answers)-maxAnswers+1)
+	for first < len(u.Answers) && a.At.Sub(u.Answers[first].At) > answerFor {
+		first++
+	}
+	u.Answers = append(slices.Clone(u.Answers[first:]), a)
+}
+
+// spend moves a token's mark forward. A token that was proved has left Next
+// Tokencode mode.
+func (s *State) spend(at events.Time, u events.Use, proved bool) {
+	s.changeToken(u.Serial, func(t *Token) {
+		t.Last, t.LastUse = max(t.Last, u.Interval), at
+		if proved {
+			t.NextTokencode, t.Proven = false, true
+		}
+	})
+}
+
+func (s *State) applyUser(at events.Time, e events.Event) {
+	switch e := e.(type) {
+	case events.UserAdded:
+		s.users.Set(e.User, &User{Name: e.User, Added: at})
+	case events.UserDeleted:
+		s.users.Delete(e.User)
+	case events.UserDisabled:
+		s.changeUser(e.User, func(u *User) { u.Disabled = true })
+	case events.UserEnabled:
+		s.changeUser(e.User, func(u *User) { u.Disabled = false })
+	case events.UserUnlocked:
+		s.changeUser(e.User, func(u *User) { u.Failures, u.Locks, u.LockedUntil, u.HardLocked = 0, 0, 0, false })
+	case events.FailureCounted:
+		s.changeUser(e.User, func(u *User) { u.Failures = e.Failures })
+	case events.FailuresReset:
+		s.changeUser(e.User, func(u *User) { u.Failures = 0 })
+	case events.UserLockedOut:
+		s.changeUser(e.User, func(u *User) {
+			u.Locks++
+			u.LockedUntil, u.HardLocked = e.Until, e.Until.IsZero()
+		})
+	}
+}
+
+func (s *State) applyToken(at events.Time, e events.Event) {
+	switch e := e.(type) {
+	case events.TokenImported:
+		s.tokens.Set(e.Serial, newToken(at, e))
+	case events.TokenAssigned:
+		s.changeToken(e.Serial, func(t *Token) { t.User, t.Revision = e.User, t.Revision+1 })
+		s.changeUser(e.User, func(u *User) { u.Tokens = append(slices.Clone(u.Tokens), e.Serial) })
+	case events.TokenUnassigned:
+		s.changeToken(e.Serial, func(t *Token) {
+			t.User, t.PIN, t.NewPIN, t.NextTokencode = "", nil, false, false
+			t.Revision++
+		})
+		s.dropToken(e.User, e.Serial)
+	case events.TokenDeleted:
+		s.tokens.Delete(e.Serial)
+		s.dropToken(e.User, e.Serial)
+	case events.TokenEnabled:
+		s.changeToken(e.Serial, func(t *Token) { t.Disabled = false })
+	case events.TokenDisabled:
+		s.changeToken(e.Serial, func(t *Token) { t.Disabled = true })
+	case events.PINSet:
+		s.changeToken(e.Serial, func(t *Token) {
+			t.PIN, t.PINRevision, t.PINSetAt, t.NewPIN = e.Sealed, e.Revision, at, e.Temporary
+			t.Revision++
+		})
+	case events.PINCleared:
+		s.changeToken(e.Serial, func(t *Token) {
+			t.PIN, t.NewPIN = nil, false
+			t.Revision++
+		})
+	case events.NewPINRequired:
+		s.changeToken(e.Serial, func(t *Token) { t.NewPIN = true })
+	case events.NextTokencodeRequired:
+		s.changeToken(e.Serial, func(t *Token) { t.NextTokencode = true })
+	case events.DriftAdjusted:
+		s.changeToken(e.Serial, func(t *Token) { t.Drift = e.Drift })
+	}
+}
+
+// newToken is a token as it was imported. An event token's mark stands before
+// the counter that is expected next.
+func newToken(at events.Time, e events.TokenImported) *Token {
+	t := &Token{
+		Serial: e.Serial, Kind: e.Kind, Algorithm: e.Algorithm, Digits: e.Digits, Period: e.Period,
+		PINStyle: e.PINStyle, Form: e.Form, Flags: e.Flags, Seed: e.Sealed, Born: e.Born, Expires: e.Expires,
+		PINSource: PINSource(e.PINSource), Imported: at,
+	}
+	if !t.timed() {
+		t.Last = e.Counter - 1
+	}
+	return t
+}
+
+func (s *State) applyClient(e events.Event) {
+	switch e := e.(type) {
+	case events.ClientAdded:
+		prefix, err := netip.ParsePrefix(e.Prefix)
+		if err != nil {
+			return // Decide lets none through
+		}
+		c := &Client{
+			Name: e.Client, Prefix: prefix, Secret: e.Sealed, Site: e.Site, Dialect: e.Dialect,
+			MessageAuthenticator: e.MessageAuthenticator, Trusted: e.Trusted,
+		}
+		if old := s.Client(e.Client); old != nil {
+			c.Signed = old.Signed
+		}
+		s.clients.Set(e.Client, c)
+	case events.ClientRemoved:
+		s.clients.Delete(e.Client)
+	case events.ClientSigned:
+		address, err := netip.ParseAddr(e.Address)
+		old := s.Client(e.Client)
+		if err != nil || old == nil || slices.Contains(old.Signed, address) {
+			return
+		}
+		c := *old
+		c.Signed = append(slices.Clone(c.Signed), address)
+		s.clients.Set(e.Client, &c)
+	}
+}
+
+func (s *State) applyCluster(at events.Time, e events.Event) {
+	switch e := e.(type) {
+	case events.ClusterFounded:
+		s.Cluster = Cluster{ID: e.Cluster, Certificate: e.Certificate, CAKey: e.Sealed}
+	case events.InvitationIssued:
+		s.invitations.Set(e.Digest.String(), e.Expires)
+		s.dropInvitations(at)
+	case events.NodeJoined:
+		s.nodes.Set(e.Node, &NodeRecord{Name: e.Node, Address: e.Address, Joined: at})
+		s.invitations.Delete(e.Invitation.String())
+	case events.NodeRemoved:
+		s.nodes.Delete(e.Node)
+	case events.NodeLost:
+		s.changeNode(e.Node, func(n *NodeRecord) { n.Lost = true })
+	case events.NodeReturned:
+		s.changeNode(e.Node, func(n *NodeRecord) { n.Lost = false })
+	case events.LeaderChanged:
+		s.Cluster.Leader = e.Node
+	case events.ClockSkewed: // for the readers of the audit stream
+	}
+}
+
+// dropInvitations forgets those that are over.
+func (s *State) dropInvitations(now events.Time) {
+	var over []string
+	s.invitations.Scan(func(digest string, expires events.Time) bool {
+		if expires <= now {
+			over = append(over, digest)
+		}
+		return true
+	})
+	for _, digest := range over {
+		s.invitations.Delete(digest)
+	}
+}
+
+// changeUser puts a changed copy of a user in the place of the old one.
+func (s *State) changeUser(name string, change func(*User)) {
+	if old := s.User(name); old != nil {
+		u := *old
+		change(&u)
+		s.users.Set(name, &u)
+	}
+}
+
+func (s *State) changeToken(serial string, change func(*Token)) {
+	if old := s.Token(serial); old != nil {
+		t := *old
+		change(&t)
+		s.tokens.Set(serial, &t)
+	}
+}
+
+func (s *State) changeNode(name string, change func(*NodeRecord)) {
+	if old := s.Node(name); old != nil {
+		n := *old
+		change(&n)
+		s.nodes.Set(name, &n)
+	}
+}
+
+// dropToken takes a serial off its user.
+func (s *State) dropToken(user, serial string) {
+	s.changeUser(user, func(u *User) {
+		u.Tokens = slices.DeleteFunc(slices.Clone(u.Tokens), func(other string) bool { return other == serial })
+	})
+}
+
+// remember notes that an administrator's request has been carried out.
+func (s *State) remember(r events.Request) {
+	if r.IsZero() || len(s.done) > 0 && s.done[len(s.done)-1] == r {
+		return
+	}
+	s.done = append(slices.Clone(s.done[max(0, len(s.done)-maxDone+1):]), r)
+}
+
+// alreadyDone reports whether a request was carried out before: its sender
+// did not hear of it and asks again.
+func (s *State) alreadyDone(r events.Request) bool {
+	return !r.IsZero() && slices.Contains(s.done, r)
+}
+
+// invitation is when an invitation ends; zero when there is none.
+func (s *State) invitation(digest events.Hash) events.Time {
+	t, _ := s.invitations.Get(hex.EncodeToString(digest[:]))
+	return t
+}

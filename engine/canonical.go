@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/text/secure/precis"
+)
+
+// Bounds on what people type. Longer than any honest input.
+const (
+	maxUserName = 128
+	maxTyped    = 64
+)
+
+// ErrUserName says that a text cannot be a user's name.
+var ErrUserName = errors.New("a user name has 1 to 128 characters, without spaces or control characters")
+
+// Canonical is the one spelling of a user's name, whatever its case, width or
+// composition as typed: the UsernameCaseMapped profile of PRECIS (RFC 8265,
+// section 3.3). Look-ups, counters and comparisons use nothing else, so that
+// no spelling has a count of failures of its own.
+func Canonical(name string) (string, error) {
+	name = strings.TrimSpace(name)
+	if name == "" || len(name) > maxUserName {
+		return "", ErrUserName
+	}
+	canonical, err := precis.UsernameCaseMapped.String(name)
+	if err != nil || len(canonical) > maxUserName {
+		return "", ErrUserName
+	}
+	return canonical, nil
+}
+
+// canonicalTyped is the one spelling of a passcode, tokencode or PIN: blanks
+// and the separators that people put between groups fall away, decimal digits
+// of other scripts and full-width letters become ASCII. Whatever else is not
+// ASCII stays and matches nothing. Overlong input is no input.
+func canonicalTyped(s Secret) string {
+	if len(s) > maxTyped*4 {
+		return ""
+	}
+	clean := true
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c == '-' || c == '.' || c >= 0x7f {
+			clean = false
+			break
+		}
+	}
+	if clean {
+		if len(s) > maxTyped {
+			return ""
+		}
+		return string(s)
+	}
+	var b strings.Builder
+	for _, r := range string(s) {
+		if r = canonicalRune(r); r >= 0 {
+			b.WriteRune(r)
+		}
+	}
+	if b.Len() > maxTyped {
+		return ""
+	}
+	return b.String()
+}
+
+// zeros are the zeros of the decimal digits that keyboards produce.
+var zeros = []rune{0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0e50, 0xff10}
+
+func canonicalRune(r rune) rune {
+	switch {
+	case r == ' ', r == '-', r == '.', r == '\t', r == 0xa0, r == 0x202f, r == 0x3000, 0x2000 <= r && r <= 0x200b, 0x2010 <= r && r <= 0x2015:
+		return -1
+	case 0xff21 <= r && r <= 0xff3a, 0xff41 <= r && r <= 0xff5a: // full-width letters
+		return r - 0xfee0
+	case r < 0x80:
+		return r
+	}
+	for _, zero := range zeros {
+		if zero <= r && r <= zero+9 {
+			return '0' + r - zero
+		}
+	}
+	return r
+}
+
+// parseYes reads a yes or no as people type it; the step says what yes
+// means.
+func parseYes(s string) (yes, ok bool) {
+	switch strings.ToLower(s) {
+	case "y", "yes", "j", "ja":
+		return true, true
+	case "n", "no", "nein":
+		return false, true
+	}
+	return false, false
+}

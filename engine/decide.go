@@ -1,0 +1,248 @@
+package engine
+
+import (
+	"time"
+
+	"keyfob/events"
+)
+
+// Bounds of a conversation, besides the policy's on its time.
+const (
+	maxTurns     = 24               // answers within one conversation
+	maxPINRounds = 3                // unfit or different PINs
+	answerFor    = time.Minute      // how long an answer is kept for retries
+	maxAnswers   = 4                // kept for each user
+	quietFor     = 10 * time.Second // between two records of refusals that change nothing
+)
+
+// Decide is the rules. It answers what a command comes to in a state, and the
+// events that say so; it changes nothing. The error is ErrStale or, for an
+// administrator's command, a *Refusal.
+func Decide(s *State, o events.Origin, c Command, now events.Time) (Decision, error) {
+	if a, ok := c.(Authenticate); ok {
+		d := decider{state: s, origin: o, now: now, command: a}
+		return d.authenticate()
+	}
+	if s.alreadyDone(o.Request) {
+		return Decision{}, nil
+	}
+	facts, err := s.remedy(c, now)
+	if err != nil {
+		return Decision{}, err
+	}
+	var d Decision
+	for _, e := range facts {
+		d.Drafts = append(d.Drafts, events.Draft{Origin: o, Event: e})
+	}
+	return d, nil
+}
+
+// decider is one attempt being decided.
+type decider struct {
+	state   *State
+	origin  events.Origin
+	now     events.Time
+	command Authenticate
+
+	user         *User
+	conversation *events.Conversation // that this answers; nil at a first step
+	drafts       []events.Draft
+}
+
+// authenticate decides an attempt: rules.md, "A login".
+func (d *decider) authenticate() (Decision, error) {
+	d.user = d.state.User(d.command.User)
+	if d.user == nil {
+		return d.refused(events.ReasonUserUnknown), nil
+	}
+	if a, ok := d.user.answered(d.origin.Request, d.now); ok {
+		return Decision{User: d.user.Name, Answer: a}, nil
+	}
+	if !d.command.Conversation.IsZero() {
+		d.conversation = d.user.Conversation
+		if !d.mayGoOn() {
+			return d.quietly(events.ReasonConversationExpired), nil
+		}
+	}
+	// Locks and the like are looked at again at every step, not only at the
+	// first (Keycloak CVE-2026-16103).
+	if reason := d.user.barred(d.now); reason != "" {
+		return d.quietly(reason), nil
+	}
+	if d.conversation == nil || d.conversation.Step == events.StepLogin {
+		return d.login()
+	}
+	t := d.state.Token(d.conversation.Serial)
+	if t == nil || t.User != d.user.Name {
+		return d.quietly(events.ReasonNoToken), nil
+	}
+	if reason := t.unusable(d.now); reason != "" {
+		return d.quietly(reason), nil
+	}
+	if len(d.command.Evidence.Tokens) != 1 || !d.command.Evidence.Tokens[0].speaksOf(t) {
+		return Decision{}, ErrStale
+	}
+	switch d.conversation.Step {
+	case events.StepNextTokencode:
+		return d.nextTokencode(t, d.command.Evidence.Tokens[0])
+	case events.StepChoosePIN, events.StepGeneratePIN, events.StepNewPIN, events.StepConfirmPIN:
+		return d.newPIN(t, d.command.Evidence.PIN)
+	case events.StepNone, events.StepLogin:
+	}
+	return d.quietly(events.ReasonConversationExpired), nil
+}
+
+// mayGoOn reports whether the conversation is the one that is answered, at
+// this turn, in time, by the same client.
+func (d *decider) mayGoOn() bool {
+	c := d.conversation
+	return c != nil && c.ID == d.command.Conversation && c.Turn == d.command.Turn &&
+		d.now < c.Expires && c.Door == d.origin.Door && c.Client == d.origin.Client
+}
+
+// speaksOf reports whether evidence was made of the token's present secrets.
+func (e TokenEvidence) speaksOf(t *Token) bool {
+	return e.Serial == t.Serial && e.Revision == t.Revision
+}
+
+// barred says why a user is refused whatever is typed, empty when not.
+func (u *User) barred(now events.Time) events.Reason {
+	switch {
+	case u.Disabled:
+		return events.ReasonUserDisabled
+	case u.HardLocked, now < u.LockedUntil:
+		return events.ReasonUserLocked
+	}
+	return ""
+}
+
+// answered is what the same request was answered before.
+func (u *User) answered(r events.Request, now events.Time) (Answer, bool) {
+	for _, a := range u.Answers {
+		if a.Request == r && now.Sub(a.At) <= answerFor {
+			return a, true
+		}
+	}
+	return Answer{}, false
+}
+
+// draft adds an event to the decision.
+func (d *decider) draft(e events.Event) {
+	d.drafts = append(d.drafts, events.Draft{Origin: d.origin, Event: e})
+}
+
+// done is the decision that the drafts make. The answer is read off the same
+// event that a retry will find it by.
+func (d *decider) done() Decision {
+	out := Decision{User: d.user.Name, Drafts: d.drafts}
+	for _, draft := range d.drafts {
+		if a, ok := answerOf(d.now, draft); ok {
+			out.Answer = a
+			break
+		}
+	}
+	return out
+}
+
+// refused is a refusal that leaves no record.
+func (d *decider) refused(reason events.Reason) Decision {
+	out := Decision{Answer: Answer{Request: d.origin.Request, At: d.now, Reason: reason, Reference: d.origin.Reference}}
+	if d.user != nil {
+		out.User = d.user.Name
+	}
+	return out
+}
+
+// quietly refuses what changes nothing, whatever was typed. One record in a
+// while stands for all: the log is not the attacker's disk.
+func (d *decider) quietly(reason events.Reason) Decision {
+	if !d.user.LastRefusal.IsZero() && d.now.Sub(d.user.LastRefusal) < quietFor {
+		return d.refused(reason)
+	}
+	d.draft(events.PasscodeRejected{User: d.user.Name, Reason: reason, Quiet: true})
+	return d.done()
+}
+
+// reject refuses without counting a failure. The conversation stays open for
+// another try when problem is set.
+func (d *decider) reject(t *Token, reason events.Reason, offset *int64, problem Problem) Decision {
+	e := events.PasscodeRejected{User: d.user.Name, Serial: t.Serial, Kind: t.Kind, Reason: reason, Offset: offset}
+	d.keepOrEnd(&e, problem)
+	d.draft(e)
+	return d.done()
+}
+
+// keepOrEnd says in a refusal what becomes of the conversation.
+func (d *decider) keepOrEnd(e *events.PasscodeRejected, problem Problem) {
+	if d.conversation == nil {
+		return
+	}
+	if problem == ProblemNone || d.conversation.Turn >= maxTurns {
+		e.Ended = true
+		return
+	}
+	next := *d.conversation
+	next.Turn++
+	next.Problem = string(problem)
+	e.Conversation = &next
+}
+
+// fail refuses and counts a failure: rules.md, "Failures and locks". told is
+// the token that was tried, nil when it cannot be told which.
+func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem Problem) Decision {
+	p, failures := &d.state.Policy, d.user.Failures+1
+	stop := p.StopAfter > 0 && int(failures) >= p.StopAfter
+	lock := stop || p.LockAfter > 0 && int(failures)%p.LockAfter == 0
+	if lock {
+		problem = ProblemNone
+	}
+
+	e := events.PasscodeRejected{User: d.user.Name, Reason: reason, Offset: offset}
+	if told != nil {
+		e.Serial, e.Kind = told.Serial, told.Kind
+	}
+	d.keepOrEnd(&e, problem)
+	d.draft(e)
+	d.draft(events.FailureCounted{User: d.user.Name, Failures: failures})
+
+	if int(failures) >= p.NextTokencodeAfter {
+		for _, serial := range d.user.Tokens {
+			t := d.state.Token(serial)
+			if t != nil && !t.NextTokencode && (told == nil || told == t) {
+				d.draft(events.NextTokencodeRequired{Serial: serial, User: d.user.Name, Reason: events.ReasonTooManyFailures})
+			}
+		}
+	}
+	if lock {
+		locked := events.UserLockedOut{User: d.user.Name, Failures: failures}
+		if !stop {
+			locked.Until = d.now.Add(p.LockFor << min(d.user.Locks, 16))
+		}
+		d.draft(locked)
+	}
+	return d.done()
+}
+
+// ask goes on with the conversation, or begins one, at a step. use is the
+// tokencode that was spent on coming here.
+func (d *decider) ask(t *Token, step events.Step, reason events.Reason, use *events.Use, problem Problem) Decision {
+	next := events.Conversation{ID: d.origin.Request, Client: d.origin.Client, Door: d.origin.Door}
+	if d.conversation != nil {
+		if d.conversation.Turn >= maxTurns {
+			return d.reject(t, events.ReasonConversationExpired, nil, ProblemNone)
+		}
+		next = *d.conversation
+	}
+	next.Turn++
+	next.Serial, next.Step, next.Problem = t.Serial, step, string(problem)
+	next.Expires = d.now.Add(d.state.Policy.ConversationFor)
+	next.First = 0
+	if step == events.StepNextTokencode && use != nil {
+		next.First = use.Interval
+	}
+	if problem != ProblemNone {
+		next.Rounds++
+	}
+	d.draft(events.PasscodeChallenged{User: d.user.Name, Reason: reason, Conversation: next, Use: use})
+	return d.done()
+}

@@ -1,0 +1,226 @@
+package engine
+
+import (
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+// candidate is one token and what was found of it.
+type candidate struct {
+	token    *Token
+	evidence TokenEvidence
+	rank     rank
+}
+
+// rank is how good a candidate is; the best one of a user's tokens counts.
+type rank uint8
+
+const (
+	notFound  rank = iota
+	wrongPIN       // the tokencode is the token's, the PIN is not
+	tooFar         // both right, outside every window that is open now
+	tooLate        // both right, but spent before the last one
+	justUsed       // both right, and used last
+	nextAsked      // right, with the next tokencode
+	right
+)
+
+// login decides a passcode, at the first step or after a new PIN was set.
+func (d *decider) login() (Decision, error) {
+	candidates, reason, err := d.candidates()
+	if err != nil {
+		return Decision{}, err
+	}
+	if len(candidates) == 0 {
+		return d.quietly(reason), nil
+	}
+	best := candidates[0]
+	for _, c := range candidates[1:] {
+		if c.rank > best.rank {
+			best = c
+		}
+	}
+	told := best.token
+	if best.rank == notFound && len(candidates) > 1 {
+		told = nil
+	}
+	problem := ProblemNone
+	if d.conversation != nil {
+		problem = ProblemWrong
+	}
+	switch best.rank {
+	case right:
+		return d.proved(best.token, best.evidence.Interval), nil
+	case nextAsked:
+		return d.askNext(best), nil
+	case justUsed:
+		// The right PIN with the tokencode used last is no guess: somebody
+		// pressed twice. Whoever saw the code learns nothing.
+		if d.conversation != nil {
+			problem = ProblemReused
+		}
+		return d.reject(best.token, events.ReasonTokencodeReused, d.offset(best), problem), nil
+	case tooLate:
+		return d.fail(told, events.ReasonTokencodeReused, d.offset(best), problem), nil
+	case tooFar:
+		return d.fail(told, events.ReasonOutsideWindow, d.offset(best), problem), nil
+	case wrongPIN:
+		return d.fail(told, events.ReasonBadPIN, nil, problem), nil
+	case notFound:
+	}
+	return d.fail(told, events.ReasonBadTokencode, nil, problem), nil
+}
+
+// candidates pairs the user's usable tokens with the evidence. Evidence that
+// lacks one of them, or speaks of other secrets, was made of another state.
+// Without any usable token the reason says why.
+func (d *decider) candidates() ([]candidate, events.Reason, error) {
+	reason := events.ReasonNoToken
+	var all []candidate
+	for _, serial := range d.user.Tokens {
+		t := d.state.Token(serial)
+		if t == nil {
+			continue
+		}
+		if r := t.unusable(d.now); r != "" {
+			reason = r
+			continue
+		}
+		e, ok := d.evidence(t)
+		if !ok {
+			return nil, "", ErrStale
+		}
+		all = append(all, candidate{t, e, d.rank(t, e)})
+	}
+	return all, reason, nil
+}
+
+func (d *decider) evidence(t *Token) (TokenEvidence, bool) {
+	for _, e := range d.command.Evidence.Tokens {
+		if e.speaksOf(t) {
+			return e, true
+		}
+	}
+	return TokenEvidence{}, false
+}
+
+func (d *decider) rank(t *Token, e TokenEvidence) rank {
+	switch {
+	case !e.Found:
+		return notFound
+	case !e.PIN:
+		return wrongPIN
+	}
+	switch t.tier(&d.state.Policy, e.Interval, d.now) {
+	case small:
+		if t.NextTokencode {
+			return nextAsked
+		}
+		return right
+	case medium:
+		return nextAsked
+	case large:
+		if t.NextTokencode {
+			return nextAsked
+		}
+		return tooFar
+	case reused:
+		return justUsed
+	case spent:
+		return tooLate
+	case beyond:
+	}
+	return tooFar
+}
+
+// offset is how far a found tokencode lay from where it was expected, for the
+// help desk.
+func (d *decider) offset(c candidate) *int64 {
+	o := c.evidence.Interval - c.token.expected(d.now)
+	return &o
+}
+
+// askNext spends the tokencode and asks for the one after it.
+func (d *decider) askNext(c candidate) Decision {
+	reason := events.ReasonDrift
+	if c.token.NextTokencode {
+		reason = events.ReasonTooManyFailures
+	}
+	if d.command.NoChallenge {
+		return d.reject(c.token, reason, d.offset(c), ProblemNone)
+	}
+	use := d.use(c.token, c.evidence.Interval)
+	return d.ask(c.token, events.StepNextTokencode, reason, &use, ProblemNone)
+}
+
+// nextTokencode decides the answer to the question for the next tokencode:
+// one of the two intervals after the first.
+func (d *decider) nextTokencode(t *Token, e TokenEvidence) (Decision, error) {
+	switch {
+	case e.Found && e.PIN && e.Interval == d.conversation.First:
+		return d.reject(t, events.ReasonTokencodeReused, nil, ProblemReused), nil
+	case e.Found && e.PIN && e.Interval > d.conversation.First && e.Interval > t.Last:
+		return d.proved(t, e.Interval), nil
+	}
+	return d.fail(t, events.ReasonNextTokencodeWrong, nil, ProblemNone), nil
+}
+
+// proved goes on when the token and the PIN, where there is one, are proved:
+// to a new PIN when one is due, and otherwise in.
+func (d *decider) proved(t *Token, interval int64) Decision {
+	use := d.use(t, interval)
+	if reason := t.needsPIN(&d.state.Policy, d.now); reason != "" {
+		if d.command.NoChallenge {
+			return d.reject(t, reason, nil, ProblemNone)
+		}
+		d.moveDrift(t, use)
+		return d.ask(t, t.newPINStep(&d.state.Policy), reason, &use, ProblemNone)
+	}
+	d.draft(events.PasscodeAccepted{User: d.user.Name, Use: use})
+	d.moveDrift(t, use)
+	if d.user.Failures > 0 {
+		d.draft(events.FailuresReset{User: d.user.Name, Failures: d.user.Failures})
+	}
+	return d.done()
+}
+
+// use is the spending of an interval, and the drift that it shows.
+func (d *decider) use(t *Token, interval int64) events.Use {
+	u := events.Use{Serial: t.Serial, Kind: t.Kind, Interval: interval}
+	if t.timed() {
+		u.Drift = interval - tokencode.Interval(t.params(), d.now.Std())
+	}
+	return u
+}
+
+func (d *decider) moveDrift(t *Token, u events.Use) {
+	if t.timed() && u.Drift != t.Drift {
+		d.draft(events.DriftAdjusted{Serial: t.Serial, User: d.user.Name, From: t.Drift, Drift: u.Drift})
+	}
+}
+
+// newPIN decides an answer to one of the steps that set a PIN.
+func (d *decider) newPIN(t *Token, e *PINEvidence) (Decision, error) {
+	if e == nil || e.Revision != t.PINRevision+1 {
+		return Decision{}, ErrStale
+	}
+	switch {
+	case e.Problem != ProblemNone:
+		if d.conversation.Rounds+1 >= maxPINRounds {
+			return d.reject(t, events.ReasonNewPINRefused, nil, ProblemNone), nil
+		}
+		step := d.conversation.Step
+		if step == events.StepConfirmPIN {
+			step = events.StepNewPIN
+		}
+		return d.ask(t, step, events.ReasonNewPINRefused, nil, e.Problem), nil
+	case len(e.Sealed) != 0:
+		d.draft(events.PINSet{
+			Serial: t.Serial, User: d.user.Name, Revision: e.Revision, Sealed: e.Sealed, Generated: e.Generated,
+		})
+		return d.ask(t, events.StepLogin, "", nil, ProblemNone), nil
+	case e.Typed:
+		return d.ask(t, events.StepConfirmPIN, "", nil, ProblemNone), nil
+	}
+	return d.ask(t, events.StepNewPIN, "", nil, ProblemNone), nil
+}

@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"context"
+
+	"keyfob/events"
+)
+
+// newPIN looks at an answer to one of the steps that set a PIN, and seals the
+// PIN when there is one to be set.
+func (k *checker) newPIN(ctx context.Context, step events.Step, c *Checked) error {
+	t := k.State.Token(k.user.Conversation.Serial)
+	if t == nil {
+		return nil
+	}
+	rules := t.pinRules(&k.State.Policy)
+	c.Command.Choice = k.choice(step)
+	e := &PINEvidence{Revision: t.PINRevision + 1}
+	c.Command.Evidence.PIN = e
+	c.Command.Evidence.Tokens = []TokenEvidence{{Serial: t.Serial, Revision: t.Revision}}
+
+	switch {
+	case c.Command.Choice == ChoiceGenerated && rules.Source != PINByUser:
+		pin, err := generatePIN(k.Keys, rules, t, k.user.Name)
+		if err != nil {
+			return err
+		}
+		e.Generated = true
+		return k.seal(ctx, t, e, c, pin)
+	case rules.Source == PINBySystem || step == events.StepChoosePIN && c.Command.Choice != ChoiceOwn:
+		e.Problem = ProblemChoice
+		return nil
+	case step == events.StepChoosePIN && k.Attempt.Again == "":
+		return nil // a PIN of one's own: it is asked for next
+	case step == events.StepConfirmPIN && k.Attempt.Again == "":
+		if !same(k.typed, k.Ticket.PIN) {
+			e.Problem = ProblemDifferent
+			return nil
+		}
+		return k.seal(ctx, t, e, c, k.typed)
+	}
+	return k.ownPIN(ctx, t, rules, e, c)
+}
+
+// ownPIN looks at a PIN that the user chose. A door that asks for it twice at
+// once has both; otherwise it waits in the ticket to be typed again.
+func (k *checker) ownPIN(ctx context.Context, t *Token, rules PINRules, e *PINEvidence, c *Checked) error {
+	if again := k.Attempt.Again; again != "" && !same(k.typed, canonicalTyped(again)) {
+		e.Problem = ProblemDifferent
+		return nil
+	}
+	if e.Problem = unfit(k.typed, rules, t, k.user.Name); e.Problem != ProblemNone {
+		return nil
+	}
+	if t.hasPIN() {
+		old, err := k.Keys.PINMatches(ctx, t.Serial, t.PINRevision, t.PIN, Secret(k.typed))
+		if err != nil {
+			return err
+		}
+		if old {
+			e.Problem = ProblemSameAsOld
+			return nil
+		}
+	}
+	if k.Attempt.Again == "" {
+		e.Typed = true
+		c.PIN = Secret(k.typed)
+		return nil
+	}
+	return k.seal(ctx, t, e, c, k.typed)
+}
+
+// seal makes the tag of the new PIN. A generated one stays with this node
+// until it has been shown.
+func (k *checker) seal(ctx context.Context, t *Token, e *PINEvidence, c *Checked, pin string) error {
+	if e.Generated {
+		c.PIN = Secret(pin)
+	}
+	var err error
+	e.Sealed, err = k.Keys.SealPIN(ctx, t.Serial, e.Revision, Secret(pin))
+	return err
+}
+
+// choice is what the user chose, by a button or in words. Yes means one's own
+// PIN where both are offered, and a generated one where only that is.
+func (k *checker) choice(step events.Step) Choice {
+	if k.Attempt.Choice != ChoiceNone {
+		return k.Attempt.Choice
+	}
+	if step == events.StepChoosePIN && k.Attempt.Again != "" {
+		return ChoiceOwn // a PIN typed twice is one of one's own
+	}
+	yes, ok := parseYes(k.typed)
+	switch {
+	case !ok:
+	case step == events.StepChoosePIN && yes:
+		return ChoiceOwn
+	case step == events.StepChoosePIN, step == events.StepGeneratePIN && yes:
+		return ChoiceGenerated
+	}
+	return ChoiceNone
+}

@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"crypto/subtle"
+	"errors"
+	"strings"
+
+	"keyfob/engine/tokencode"
+)
+
+// commonPINs are what people choose first besides repeats and runs. From the
+// frequency lists of leaked PINs.
+var commonPINs = map[string]bool{
+	"1004": true, "2580": true, "0852": true, "1998": true, "2001": true, "1313": true, "1212": true, "6969": true, "4200": true,
+	"112233": true, "121212": true, "123123": true, "159753": true, "147258": true, "789456": true, "456789": true, "159357": true,
+	"12121212": true, "11223344": true, "12341234": true, "14725836": true, "password": true, "letmein1": true, "qwertyui": true, "secret": true, "qwerty": true,
+}
+
+// unfit says which rule a PIN breaks, ProblemNone when it is fit.
+func unfit(pin string, r PINRules, t *Token, user string) Problem {
+	if len(pin) < r.Min || len(pin) > r.Max {
+		return ProblemLength
+	}
+	for i := range len(pin) {
+		c := pin[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !('0' <= c && c <= '9' || letter && r.Alphanumeric) {
+			return ProblemCharacters
+		}
+	}
+	if t.pinStyle() == tokencode.PINpad && pin[0] == '0' {
+		return ProblemLeadingZero
+	}
+	if trivial(pin) || within(pin, t.Serial) || within(pin, user) {
+		return ProblemTrivial
+	}
+	return ProblemNone
+}
+
+// trivial reports whether a PIN is one of those that are tried first: one
+// character repeated, a run up or down, or a common one.
+func trivial(pin string) bool {
+	if commonPINs[strings.ToLower(pin)] {
+		return true
+	}
+	step := int(pin[1]) - int(pin[0])
+	if step < -1 || step > 1 {
+		return false
+	}
+	for i := 2; i < len(pin); i++ {
+		if int(pin[i])-int(pin[i-1]) != step {
+			return false
+		}
+	}
+	return true
+}
+
+// within reports whether a PIN is a part of a text that strangers may know.
+func within(pin, text string) bool {
+	return strings.Contains(strings.ToLower(text), strings.ToLower(pin))
+}
+
+// same compares two secrets without telling by time where they differ.
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// generatePIN makes a PIN of digits that keeps the rules, from random bytes.
+func generatePIN(keys Keys, r PINRules, t *Token, user string) (string, error) {
+	length := max(r.Min, min(6, r.Max))
+	for range 64 { // rules that leave hardly a PIN end here
+		var raw [32]byte
+		if err := keys.Random(raw[:]); err != nil {
+			return "", err
+		}
+		pin := make([]byte, 0, length)
+		for _, b := range raw {
+			if b < 250 && len(pin) < length { // 250 = 25 * 10: no digit is likelier
+				pin = append(pin, '0'+b%10)
+			}
+		}
+		if len(pin) == length && unfit(string(pin), r, t, user) == ProblemNone {
+			return string(pin), nil
+		}
+	}
+	return "", errors.New("the PIN rules leave no PIN to be generated")
+}

@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"time"
+
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+// Finish turns a decision into the outcome for the door, and into the ticket
+// to be sealed for the next step, nil when there is none. sequence is the
+// number of the last record that the decision rests on.
+func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (Outcome, *Ticket) {
+	out := Outcome{Verdict: d.Answer.Verdict, Reason: d.Answer.Reason, Reference: d.Answer.Reference, User: d.User}
+	next := d.Answer.Conversation
+	if next == nil {
+		return out, nil
+	}
+	t := &Ticket{ID: next.ID, Turn: next.Turn, User: d.User, Sequence: sequence}
+	if next.Step == events.StepConfirmPIN || next.Step == events.StepLogin {
+		t.PIN = c.PIN.Reveal()
+	}
+	out.Prompt = prompt(s, d.User, next, t.PIN, now)
+	return out, t
+}
+
+// PromptFor is the step that a ticket stands for, for a door that shows it
+// again. ErrConversation when it is over.
+func PromptFor(s *State, t Ticket, now events.Time) (Prompt, error) {
+	u := s.User(t.User)
+	if u == nil || u.Conversation == nil || u.Conversation.ID != t.ID || u.Conversation.Turn != t.Turn || now >= u.Conversation.Expires {
+		return Prompt{}, ErrConversation
+	}
+	return prompt(s, u.Name, u.Conversation, t.PIN, now), nil
+}
+
+// prompt is a step of a conversation with what a door needs to word it.
+func prompt(s *State, user string, c *events.Conversation, pin string, now events.Time) Prompt {
+	p := Prompt{Step: c.Step, User: user, Problem: Problem(c.Problem), Expires: c.Expires.Std()}
+	if c.Step == events.StepLogin {
+		p.PIN = Secret(pin)
+	}
+	t := s.Token(c.Serial)
+	if t == nil {
+		return p
+	}
+	p.Rules = t.pinRules(&s.Policy)
+	p.Event = !t.timed()
+	if p.Event {
+		return p
+	}
+	p.Period = time.Duration(t.Period) * time.Second
+	// The code after the last one spent, or after the one shown now, by the
+	// token's own clock.
+	interval := t.expected(now) + 1
+	if c.Step == events.StepLogin || c.Step == events.StepNextTokencode {
+		interval = t.Last + 1
+	}
+	p.Next = tokencode.Start(t.params(), interval-t.Drift)
+	return p
+}

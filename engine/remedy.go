@@ -1,0 +1,334 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+const maxTokens = 3 // of one user
+
+// Refusal codes.
+const (
+	NotFound = "not_found"
+	Exists   = "exists"
+	Invalid  = "invalid"
+	Conflict = "conflict"
+)
+
+func refuse(code, format string, args ...any) error {
+	return &Refusal{Code: code, Text: fmt.Sprintf(format, args...)}
+}
+
+// remedy decides an administrator's command, or the cluster's own: the events
+// that carry it out, none when all is as it should be already.
+func (s *State) remedy(c Command, now events.Time) ([]events.Event, error) {
+	switch c := c.(type) {
+	case AddUser, DisableUser, EnableUser, UnlockUser, DeleteUser:
+		return s.remedyUser(c)
+	case ImportToken:
+		return s.importToken(c)
+	case AssignToken:
+		return s.assign(c.Serial, c.User)
+	case UnassignToken, EnableToken, DisableToken, DeleteToken, ClearPIN, RequireNewPIN, RequireNextTokencode:
+		return s.remedyToken(c)
+	case AddClient, RemoveClient, LatchClient:
+		return s.remedyClient(c)
+	case SetPolicy:
+		return s.setPolicy(c.Settings)
+	case IssueAPIToken, RevokeAPIToken:
+		return s.remedyAPIToken(c)
+	case Invite, AdmitNode, RemoveNode:
+		return s.remedyNode(c, now)
+	case Note:
+		return s.note(c.Event), nil
+	case Authenticate: // Decide's own
+	}
+	return nil, refuse(Invalid, "unknown command %T", c)
+}
+
+func one(e events.Event) ([]events.Event, error) { return []events.Event{e}, nil }
+
+func (s *State) remedyUser(c Command) ([]events.Event, error) {
+	if add, ok := c.(AddUser); ok {
+		name, err := Canonical(add.User)
+		if err != nil {
+			return nil, refuse(Invalid, "%q cannot be a user: %v", add.User, err)
+		}
+		if s.User(name) != nil {
+			return nil, refuse(Exists, "user %s exists already", name)
+		}
+		return one(events.UserAdded{User: name})
+	}
+	var typed string
+	switch c := c.(type) {
+	case DisableUser:
+		typed = c.User
+	case EnableUser:
+		typed = c.User
+	case UnlockUser:
+		typed = c.User
+	case DeleteUser:
+		typed = c.User
+	}
+	u, err := s.mustUser(typed)
+	if err != nil {
+		return nil, err
+	}
+	switch c.(type) {
+	case DisableUser:
+		return one(events.UserDisabled{User: u.Name})
+	case EnableUser:
+		return one(events.UserEnabled{User: u.Name})
+	case UnlockUser:
+		return one(events.UserUnlocked{User: u.Name})
+	}
+	var facts []events.Event
+	for _, serial := range u.Tokens {
+		facts = append(facts, events.TokenUnassigned{Serial: serial, User: u.Name})
+	}
+	return append(facts, events.UserDeleted{User: u.Name}), nil
+}
+
+// mustUser is the user of a name as typed, or a refusal.
+func (s *State) mustUser(typed string) (*User, error) {
+	name, err := Canonical(typed)
+	if err != nil {
+		return nil, refuse(Invalid, "%q cannot be a user: %v", typed, err)
+	}
+	if u := s.User(name); u != nil {
+		return u, nil
+	}
+	return nil, refuse(NotFound, "there is no user %s; see keyfob user list", name)
+}
+
+func (s *State) mustToken(serial string) (*Token, error) {
+	if t := s.Token(serial); t != nil {
+		return t, nil
+	}
+	return nil, refuse(NotFound, "there is no token %.64q; see keyfob token list", serial)
+}
+
+var serialForm = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
+
+func (s *State) importToken(c ImportToken) ([]events.Event, error) {
+	e := c.Token
+	if old := s.Token(e.Serial); old != nil {
+		if bytes.Equal(old.Seed, e.Sealed) {
+			return nil, nil // the same import once more
+		}
+		return nil, refuse(Exists, "token %s exists already", e.Serial)
+	}
+	t := newToken(0, e)
+	if !serialForm.MatchString(e.Serial) {
+		return nil, refuse(Invalid, "%.80q cannot be a serial: want 1 to 64 letters, digits, dots, dashes", e.Serial)
+	}
+	if err := t.params().Validate(); err != nil {
+		return nil, refuse(Invalid, "token %s: %v", e.Serial, err)
+	}
+	style := t.pinStyle()
+	if style != tokencode.Fob && style != tokencode.NoPIN && style != tokencode.PINpad || style == tokencode.PINpad && t.Kind != string(tokencode.SecurID) {
+		return nil, refuse(Invalid, "token %s: a %s token cannot have the PIN style %.20q", e.Serial, e.Kind, e.PINStyle)
+	}
+	if len(e.Sealed) == 0 || e.Counter < 0 {
+		return nil, refuse(Invalid, "token %s: without a seed, or with a negative counter", e.Serial)
+	}
+	facts := []events.Event{e}
+	if c.User != "" {
+		assigned, err := s.assignNew(t, c.User)
+		if err != nil {
+			return nil, err
+		}
+		facts = append(facts, assigned...)
+	}
+	if len(c.PIN) != 0 {
+		owner, _ := Canonical(c.User)
+		facts = append(facts, events.PINSet{Serial: e.Serial, User: owner, Revision: 1, Sealed: c.PIN})
+	}
+	return facts, nil
+}
+
+func (s *State) assign(serial, user string) ([]events.Event, error) {
+	t, err := s.mustToken(serial)
+	if err != nil {
+		return nil, err
+	}
+	return s.assignNew(t, user)
+}
+
+func (s *State) assignNew(t *Token, user string) ([]events.Event, error) {
+	u, err := s.mustUser(user)
+	switch {
+	case err != nil:
+		return nil, err
+	case t.User == u.Name:
+		return nil, nil
+	case t.User != "":
+		return nil, refuse(Conflict, "token %s belongs to %s; unassign it first", t.Serial, t.User)
+	case len(u.Tokens) >= maxTokens:
+		return nil, refuse(Conflict, "user %s has %d tokens already, which is the most; unassign one first", u.Name, maxTokens)
+	}
+	return one(events.TokenAssigned{Serial: t.Serial, User: u.Name})
+}
+
+func (s *State) remedyToken(c Command) ([]events.Event, error) {
+	var serial string
+	switch c := c.(type) {
+	case UnassignToken:
+		serial = c.Serial
+	case EnableToken:
+		serial = c.Serial
+	case DisableToken:
+		serial = c.Serial
+	case DeleteToken:
+		serial = c.Serial
+	case ClearPIN:
+		serial = c.Serial
+	case RequireNewPIN:
+		serial = c.Serial
+	case RequireNextTokencode:
+		serial = c.Serial
+	}
+	t, err := s.mustToken(serial)
+	if err != nil {
+		return nil, err
+	}
+	switch c.(type) {
+	case UnassignToken:
+		if t.User == "" {
+			return nil, nil
+		}
+		return one(events.TokenUnassigned{Serial: t.Serial, User: t.User})
+	case EnableToken:
+		return one(events.TokenEnabled{Serial: t.Serial, User: t.User})
+	case DisableToken:
+		return one(events.TokenDisabled{Serial: t.Serial, User: t.User})
+	case DeleteToken:
+		return one(events.TokenDeleted{Serial: t.Serial, User: t.User})
+	case ClearPIN:
+		return one(events.PINCleared{Serial: t.Serial, User: t.User})
+	case RequireNewPIN:
+		return one(events.NewPINRequired{Serial: t.Serial, User: t.User, Reason: events.ReasonPINChangeRequired})
+	}
+	return one(events.NextTokencodeRequired{Serial: t.Serial, User: t.User})
+}
+
+// What a RADIUS client may be told to be.
+var (
+	dialects              = []string{"rsa", "cisco-sdi", "plain", "nochallenge"}
+	messageAuthenticators = []string{"require", "auto", "allow"}
+	nameForm              = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
+)
+
+const maxSigned = 256 // addresses of one client that latched
+
+func (s *State) remedyClient(c Command) ([]events.Event, error) {
+	switch c := c.(type) {
+	case AddClient:
+		return s.addClient(c)
+	case RemoveClient:
+		if s.Client(c.Client) == nil {
+			return nil, refuse(NotFound, "there is no client %.64q; see keyfob client list", c.Client)
+		}
+		return one(events.ClientRemoved(c))
+	case LatchClient:
+		old := s.Client(c.Client)
+		address, err := netip.ParseAddr(c.Address)
+		if err != nil || old == nil || slices.Contains(old.Signed, address) || len(old.Signed) >= maxSigned {
+			return nil, nil
+		}
+		return one(events.ClientSigned{Client: c.Client, Address: address.String()})
+	}
+	return nil, nil
+}
+
+func (s *State) addClient(c AddClient) ([]events.Event, error) {
+	e := c.Client
+	prefix, err := netip.ParsePrefix(e.Prefix)
+	switch {
+	case !nameForm.MatchString(e.Client):
+		return nil, refuse(Invalid, "%.80q cannot be a client's name: want 1 to 64 letters, digits, dots, dashes", e.Client)
+	case err != nil:
+		return nil, refuse(Invalid, "client %s: %.80q is no address or CIDR", e.Client, e.Prefix)
+	case !slices.Contains(dialects, e.Dialect):
+		return nil, refuse(Invalid, "client %s: dialect %.20q, want one of %v", e.Client, e.Dialect, dialects)
+	case !slices.Contains(messageAuthenticators, e.MessageAuthenticator):
+		return nil, refuse(Invalid, "client %s: Message-Authenticator %.20q, want one of %v", e.Client, e.MessageAuthenticator, messageAuthenticators)
+	case s.Client(e.Client) != nil && !c.Replace:
+		return nil, refuse(Exists, "client %s exists already", e.Client)
+	}
+	e.Prefix = prefix.Masked().String()
+	var taken string
+	s.Clients(func(other *Client) bool {
+		if other.Name != e.Client && other.Prefix == prefix.Masked() {
+			taken = other.Name
+		}
+		return taken == ""
+	})
+	if taken != "" {
+		return nil, refuse(Conflict, "client %s has the addresses %s already", taken, e.Prefix)
+	}
+	return one(e)
+}
+
+func (s *State) remedyAPIToken(c Command) ([]events.Event, error) {
+	switch c := c.(type) {
+	case IssueAPIToken:
+		if !nameForm.MatchString(c.Token.Name) {
+			return nil, refuse(Invalid, "%.80q cannot be a name: want 1 to 64 letters, digits, dots, dashes", c.Token.Name)
+		}
+		if s.APIToken(c.Token.Name) != nil {
+			return nil, refuse(Exists, "an API token named %s exists already", c.Token.Name)
+		}
+		return one(c.Token)
+	case RevokeAPIToken:
+		if s.APIToken(c.Name) == nil {
+			return nil, refuse(NotFound, "there is no API token named %.64q", c.Name)
+		}
+		return one(events.APITokenRevoked{Name: c.Name})
+	}
+	return nil, nil
+}
+
+func (s *State) remedyNode(c Command, now events.Time) ([]events.Event, error) {
+	switch c := c.(type) {
+	case Invite:
+		return one(events.InvitationIssued{Digest: c.Digest, Expires: c.Expires})
+	case AdmitNode:
+		switch {
+		case !nameForm.MatchString(c.Node):
+			return nil, refuse(Invalid, "%.80q cannot be a node's name: want 1 to 64 letters, digits, dots, dashes", c.Node)
+		case s.invitation(c.Invitation) <= now:
+			return nil, refuse(Invalid, "the invitation is unknown, used or over; make a new one with keyfob cluster invite")
+		case s.Node(c.Node) != nil:
+			return nil, refuse(Exists, "a node named %s is a member already; choose another name, or remove it first", c.Node)
+		}
+		return one(events.NodeJoined{Node: c.Node, Address: c.Address, Invitation: c.Invitation})
+	case RemoveNode:
+		if s.Node(c.Node) == nil {
+			return nil, refuse(NotFound, "there is no node %.64q; see keyfob cluster status", c.Node)
+		}
+		return one(events.NodeRemoved{Node: c.Node})
+	}
+	return nil, nil
+}
+
+// note is what the cluster observed, when it is news.
+func (s *State) note(e events.Event) []events.Event {
+	switch e := e.(type) {
+	case events.NodeLost:
+		if n := s.Node(e.Node); n == nil || n.Lost {
+			return nil
+		}
+	case events.NodeReturned:
+		if n := s.Node(e.Node); n == nil || !n.Lost {
+			return nil
+		}
+	}
+	return []events.Event{e}
+}

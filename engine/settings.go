@@ -1,0 +1,198 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"keyfob/events"
+)
+
+// Setting is one number of the policy, by its name.
+type Setting struct {
+	Key    string
+	Unit   string
+	Bounds string
+	Doc    string
+	read   func(*Policy) string
+	write  func(*Policy, string) error
+}
+
+// Read is the setting's value in a policy.
+func (s Setting) Read(p Policy) string { return s.read(&p) }
+
+// Settings lists every number of the policy, in order of name.
+func Settings() []Setting {
+	all := []Setting{
+		whole("next_tokencode.after", "failures", 1, 100, "failures since the last success that put a token into Next Tokencode mode",
+			func(p *Policy) *int { return &p.NextTokencodeAfter }),
+		whole("lock.after", "failures", 1, 100, "failures that lock a user for a while, each time so many more",
+			func(p *Policy) *int { return &p.LockAfter }),
+		span("lock.for", time.Minute, 24*time.Hour, "how long the first lock lasts; each further one twice as long",
+			func(p *Policy) *time.Duration { return &p.LockFor }),
+		whole("lock.stop_after", "failures", 1, 1000, "failures since the last success after which only an administrator unlocks",
+			func(p *Policy) *int { return &p.StopAfter }),
+		whole("pin.min", "characters", 4, 16, "shortest new PIN", func(p *Policy) *int { return &p.PINMin }),
+		whole("pin.max", "characters", 4, 16, "longest new PIN", func(p *Policy) *int { return &p.PINMax }),
+		{
+			Key: "pin.alphanumeric", Unit: "true or false", Bounds: "true, false", Doc: "whether a PIN may hold letters",
+			read: func(p *Policy) string { return strconv.FormatBool(p.PINAlphanumeric) },
+			write: func(p *Policy, v string) error {
+				b, err := strconv.ParseBool(v)
+				if err != nil {
+					return fmt.Errorf("want true or false")
+				}
+				p.PINAlphanumeric = b
+				return nil
+			},
+		},
+		{
+			Key: "pin.source", Unit: "word", Bounds: "own, generated, either", Doc: "who makes a new PIN: its owner, the system, or as the owner likes",
+			read: func(p *Policy) string { return string(p.PINSource) },
+			write: func(p *Policy, v string) error {
+				if !ValidPINSource(v) {
+					return fmt.Errorf("want own, generated or either")
+				}
+				p.PINSource = PINSource(v)
+				return nil
+			},
+		},
+		span("pin.lifetime", 0, 3650*24*time.Hour, "age at which a PIN must be changed; 0 for never",
+			func(p *Policy) *time.Duration { return &p.PINLifetime }),
+		span("conversation.for", 30*time.Second, time.Hour, "how long a step of a conversation may be answered",
+			func(p *Policy) *time.Duration { return &p.ConversationFor }),
+		span("refusal.delay", 0, 2*time.Second, "when a refusal leaves, after the attempt arrived",
+			func(p *Policy) *time.Duration { return &p.RefusalDelay }),
+	}
+	for _, form := range []string{FormApp, FormEvent, FormFob, FormPINpad} {
+		all = append(all,
+			window(form, "small", 0, 20, "accepted", func(w *Window) *int64 { return &w.Small }),
+			window(form, "medium", 0, 100, "accepted with the next tokencode", func(w *Window) *int64 { return &w.Medium }),
+			window(form, "large", 0, 1000, "in Next Tokencode mode, with the next tokencode", func(w *Window) *int64 { return &w.Large }))
+	}
+	slices.SortFunc(all, func(a, b Setting) int { return strings.Compare(a.Key, b.Key) })
+	return all
+}
+
+// ValidPINSource reports whether a word names who makes a new PIN.
+func ValidPINSource(v string) bool {
+	switch PINSource(v) {
+	case PINByUser, PINBySystem, PINByEither:
+		return true
+	}
+	return false
+}
+
+func whole(key, unit string, low, high int, doc string, at func(*Policy) *int) Setting {
+	return Setting{
+		Key: key, Unit: unit, Bounds: fmt.Sprintf("%d to %d", low, high), Doc: doc,
+		read: func(p *Policy) string { return strconv.Itoa(*at(p)) },
+		write: func(p *Policy, v string) error {
+			n, err := strconv.Atoi(v)
+			if err != nil || n < low || n > high {
+				return fmt.Errorf("want a number from %d to %d", low, high)
+			}
+			*at(p) = n
+			return nil
+		},
+	}
+}
+
+func span(key string, low, high time.Duration, doc string, at func(*Policy) *time.Duration) Setting {
+	return Setting{
+		Key: key, Unit: "duration", Bounds: fmt.Sprintf("%v to %v", low, high), Doc: doc,
+		read: func(p *Policy) string { return at(p).String() },
+		write: func(p *Policy, v string) error {
+			d, err := time.ParseDuration(v)
+			if err != nil || d < low || d > high {
+				return fmt.Errorf("want a duration such as 30m, from %v to %v", low, high)
+			}
+			*at(p) = d
+			return nil
+		},
+	}
+}
+
+func window(form, name string, low, high int64, doc string, at func(*Window) *int64) Setting {
+	unit := "intervals"
+	if form == FormEvent {
+		unit = "presses"
+	}
+	return Setting{
+		Key: "window." + form + "." + name, Unit: unit, Bounds: fmt.Sprintf("%d to %d", low, high), Doc: doc,
+		read: func(p *Policy) string {
+			w := p.Windows[form]
+			return strconv.FormatInt(*at(&w), 10)
+		},
+		write: func(p *Policy, v string) error {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil || n < low || n > high {
+				return fmt.Errorf("want a number from %d to %d", low, high)
+			}
+			w := p.Windows[form]
+			*at(&w) = n
+			p.Windows = maps.Clone(p.Windows)
+			p.Windows[form] = w
+			return nil
+		},
+	}
+}
+
+// with is the policy with one setting changed. A value that is not good
+// changes nothing: Decide lets none through.
+func (p Policy) with(key, value string) Policy {
+	for _, s := range Settings() {
+		if s.Key == key {
+			if err := s.write(&p, value); err == nil {
+				return p
+			}
+		}
+	}
+	return p
+}
+
+// contradictions are what single bounds do not see.
+func (p Policy) contradictions() error {
+	if p.PINMin > p.PINMax {
+		return refuse(Invalid, "pin.min %d is more than pin.max %d", p.PINMin, p.PINMax)
+	}
+	if p.StopAfter < p.LockAfter {
+		return refuse(Invalid, "lock.stop_after %d is less than lock.after %d", p.StopAfter, p.LockAfter)
+	}
+	for _, form := range slices.Sorted(maps.Keys(p.Windows)) {
+		if w := p.Windows[form]; w.Small > w.Medium || w.Medium > w.Large {
+			return refuse(Invalid, "window.%s: want small <= medium <= large, not %d, %d, %d", form, w.Small, w.Medium, w.Large)
+		}
+	}
+	return nil
+}
+
+// setPolicy changes settings, all or none.
+func (s *State) setPolicy(settings map[string]string) ([]events.Event, error) {
+	next := s.Policy
+	var facts []events.Event
+	known := map[string]Setting{}
+	for _, setting := range Settings() {
+		known[setting.Key] = setting
+	}
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		setting, ok := known[key]
+		if !ok {
+			return nil, refuse(NotFound, "there is no policy setting %.64q; see keyfob policy show", key)
+		}
+		before := setting.read(&next)
+		if err := setting.write(&next, settings[key]); err != nil {
+			return nil, refuse(Invalid, "%s=%.40q: %v", key, settings[key], err)
+		}
+		if after := setting.read(&next); after != before {
+			facts = append(facts, events.PolicyChanged{Key: key, Before: before, After: after})
+		}
+	}
+	if err := next.contradictions(); err != nil {
+		return nil, err
+	}
+	return facts, nil
+}

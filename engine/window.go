@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"time"
+
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+// tier is how near a tokencode lies to where the token's clock is believed
+// to be.
+type tier uint8
+
+const (
+	beyond tier = iota
+	large       // good in Next Tokencode mode, with the next tokencode
+	medium      // good with the next tokencode
+	small       // good
+	reused      // the tokencode used last
+	spent       // one before that
+)
+
+// params is what the algorithms must know of the token.
+func (t *Token) params() tokencode.Params {
+	return tokencode.Params{
+		Kind:      tokencode.Kind(t.Kind),
+		Algorithm: tokencode.Algorithm(t.Algorithm),
+		Digits:    int(t.Digits),
+		Period:    time.Duration(t.Period) * time.Second,
+		Serial:    t.Serial,
+	}
+}
+
+// timed reports whether the token follows a clock rather than a counter.
+func (t *Token) timed() bool { return t.Period != 0 }
+
+// expected is the interval that the token should be showing: by the clock and
+// the believed drift, or the press after the last one used.
+func (t *Token) expected(now events.Time) int64 {
+	if !t.timed() {
+		return t.Last + 1
+	}
+	return tokencode.Interval(t.params(), now.Std()) + t.Drift
+}
+
+// window is the policy's for the form of this token.
+func (t *Token) window(p *Policy) Window {
+	form := t.Form
+	if !t.timed() {
+		form = FormEvent
+	}
+	w, ok := p.Windows[form]
+	if !ok {
+		w = p.Windows[FormFob]
+	}
+	return w
+}
+
+// tier says where an interval lies for the token. A token that was never seen
+// to be right may be far off without anybody's fault: large - 1 counts as
+// medium (RSA a35281, first login).
+func (t *Token) tier(p *Policy, interval int64, now events.Time) tier {
+	switch {
+	case interval == t.Last && t.Proven:
+		return reused
+	case interval <= t.Last:
+		return spent
+	}
+	w, d := t.window(p), interval-t.expected(now)
+	if d < 0 {
+		d = -d
+	}
+	switch {
+	case d <= w.Small:
+		return small
+	case d <= w.Medium, !t.Proven && d <= w.Large-1:
+		return medium
+	case d <= w.Large:
+		return large
+	}
+	return beyond
+}
+
+// unusable says why a token cannot be used, empty when it can.
+func (t *Token) unusable(now events.Time) events.Reason {
+	switch {
+	case t.Disabled:
+		return events.ReasonTokenDisabled
+	case !t.Born.IsZero() && now < t.Born, !t.Expires.IsZero() && now >= t.Expires:
+		return events.ReasonTokenExpired
+	}
+	return ""
+}
+
+// hasPIN reports whether a PIN is part of the passcode now.
+func (t *Token) hasPIN() bool { return len(t.PIN) != 0 && t.pinStyle() != tokencode.NoPIN }
+
+func (t *Token) pinStyle() tokencode.PINStyle {
+	if t.PINStyle == "" {
+		return tokencode.Fob
+	}
+	return tokencode.PINStyle(t.PINStyle)
+}
+
+// needsPIN says why a new PIN must be set before this token lets anybody in,
+// empty when it need not.
+func (t *Token) needsPIN(p *Policy, now events.Time) events.Reason {
+	switch {
+	case t.pinStyle() == tokencode.NoPIN:
+		return ""
+	case len(t.PIN) == 0:
+		return events.ReasonPINNotSet
+	case t.NewPIN:
+		return events.ReasonPINChangeRequired
+	case p.PINLifetime > 0 && now.Sub(t.PINSetAt) > p.PINLifetime:
+		return events.ReasonPINExpired
+	}
+	return ""
+}
+
+// pinSource is who makes a new PIN for this token.
+func (t *Token) pinSource(p *Policy) PINSource {
+	if t.PINSource != "" {
+		return t.PINSource
+	}
+	return p.PINSource
+}
+
+// pinRules is what a new PIN for this token must be like.
+func (t *Token) pinRules(p *Policy) PINRules {
+	r := PINRules{Min: p.PINMin, Max: p.PINMax, Alphanumeric: p.PINAlphanumeric, Source: t.pinSource(p)}
+	if t.pinStyle() == tokencode.PINpad {
+		r.Alphanumeric = false
+		r.Max = min(r.Max, int(t.Digits))
+	}
+	return r
+}
+
+// newPINStep is the step that sets a new PIN for this token.
+func (t *Token) newPINStep(p *Policy) events.Step {
+	switch t.pinSource(p) {
+	case PINBySystem:
+		return events.StepGeneratePIN
+	case PINByEither:
+		return events.StepChoosePIN
+	case PINByUser:
+	}
+	return events.StepNewPIN
+}
