@@ -99,7 +99,7 @@ type Config struct {
 	Random     io.Reader // source of salts and of the process's own key, default crypto/rand.Reader
 	Hashes     int       // PINs hashed at once, each with 19 MiB and a core for about 20 ms, default GOMAXPROCS
 	Waiting    int       // callers that may wait for their turn, default 64 for each of Hashes (about 1.3 s)
-	Remembered int       // verified PINs remembered for the fast path, about 64 bytes each, default 1<<20
+	Remembered int       // verified PINs remembered for the fast path, about 100 bytes each, default 1<<20
 }
 
 // DefaultConfig returns the defaults for this machine.
