@@ -68,7 +68,12 @@ func TestConnectionsAreKeptAndReplacedWhenDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	post := func() (string, error) {
-		resp, err := n2.Client().Post("https://n1/decide", "text/plain", bytes.NewReader([]byte("evidence")))
+		req, err := http.NewRequest(http.MethodPost, "https://n1/decide", bytes.NewReader([]byte("evidence")))
+		if err != nil {
+			return "", err
+		}
+		req.Header.Set("Idempotency-Key", "4711")
+		resp, err := n2.Client().Do(req)
 		if err != nil {
 			return "", err
 		}
