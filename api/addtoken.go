@@ -1,0 +1,168 @@
+package api
+
+import (
+	"context"
+	"encoding/base32"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+type newToken struct {
+	Body NewToken
+}
+
+// NewToken is a token to be taken in. The seed and the PIN are sealed on the
+// node that is asked, before they go anywhere.
+type NewToken struct {
+	Reason        string        `json:"reason" minLength:"1" maxLength:"200" doc:"Why, for the audit trail."`
+	Serial        string        `json:"serial" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
+	Kind          string        `json:"kind" enum:"totp,hotp,securid"`
+	Algorithm     string        `json:"algorithm,omitempty" enum:"SHA1,SHA256,SHA512" doc:"TOTP and HOTP; default SHA1."`
+	Digits        int           `json:"digits,omitempty" minimum:"6" maximum:"8" doc:"Default 6; SecurID: 8."`
+	PeriodSeconds int           `json:"period_seconds,omitempty" enum:"30,60" doc:"Default 30; SecurID: 60."`
+	PINStyle      string        `json:"pin_style,omitempty" enum:"fob,pinpad,none" doc:"Default fob: PIN, then tokencode."`
+	Form          string        `json:"form,omitempty" enum:"fob,pinpad,app,event" doc:"Which windows apply; default by kind and PIN style."`
+	Seed          engine.Secret `json:"seed" minLength:"1" maxLength:"600" doc:"In the given encoding."`
+	Encoding      string        `json:"encoding,omitempty" enum:"base32,hex" doc:"Of the seed; default base32."`
+	Counter       int64         `json:"counter,omitempty" minimum:"0" doc:"HOTP: the next to be expected."`
+	Flags         uint32        `json:"flags,omitempty" doc:"SecurID's own."`
+	Born          *time.Time    `json:"born,omitempty"`
+	Expires       *time.Time    `json:"expires,omitempty"`
+	PINSource     string        `json:"pin_source,omitempty" enum:"own,generated,either" doc:"Who makes a new PIN; default as the policy says."`
+	PIN           engine.Secret `json:"pin,omitempty" maxLength:"64" doc:"Of a token that comes with its PIN from another system."`
+	User          string        `json:"user,omitempty" maxLength:"256" doc:"To whom it is given at once."`
+}
+
+func (a *API) addToken(ctx context.Context, in *newToken) (*answer[Token], error) {
+	n := in.Body.withDefaults()
+	seed, err := n.seed()
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
+	defer clear(seed)
+	if _, err := tokencode.New(n.params(), seed); err != nil {
+		return nil, invalid("token " + n.Serial + ": " + err.Error())
+	}
+	if a.cfg.Node.State().Token(n.Serial) != nil { // asked before Argon2id is paid for
+		return nil, &engine.Refusal{Code: "exists", Text: "there is a token " + n.Serial + " already"}
+	}
+	if n.PIN != "" && (n.User == "" || n.PINStyle == string(tokencode.NoPIN)) {
+		return nil, invalid("token " + n.Serial + ": a PIN needs a user, and a PIN style other than none")
+	}
+
+	command := engine.ImportToken{Token: n.imported()}
+	if n.User != "" {
+		command.User = canonical(n.User)
+	}
+	if command.Token.Sealed, err = a.cfg.Seal.SealSeed(n.Serial, seed); err != nil {
+		return nil, err
+	}
+	if n.PIN != "" {
+		const first = 1 // the revision that a token comes with
+		if command.PIN, err = a.cfg.Seal.SealPIN(ctx, n.Serial, first, n.PIN); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.do(ctx, n.Reason, command); err != nil {
+		return nil, err
+	}
+	return a.tokenNow(n.Serial)
+}
+
+func (n NewToken) withDefaults() NewToken {
+	securid := n.Kind == string(tokencode.SecurID)
+	if n.Algorithm == "" && !securid {
+		n.Algorithm = string(tokencode.SHA1)
+	}
+	if n.Digits == 0 {
+		n.Digits = 6
+		if securid {
+			n.Digits = 8
+		}
+	}
+	if n.PeriodSeconds == 0 && n.Kind != string(tokencode.HOTP) {
+		n.PeriodSeconds = 30
+		if securid {
+			n.PeriodSeconds = 60
+		}
+	}
+	if n.PINStyle == "" {
+		n.PINStyle = string(tokencode.Fob)
+	}
+	if n.Form == "" {
+		n.Form = n.usualForm()
+	}
+	return n
+}
+
+func (n NewToken) usualForm() string {
+	switch {
+	case n.Kind == string(tokencode.HOTP):
+		return engine.FormEvent
+	case n.PINStyle == string(tokencode.PINpad):
+		return engine.FormPINpad
+	default:
+		return engine.FormFob
+	}
+}
+
+func (n NewToken) params() tokencode.Params {
+	return tokencode.Params{
+		Kind:      tokencode.Kind(n.Kind),
+		Algorithm: tokencode.Algorithm(n.Algorithm),
+		Digits:    n.Digits,
+		Period:    time.Duration(n.PeriodSeconds) * time.Second,
+		Serial:    n.Serial,
+	}
+}
+
+// seed is the seed's bytes. Base32 is read as apps show it: in groups, in
+// small letters, without padding.
+func (n NewToken) seed() ([]byte, error) {
+	text := strings.Join(strings.Fields(n.Seed.Reveal()), "")
+	if n.Encoding == "hex" {
+		seed, err := hex.DecodeString(text)
+		if err != nil {
+			return nil, errNotEncoded("hex")
+		}
+		return seed, nil
+	}
+	text = strings.ToUpper(strings.TrimRight(strings.ReplaceAll(text, "-", ""), "="))
+	seed, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(text)
+	if err != nil {
+		return nil, errNotEncoded("base32")
+	}
+	return seed, nil
+}
+
+// errNotEncoded leaves out what the decoder says: it may quote the seed.
+type errNotEncoded string
+
+func (e errNotEncoded) Error() string { return "seed is not " + string(e) }
+
+func (n NewToken) imported() events.TokenImported {
+	e := events.TokenImported{
+		Serial:    n.Serial,
+		Kind:      n.Kind,
+		Algorithm: n.Algorithm,
+		Digits:    uint8(n.Digits),         //nolint:gosec // 6 to 8, by the schema
+		Period:    uint16(n.PeriodSeconds), //nolint:gosec // 0, 30 or 60, by the schema
+		PINStyle:  n.PINStyle,
+		Form:      n.Form,
+		Counter:   n.Counter,
+		Flags:     n.Flags,
+		PINSource: n.PINSource,
+	}
+	if n.Born != nil {
+		e.Born = events.At(*n.Born)
+	}
+	if n.Expires != nil {
+		e.Expires = events.At(*n.Expires)
+	}
+	return e
+}

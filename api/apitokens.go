@@ -1,0 +1,76 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// APIToken is a bearer's right to command, without its secret.
+type APIToken struct {
+	Name    string     `json:"name"`
+	Role    string     `json:"role" enum:"admin,helpdesk,auditor,login"`
+	Issued  *time.Time `json:"issued,omitempty"`
+	Expires *time.Time `json:"expires,omitempty"`
+}
+
+// IssuedAPIToken is an API token at the one time that its secret is shown.
+type IssuedAPIToken struct {
+	APIToken
+	Token string `json:"token" doc:"Shown this once."`
+}
+
+func viewAPIToken(t *engine.APIToken) APIToken {
+	return APIToken{Name: t.Name, Role: t.Role, Issued: instant(t.Issued), Expires: instant(t.Expires)}
+}
+
+type newAPIToken struct {
+	Body struct {
+		Because
+		Name       string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
+		Role       string `json:"role" enum:"admin,helpdesk,auditor,login"`
+		TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" maximum:"315360000" doc:"Absent: until revoked."`
+	}
+}
+
+type apiTokenRemoval struct {
+	Name   string `path:"name" maxLength:"64"`
+	Reason string `query:"reason" required:"true" minLength:"1" maxLength:"200"`
+}
+
+func (a *API) apiTokens() {
+	register(a, route{get, "/api-tokens", "list-api-tokens", "List API tokens, in order of name", auditors, 0}, a.listAPITokens)
+	register(a, route{post, "/api-tokens", "issue-api-token", "Make an API token, shown once", administrators, 201}, a.issueAPIToken)
+	register(a, route{remove, "/api-tokens/{name}", "revoke-api-token", "End an API token", administrators, 0}, a.revokeAPIToken)
+}
+
+func (a *API) listAPITokens(_ context.Context, in *Page) (*answer[List[APIToken]], error) {
+	return answered(page(*in, a.cfg.Node.State().APITokens,
+		func(t *engine.APIToken) string { return t.Name },
+		func(t *engine.APIToken) (APIToken, bool) { return viewAPIToken(t), true })), nil
+}
+
+func (a *API) issueAPIToken(ctx context.Context, in *newAPIToken) (*answer[IssuedAPIToken], error) {
+	token, digest, err := NewBearer(a.cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	now := a.cfg.Now()
+	issued := events.APITokenIssued{Name: in.Body.Name, Digest: digest, Role: in.Body.Role}
+	if in.Body.TTLSeconds > 0 {
+		issued.Expires = events.At(now.Add(time.Duration(in.Body.TTLSeconds) * time.Second))
+	}
+	if err := a.do(ctx, in.Body.Reason, engine.IssueAPIToken{Token: issued}); err != nil {
+		return nil, err
+	}
+	return answered(IssuedAPIToken{
+		APIToken: APIToken{Name: issued.Name, Role: issued.Role, Issued: instant(events.At(now)), Expires: instant(issued.Expires)},
+		Token:    token.Reveal(),
+	}), nil
+}
+
+func (a *API) revokeAPIToken(ctx context.Context, in *apiTokenRemoval) (*none, error) {
+	return nil, a.do(ctx, in.Reason, engine.RevokeAPIToken{Name: in.Name})
+}

@@ -1,0 +1,100 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keyfob/events"
+)
+
+// refusals fills the journal, one record a minute from noon on.
+func (f *fake) refusals(reasons ...events.Reason) {
+	var chain events.Chain
+	for i, reason := range reasons {
+		f.records = append(f.records, chain.Next(uint64(i+1), events.At(noon.Add(time.Duration(i)*time.Minute)), events.Draft{
+			Origin: events.Origin{Node: "n1", Door: events.DoorRADIUS, Client: "vpn", Reference: "REF"},
+			Event:  events.PasscodeRejected{User: "ada", Serial: "0001", Reason: reason},
+		}))
+	}
+}
+
+func TestAuditTrailIsReadFromWhereItIsAsked(t *testing.T) {
+	f := newFake(t)
+	f.refusals(events.ReasonBadPIN, events.ReasonBadTokencode, events.ReasonUserLocked)
+	a := f.api(t)
+	for query, want := range map[string]string{
+		"":                             "1 2 3",
+		"?from=2":                      "2 3",
+		"?limit=1":                     "1",
+		"?since=2026-11-02T12:00:30Z":  "2 3",
+		"?since=2026-11-02T12:01:00Z":  "2 3",
+		"?since=2026-11-02T13:00:00Z":  "",
+		"?from=3&limit=9&follow=false": "3",
+	} {
+		status, body := call(t, a, RoleAuditor, get, "/audit"+query, "")
+		if status != http.StatusOK {
+			t.Fatalf("%s: status %d: %s", query, status, body)
+		}
+		var ids []string
+		for line := range strings.Lines(body) {
+			ids = append(ids, decode[struct{ ID string }](t, line).ID)
+		}
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("%q: events %q, want %q", query, got, want)
+		}
+	}
+}
+
+func TestStateShowsTheLastRefusalsNewestFirst(t *testing.T) {
+	f := newFake(t)
+	f.refusals(events.ReasonBadPIN, events.ReasonBadTokencode, events.ReasonBadPIN, events.ReasonBadPIN, events.ReasonBadPIN, events.ReasonBadPIN,
+		events.ReasonBadPIN, events.ReasonBadPIN, events.ReasonBadPIN, events.ReasonBadPIN, events.ReasonBadTokencode, events.ReasonUserLocked)
+	status, body := call(t, f.api(t), RoleHelpdesk, get, "/users/Ada/state", "")
+	if status != http.StatusOK {
+		t.Fatalf("status %d: %s", status, body)
+	}
+	s := decode[UserState](t, body)
+	var got []uint64
+	for _, r := range s.Refusals {
+		got = append(got, r.Sequence)
+	}
+	if diff := cmp.Diff([]uint64{12, 11, 10, 9, 8, 7, 6, 5, 4, 3}, got); diff != "" {
+		t.Errorf("refusals (-want +got):\n%s", diff)
+	}
+	if s.Refusals[0].Reason != "user_locked" || s.Sequence != 12 || s.User.Failures != 2 || s.Tokens[0].Mode != ModeNewPIN {
+		t.Errorf("state %+v", s)
+	}
+}
+
+func TestStateThenIsFoldedFromTheJournal(t *testing.T) {
+	f := newFake(t)
+	var chain events.Chain
+	for i, e := range []events.Event{
+		events.UserAdded{User: "bob"},
+		events.UserDisabled{User: "bob"},
+		events.UserEnabled{User: "bob"},
+	} {
+		f.records = append(f.records, chain.Next(uint64(i+1), events.At(noon.Add(time.Duration(i)*time.Minute)), events.Draft{Event: e}))
+	}
+	a := f.api(t)
+	for at, disabled := range map[string]bool{"1": false, "2": true, "2026-11-02T12:01:59Z": true, "3": false} {
+		status, body := call(t, a, RoleAuditor, get, "/users/bob/state?at="+at, "")
+		if status != http.StatusOK {
+			t.Fatalf("at %s: status %d: %s", at, status, body)
+		}
+		if s := decode[UserState](t, body); s.User.Disabled != disabled {
+			t.Errorf("at %s: disabled %v", at, s.User.Disabled)
+		}
+	}
+	if status, _ := call(t, a, RoleAuditor, get, "/users/bob/state?at=0", ""); status != http.StatusNotFound {
+		t.Errorf("before bob was added: status %d, want 404", status)
+	}
+	f.records = f.records[1:]
+	if status, _ := call(t, a, RoleAuditor, get, "/users/bob/state?at=2", ""); status != http.StatusConflict {
+		t.Errorf("of a journal without its beginning: status %d, want 409", status)
+	}
+}

@@ -1,0 +1,189 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base32"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/sys/unix"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// Roles of API tokens. RoleLogin is for applications that ask for logins, and
+// opens nothing else.
+const (
+	RoleAdmin    = "admin"
+	RoleHelpdesk = "helpdesk"
+	RoleAuditor  = "auditor"
+	RoleLogin    = "login"
+)
+
+// Roles lists the roles of API tokens.
+func Roles() []string { return []string{RoleAdmin, RoleHelpdesk, RoleAuditor, RoleLogin} }
+
+// roles are those who may call an operation.
+type roles []string
+
+func (r roles) String() string { return strings.Join(r, ", ") }
+
+func (r roles) has(role string) bool {
+	for _, one := range r {
+		if one == role {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	administrators = roles{RoleAdmin}
+	helpers        = roles{RoleAdmin, RoleHelpdesk}
+	readers        = roles{RoleAdmin, RoleHelpdesk, RoleAuditor}
+	auditors       = roles{RoleAdmin, RoleAuditor}
+	applications   = roles{RoleAdmin, RoleLogin}
+)
+
+// TokenPrefix begins each API token, so that scanners for leaked secrets and
+// people know one when they see it.
+const TokenPrefix = "kf_"
+
+// NewBearer makes an API token of 256 random bits, and its digest.
+func NewBearer(random io.Reader) (engine.Secret, events.Hash, error) {
+	var b [32]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", events.Hash{}, fmt.Errorf("making API token: %w", err)
+	}
+	token := TokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	return engine.Secret(token), sha256.Sum256([]byte(token)), nil
+}
+
+// caller is who sent a request.
+type caller struct {
+	name   string // for the audit trail
+	role   string
+	token  string // name of the API token; empty on the unix socket
+	source string // address
+}
+
+type callerKey struct{}
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+// guard lets a request through to its operation when its caller has one of the
+// operation's roles.
+func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
+	who, ok := a.identify(ctx)
+	if !ok {
+		ctx.SetHeader("WWW-Authenticate", `Bearer realm="keyfob"`)
+		a.refuse(ctx, problem(http.StatusUnauthorized, "unauthorized", "an API token is needed: Authorization: Bearer "+TokenPrefix+"…; this one is unknown, or has expired"))
+		return
+	}
+	allowed, _ := ctx.Operation().Metadata[rolesKey].(roles)
+	if !allowed.has(who.role) {
+		a.cfg.Log.WarnContext(ctx.Context(), "request forbidden", "operation", ctx.Operation().OperationID, "actor", who.name, "role", who.role)
+		a.refuse(ctx, problem(http.StatusForbidden, "forbidden", "the role "+who.role+" may not do this; it is for: "+allowed.String()))
+		return
+	}
+	next(huma.WithContext(ctx, context.WithValue(ctx.Context(), callerKey{}, who)))
+}
+
+func (a *API) refuse(ctx huma.Context, p *huma.ErrorModel) {
+	ctx.SetHeader("Content-Type", "application/problem+json")
+	ctx.SetStatus(p.Status)
+	_ = a.huma.Marshal(ctx.BodyWriter(), "application/json", p)
+}
+
+func (a *API) identify(ctx huma.Context) (caller, bool) {
+	if uid, ok := ctx.Context().Value(localKey{}).(uint32); ok {
+		return caller{name: fmt.Sprintf("uid %d at the socket", uid), role: RoleAdmin}, true
+	}
+	scheme, token, _ := strings.Cut(ctx.Header("Authorization"), " ")
+	if !strings.EqualFold(scheme, "bearer") || !strings.HasPrefix(token, TokenPrefix) {
+		return caller{}, false
+	}
+	found := a.bearer(sha256.Sum256([]byte(token)))
+	if found == nil || !found.Expires.IsZero() && events.At(a.cfg.Now()) >= found.Expires {
+		return caller{}, false
+	}
+	source, _, err := net.SplitHostPort(ctx.RemoteAddr())
+	if err != nil {
+		source = ctx.RemoteAddr()
+	}
+	return caller{name: "api token " + found.Name, role: found.Role, token: found.Name, source: source}, true
+}
+
+// bearer looks at every token, so that how long it takes says nothing about
+// how much of a digest was right.
+func (a *API) bearer(digest events.Hash) *engine.APIToken {
+	var found *engine.APIToken
+	a.cfg.Node.State().APITokens(func(t *engine.APIToken) bool {
+		if subtle.ConstantTimeCompare(t.Digest[:], digest[:]) == 1 {
+			found = t
+		}
+		return true
+	})
+	return found
+}
+
+type localKey struct{}
+
+// Local is the ConnContext of the server on the unix socket. A peer that is
+// root, or the user that the server runs as, needs no token; what the kernel
+// says of the peer is the proof.
+func Local(ctx context.Context, c net.Conn) context.Context {
+	conn, ok := c.(*net.UnixConn)
+	if !ok {
+		return ctx
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return ctx
+	}
+	var peer *unix.Ucred
+	if ctlErr := raw.Control(func(fd uintptr) {
+		peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); ctlErr != nil || err != nil {
+		return ctx
+	}
+	if peer.Uid != 0 && peer.Uid != uint32(os.Geteuid()) {
+		return ctx
+	}
+	return context.WithValue(ctx, localKey{}, peer.Uid)
+}
+
+// origin says of a command where it comes from.
+func (a *API) origin(ctx context.Context, reason string) (events.Origin, error) {
+	who := callerOf(ctx)
+	o := events.Origin{
+		Node: a.cfg.Name, Site: a.cfg.Site, Door: events.DoorAPI,
+		SourceIP: who.source, Actor: who.name, Note: reason,
+	}
+	if _, err := io.ReadFull(a.cfg.Random, o.Request[:]); err != nil {
+		return events.Origin{}, fmt.Errorf("making request number: %w", err)
+	}
+	o.Reference = base32.StdEncoding.EncodeToString(o.Request[:5])
+	return o, nil
+}
+
+// do has a command decided for the caller.
+func (a *API) do(ctx context.Context, reason string, c engine.Command) error {
+	o, err := a.origin(ctx, reason)
+	if err != nil {
+		return err
+	}
+	return a.cfg.Node.Do(ctx, o, c)
+}

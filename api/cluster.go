@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"keyfob/events"
+)
+
+// Status is the cluster as this node sees it.
+type Status struct {
+	Leader string       `json:"leader" doc:"Empty when there is none."`
+	Nodes  []NodeStatus `json:"nodes"`
+}
+
+// NodeStatus is one member.
+type NodeStatus struct {
+	Name          string `json:"name"`
+	Address       string `json:"address"`
+	State         string `json:"state" doc:"leader, follower, candidate, lost."`
+	Voter         bool   `json:"voter"`
+	LastIndex     uint64 `json:"last_index" doc:"Of the log."`
+	Sequence      uint64 `json:"sequence" doc:"Of the last event applied."`
+	ClockOffsetMS int64  `json:"clock_offset_ms" doc:"From the leader's clock."`
+	Version       string `json:"version"`
+}
+
+// Invitation lets one machine join, once.
+type Invitation struct {
+	Invitation string    `json:"invitation" doc:"To be typed at the new node; it pins the cluster's CA."`
+	Expires    time.Time `json:"expires"`
+}
+
+type newInvitation struct {
+	Body struct {
+		Because
+		TTLSeconds int `json:"ttl_seconds,omitempty" minimum:"60" maximum:"604800" default:"3600"`
+	}
+}
+
+type transfer struct {
+	Body struct {
+		Because
+		Node string `json:"node,omitempty" maxLength:"63" doc:"Who shall lead; absent: whoever is furthest."`
+	}
+}
+
+type nodeRemoval struct {
+	Name   string `path:"name" maxLength:"63"`
+	Reason string `query:"reason" required:"true" minLength:"1" maxLength:"200"`
+}
+
+func (a *API) cluster() {
+	register(a, route{get, "/cluster", "cluster-status", "Show the cluster", readers, 0}, a.status)
+	register(a, route{post, "/cluster/invitations", "invite-node", "Invite a machine to join once", administrators, 201}, a.invite)
+	register(a, route{post, "/cluster/transfer", "transfer-leadership", "Let another node lead", administrators, 0}, a.transfer)
+	register(a, route{remove, "/cluster/nodes/{name}", "remove-node", "Take a member away for good", administrators, 0}, a.removeNode)
+}
+
+func (a *API) status(ctx context.Context, _ *struct{}) (*answer[Status], error) {
+	s, err := a.cfg.Cluster.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return answered(s), nil
+}
+
+func (a *API) invite(ctx context.Context, in *newInvitation) (*answer[Invitation], error) {
+	o, err := a.origin(ctx, in.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	ttl := time.Duration(in.Body.TTLSeconds) * time.Second
+	expires := events.At(a.cfg.Now().Add(ttl)).Std()
+	text, err := a.cfg.Cluster.Invite(ctx, o, ttl)
+	if err != nil {
+		return nil, err
+	}
+	return answered(Invitation{Invitation: text, Expires: expires}), nil
+}
+
+func (a *API) transfer(ctx context.Context, in *transfer) (*none, error) {
+	o, err := a.origin(ctx, in.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.cfg.Cluster.Transfer(ctx, o, in.Body.Node)
+}
+
+func (a *API) removeNode(ctx context.Context, in *nodeRemoval) (*none, error) {
+	o, err := a.origin(ctx, in.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.cfg.Cluster.RemoveNode(ctx, o, in.Name)
+}

@@ -1,0 +1,177 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"io"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
+
+// fake is a node that writes down what it is told to do.
+type fake struct {
+	state    *engine.State
+	refuse   error
+	did      []engine.Command
+	origins  []events.Origin
+	attempts []engine.Attempt
+	outcome  engine.Outcome
+	records  []events.Record
+	now      time.Time
+}
+
+func newFake(t *testing.T) *fake {
+	t.Helper()
+	f := &fake{state: engine.NewState(), now: noon}
+	f.state.Policy.RefusalDelay = 0
+	for _, role := range Roles() {
+		f.put(t, engine.TableAPITokens, engine.APIToken{Name: role, Role: role, Digest: sha256.Sum256([]byte(bearer(role)))})
+	}
+	f.put(t, engine.TableUsers, engine.User{Name: "ada", Tokens: []string{"0001"}, Failures: 2})
+	f.put(t, engine.TableTokens, engine.Token{Serial: "0001", Kind: "totp", Digits: 6, Period: 30, User: "ada", Seed: []byte("sealed seed"), PIN: []byte("sealed PIN"), NewPIN: true})
+	return f
+}
+
+func bearer(role string) string { return TokenPrefix + "test-" + role }
+
+// put files a record in the state.
+func (f *fake) put(t *testing.T, table engine.Table, record any) {
+	t.Helper()
+	err := f.state.PutRecord(table, func(into any) error {
+		switch into := into.(type) {
+		case *engine.APIToken:
+			*into = record.(engine.APIToken)
+		case *engine.User:
+			*into = record.(engine.User)
+		case *engine.Token:
+			*into = record.(engine.Token)
+		case *engine.Client:
+			*into = record.(engine.Client)
+		default:
+			t.Fatalf("no record of type %T", into)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f *fake) State() *engine.State { return f.state }
+
+func (f *fake) Do(_ context.Context, o events.Origin, c engine.Command) error {
+	f.did, f.origins = append(f.did, c), append(f.origins, o)
+	return f.refuse
+}
+
+func (f *fake) Authenticate(_ context.Context, at engine.Attempt) (engine.Outcome, error) {
+	f.attempts = append(f.attempts, at)
+	return f.outcome, f.refuse
+}
+
+func (f *fake) SealSeed(serial string, _ []byte) ([]byte, error) {
+	return []byte("sealed seed of " + serial), nil
+}
+
+func (f *fake) SealPIN(_ context.Context, serial string, _ uint64, _ engine.Secret) ([]byte, error) {
+	return []byte("sealed PIN of " + serial), nil
+}
+
+func (f *fake) SealClientSecret(name string, _ engine.Secret) ([]byte, error) {
+	return []byte("sealed secret of " + name), nil
+}
+
+func (f *fake) Status(context.Context) (Status, error) {
+	return Status{Leader: "n1", Nodes: []NodeStatus{{Name: "n1"}}}, f.refuse
+}
+
+func (f *fake) Invite(_ context.Context, o events.Origin, _ time.Duration) (string, error) {
+	f.origins = append(f.origins, o)
+	return "invitation", f.refuse
+}
+
+func (f *fake) RemoveNode(_ context.Context, o events.Origin, _ string) error {
+	f.origins = append(f.origins, o)
+	return f.refuse
+}
+
+func (f *fake) Transfer(_ context.Context, o events.Origin, _ string) error {
+	f.origins = append(f.origins, o)
+	return f.refuse
+}
+
+func (f *fake) Bounds() (first, last uint64) {
+	if len(f.records) == 0 {
+		return 0, 0
+	}
+	return f.records[0].Sequence, f.records[len(f.records)-1].Sequence
+}
+
+func (f *fake) Records(_ context.Context, from uint64, _ bool) iter.Seq2[events.Record, error] {
+	return func(yield func(events.Record, error) bool) {
+		for _, r := range f.records {
+			if r.Sequence >= from && !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (f *fake) api(t *testing.T) *API {
+	t.Helper()
+	a, err := New(Config{
+		Node: f, Seal: f, Cluster: f, Journal: f,
+		Name: "n1", Site: "hq", Now: func() time.Time { return f.now }, Random: rand.Reader,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// call sends a request as a role; an empty role sends no token.
+func call(t *testing.T, a http.Handler, role, method, path, body string) (int, string) {
+	t.Helper()
+	return send(a, newRequest(t, role, method, path, body))
+}
+
+func newRequest(t *testing.T, role, method, path, body string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, Prefix+path, strings.NewReader(body))
+	r.RemoteAddr = "192.0.2.7:4711"
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if role != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer(role))
+	}
+	return r
+}
+
+func send(a http.Handler, r *http.Request) (int, string) {
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	return w.Code, w.Body.String()
+}
+
+func decode[T any](t *testing.T, body string) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(body), &v); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	return v
+}

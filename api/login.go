@@ -1,0 +1,132 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"keyfob/engine"
+)
+
+type loginRequest struct {
+	Key  string `header:"Idempotency-Key" maxLength:"128" doc:"The same for each retry of one attempt: the retry gets the answer that was decided."`
+	Body Login
+}
+
+// Login is what a user typed at an application.
+type Login struct {
+	User         string        `json:"user" minLength:"1" maxLength:"512"`
+	Passcode     engine.Secret `json:"passcode,omitempty" maxLength:"256" doc:"What the step asks for: a passcode, a tokencode or a PIN."`
+	Again        engine.Secret `json:"again,omitempty" maxLength:"256" doc:"A new PIN once more, where it is asked for twice at once."`
+	Choice       string        `json:"choice,omitempty" enum:"own,generated" doc:"Where the step asks for one."`
+	Conversation string        `json:"conversation,omitempty" maxLength:"8192" doc:"From the answer before; absent begins anew."`
+	Client       string        `json:"client,omitempty" maxLength:"64" doc:"The application, for the audit trail; default the API token's name."`
+	SourceIP     string        `json:"source_ip,omitempty" format:"ip" doc:"Where the user is."`
+	NoChallenge  bool          `json:"no_challenge,omitempty" doc:"The application cannot ask anything back."`
+}
+
+// LoginAnswer is the outcome of an attempt. A refusal does not say why; the
+// reference leads to the reason in the audit trail.
+type LoginAnswer struct {
+	Result       string  `json:"result" enum:"accept,reject,challenge"`
+	User         string  `json:"user,omitempty" doc:"How the cluster spells the name; on accept."`
+	Reference    string  `json:"reference,omitempty" doc:"To be read out to the help desk."`
+	Prompt       *Prompt `json:"prompt,omitempty" doc:"What to ask for next. With reject: what to ask for again."`
+	Conversation string  `json:"conversation,omitempty" doc:"To be sent back with the answer to the prompt."`
+}
+
+// Prompt is one step of a conversation.
+type Prompt struct {
+	Step          string     `json:"step" enum:"next_tokencode,choose_pin,generate_pin,new_pin,confirm_pin,login"`
+	Problem       string     `json:"problem,omitempty" doc:"What was wrong with the answer before."`
+	GeneratedPIN  string     `json:"generated_pin,omitempty" doc:"To be shown to its owner, now and never again."`
+	PINMin        int        `json:"pin_min,omitempty"`
+	PINMax        int        `json:"pin_max,omitempty"`
+	PINLetters    bool       `json:"pin_letters,omitempty" doc:"Letters are allowed too."`
+	PeriodSeconds int        `json:"period_seconds,omitempty" doc:"A tokencode's life; absent for tokens with a button."`
+	Next          *time.Time `json:"next,omitempty" doc:"When the token will show its next tokencode."`
+	Expires       *time.Time `json:"expires,omitempty"`
+}
+
+func (a *API) login() {
+	register(a, route{post, "/authenticate", "authenticate", "Decide a login, or the next step of one", applications, 0}, a.authenticate)
+}
+
+func (a *API) authenticate(ctx context.Context, in *loginRequest) (*answer[LoginAnswer], error) {
+	arrived := a.cfg.Now()
+	who := callerOf(ctx)
+	o, err := a.origin(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if in.Key != "" {
+		// The passcode is left out: whatever is hashed here is written down.
+		sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", who.name, in.Key, in.Body.User))
+		copy(o.Request[:], sum[:])
+	}
+	o.Client, o.SourceIP = in.Body.Client, in.Body.SourceIP
+	if o.Client == "" {
+		o.Client = who.token
+	}
+
+	out, err := a.cfg.Node.Authenticate(ctx, engine.Attempt{
+		Origin:       o,
+		User:         in.Body.User,
+		Typed:        in.Body.Passcode,
+		Again:        in.Body.Again,
+		Choice:       engine.Choice(in.Body.Choice),
+		Conversation: in.Body.Conversation,
+		NoChallenge:  in.Body.NoChallenge,
+		Arrived:      arrived,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if out.Verdict == engine.Reject {
+		if err := a.hold(ctx, arrived); err != nil {
+			return nil, err
+		}
+	}
+	return answered(viewOutcome(out)), nil
+}
+
+// hold keeps a refusal until a fixed time after the attempt arrived, so that
+// how long it took says nothing.
+func (a *API) hold(ctx context.Context, arrived time.Time) error {
+	wait := time.NewTimer(a.cfg.Node.State().Policy.RefusalDelay - a.cfg.Now().Sub(arrived))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func viewOutcome(out engine.Outcome) LoginAnswer {
+	v := LoginAnswer{Result: out.Verdict.String(), Reference: out.Reference, Conversation: out.Conversation}
+	if out.Verdict == engine.Accept {
+		v.User = out.User
+	}
+	if out.Prompt.Step == "" {
+		return v
+	}
+	p := out.Prompt
+	v.Prompt = &Prompt{
+		Step:          string(p.Step),
+		Problem:       string(p.Problem),
+		GeneratedPIN:  p.PIN.Reveal(),
+		PINMin:        p.Rules.Min,
+		PINMax:        p.Rules.Max,
+		PINLetters:    p.Rules.Alphanumeric,
+		PeriodSeconds: int(p.Period / time.Second),
+	}
+	if !p.Next.IsZero() {
+		v.Prompt.Next = &p.Next
+	}
+	if !p.Expires.IsZero() {
+		v.Prompt.Expires = &p.Expires
+	}
+	return v
+}

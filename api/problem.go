@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"keyfob/engine"
+)
+
+// problem is an RFC 9457 problem. The code is the part that programs read.
+func problem(status int, code, detail string) *huma.ErrorModel {
+	return &huma.ErrorModel{
+		Type:   "urn:keyfob:problem:" + code,
+		Title:  http.StatusText(status),
+		Status: status,
+		Detail: detail,
+	}
+}
+
+// problemOf is what a caller is told of an error: the rules' own words, which
+// are made to be read, and of everything else only that it happened.
+func (a *API) problemOf(ctx context.Context, operation string, err error) error {
+	var refusal *engine.Refusal
+	var ready *huma.ErrorModel
+	switch {
+	case errors.As(err, &ready):
+		return ready
+	case errors.As(err, &refusal):
+		return problem(statusOf(refusal.Code), refusal.Code, refusal.Text)
+	case errors.Is(err, engine.ErrBusy):
+		return again(problem(http.StatusServiceUnavailable, "busy", "this node has more to do than it may queue; nothing was changed, ask again or ask another node"))
+	case errors.Is(err, engine.ErrUndecided):
+		a.cfg.Log.WarnContext(ctx, "command undecided", "operation", operation, "err", err)
+		return again(problem(http.StatusServiceUnavailable, "undecided", "the cluster could not decide: it has no leader, or this node does not reach it; see keyfob cluster status, and look before you ask again"))
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return again(problem(http.StatusServiceUnavailable, "undecided", "the request ended before the cluster answered; look before you ask again"))
+	default:
+		a.cfg.Log.ErrorContext(ctx, "request failed", "operation", operation, "err", err)
+		return problem(http.StatusInternalServerError, "internal", "the node could not do it; its log says why")
+	}
+}
+
+func statusOf(code string) int {
+	switch code {
+	case "not_found":
+		return http.StatusNotFound
+	case "exists", "conflict":
+		return http.StatusConflict
+	default:
+		return http.StatusUnprocessableEntity
+	}
+}
+
+func again(p *huma.ErrorModel) error {
+	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {"1"}})
+}
+
+func notFound(what, name string) error {
+	return problem(http.StatusNotFound, "not_found", "there is no "+what+" "+name)
+}
+
+func invalid(detail string) error {
+	return problem(http.StatusUnprocessableEntity, "invalid", detail)
+}
+
+// withoutValues takes what was sent out of huma's problems: it may be a seed
+// or a PIN typed into the wrong field.
+func withoutValues(_ huma.Context, _ string, body any) (any, error) {
+	if p, ok := body.(*huma.ErrorModel); ok {
+		for i, e := range p.Errors {
+			p.Errors[i] = &huma.ErrorDetail{Message: e.Message, Location: e.Location}
+		}
+	}
+	return body, nil
+}

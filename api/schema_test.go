@@ -1,0 +1,102 @@
+package api
+
+import (
+	"reflect"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"keyfob/engine"
+)
+
+// shown are the secrets that an answer holds, since their owner must see them
+// once. Nothing else in an answer may be one.
+var shown = map[string]string{
+	"IssuedAPIToken.token":     "the only time that an API token is shown",
+	"Invitation.invitation":    "good for one machine, once",
+	"Prompt.generated_pin":     "for its owner, at the end of New PIN mode",
+	"LoginAnswer.conversation": "sealed; the caller must bring it back",
+	"UserState.conversation":   "names the step; the sealed text is nowhere in the state",
+	"UserState.tokens":         "devices, not secrets",
+	"User.tokens":              "serials",
+	"Setting.key":              "the name of a setting",
+	"Token.has_pin":            "whether there is one",
+	"Token.pin_set_at":         "when it was set",
+	"Token.pin_source":         "who makes a new one",
+	"Token.pin_style":          "how it is typed",
+	"Prompt.pin_min":           "a rule",
+	"Prompt.pin_max":           "a rule",
+	"Prompt.pin_letters":       "a rule",
+	"Client.signed":            "addresses",
+}
+
+var suspicious = regexp.MustCompile(`(?i)(secret|seed|^pin|_pin|passcode|tokencode|token$|tokens$|digest|sealed|key|conversation|invitation|password|hash)`)
+
+func TestNoAnswerHoldsASecret(t *testing.T) {
+	a := newFake(t).api(t)
+	walk := &answers{t: t, registry: a.huma.OpenAPI().Components.Schemas, seen: map[string]bool{}, found: map[string]bool{}}
+	for _, op := range operations(a) {
+		for _, response := range op.Responses {
+			for _, media := range response.Content {
+				walk.schema(media.Schema)
+			}
+		}
+	}
+	if len(walk.seen) < 10 {
+		t.Fatalf("only %d types found: the walk does not reach the answers", len(walk.seen))
+	}
+	for name := range shown {
+		if suspicious.MatchString(name[1+slices.Index([]byte(name), '.'):]) && !walk.found[name] {
+			t.Errorf("%s is excused, but there is no such field any more", name)
+		}
+	}
+}
+
+// answers walks the types of all answers.
+type answers struct {
+	t           *testing.T
+	registry    huma.Registry
+	seen, found map[string]bool
+}
+
+func (w *answers) schema(s *huma.Schema) {
+	if s == nil {
+		return
+	}
+	if s.Ref != "" {
+		if w.seen[s.Ref] {
+			return
+		}
+		w.seen[s.Ref] = true
+		typ := w.registry.TypeFromRef(s.Ref)
+		w.fields(typ)
+		w.properties(typ.Name(), w.registry.SchemaFromRef(s.Ref))
+		return
+	}
+	w.properties("", s)
+	w.schema(s.Items)
+}
+
+func (w *answers) properties(owner string, s *huma.Schema) {
+	for name, property := range s.Properties {
+		full := owner + "." + name
+		w.found[full] = true
+		if suspicious.MatchString(name) && shown[full] == "" {
+			w.t.Errorf("%s looks like a secret; if it is none, say so in shown", full)
+		}
+		w.schema(property)
+	}
+}
+
+func (w *answers) fields(typ reflect.Type) {
+	if typ.Kind() != reflect.Struct {
+		return
+	}
+	for _, f := range reflect.VisibleFields(typ) {
+		if f.Type == reflect.TypeFor[engine.Secret]() || f.Type == reflect.TypeFor[[]byte]() {
+			w.t.Errorf("%v.%s is a %v: it has no place in an answer", typ, f.Name, f.Type)
+		}
+	}
+}

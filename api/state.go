@@ -1,0 +1,196 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+const (
+	maxRefusals  = 10      // shown of a user
+	refusalReach = 200_000 // records looked through for them
+)
+
+// UserState is where a user stood after a record of the journal.
+type UserState struct {
+	Sequence     uint64            `json:"sequence" doc:"Of the last event that this rests on."`
+	Time         *time.Time        `json:"time,omitempty" doc:"Of that event."`
+	User         User              `json:"user"`
+	Tokens       []Token           `json:"tokens"`
+	Conversation *OpenConversation `json:"conversation,omitempty" doc:"What the user is being asked for."`
+	Refusals     []Refused         `json:"refusals" doc:"The last ones, newest first."`
+}
+
+// OpenConversation is a conversation that waits for its user.
+type OpenConversation struct {
+	Serial  string     `json:"serial"`
+	Step    string     `json:"step"`
+	Door    string     `json:"door"`
+	Expires *time.Time `json:"expires,omitempty"`
+}
+
+// Refused is an attempt that was refused, and why.
+type Refused struct {
+	Sequence  uint64     `json:"sequence"`
+	Time      *time.Time `json:"time"`
+	Reason    string     `json:"reason"`
+	Reference string     `json:"reference,omitempty" doc:"What the user was shown."`
+	Serial    string     `json:"serial,omitempty"`
+	Offset    *int64     `json:"offset,omitempty" doc:"Intervals that the tokencode lay from where the token's clock was believed to be."`
+	Door      string     `json:"door"`
+	Client    string     `json:"client,omitempty"`
+	SourceIP  string     `json:"source_ip,omitempty"`
+	Node      string     `json:"node"`
+}
+
+type stateQuery struct {
+	UserPath
+	At string `query:"at" maxLength:"64" doc:"A sequence number or an RFC 3339 time: the state then, folded from the journal."`
+}
+
+func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState], error) {
+	name := canonical(in.User)
+	last := newRing(maxRefusals)
+	first, end := a.cfg.Journal.Bounds()
+	state := a.cfg.Node.State()
+	now := events.At(a.cfg.Now())
+	view := UserState{Sequence: end, Time: instant(state.Time)}
+
+	if in.At == "" {
+		from := first
+		if end > refusalReach {
+			from = max(first, end-refusalReach)
+		}
+		for record, err := range a.cfg.Journal.Records(ctx, from, false) {
+			if err != nil {
+				return nil, fmt.Errorf("reading journal: %w", err)
+			}
+			last.note(record, name)
+		}
+	} else {
+		until, err := parseMoment(in.At)
+		if err != nil {
+			return nil, err
+		}
+		folded, err := a.fold(ctx, until, func(r events.Record) { last.note(r, name) })
+		if err != nil {
+			return nil, err
+		}
+		state, view.Sequence, view.Time, now = folded.state, folded.sequence, instant(folded.time), folded.time
+	}
+
+	u := state.User(name)
+	if u == nil {
+		return nil, notFound("user", in.User)
+	}
+	view.User = viewUser(u, now)
+	view.Tokens = []Token{}
+	for _, serial := range u.Tokens {
+		if t := state.Token(serial); t != nil {
+			view.Tokens = append(view.Tokens, viewToken(t))
+		}
+	}
+	if c := u.Conversation; c != nil && c.Expires > now {
+		view.Conversation = &OpenConversation{Serial: c.Serial, Step: string(c.Step), Door: string(c.Door), Expires: instant(c.Expires)}
+	}
+	view.Refusals = last.newestFirst()
+	return answered(view), nil
+}
+
+// moment is a place in the journal.
+type moment struct {
+	sequence uint64
+	time     events.Time
+}
+
+func parseMoment(text string) (moment, error) {
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return moment{sequence: n}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return moment{}, invalid("at " + text + " is neither a sequence number nor a time like 2026-11-02T15:04:05Z")
+	}
+	return moment{time: events.At(t)}, nil
+}
+
+// before reports whether a record comes after m.
+func (m moment) before(r events.Record) bool {
+	if m.time.IsZero() {
+		return r.Sequence > m.sequence
+	}
+	return r.Time > m.time
+}
+
+type folded struct {
+	state    *engine.State
+	sequence uint64
+	time     events.Time
+}
+
+// fold makes the state again from the first record on. It takes the memory of
+// a whole state, so it is done for one caller at a time.
+func (a *API) fold(ctx context.Context, until moment, look func(events.Record)) (folded, error) {
+	select {
+	case a.folding <- struct{}{}:
+		defer func() { <-a.folding }()
+	case <-ctx.Done():
+		return folded{}, ctx.Err()
+	}
+	if first, _ := a.cfg.Journal.Bounds(); first > 1 {
+		return folded{}, problem(http.StatusConflict, "conflict",
+			fmt.Sprintf("this node's journal begins with event %d, and a state is folded from the first one: ask a node that has been there from the beginning", first))
+	}
+	f := folded{state: engine.NewState()}
+	for record, err := range a.cfg.Journal.Records(ctx, 1, false) {
+		if err != nil {
+			return folded{}, fmt.Errorf("folding journal: %w", err)
+		}
+		if until.before(record) {
+			break
+		}
+		f.state.Apply(record.Time, record.Draft)
+		f.sequence, f.time = record.Sequence, record.Time
+		look(record)
+	}
+	return f, nil
+}
+
+// ring keeps the last few refusals of a user.
+type ring struct {
+	kept []Refused
+	next int
+}
+
+func newRing(size int) *ring { return &ring{kept: make([]Refused, 0, size)} }
+
+func (r *ring) note(record events.Record, user string) {
+	e, ok := record.Event.(events.PasscodeRejected)
+	if !ok || e.User != user {
+		return
+	}
+	o := record.Origin
+	refused := Refused{
+		Sequence: record.Sequence, Time: instant(record.Time), Reason: string(e.Reason), Reference: o.Reference,
+		Serial: e.Serial, Offset: e.Offset, Door: string(o.Door), Client: o.Client, SourceIP: o.SourceIP, Node: o.Node,
+	}
+	if len(r.kept) < cap(r.kept) {
+		r.kept = append(r.kept, refused)
+		return
+	}
+	r.kept[r.next] = refused
+	r.next = (r.next + 1) % len(r.kept)
+}
+
+func (r *ring) newestFirst() []Refused {
+	out := make([]Refused, 0, len(r.kept))
+	for i := range r.kept {
+		out = append(out, r.kept[(r.next+len(r.kept)-1-i)%len(r.kept)])
+	}
+	return out
+}

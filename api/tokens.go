@@ -1,0 +1,168 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"keyfob/engine"
+)
+
+// Token is a token as administrators see it. It has no seed and no PIN.
+type Token struct {
+	Serial        string     `json:"serial"`
+	Kind          string     `json:"kind" enum:"totp,hotp,securid"`
+	Algorithm     string     `json:"algorithm,omitempty"`
+	Digits        int        `json:"digits"`
+	PeriodSeconds int        `json:"period_seconds,omitempty" doc:"A tokencode's life; absent for event tokens."`
+	PINStyle      string     `json:"pin_style,omitempty"`
+	Form          string     `json:"form,omitempty" doc:"Which windows apply."`
+	User          string     `json:"user,omitempty"`
+	Mode          string     `json:"mode" enum:"normal,new_pin,next_tokencode" doc:"What the next login will ask for."`
+	Disabled      bool       `json:"disabled"`
+	HasPIN        bool       `json:"has_pin"`
+	PINSetAt      *time.Time `json:"pin_set_at,omitempty"`
+	PINSource     string     `json:"pin_source,omitempty" doc:"Who makes a new PIN; absent: as the policy says."`
+	Drift         int64      `json:"drift" doc:"Intervals that the token's clock is believed to be off."`
+	Proven        bool       `json:"proven" doc:"It has been seen to be right once."`
+	LastUse       *time.Time `json:"last_use,omitempty"`
+	Born          *time.Time `json:"born,omitempty"`
+	Expires       *time.Time `json:"expires,omitempty"`
+	Imported      *time.Time `json:"imported,omitempty"`
+}
+
+// Modes of a token.
+const (
+	ModeNormal        = "normal"
+	ModeNewPIN        = "new_pin"
+	ModeNextTokencode = "next_tokencode"
+)
+
+// Mode is what the next login with a token will ask for first.
+func Mode(t *engine.Token) string {
+	switch {
+	case t.NextTokencode:
+		return ModeNextTokencode
+	case t.NewPIN:
+		return ModeNewPIN
+	default:
+		return ModeNormal
+	}
+}
+
+func viewToken(t *engine.Token) Token {
+	return Token{
+		Serial:        t.Serial,
+		Kind:          t.Kind,
+		Algorithm:     t.Algorithm,
+		Digits:        int(t.Digits),
+		PeriodSeconds: int(t.Period),
+		PINStyle:      t.PINStyle,
+		Form:          t.Form,
+		User:          t.User,
+		Mode:          Mode(t),
+		Disabled:      t.Disabled,
+		HasPIN:        len(t.PIN) > 0,
+		PINSetAt:      instant(t.PINSetAt),
+		PINSource:     string(t.PINSource),
+		Drift:         t.Drift,
+		Proven:        t.Proven,
+		LastUse:       instant(t.LastUse),
+		Born:          instant(t.Born),
+		Expires:       instant(t.Expires),
+		Imported:      instant(t.Imported),
+	}
+}
+
+// TokenPath names a token in a path.
+type TokenPath struct {
+	Serial string `path:"serial" maxLength:"64"`
+}
+
+type tokenFilter struct {
+	Page
+	User       string `query:"user" maxLength:"256" doc:"Only this user's."`
+	Unassigned bool   `query:"unassigned" doc:"Only those that belong to nobody."`
+}
+
+type tokenCommand struct {
+	TokenPath
+	Body Because
+}
+
+type tokenAssignment struct {
+	TokenPath
+	Body struct {
+		Because
+		User string `json:"user" minLength:"1" maxLength:"256"`
+	}
+}
+
+type tokenRemoval struct {
+	TokenPath
+	Reason string `query:"reason" required:"true" minLength:"1" maxLength:"200"`
+}
+
+func (a *API) tokens() {
+	register(a, route{get, "/tokens", "list-tokens", "List tokens, in order of serial", readers, 0}, a.listTokens)
+	register(a, route{post, "/tokens", "add-token", "Take in a token with its seed", administrators, 201}, a.addToken)
+	register(a, route{get, "/tokens/{serial}", "show-token", "Show a token", readers, 0}, a.showToken)
+	register(a, route{remove, "/tokens/{serial}", "delete-token", "Forget a token and its seed", administrators, 0}, a.deleteToken)
+	register(a, route{post, "/tokens/{serial}/assign", "assign-token", "Give a token to a user", administrators, 0}, a.assignToken)
+
+	a.tokenCommand("unassign", "Take a token from its user; its PIN is gone", administrators, func(s string) engine.Command { return engine.UnassignToken{Serial: s} })
+	a.tokenCommand("enable", "Let a token be used again", helpers, func(s string) engine.Command { return engine.EnableToken{Serial: s} })
+	a.tokenCommand("disable", "Refuse a token until it is enabled", helpers, func(s string) engine.Command { return engine.DisableToken{Serial: s} })
+	a.tokenCommand("clear-pin", "Forget the PIN; the next login sets one", helpers, func(s string) engine.Command { return engine.ClearPIN{Serial: s} })
+	a.tokenCommand("new-pin", "Demand a new PIN at the next login; the old one still proves its owner", helpers, func(s string) engine.Command { return engine.RequireNewPIN{Serial: s} })
+	a.tokenCommand("next-tokencode", "Demand the next tokencode at the next login", helpers, func(s string) engine.Command { return engine.RequireNextTokencode{Serial: s} })
+}
+
+func (a *API) tokenCommand(verb, summary string, who roles, command func(serial string) engine.Command) {
+	register(a, route{post, "/tokens/{serial}/" + verb, verb + "-token", summary, who, 0},
+		func(ctx context.Context, in *tokenCommand) (*answer[Token], error) {
+			if err := a.do(ctx, in.Body.Reason, command(in.Serial)); err != nil {
+				return nil, err
+			}
+			return a.tokenNow(in.Serial)
+		})
+}
+
+func (a *API) listTokens(_ context.Context, in *tokenFilter) (*answer[List[Token]], error) {
+	user := ""
+	if in.User != "" {
+		user = canonical(in.User)
+	}
+	return answered(page(in.Page, a.cfg.Node.State().Tokens,
+		func(t *engine.Token) string { return t.Serial },
+		func(t *engine.Token) (Token, bool) {
+			ok := (in.User == "" || t.User == user) && (!in.Unassigned || t.User == "")
+			if !ok {
+				return Token{}, false
+			}
+			return viewToken(t), true
+		})), nil
+}
+
+func (a *API) showToken(_ context.Context, in *TokenPath) (*answer[Token], error) {
+	return a.tokenNow(in.Serial)
+}
+
+func (a *API) deleteToken(ctx context.Context, in *tokenRemoval) (*none, error) {
+	return nil, a.do(ctx, in.Reason, engine.DeleteToken{Serial: in.Serial})
+}
+
+func (a *API) assignToken(ctx context.Context, in *tokenAssignment) (*answer[Token], error) {
+	command := engine.AssignToken{Serial: in.Serial, User: canonical(in.Body.User)}
+	if err := a.do(ctx, in.Body.Reason, command); err != nil {
+		return nil, err
+	}
+	return a.tokenNow(in.Serial)
+}
+
+func (a *API) tokenNow(serial string) (*answer[Token], error) {
+	t := a.cfg.Node.State().Token(serial)
+	if t == nil {
+		return nil, notFound("token", serial)
+	}
+	return answered(viewToken(t)), nil
+}

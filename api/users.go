@@ -1,0 +1,133 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// User is a user as administrators see it.
+type User struct {
+	User        string     `json:"user"`
+	Disabled    bool       `json:"disabled"`
+	Locked      bool       `json:"locked" doc:"Too many failures: refused until locked_until, or until an administrator unlocks."`
+	LockedUntil *time.Time `json:"locked_until,omitempty"`
+	Failures    uint32     `json:"failures" doc:"Since the last success, over all tokens and doors."`
+	Tokens      []string   `json:"tokens" doc:"Serials, in order of assignment."`
+	LastSuccess *time.Time `json:"last_success,omitempty"`
+	Added       *time.Time `json:"added,omitempty"`
+}
+
+func viewUser(u *engine.User, now events.Time) User {
+	v := User{
+		User:        u.Name,
+		Disabled:    u.Disabled,
+		Locked:      u.HardLocked || u.LockedUntil > now,
+		Failures:    u.Failures,
+		Tokens:      append([]string{}, u.Tokens...),
+		LastSuccess: instant(u.LastSuccess),
+		Added:       instant(u.Added),
+	}
+	if v.Locked && !u.HardLocked {
+		v.LockedUntil = instant(u.LockedUntil)
+	}
+	return v
+}
+
+// instant is nil for no instant, so that JSON leaves it out.
+func instant(t events.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	std := t.Std()
+	return &std
+}
+
+// UserPath names a user in a path.
+type UserPath struct {
+	User string `path:"user" maxLength:"256"`
+}
+
+type newUser struct {
+	Body struct {
+		Because
+		User string `json:"user" minLength:"1" maxLength:"256"`
+	}
+}
+
+type userCommand struct {
+	UserPath
+	Body Because
+}
+
+type userRemoval struct {
+	UserPath
+	Reason string `query:"reason" required:"true" minLength:"1" maxLength:"200"`
+}
+
+func (a *API) users() {
+	register(a, route{get, "/users", "list-users", "List users, in order of name", readers, 0}, a.listUsers)
+	register(a, route{post, "/users", "add-user", "Add a user", administrators, 201}, a.addUser)
+	register(a, route{get, "/users/{user}", "show-user", "Show a user", readers, 0}, a.showUser)
+	register(a, route{remove, "/users/{user}", "delete-user", "Forget a user; the tokens belong to nobody", administrators, 0}, a.deleteUser)
+	register(a, route{get, "/users/{user}/state", "show-state", "Show where a user stands: tokens, modes, locks, last refusals with their reason", readers, 0}, a.showState)
+
+	a.userCommand("disable", "Refuse a user until enabled", helpers, func(u string) engine.Command { return engine.DisableUser{User: u} })
+	a.userCommand("enable", "Let a disabled user log in again", helpers, func(u string) engine.Command { return engine.EnableUser{User: u} })
+	a.userCommand("unlock", "End a lock and set the failures to 0", helpers, func(u string) engine.Command { return engine.UnlockUser{User: u} })
+}
+
+func (a *API) userCommand(verb, summary string, who roles, command func(user string) engine.Command) {
+	register(a, route{post, "/users/{user}/" + verb, verb + "-user", summary, who, 0},
+		func(ctx context.Context, in *userCommand) (*answer[User], error) {
+			if err := a.do(ctx, in.Body.Reason, command(canonical(in.User))); err != nil {
+				return nil, err
+			}
+			return a.userNow(in.User)
+		})
+}
+
+func (a *API) listUsers(_ context.Context, in *Page) (*answer[List[User]], error) {
+	now := events.At(a.cfg.Now())
+	return answered(page(*in, a.cfg.Node.State().Users,
+		func(u *engine.User) string { return u.Name },
+		func(u *engine.User) (User, bool) { return viewUser(u, now), true })), nil
+}
+
+func (a *API) addUser(ctx context.Context, in *newUser) (*answer[User], error) {
+	name, err := engine.Canonical(in.Body.User)
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
+	if err := a.do(ctx, in.Body.Reason, engine.AddUser{User: name}); err != nil {
+		return nil, err
+	}
+	return a.userNow(in.Body.User)
+}
+
+func (a *API) showUser(_ context.Context, in *UserPath) (*answer[User], error) {
+	return a.userNow(in.User)
+}
+
+func (a *API) deleteUser(ctx context.Context, in *userRemoval) (*none, error) {
+	return nil, a.do(ctx, in.Reason, engine.DeleteUser{User: canonical(in.User)})
+}
+
+func (a *API) userNow(name string) (*answer[User], error) {
+	u := a.cfg.Node.State().User(canonical(name))
+	if u == nil {
+		return nil, notFound("user", name)
+	}
+	return answered(viewUser(u, events.At(a.cfg.Now()))), nil
+}
+
+// canonical is how the engine spells a user's name. What can be nobody's name
+// stays as it is, and is not found.
+func canonical(typed string) string {
+	if name, err := engine.Canonical(typed); err == nil {
+		return name
+	}
+	return typed
+}
