@@ -27,6 +27,8 @@ type Membership interface {
 	// ok is false if there is no such member. Members are those of the latest
 	// configuration, committed or not: Raft itself counts that way, and a node
 	// that has just been added must be let in for its addition to be committed.
+	// A node that has just joined has no configuration yet; it answers from what
+	// it was told when it joined.
 	Address(nodeID string) (addr string, ok bool)
 }
 

@@ -247,11 +247,9 @@ func TestTransportClosesWithRaft(t *testing.T) {
 	if err := vote(); err == nil {
 		t.Error("a vote was given after closing")
 	}
-	if n := n1.link.lobby.count(func(p place) bool { return p.kind == calling }); n != 0 {
-		eventually(t, "connections to close", func() bool {
-			return n1.link.lobby.count(func(p place) bool { return p.kind == calling }) == 0
-		})
-	}
+	eventually(t, "connections to close", func() bool {
+		return n1.link.lobby.count(func(p place) bool { return p.kind == calling }) == 0
+	})
 }
 
 // ledger is a log store that notes commands written in a term that its node

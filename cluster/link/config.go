@@ -1,0 +1,99 @@
+package link
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// Config is what a link is made of.
+type Config struct {
+	Listener    net.Listener // where other nodes connect; Run closes it
+	Advertise   string       // host:port that others dial, if not the listener's
+	ClusterID   string
+	NodeID      string
+	Certificate []byte // this node's, DER, from CA.Issue
+	Key         Key    // of Certificate, from NewNodeKey
+	CA          []byte // the CA's certificate, DER
+	Membership  Membership
+	Now         func() time.Time
+	Log         *slog.Logger
+
+	// Dial opens a connection to another node, nil means TCP. Tests cut the
+	// network here.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Validate reports everything that is wrong, also that the certificate is not
+// this node's, or not the CA's, or expired.
+func (c Config) Validate() error {
+	var errs []error
+	need := func(ok bool, name string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s is missing", name))
+		}
+	}
+	need(c.Listener != nil, "listener")
+	need(c.Membership != nil, "membership")
+	need(c.Now != nil, "clock")
+	need(c.Log != nil, "logger")
+	if c.Advertise != "" {
+		if _, _, err := net.SplitHostPort(c.Advertise); err != nil {
+			errs = append(errs, fmt.Errorf("advertised address: %w", err))
+		}
+	}
+	errs = append(errs, checkClusterID(c.ClusterID), checkNodeID(c.NodeID))
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("cluster link: %w", err)
+	}
+	if _, _, err := c.identity(); err != nil {
+		return fmt.Errorf("cluster link: %w", err)
+	}
+	return nil
+}
+
+// identity is what this node shows in handshakes, and the root it trusts.
+// The CA goes with it, for machines that know only its digest.
+func (c Config) identity() (tls.Certificate, *x509.Certificate, error) {
+	none := tls.Certificate{}
+	root, err := x509.ParseCertificate(c.CA)
+	if err != nil {
+		return none, nil, fmt.Errorf("reading the CA's certificate: %w", err)
+	}
+	if cluster, err := clusterOf(root); err != nil {
+		return none, nil, err
+	} else if cluster != c.ClusterID {
+		return none, nil, fmt.Errorf("the CA is that of cluster %s, not of %s", cluster, c.ClusterID)
+	}
+	leaf, err := x509.ParseCertificate(c.Certificate)
+	if err != nil {
+		return none, nil, fmt.Errorf("reading the node's certificate: %w", err)
+	}
+	key, err := c.Key.parse()
+	if err != nil {
+		return none, nil, fmt.Errorf("reading the node's key: %w", err)
+	}
+	if !key.PublicKey.Equal(leaf.PublicKey) {
+		return none, nil, errors.New("the node's key does not belong to its certificate")
+	}
+	v := verifier{cluster: c.ClusterID, now: c.Now}
+	shown := tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}
+	id, err := v.node(shown, root, x509.ExtKeyUsageServerAuth)
+	if err != nil {
+		return none, nil, err
+	}
+	if id != c.NodeID {
+		return none, nil, fmt.Errorf("the certificate is that of node %s, not of %s", id, c.NodeID)
+	}
+	return tls.Certificate{
+		Certificate: [][]byte{bytes.Clone(c.Certificate), bytes.Clone(c.CA)},
+		PrivateKey:  key,
+		Leaf:        leaf,
+	}, root, nil
+}
