@@ -1,0 +1,166 @@
+package radius
+
+import (
+	"net/netip"
+)
+
+// admit takes a packet of n bytes in. It reports whether the request is in
+// other hands now; otherwise it may be used again for the next packet.
+func (s *Server) admit(r *request, n int) bool {
+	r.arrived = s.now()
+	r.source = plain(r.from.Addr())
+	found, ok := s.clients.lookup(r.source, r.arrived)
+	if !ok {
+		s.drop(r, nil, DropUnknownClient, nil)
+		return false
+	}
+	r.client = found
+	packet, err := Parse(r.buffer[:n])
+	if err != nil {
+		s.drop(r, found, DropMalformed, err)
+		return false
+	}
+	r.packet, r.fields = packet, fields{}
+	if cause := s.verify(r); cause != "" {
+		s.drop(r, found, cause, nil)
+		return false
+	}
+	s.cfg.Observer.Received(found.name, packet.Code())
+	switch packet.Code() {
+	case StatusServer:
+		s.status(r)
+		return false
+	case AccountingRequest:
+		s.account(r)
+		return false
+	default:
+		return s.enqueue(r)
+	}
+}
+
+// verify holds a packet to the rules about signatures, and answers the first
+// that it breaks.
+func (s *Server) verify(r *request) Cause {
+	p, c := r.packet, r.client
+	at, count := p.offset(MessageAuthenticator)
+	switch {
+	case p.Code() != r.port.serves && p.Code() != StatusServer:
+		return DropCode
+	case count > 1:
+		return DropSignedTwice
+	case count == 1 && int(p[at-1]) != authenticatorLength+2:
+		return DropMalformed
+	}
+	if p.Code() == AccountingRequest {
+		return verifyAccounting(p, c.secret, at, count)
+	}
+	if count == 0 {
+		return s.verifyUnsigned(r)
+	}
+	if !c.secret.signed(p, at, p.Authenticator()) {
+		return DropSignature
+	}
+	if p.Code() == AccessRequest {
+		s.latch(c, r.source, r.arrived)
+	}
+	return ""
+}
+
+// verifyAccounting checks the Request Authenticator, which covers the whole
+// packet (RFC 2866, section 3), and the other signature if there is one.
+func verifyAccounting(p Packet, secret *sharedSecret, at, count int) Cause {
+	if !secret.authentic(p, Authenticator{}) {
+		return DropSignature
+	}
+	if count == 1 && !secret.signed(p, at, Authenticator{}) {
+		return DropSignature
+	}
+	return ""
+}
+
+// verifyUnsigned is for a packet without a Message-Authenticator. A proxy adds
+// Proxy-State with bytes of its own choice, which is what a forger needs
+// (CVE-2024-3596). Status-Server (RFC 5997, section 3) and EAP (RFC 3579,
+// section 3.2) are always signed.
+func (s *Server) verifyUnsigned(r *request) Cause {
+	_, proxied := r.packet.Lookup(ProxyState)
+	_, eap := r.packet.Lookup(EAPMessage)
+	switch {
+	case proxied:
+		return DropProxied
+	case eap, r.packet.Code() == StatusServer, r.client.owes(r.source):
+		return DropUnsigned
+	default:
+		return ""
+	}
+}
+
+// enqueue gives an Access-Request to the workers, if it is new and there is
+// room for it.
+func (s *Server) enqueue(r *request) bool {
+	var once bool
+	if r.fields, once = fieldsOf(r.packet); !once {
+		s.drop(r, r.client, DropMalformed, errTwice)
+		return false
+	}
+	r.id = packetName(r)
+	key := exchangeKey{from: r.from, code: r.packet.Code(), id: r.packet.ID()}
+	entry, response, fresh := s.duplicates.begin(key, r.id, r.arrived)
+	switch {
+	case fresh:
+		r.entry = entry
+	case response == nil:
+		s.drop(r, r.client, DropInProgress, nil)
+		return false
+	default:
+		s.send(r, response)
+		s.cfg.Observer.Answered(r.client.name, response.Code(), 0)
+		return false
+	}
+	if cause := s.enter(r.client); cause != "" {
+		s.duplicates.forget(entry)
+		s.drop(r, r.client, cause, nil)
+		return false
+	}
+	s.queue <- r
+	return true
+}
+
+// enter counts a request in. One client can have only so many, so that a VPN
+// that is flooded, or floods, leaves room for the others.
+func (s *Server) enter(c *client) Cause {
+	if c.load.Add(1) > int64(s.cfg.PerClient) {
+		c.load.Add(-1)
+		return DropClientBusy
+	}
+	if s.outstanding.Add(1) > int64(s.cfg.Outstanding) {
+		s.outstanding.Add(-1)
+		c.load.Add(-1)
+		return DropBusy
+	}
+	s.open.Add(1)
+	return ""
+}
+
+// leave counts a request out and gives it back.
+func (s *Server) leave(r *request) {
+	r.client.load.Add(-1)
+	s.outstanding.Add(-1)
+	r.packet, r.fields, r.client, r.entry = nil, fields{}, nil, nil
+	s.requests.Put(r)
+	s.open.Done()
+}
+
+// drop counts a packet that is met with silence.
+func (s *Server) drop(r *request, c *client, cause Cause, err error) {
+	name := ""
+	if c != nil {
+		name = c.name
+	}
+	s.cfg.Observer.Dropped(name, cause)
+	s.complain(cause, name, r.source, err)
+}
+
+func (s *Server) complain(cause Cause, client string, source netip.Addr, err error) {
+	s.notices.complain(cause, client, source, s.now(), err)
+}

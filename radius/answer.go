@@ -1,0 +1,79 @@
+package radius
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// Values of Prompt (RFC 2869, section 5.10).
+const (
+	promptNoEcho = 0
+	promptEcho   = 1
+)
+
+// errPrompt says that an outcome is a challenge that cannot be asked.
+var errPrompt = errors.New("step has no words, or no text to bring back")
+
+// accept makes an Access-Accept. What else a client is to be told about the
+// user (Class, Filter-Id, a group) is added here.
+func accept(r *request) *builder {
+	p := newPacket(AccessAccept, r.packet.ID())
+	p.addAll(ProxyState, r.packet)
+	return p
+}
+
+// refuse makes the one Access-Reject that a client ever gets. An EAP peer gets
+// EAP-Failure instead of words (RFC 3579, section 2.6.5).
+func (s *Server) refuse(r *request) *builder {
+	p := newPacket(AccessReject, r.packet.ID())
+	if e := r.fields.eap; len(e) >= 4 {
+		const failure = 4
+		p.add(EAPMessage, []byte{failure, e[1], 0, 4})
+	} else {
+		p.addString(ReplyMessage, r.client.dialect.refusal(s.cfg.PageURL))
+	}
+	p.addAll(ProxyState, r.packet)
+	return p
+}
+
+// challenge makes an Access-Challenge. The State is printable, because ocserv
+// cuts it at the first NUL byte. A yes or no is no secret and may be seen as
+// it is typed.
+func challenge(r *request, out engine.Outcome, now time.Time) (*builder, error) {
+	words, ok := r.client.dialect.question(out.Prompt)
+	if !ok || out.Conversation == "" {
+		return nil, fmt.Errorf("step %q: %w", out.Prompt.Step, errPrompt)
+	}
+	p := newPacket(AccessChallenge, r.packet.ID())
+	p.addString(ReplyMessage, printable(words))
+	p.addString(State, out.Conversation)
+	echo := uint32(promptNoEcho)
+	if out.Prompt.Step == events.StepChoosePIN || out.Prompt.Step == events.StepGeneratePIN {
+		echo = promptEcho
+	}
+	p.addUint32(Prompt, echo)
+	if seconds := out.Prompt.Expires.Sub(now) / time.Second; !out.Prompt.Expires.IsZero() && seconds > 0 {
+		p.addUint32(SessionTimeout, uint32(seconds)) //nolint:gosec // a Duration has fewer seconds than 2^34; minutes here
+	}
+	p.addAll(ProxyState, r.packet)
+	return p, p.err
+}
+
+// seal turns what was built into the response to a request.
+func (r *request) seal(b *builder) (Packet, error) {
+	p, err := b.finish()
+	if err != nil {
+		return nil, err
+	}
+	authenticator := r.packet.Authenticator()
+	vector := authenticator
+	if r.packet.Code() == AccountingRequest {
+		vector = Authenticator{}
+	}
+	r.client.secret.sign(p, authenticator, vector)
+	return p, nil
+}

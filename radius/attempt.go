@@ -1,0 +1,217 @@
+package radius
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"net/netip"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// fields are the attributes of an Access-Request that a login is made of.
+// They are part of the packet.
+type fields struct {
+	user     []byte
+	password []byte
+	state    []byte
+	calling  []byte // Calling-Station-Id
+	session  []byte // Acct-Session-Id
+	port     []byte // NAS-Port
+	eap      []byte // the first fragment
+	hasUser  bool
+	hasPAP   bool
+	hasEAP   bool
+}
+
+// fieldsOf collects the fields. Each may occur once (RFC 2865, section 5.44);
+// it reports false if one that a login rests on occurs again.
+func fieldsOf(p Packet) (fields, bool) {
+	var f fields
+	once := true
+	for t, value := range p.Attributes() {
+		switch t {
+		case UserName:
+			once = once && !f.hasUser
+			f.user, f.hasUser = value, true
+		case UserPassword:
+			once = once && !f.hasPAP
+			f.password, f.hasPAP = value, true
+		case State:
+			once = once && f.state == nil
+			f.state = value
+		case CallingStationID:
+			f.calling = value
+		case AcctSessionID:
+			f.session = value
+		case NASPort:
+			f.port = value
+		case EAPMessage:
+			if !f.hasEAP {
+				f.eap, f.hasEAP = value, true
+			}
+		default:
+		}
+	}
+	return f, once
+}
+
+// attempt turns an Access-Request into what the node decides, or says why it
+// cannot be one.
+func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
+	f, c := &r.fields, r.client
+	switch {
+	case f.hasEAP:
+		return engine.Attempt{}, RefusedEAP
+	case !f.hasPAP:
+		return engine.Attempt{}, RefusedNoPAP
+	case !isText(f.user):
+		return engine.Attempt{}, RefusedName
+	}
+	typed, err := c.secret.reveal(f.password, r.packet.Authenticator())
+	if err != nil || !utf8.ValidString(typed.Reveal()) {
+		return engine.Attempt{}, RefusedPassword
+	}
+	source := r.source
+	if a, ok := address(f.calling); ok {
+		source = a
+	}
+	a := engine.Attempt{
+		Origin: events.Origin{
+			Node:     s.cfg.Node,
+			Site:     s.siteOf(c),
+			Door:     events.DoorRADIUS,
+			Client:   c.name,
+			SourceIP: source.String(),
+		},
+		User:         string(f.user),
+		Typed:        typed,
+		Conversation: string(f.state),
+		NoChallenge:  c.dialect.silent(),
+		Arrived:      r.arrived,
+	}
+	a.Origin.Request = s.requestOf(r, &a)
+	return a, ""
+}
+
+// requestOf names an attempt so that it has the same name whenever the VPN
+// sends it again, on whatever node.
+//
+// The same packet always has the same name. A login sent anew in another
+// packet has it if the VPN says which session it is for, since only then it
+// can be told from somebody else who types what was seen on a display. What
+// was typed goes into that name under the cluster's key: nobody who reads the
+// name can try PINs against it.
+func (s *Server) requestOf(r *request, a *engine.Attempt) events.Request {
+	session := r.fields.sessionID()
+	if session == "" || s.cfg.Pseudonym == nil {
+		return r.id
+	}
+	text := newText("radius login")
+	for _, part := range []string{
+		r.client.name, r.source.String(), a.User, a.Typed.Reveal(), a.Conversation, session,
+	} {
+		text.add(part)
+	}
+	d := newDigest("login")
+	d.add([]byte(s.cfg.Pseudonym(text.String())))
+	return d.request()
+}
+
+// sessionID tells one login from another of the same user: the accounting
+// session, or the port with the station that calls. Port 0 is what clients
+// send that have no ports.
+func (f *fields) sessionID() string {
+	switch {
+	case len(f.session) > 0:
+		return "session " + string(f.session)
+	case len(f.port) == 4 && binary.BigEndian.Uint32(f.port) != 0 && len(f.calling) > 0:
+		return "port " + string(f.port) + string(f.calling)
+	default:
+		return ""
+	}
+}
+
+// address is the address in a Calling-Station-Id. Some clients append the port
+// (strongSwan: "192.0.2.1[4500]"); some send a telephone number or a hardware
+// address instead.
+func address(calling []byte) (netip.Addr, bool) {
+	if len(calling) == 0 || len(calling) > 64 {
+		return netip.Addr{}, false
+	}
+	text := string(calling)
+	if i := strings.LastIndexByte(text, '['); i > 0 {
+		text = text[:i]
+	}
+	if a, err := netip.ParseAddr(text); err == nil {
+		return plain(a), true
+	}
+	if ap, err := netip.ParseAddrPort(text); err == nil {
+		return plain(ap.Addr()), true
+	}
+	return netip.Addr{}, false
+}
+
+// isText reports whether a user name is one: UTF-8 (RFC 2865, section 5.1)
+// without control characters, which have no business in a log.
+func isText(name []byte) bool {
+	if len(name) == 0 || !utf8.Valid(name) {
+		return false
+	}
+	for _, r := range string(name) {
+		if unicode.IsControl(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) siteOf(c *client) string {
+	if c.site != "" {
+		return c.site
+	}
+	return s.cfg.Site
+}
+
+// text joins strings so that no two lists of strings give the same.
+type text struct{ strings.Builder }
+
+func newText(purpose string) *text {
+	t := &text{}
+	t.add(purpose)
+	return t
+}
+
+func (t *text) add(part string) {
+	var length [4]byte
+	binary.BigEndian.PutUint32(length[:], uint32(len(part))) //nolint:gosec // parts of a packet
+	t.Write(length[:])
+	t.WriteString(part)
+}
+
+// digest makes the name of a request of its parts.
+type digest struct {
+	hash hash.Hash
+	sum  [sha256.Size]byte
+}
+
+func newDigest(purpose string) *digest {
+	d := &digest{hash: sha256.New()}
+	d.add([]byte(purpose))
+	return d
+}
+
+func (d *digest) add(part []byte) {
+	binary.BigEndian.PutUint32(d.sum[:4], uint32(len(part))) //nolint:gosec // parts of a packet
+	d.hash.Write(d.sum[:4])
+	d.hash.Write(part)
+}
+
+func (d *digest) request() events.Request {
+	d.hash.Sum(d.sum[:0])
+	return events.Request(d.sum[:len(events.Request{})])
+}

@@ -1,0 +1,111 @@
+package radius
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Config is what an operator may set. The zero value is not useful; begin with
+// DefaultConfig.
+type Config struct {
+	Node string // this node's name, for the record
+	Site string // of clients that name none
+
+	// UDP addresses, host:port or a port alone. Either may be empty, not both.
+	Listen     []string
+	Accounting []string
+
+	// PageURL is where users put their tokens right. It is named to users whose
+	// VPN cannot ask anything back.
+	PageURL string
+
+	// Timeout is how long a request may wait for its decision. It must be less
+	// than what the VPN waits before it asks again.
+	Timeout time.Duration
+	// Linger is how long an answer is kept for retransmissions of its request
+	// (RFC 5080, section 2.2.2).
+	Linger time.Duration
+
+	Readers     int // sockets for each address, where the system can share one
+	Workers     int // requests that are decided at the same time
+	Outstanding int // requests that came and are not yet answered
+	PerClient   int // the same, of one client
+	Remembered  int // answers kept at most
+
+	// Pseudonym is a digest of a text under a key that all nodes share. With
+	// it, a login that a VPN sends anew, to this node or to another, is known
+	// to be the same when the VPN says which session it is for. Nil: only
+	// retransmissions of the same packet are known.
+	Pseudonym func(text string) string
+
+	Observer Observer // nil: nobody counts
+}
+
+// DefaultConfig is fit for a node that serves some thousand logins a second.
+func DefaultConfig() Config {
+	return Config{
+		Listen:      []string{":1812"},
+		Accounting:  []string{":1813"},
+		Timeout:     4 * time.Second,
+		Linger:      30 * time.Second,
+		Readers:     min(4, runtime.GOMAXPROCS(0)),
+		Workers:     256,
+		Outstanding: 4096,
+		PerClient:   1024,
+		Remembered:  1 << 16,
+	}
+}
+
+// maxPageURL leaves room for the words around it in a Reply-Message.
+const maxPageURL = 160
+
+// Validate reports all that is wrong with the configuration.
+func (c Config) Validate() error {
+	var problems []error
+	if len(c.Listen)+len(c.Accounting) == 0 {
+		problems = append(problems, errors.New("no address to listen on"))
+	}
+	for _, address := range append(c.Listen[:len(c.Listen):len(c.Listen)], c.Accounting...) {
+		if _, _, err := net.SplitHostPort(withPort(address)); err != nil {
+			problems = append(problems, fmt.Errorf("address %q: %w", address, err))
+		}
+	}
+	if len(c.PageURL) > maxPageURL || printable(c.PageURL) != c.PageURL {
+		problems = append(problems, fmt.Errorf("page URL must be ASCII, at most %d characters", maxPageURL))
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"timeout", c.Timeout}, {"linger", c.Linger}} {
+		if d.value <= 0 || d.value > time.Minute {
+			problems = append(problems, fmt.Errorf("%s %v: must be more than nothing and at most a minute", d.name, d.value))
+		}
+	}
+	for _, n := range []struct {
+		name       string
+		value, max int
+	}{
+		{"readers", c.Readers, 64},
+		{"workers", c.Workers, 1 << 14},
+		{"outstanding", c.Outstanding, 1 << 17},
+		{"per client", c.PerClient, 1 << 17},
+		{"remembered", c.Remembered, 1 << 22},
+	} {
+		if n.value < 1 || n.value > n.max {
+			problems = append(problems, fmt.Errorf("%s %d: must be from 1 to %d", n.name, n.value, n.max))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// withPort turns a port alone into an address.
+func withPort(address string) string {
+	if address != "" && strings.Trim(address, "0123456789") == "" {
+		return ":" + address
+	}
+	return address
+}

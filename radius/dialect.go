@@ -1,0 +1,200 @@
+package radius
+
+import (
+	"fmt"
+	"strings"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// dialect is how a client is spoken to. Some VPNs do not just show the words
+// to the user but look for phrases in them, so they are part of the contract.
+type dialect uint8
+
+const (
+	dialectRSA         dialect = iota // as RSA Authentication Manager
+	dialectCisco                      // what a Cisco ASA looks for with proxy-auth sdi
+	dialectPlain                      // said plainly, for VPNs that only show it
+	dialectNoChallenge                // the VPN cannot ask anything back
+)
+
+func dialectOf(name string) dialect {
+	switch name {
+	case "cisco-sdi":
+		return dialectCisco
+	case "plain":
+		return dialectPlain
+	case "nochallenge":
+		return dialectNoChallenge
+	default:
+		return dialectRSA
+	}
+}
+
+// silent says that a challenge would be lost on the client.
+func (d dialect) silent() bool { return d == dialectNoChallenge }
+
+// denied is the only thing that a refusal ever says.
+const denied = "Access denied"
+
+// refusal is what every refusal to a client says, whatever the reason, so that
+// none can be told from another. Where the VPN cannot ask for a new PIN or a
+// next tokencode, it says where the user can be asked.
+func (d dialect) refusal(pageURL string) string {
+	if d.silent() && pageURL != "" {
+		return denied + ". If your token needs a new PIN or its next tokencode, go to " + pageURL
+	}
+	return denied
+}
+
+// question is what is asked at a step, or false for a step that this door
+// does not know.
+func (d dialect) question(p engine.Prompt) (string, bool) {
+	words, ok := d.step(p)
+	if !ok {
+		return "", false
+	}
+	if pin := p.PIN.Reveal(); pin != "" {
+		words = d.tell(p.Step, pin) + words
+	}
+	if problem := d.problem(p); problem != "" {
+		words = problem + " " + words
+	}
+	return words, true
+}
+
+func (d dialect) step(p engine.Prompt) (string, bool) {
+	switch d {
+	case dialectCisco:
+		return ciscoStep(p.Step)
+	case dialectPlain:
+		return plainStep(p)
+	default:
+		return rsaStep(p)
+	}
+}
+
+func rsaStep(p engine.Prompt) (string, bool) {
+	switch p.Step {
+	case events.StepNextTokencode:
+		return "Wait for token to change, then enter the new tokencode:", true
+	case events.StepChoosePIN:
+		return "Do you want to enter your own pin (y/n)?", true
+	case events.StepGeneratePIN:
+		return "Are you prepared to accept a system-generated PIN (y/n)?", true
+	case events.StepNewPIN:
+		return fmt.Sprintf("Enter a new PIN having from %d to %d %s:", p.Rules.Min, p.Rules.Max, alphabet(p.Rules, "alphanumeric characters")), true
+	case events.StepConfirmPIN:
+		return "Please re-enter new PIN:", true
+	case events.StepLogin:
+		return "PIN Accepted. Wait for the token code to change, then enter the new passcode:", true
+	default:
+		return "", false
+	}
+}
+
+// ciscoStep is the ASA's own table (proxy-auth_map sdi). The ASA searches a
+// message for its texts one after the other, so a message must hold one only.
+func ciscoStep(step events.Step) (string, bool) {
+	switch step {
+	case events.StepNextTokencode:
+		return "Enter Next PASSCODE", true
+	case events.StepChoosePIN:
+		return "Do you want to enter your own pin", true
+	case events.StepGeneratePIN:
+		return "ACCEPT A SYSTEM GENERATED PIN", true
+	case events.StepNewPIN:
+		return "Enter your new Alpha-Numerical PIN", true
+	case events.StepConfirmPIN:
+		return "Reenter PIN:", true
+	case events.StepLogin:
+		return "new PIN with the next card code", true
+	default:
+		return "", false
+	}
+}
+
+func plainStep(p engine.Prompt) (string, bool) {
+	wait := "Wait until your token shows a new tokencode"
+	if p.Event {
+		wait = "Press your token for a new tokencode"
+	}
+	switch p.Step {
+	case events.StepNextTokencode:
+		return wait + ", then enter it, without your PIN:", true
+	case events.StepChoosePIN:
+		return "Your token needs a new PIN. Do you want to choose it yourself (y/n)?", true
+	case events.StepGeneratePIN:
+		return "Your token needs a new PIN. It will be made for you and shown once. Are you ready to remember it (y/n)?", true
+	case events.StepNewPIN:
+		return fmt.Sprintf("Choose a new PIN of %d to %d %s:", p.Rules.Min, p.Rules.Max, alphabet(p.Rules, "letters or digits")), true
+	case events.StepConfirmPIN:
+		return "Enter the new PIN once more:", true
+	case events.StepLogin:
+		return "Your new PIN is set. " + wait + ", then enter your new PIN followed by it:", true
+	default:
+		return "", false
+	}
+}
+
+// alphabet names what a PIN is made of.
+func alphabet(rules engine.PINRules, letters string) string {
+	if rules.Alphanumeric {
+		return letters
+	}
+	return "digits"
+}
+
+// tell shows a generated PIN to its owner. The words for the ASA avoid "your
+// new PIN", which is half of one of its texts.
+func (d dialect) tell(step events.Step, pin string) string {
+	switch {
+	case d == dialectCisco && step == events.StepLogin:
+		return "Your PIN is " + pin + ". Enter "
+	case d == dialectCisco:
+		return "Your PIN is " + pin + ". "
+	default:
+		return "Your new PIN is " + pin + ". "
+	}
+}
+
+// problem says what was wrong with the answer before. The user has proved the
+// first step by then, so it may be said.
+func (d dialect) problem(p engine.Prompt) string {
+	switch p.Problem {
+	case engine.ProblemNone:
+		return ""
+	case engine.ProblemDifferent:
+		return "The PINs differ."
+	case engine.ProblemLength:
+		return fmt.Sprintf("A PIN has from %d to %d characters.", p.Rules.Min, p.Rules.Max)
+	case engine.ProblemCharacters:
+		return fmt.Sprintf("A PIN has %s only.", alphabet(p.Rules, "letters and digits"))
+	case engine.ProblemTrivial:
+		return "That PIN is too easy to guess."
+	case engine.ProblemSameAsOld:
+		return "That PIN was used before."
+	case engine.ProblemLeadingZero:
+		return "The PIN of this token must not begin with 0."
+	case engine.ProblemReused:
+		return "That tokencode was used already."
+	case engine.ProblemChoice:
+		return "Please answer y or n."
+	case engine.ProblemWrong:
+		return "That was not right."
+	default:
+		return "That was not right."
+	}
+}
+
+// printable is text with everything but printable ASCII replaced: some VPNs
+// show nothing at all of a message with anything else in it.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,154 @@
+package radius
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// errTwice says that an attribute that a login rests on occurs again.
+var errTwice = errors.New("attribute occurs more than once")
+
+// serve has a request decided and sees to its answer.
+func (s *Server) serve(ctx context.Context, r *request) {
+	deadline := r.arrived.Add(s.cfg.Timeout)
+	if !s.now().Before(deadline) {
+		s.abandon(r, DropLate, nil)
+		return
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	attempt, refused := s.attempt(r)
+	if refused != "" {
+		s.complain(refused, r.client.name, r.source, nil)
+		s.refuseLater(r)
+		return
+	}
+	out, err := s.node.Authenticate(ctx, attempt)
+	if err != nil {
+		s.abandon(r, causeOf(err), err)
+		return
+	}
+	s.answer(r, out)
+}
+
+// causeOf tells apart why nothing was decided.
+func causeOf(err error) Cause {
+	switch {
+	case errors.Is(err, engine.ErrBusy):
+		return DropBusy
+	case errors.Is(err, context.DeadlineExceeded):
+		return DropLate
+	default:
+		return DropUndecided
+	}
+}
+
+// abandon leaves a request without an answer and without a trace: the VPN
+// sends it again, here or elsewhere, and it is tried as if for the first time.
+func (s *Server) abandon(r *request, cause Cause, err error) {
+	s.duplicates.forget(r.entry)
+	s.drop(r, r.client, cause, err)
+	s.leave(r)
+}
+
+// answer puts an outcome into a packet.
+func (s *Server) answer(r *request, out engine.Outcome) {
+	switch {
+	case out.Verdict == engine.Accept:
+		s.finish(r, accept(r))
+	case out.Verdict == engine.Challenge && !r.client.dialect.silent():
+		asked, err := challenge(r, out, s.now())
+		if err != nil {
+			s.complain(FailedChallenge, r.client.name, r.source, err)
+			s.refuseLater(r)
+			return
+		}
+		s.finish(r, asked)
+	default:
+		s.refuseLater(r)
+	}
+}
+
+// refuseLater refuses when the policy's delay since the request's arrival has
+// passed. How long the decision took must not be seen, since it depends on
+// what was wrong.
+func (s *Server) refuseLater(r *request) {
+	leaves := r.arrived.Add(s.node.State().Policy.RefusalDelay)
+	if wait := leaves.Sub(s.now()); wait > 0 {
+		time.AfterFunc(min(wait, s.cfg.Timeout), func() { s.finish(r, s.refuse(r)) })
+		return
+	}
+	s.finish(r, s.refuse(r))
+}
+
+// finish signs, remembers and sends an answer.
+func (s *Server) finish(r *request, built *builder) {
+	response, err := r.seal(built)
+	if err != nil {
+		s.abandon(r, DropUnanswerable, err)
+		return
+	}
+	now := s.now()
+	if !s.duplicates.end(r.entry, response, now) {
+		s.abandon(r, DropLate, nil) // the client no longer waits for it
+		return
+	}
+	s.send(r, response)
+	s.cfg.Observer.Answered(r.client.name, response.Code(), now.Sub(r.arrived))
+	s.leave(r)
+}
+
+// status answers Status-Server (RFC 5997), but only if a login would be
+// decided: a VPN takes silence for a reason to ask another node.
+func (s *Server) status(r *request) {
+	if err := s.node.Ready(); err != nil {
+		s.drop(r, r.client, DropNotReady, err)
+		return
+	}
+	code := AccessAccept
+	if r.port.serves == AccountingRequest {
+		code = AccountingResponse
+	}
+	s.reply(r, newPacket(code, r.packet.ID()))
+}
+
+// account answers Accounting-Request (RFC 2866). Sessions are not kept; they
+// are answered, and counted by the observer, so that the VPN is content.
+func (s *Server) account(r *request) {
+	s.reply(r, newPacket(AccountingResponse, r.packet.ID()))
+}
+
+// reply answers at once what needs no decision and may be answered any number
+// of times.
+func (s *Server) reply(r *request, built *builder) {
+	built.addAll(ProxyState, r.packet)
+	response, err := r.seal(built)
+	if err != nil {
+		s.drop(r, r.client, DropUnanswerable, err)
+		return
+	}
+	s.send(r, response)
+	s.cfg.Observer.Answered(r.client.name, response.Code(), s.now().Sub(r.arrived))
+}
+
+// send puts a response on the wire. If it is lost there, the client asks
+// again; an error here is no different.
+func (s *Server) send(r *request, response Packet) {
+	r.port.send(r, response)
+}
+
+// packetName is the name of a packet: the same bytes from the same source have
+// the same name on every node. All of the packet goes into it, because not
+// every client's authenticators are as random as they should be.
+func packetName(r *request) events.Request {
+	d := newDigest("packet")
+	d.add([]byte(r.client.name))
+	source, _ := r.from.MarshalBinary()
+	d.add(source)
+	d.add(r.packet)
+	return d.request()
+}
