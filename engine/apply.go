@@ -124,7 +124,7 @@ func (s *State) applyUser(at events.Time, e events.Event) {
 	case events.UserDeleted:
 		s.users.Delete(e.User)
 	case events.UserDisabled:
-		s.changeUser(e.User, func(u *User) { u.Disabled = true })
+		s.changeUser(e.User, func(u *User) { u.Disabled, u.Conversation = true, nil })
 	case events.UserEnabled:
 		s.changeUser(e.User, func(u *User) { u.Disabled = false })
 	case events.UserUnlocked:
@@ -136,6 +136,7 @@ func (s *State) applyUser(at events.Time, e events.Event) {
 	case events.UserLockedOut:
 		s.changeUser(e.User, func(u *User) {
 			u.Locks++
+			u.Conversation = nil
 			u.LockedUntil, u.HardLocked = e.Until, e.Until.IsZero()
 		})
 	}
@@ -161,6 +162,7 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 		s.changeToken(e.Serial, func(t *Token) { t.Disabled = false })
 	case events.TokenDisabled:
 		s.changeToken(e.Serial, func(t *Token) { t.Disabled = true })
+		s.endConversation(e.User, e.Serial)
 	case events.PINSet:
 		s.changeToken(e.Serial, func(t *Token) {
 			t.PIN, t.PINRevision, t.PINSetAt, t.NewPIN = e.Sealed, e.Revision, at, e.Temporary
@@ -171,8 +173,10 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 			t.PIN, t.NewPIN = nil, false
 			t.Revision++
 		})
+		s.endConversation(e.User, e.Serial)
 	case events.NewPINRequired:
 		s.changeToken(e.Serial, func(t *Token) { t.NewPIN = true })
+		s.endConversation(e.User, e.Serial)
 	case events.NextTokencodeRequired:
 		s.changeToken(e.Serial, func(t *Token) { t.NextTokencode = true })
 	case events.DriftAdjusted:
@@ -284,8 +288,17 @@ func (s *State) changeNode(name string, change func(*NodeRecord)) {
 	}
 }
 
+// endConversation ends what a user was doing with a token: it does not
+// outlive what an administrator did to the token meanwhile.
+func (s *State) endConversation(user, serial string) {
+	if u := s.User(user); u != nil && u.Conversation != nil && u.Conversation.Serial == serial {
+		s.changeUser(user, func(u *User) { u.Conversation = nil })
+	}
+}
+
 // dropToken takes a serial off its user.
 func (s *State) dropToken(user, serial string) {
+	s.endConversation(user, serial)
 	s.changeUser(user, func(u *User) {
 		u.Tokens = slices.DeleteFunc(slices.Clone(u.Tokens), func(other string) bool { return other == serial })
 	})

@@ -1,0 +1,197 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+func given(t *testing.T, lines ...string) *world {
+	t.Helper()
+	w := newWorld(t)
+	for _, line := range lines {
+		if answer := w.do(strings.Fields(line)); strings.HasPrefix(answer, "refused") {
+			t.Fatalf("%s: %s", line, answer)
+		}
+	}
+	return w
+}
+
+func TestRetryOfARequestGetsTheSameAnswerAndSpendsNothing(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada pin=471108")
+	a := engine.Attempt{User: "ada", Typed: engine.Secret("471108" + w.code("a1", 0)), Origin: w.origin("")}
+	first, err := w.ask(a)
+	if err != nil || first.Verdict != engine.Accept {
+		t.Fatalf("first: %+v, %v", first, err)
+	}
+	w.now = w.now.Add(5 * time.Second)
+	again, err := w.ask(a)
+	if err != nil || len(w.news) != 0 {
+		t.Fatalf("again: %v, with events %v", err, w.news)
+	}
+	if diff := cmp.Diff(first, again); diff != "" {
+		t.Errorf("the retry was answered otherwise (-first +again):\n%s", diff)
+	}
+	w.now = w.now.Add(2 * time.Minute)
+	if late, _ := w.ask(a); late.Verdict != engine.Reject {
+		t.Errorf("an answer is given out for ever: %+v", late)
+	}
+}
+
+func TestRetryOfAChallengeGetsTheSameConversation(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada")
+	a := engine.Attempt{User: "ada", Typed: engine.Secret(w.code("a1", 0)), Origin: w.origin("")}
+	if out, err := w.ask(a); err != nil || out.Prompt.Step != events.StepNewPIN {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	first := *w.ticket
+	if out, err := w.ask(a); err != nil || out.Prompt.Step != events.StepNewPIN || len(w.news) != 0 {
+		t.Fatalf("%+v, %v, events %v", out, err, w.news)
+	}
+	if diff := cmp.Diff(first, *w.ticket); diff != "" {
+		t.Errorf("another ticket (-first +again):\n%s", diff)
+	}
+}
+
+func TestEvidenceOfOldSecretsIsStale(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada pin=471108")
+	before := w.state.Copy()
+	a := engine.Attempt{User: "ada", Typed: engine.Secret("471108" + w.code("a1", 0)), Origin: w.origin("")}
+	for _, line := range []string{"admin clear-pin a1", "token a2 user=ada pin=806317"} {
+		w.do(strings.Fields(line))
+		checked, err := engine.Check(context.Background(), engine.CheckInput{State: before, Keys: w.keys, Attempt: a, Now: events.At(w.now)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := engine.Decide(w.state, a.Origin, checked.Command, events.At(w.now)); !errors.Is(err, engine.ErrStale) {
+			t.Errorf("after %q: %v, want ErrStale", line, err)
+		}
+	}
+}
+
+func TestSpellingsOfAUserShareOneCount(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada pin=471108")
+	for i, name := range []string{"ada", "ADA", " Ada ", "ａｄａ", "aDa", "ＡＤＡ", "ada\t", "Ada", "adA", "ada"} {
+		w.user, w.ticket = name, nil
+		w.attempt([]string{fmt.Sprint(i)})
+	}
+	if u := w.state.User("ada"); u.Failures != 10 || u.LockedUntil.IsZero() {
+		t.Errorf("%d failures, locked until %d", u.Failures, u.LockedUntil)
+	}
+}
+
+func TestVariantsOfASpentPasscodeAreRefused(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada pin=471108", "policy lock.after=100 next_tokencode.after=100")
+	code := w.code("a1", 0)
+	wide := strings.Map(func(r rune) rune { return r - '0' + '０' }, code)
+	if got := w.do(strings.Fields("login ada 471108" + code)); got != "accept" {
+		t.Fatal(got)
+	}
+	for _, typed := range []string{
+		"471108" + code, "471108 " + code, " 471108" + code + "\n", "471108-" + code, "471108" + wide,
+		"471108" + code[:3] + " " + code[3:], "471108" + code + "\x00", "+471108" + code, "471108" + code + "\r\n", "0471108" + code,
+	} {
+		w.user, w.ticket = "ada", nil
+		out, err := w.ask(engine.Attempt{User: "ada", Typed: engine.Secret(typed), Origin: w.origin("")})
+		if err != nil || out.Verdict != engine.Reject {
+			t.Errorf("%q: %v, %v", typed, out.Verdict, err)
+		}
+	}
+}
+
+func TestSpacesInAPasscodeDoNotMatter(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada pin=471108")
+	code := w.code("a1", 0)
+	out, err := w.ask(engine.Attempt{User: "ADA", Typed: engine.Secret(" 4711-08 " + code[:3] + " " + code[3:]), Origin: w.origin("")})
+	if err != nil || out.Verdict != engine.Accept {
+		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// TestIntervalsOfAcceptsOnlyGrow tries random passcodes at random times and
+// holds the engine to its invariants.
+func TestIntervalsOfAcceptsOnlyGrow(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		w := given(t, "user ada", "token a1 user=ada pin=471108", "token a2 user=ada kind=hotp pin=806317")
+		start := w.state.Copy()
+		var journal []events.Draft
+		var stamps []events.Time
+		used := map[string]int64{}
+		for range rapid.IntRange(1, 40).Draw(r, "steps") {
+			w.now = w.now.Add(time.Duration(rapid.IntRange(0, 90).Draw(r, "seconds")) * time.Second)
+			serial := rapid.SampledFrom([]string{"a1", "a2"}).Draw(r, "token")
+			pin := rapid.SampledFrom([]string{"471108", "806317", ""}).Draw(r, "pin")
+			a := engine.Attempt{Typed: engine.Secret(pin + w.code(serial, rapid.Int64Range(-12, 12).Draw(r, "offset"))), Origin: w.origin("")}
+			goOn := w.ticket != nil && rapid.Bool().Draw(r, "go on")
+			if !goOn {
+				a.User, w.ticket = "ada", nil
+			}
+			before := w.state.User("ada")
+			out, err := w.ask(a)
+			if err != nil {
+				r.Fatal(err)
+			}
+			for _, d := range w.news {
+				journal, stamps = append(journal, d), append(stamps, events.At(w.now))
+				if e, ok := d.Event.(events.PasscodeAccepted); ok {
+					if last, ok := used[e.Use.Serial]; ok && e.Use.Interval <= last {
+						r.Fatalf("interval %d accepted after %d", e.Use.Interval, last)
+					}
+					used[e.Use.Serial] = e.Use.Interval
+				}
+			}
+			after := w.state.User("ada")
+			switch {
+			case out.Verdict == engine.Accept && after.Failures != 0:
+				r.Fatalf("accepted with %d failures left", after.Failures)
+			case out.Verdict != engine.Reject && events.At(w.now) < before.LockedUntil:
+				r.Fatalf("%v while locked", out.Verdict)
+			case after.Failures > before.Failures+1:
+				r.Fatalf("one attempt counted %d times", after.Failures-before.Failures)
+			}
+		}
+		for i, d := range journal {
+			start.Apply(stamps[i], d)
+		}
+		if diff := cmp.Diff(w.state.User("ada"), start.User("ada")); diff != "" {
+			r.Fatalf("the fold of the events is another state:\n%s", diff)
+		}
+		if diff := cmp.Diff(w.state.Token("a1"), start.Token("a1")); diff != "" {
+			r.Fatalf("the fold of the events is another state:\n%s", diff)
+		}
+	})
+}
+
+func TestSecretsPrintAsStars(t *testing.T) {
+	s := engine.Secret("471108")
+	for _, printed := range []string{
+		fmt.Sprint(s), fmt.Sprintf("%v %s %q %#v %x %d", s, s, s, s, s, s), fmt.Sprintf("%+v", engine.Attempt{Typed: s}),
+		s.LogValue().String(),
+	} {
+		if strings.Contains(printed, "471108") || strings.Contains(printed, "343731") {
+			t.Errorf("a secret printed as %s", printed)
+		}
+	}
+}
+
+func FuzzTyped(f *testing.F) {
+	for _, s := range []string{"", "471108", "４７１１０８", " 1-2.3", "\x00", strings.Repeat("9", 500), "٤٧١١", "y"} {
+		f.Add("ada", s)
+	}
+	f.Fuzz(func(t *testing.T, user, typed string) {
+		w := given(t, "user ada", "token a1 user=ada pin=471108")
+		out, err := w.ask(engine.Attempt{User: user, Typed: engine.Secret(typed), Origin: w.origin("")})
+		if err != nil || out.Verdict != engine.Reject {
+			t.Errorf("%q at %q: %v, %v", typed, user, out.Verdict, err)
+		}
+	})
+}

@@ -1,0 +1,392 @@
+package engine_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keyfob/engine"
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+var update = flag.Bool("update", false, "write the transcripts anew; read the difference")
+
+// TestTranscripts plays the conversations in testdata. What stands after ->
+// and + is what the engine answered and what it said happened.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, string(want))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("%s differs (-want +got):\n%s", file, diff)
+			}
+		})
+	}
+}
+
+// play runs the lines of a transcript and writes it with the answers given.
+func play(t *testing.T, script string) string {
+	w := newWorld(t)
+	var out strings.Builder
+	for line := range strings.Lines(script) {
+		line = strings.TrimRight(line, "\n")
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(trimmed, "+"):
+			continue // written anew below
+		case trimmed == "" || strings.HasPrefix(trimmed, "#"):
+			out.WriteString(line + "\n")
+			continue
+		}
+		command, _, _ := strings.Cut(line, "->")
+		answer := w.do(strings.Fields(command))
+		fmt.Fprintf(&out, "%s", strings.TrimRight(command, " "))
+		if answer != "" {
+			out.WriteString(strings.Repeat(" ", max(1, 52-len(strings.TrimRight(command, " ")))) + "-> " + answer)
+		}
+		out.WriteString("\n")
+		for _, d := range w.news {
+			out.WriteString("             + " + tell(d.Event) + "\n")
+		}
+		w.news = nil
+	}
+	return out.String()
+}
+
+// world is a state with somebody who types at it.
+type world struct {
+	t       *testing.T
+	state   *engine.State
+	keys    *keys
+	now     time.Time
+	offset  map[string]int64 // intervals that a token's clock is off; presses of an event token
+	ticket  *engine.Ticket
+	user    string
+	client  string
+	pin     string // generated
+	request uint32
+	news    []events.Draft
+	last    engine.Outcome
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{
+		t: t, state: engine.NewState(), keys: &keys{}, offset: map[string]int64{},
+		now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
+	}
+}
+
+// do carries out one line: a time of day, who does what.
+func (w *world) do(words []string) string {
+	w.t.Helper()
+	if words[0] == "at" {
+		clock, err := time.Parse("15:04:05", words[1])
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		day := w.now.Truncate(24 * time.Hour)
+		next := day.Add(time.Duration(clock.Hour())*time.Hour + time.Duration(clock.Minute())*time.Minute + time.Duration(clock.Second())*time.Second)
+		for next.Before(w.now) {
+			next = next.Add(24 * time.Hour)
+		}
+		w.now, words = next, words[2:]
+	}
+	switch words[0] {
+	case "user":
+		return w.command(engine.AddUser{User: words[1]})
+	case "token":
+		return w.token(words[1], words[2:])
+	case "policy":
+		settings := map[string]string{}
+		for _, word := range words[1:] {
+			key, value, _ := strings.Cut(word, "=")
+			settings[key] = value
+		}
+		return w.command(engine.SetPolicy{Settings: settings})
+	case "clock":
+		n, err := strconv.ParseInt(words[2], 10, 64)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.offset[words[1]] = n
+		return ""
+	case "admin":
+		return w.admin(words[1], words[2])
+	case "login":
+		w.ticket = nil
+		w.user = words[1]
+		return w.attempt(words[2:])
+	case "answer":
+		w.user = ""
+		return w.attempt(words[1:])
+	}
+	w.t.Fatalf("unknown line %q", words)
+	return ""
+}
+
+func (w *world) admin(verb, what string) string {
+	switch verb {
+	case "disable":
+		return w.command(engine.DisableUser{User: what})
+	case "enable":
+		return w.command(engine.EnableUser{User: what})
+	case "unlock":
+		return w.command(engine.UnlockUser{User: what})
+	case "delete":
+		return w.command(engine.DeleteUser{User: what})
+	case "clear-pin":
+		return w.command(engine.ClearPIN{Serial: what})
+	case "new-pin":
+		return w.command(engine.RequireNewPIN{Serial: what})
+	case "next-tokencode":
+		return w.command(engine.RequireNextTokencode{Serial: what})
+	case "disable-token":
+		return w.command(engine.DisableToken{Serial: what})
+	case "unassign":
+		return w.command(engine.UnassignToken{Serial: what})
+	}
+	w.t.Fatalf("unknown command %s", verb)
+	return ""
+}
+
+// token imports one: token SERIAL user=alice kind=totp pin=2468 source=own.
+func (w *world) token(serial string, words []string) string {
+	e := events.TokenImported{
+		Serial: serial, Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 60, Form: engine.FormFob,
+		Sealed: []byte("seed of " + serial + " 0123456789"),
+	}
+	c := engine.ImportToken{}
+	for _, word := range words {
+		key, value, _ := strings.Cut(word, "=")
+		switch key {
+		case "user":
+			c.User = value
+		case "kind":
+			e.Kind = value
+			if value == "hotp" {
+				e.Period = 0
+			}
+		case "pin":
+			c.PIN = []byte(value)
+		case "style":
+			e.PINStyle = value
+		case "source":
+			e.PINSource = value
+		default:
+			w.t.Fatalf("unknown property %q", word)
+		}
+	}
+	c.Token = e
+	return w.command(c)
+}
+
+func (w *world) origin(actor string) events.Origin {
+	w.request++
+	r := events.Request{15: byte(w.request), 14: byte(w.request >> 8), 13: byte(w.request >> 16)}
+	return events.Origin{Request: r, Reference: "REF", Door: events.DoorWeb, Client: w.client, Actor: actor}
+}
+
+func (w *world) command(c engine.Command) string {
+	d, err := engine.Decide(w.state, w.origin("admin"), c, events.At(w.now))
+	if err != nil {
+		return "refused: " + err.Error()
+	}
+	w.apply(d.Drafts)
+	w.news = nil // what an administrator did is said by the line itself
+	return ""
+}
+
+func (w *world) apply(drafts []events.Draft) {
+	for _, d := range drafts {
+		w.state.Apply(events.At(w.now), d)
+	}
+	w.news = drafts
+}
+
+// attempt types words at a door: a passcode, a PIN twice, choice=, nochallenge.
+func (w *world) attempt(words []string) string {
+	a := engine.Attempt{User: w.user, Origin: w.origin(""), Arrived: w.now}
+	typed := 0
+	for _, word := range words {
+		key, value, isOption := strings.Cut(word, "=")
+		switch {
+		case word == "nochallenge":
+			a.NoChallenge = true
+		case isOption && key == "choice":
+			a.Choice = engine.Choice(value)
+		case isOption && key == "client":
+			a.Origin.Client = value
+		case typed == 0:
+			a.Typed = engine.Secret(w.spell(word))
+			typed++
+		default:
+			a.Again = engine.Secret(w.spell(word))
+		}
+	}
+	out, err := w.ask(a)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return w.tellOutcome(out)
+}
+
+// ask is what a node does with an attempt, without a cluster.
+func (w *world) ask(a engine.Attempt) (engine.Outcome, error) {
+	now := events.At(w.now)
+	checked, err := engine.Check(context.Background(), engine.CheckInput{
+		State: w.state, Keys: w.keys, Attempt: a, Ticket: w.ticket, Now: now,
+	})
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	d, err := engine.Decide(w.state, a.Origin, checked.Command, now)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	w.apply(d.Drafts)
+	out, ticket := engine.Finish(w.state, checked, d, 0, now)
+	if ticket != nil {
+		w.ticket = ticket
+	}
+	if out.Prompt.PIN != "" {
+		w.pin = out.Prompt.PIN.Reveal()
+	}
+	w.last = out
+	return out, nil
+}
+
+var spelled = regexp.MustCompile(`<([a-z0-9-]+?)?(code|generated)([+-]\d+)?>`)
+
+// spell puts tokencodes in the place of <code>, <code+1>, <serial:code>.
+func (w *world) spell(word string) string {
+	return spelled.ReplaceAllStringFunc(word, func(s string) string {
+		m := spelled.FindStringSubmatch(s)
+		if m[2] == "generated" {
+			return w.pin
+		}
+		serial := strings.TrimSuffix(m[1], "-")
+		if serial == "" {
+			name := w.user
+			if name == "" {
+				name = w.ticket.User
+			}
+			canonical, _ := engine.Canonical(name)
+			serial = w.state.User(canonical).Tokens[0]
+		}
+		n, _ := strconv.ParseInt(m[3], 10, 64)
+		return w.code(serial, n)
+	})
+}
+
+// code is what a token shows now, or n intervals or presses later.
+func (w *world) code(serial string, n int64) string {
+	t := w.state.Token(serial)
+	p := tokencode.Params{Kind: tokencode.Kind(t.Kind), Algorithm: "SHA1", Digits: 6, Period: time.Duration(t.Period) * time.Second, Serial: serial}
+	g, err := tokencode.New(p, tokencode.Seed(t.Seed))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return g.At(tokencode.Interval(p, w.now) + w.offset[serial] + n)
+}
+
+func (w *world) tellOutcome(o engine.Outcome) string {
+	s := o.Verdict.String()
+	if o.Reason != "" {
+		s += " " + string(o.Reason)
+	}
+	if o.Prompt.Step != "" {
+		s += ", asks " + string(o.Prompt.Step)
+	}
+	if o.Prompt.Problem != "" {
+		s += " (" + string(o.Prompt.Problem) + ")"
+	}
+	if o.Prompt.PIN != "" {
+		s += " shows a PIN"
+	}
+	return s
+}
+
+// tell words an event with what a reader of a transcript wants to know.
+func tell(e events.Event) string {
+	switch e := e.(type) {
+	case events.PasscodeAccepted:
+		return fmt.Sprintf("PasscodeAccepted %s %s", e.User, e.Use.Serial)
+	case events.PasscodeRejected:
+		s := strings.TrimSpace(fmt.Sprintf("PasscodeRejected %s %s", e.User, e.Serial)) + " " + string(e.Reason)
+		if e.Offset != nil {
+			s += fmt.Sprintf(" %+d", *e.Offset)
+		}
+		return s
+	case events.PasscodeChallenged:
+		s := fmt.Sprintf("PasscodeChallenged %s %s", e.User, e.Conversation.Step)
+		if e.Use != nil {
+			s += ", tokencode spent"
+		}
+		return s
+	case events.FailureCounted:
+		return fmt.Sprintf("FailureCounted %s %d", e.User, e.Failures)
+	case events.FailuresReset:
+		return fmt.Sprintf("FailuresReset %s %d", e.User, e.Failures)
+	case events.NextTokencodeRequired:
+		return fmt.Sprintf("NextTokencodeRequired %s", e.Serial)
+	case events.DriftAdjusted:
+		return fmt.Sprintf("DriftAdjusted %s %+d to %+d", e.Serial, e.From, e.Drift)
+	case events.PINSet:
+		return fmt.Sprintf("PINSet %s", e.Serial)
+	case events.UserLockedOut:
+		if e.Until.IsZero() {
+			return fmt.Sprintf("UserLockedOut %s until unlocked", e.User)
+		}
+		return fmt.Sprintf("UserLockedOut %s until %s", e.User, e.Until.Std().Format("15:04:05"))
+	}
+	return fmt.Sprintf("%T", e)
+}
+
+// keys are a node's keys that seal nothing.
+type keys struct{ drawn byte }
+
+func (*keys) OpenSeed(_ string, sealed []byte) (engine.Secret, error) {
+	return engine.Secret(sealed), nil
+}
+
+func (*keys) PINMatches(_ context.Context, _ string, _ uint64, sealed []byte, pin engine.Secret) (bool, error) {
+	return string(sealed) == pin.Reveal(), nil
+}
+
+func (*keys) SealPIN(_ context.Context, _ string, _ uint64, pin engine.Secret) ([]byte, error) {
+	return []byte(pin.Reveal()), nil
+}
+
+func (k *keys) Random(b []byte) error {
+	for i := range b {
+		k.drawn = k.drawn*167 + 13
+		b[i] = k.drawn
+	}
+	return nil
+}
+
+func (*keys) Pseudonym(string) string { return "digest" }
