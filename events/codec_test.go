@@ -65,7 +65,7 @@ func TestReleasedRecordsStayTheSame(t *testing.T) {
 					continue
 				}
 				if !*update {
-					t.Fatal("the form of today is not in the golden file: go test -update adds it")
+					t.Fatal("the form of today is not in the golden file: go test . -update adds it")
 				}
 				lines = append(lines, line)
 			}
