@@ -1,19 +1,12 @@
 package tokenfile
 
-import "bufio"
-
 func errLater(f Format) error { return ErrUnsupported.because("%s is not read yet", f) }
 
-func readSDTID(*xmlReader, *collector) error { return errLater(SDTID) }
-func readPSKC(*xmlReader, *collector) error  { return errLater(PSKC) }
-func readStokenRC(*lines, *collector) error  { return errLater(StokenRC) }
-func readCSV(*lines, *collector) error       { return errLater(CSV) }
-func isStokenRC(string) bool                 { return false }
-func isCSV(string) bool                      { return false }
+func readPSKC(*xmlReader, *collector) error { return errLater(PSKC) }
+func readStokenRC(*lines, *collector) error { return errLater(StokenRC) }
+func readCSV(*lines, *collector) error      { return errLater(CSV) }
+func isStokenRC(string) bool                { return false }
+func isCSV(string) bool                     { return false }
 
 // Encoding says how a CSV file writes secrets.
 type Encoding string
-
-type xmlReader struct{}
-
-func newXMLReader(*bufio.Reader, *meter) *xmlReader { return nil }
