@@ -143,6 +143,9 @@ func TestTokensOfStokenAreRead(t *testing.T) {
 
 		device := []string{"", deviceClasses[c.IntN(2)], "d82c-467c-56fb-2058-edf8-add6"}[c.IntN(3)]
 		for _, form := range []string{"", "--blocks", "--iphone", "--android", "--v3", "--sdtid"} {
+			if form == "--sdtid" && newPassword == "" {
+				continue // stoken cannot read its own here either
+			}
 			args := append([]string{"export", "--new-password=" + newPassword}, source...)
 			if form != "" {
 				args = append(args, form)
