@@ -177,15 +177,9 @@ func nearestFirst(t *Token, expected, reach int64, yield func(int64) bool) {
 	}
 }
 
-// token tries what was typed against one token in the given intervals. The
-// PIN is looked at only when the tokencode was found: guesses of both cost no
-// slow work, and the time of the answer does not tell (Policy.RefusalDelay).
+// token tries what was typed against one token in the given intervals.
 func (k *checker) token(ctx context.Context, t *Token, intervals func(yield func(int64) bool)) (TokenEvidence, error) {
 	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
-	pin, code, ok := t.split(k.typed)
-	if !ok {
-		return e, nil
-	}
 	seed, err := k.Keys.OpenSeed(t.Serial, t.Seed)
 	if err != nil {
 		return e, fmt.Errorf("opening the seed of token %s: %w", t.Serial, err)
@@ -194,32 +188,79 @@ func (k *checker) token(ctx context.Context, t *Token, intervals func(yield func
 	if err != nil {
 		return e, fmt.Errorf("token %s: %w", t.Serial, err)
 	}
-	intervals(func(i int64) bool {
-		if i >= 0 && generator.Matches(i, code) {
-			e.Found, e.Interval = true, i
-		}
-		return !e.Found
-	})
-	if !e.Found {
-		return e, nil
-	}
-	switch {
-	case !t.hasPIN():
-		e.PIN = pin == ""
-	case pin == "":
-		e.PIN = k.Ticket != nil && k.user.Conversation.Step == events.StepNextTokencode
-	default:
-		e.PIN, err = k.Keys.PINMatches(ctx, t.Serial, t.PINRevision, t.PIN, Secret(pin))
+	if t.hasPIN() && t.pinStyle() == tokencode.PINpad {
+		err = k.mixed(t, generator, intervals, &e)
+	} else {
+		err = k.joined(ctx, t, generator, intervals, &e)
 	}
 	return e, err
 }
 
-// split takes a passcode apart: the last digits are the tokencode, what stands
-// before them the PIN.
-func (t *Token) split(typed string) (pin, code string, ok bool) {
-	digits := int(t.Digits)
-	if len(typed) < digits {
-		return "", "", false
+// joined looks at a passcode whose last digits are the tokencode, and what
+// stands before them the PIN. The PIN is looked at only when the tokencode was
+// found: guesses of both cost no slow work, and the time of the answer does
+// not tell (Policy.RefusalDelay).
+func (k *checker) joined(ctx context.Context, t *Token, g *tokencode.Generator, intervals func(yield func(int64) bool), e *TokenEvidence) error {
+	pin, code, ok := tokencode.SplitPIN(k.typed, int(t.Digits))
+	if !ok {
+		return nil
 	}
-	return typed[:len(typed)-digits], typed[len(typed)-digits:], true
+	intervals(func(i int64) bool {
+		if i >= 0 && g.Matches(i, code) {
+			e.Found, e.Interval = true, i
+		}
+		return !e.Found
+	})
+	switch {
+	case !e.Found:
+		return nil
+	case !t.hasPIN():
+		e.PIN = pin == ""
+	case pin == "":
+		e.PIN = k.withoutPIN()
+	default:
+		var err error
+		e.PIN, err = k.pinMatches(ctx, t, pin)
+		return err
+	}
+	return nil
+}
+
+// mixed looks at a passcode into which a PINpad has mixed the PIN. A wrong PIN
+// cannot be told from a wrong tokencode, but a tokencode without it can.
+func (k *checker) mixed(t *Token, g *tokencode.Generator, intervals func(yield func(int64) bool), e *TokenEvidence) error {
+	pin, err := k.Keys.OpenPINpad(t.Serial, t.PINRevision, t.PIN)
+	if err != nil {
+		return fmt.Errorf("opening the PIN of token %s: %w", t.Serial, err)
+	}
+	intervals(func(i int64) bool {
+		if i < 0 {
+			return true
+		}
+		code := g.At(i)
+		passcode, err := tokencode.MixPIN(pin.Reveal(), code)
+		switch {
+		case err == nil && same(passcode, k.typed):
+			e.Found, e.PIN, e.Interval = true, true, i
+		case same(code, k.typed):
+			e.Found, e.PIN, e.Interval = true, k.withoutPIN(), i
+		}
+		return !e.Found
+	})
+	return nil
+}
+
+// withoutPIN reports whether the tokencode alone will do: as the next
+// tokencode, after the PIN was proved with the first.
+func (k *checker) withoutPIN() bool {
+	return k.Ticket != nil && k.user.Conversation.Step == events.StepNextTokencode
+}
+
+// pinMatches verifies a PIN, however the token keeps it.
+func (k *checker) pinMatches(ctx context.Context, t *Token, pin string) (bool, error) {
+	if t.pinStyle() != tokencode.PINpad {
+		return k.Keys.PINMatches(ctx, t.Serial, t.PINRevision, t.PIN, Secret(pin))
+	}
+	kept, err := k.Keys.OpenPINpad(t.Serial, t.PINRevision, t.PIN)
+	return err == nil && same(kept.Reveal(), pin), err
 }

@@ -137,6 +137,11 @@ type Keys interface {
 	PINMatches(ctx context.Context, serial string, revision uint64, sealed []byte, pin Secret) (bool, error)
 	// SealPIN makes the tag of a new PIN.
 	SealPIN(ctx context.Context, serial string, revision uint64, pin Secret) ([]byte, error)
+	// SealPINpad and OpenPINpad keep a PIN that is mixed into the tokencode.
+	// Each interval of a window would ask for another slow hash of another
+	// PIN, so it has to be read back: it is sealed, not hashed (as RSA does).
+	SealPINpad(serial string, revision uint64, pin Secret) ([]byte, error)
+	OpenPINpad(serial string, revision uint64, sealed []byte) (Secret, error)
 	// Random fills b with unpredictable bytes.
 	Random(b []byte) error
 	// Pseudonym is a keyed digest of a text that must not be written down.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"keyfob/engine/tokencode"
 	"keyfob/events"
 )
 
@@ -53,7 +54,7 @@ func (k *checker) ownPIN(ctx context.Context, t *Token, rules PINRules, e *PINEv
 		return nil
 	}
 	if t.hasPIN() {
-		old, err := k.Keys.PINMatches(ctx, t.Serial, t.PINRevision, t.PIN, Secret(k.typed))
+		old, err := k.pinMatches(ctx, t, k.typed)
 		if err != nil {
 			return err
 		}
@@ -77,6 +78,10 @@ func (k *checker) seal(ctx context.Context, t *Token, e *PINEvidence, c *Checked
 		c.PIN = Secret(pin)
 	}
 	var err error
+	if t.pinStyle() == tokencode.PINpad {
+		e.Sealed, err = k.Keys.SealPINpad(t.Serial, e.Revision, Secret(pin))
+		return err
+	}
 	e.Sealed, err = k.Keys.SealPIN(ctx, t.Serial, e.Revision, Secret(pin))
 	return err
 }

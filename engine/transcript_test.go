@@ -187,13 +187,18 @@ func (w *world) token(serial string, words []string) string {
 			c.User = value
 		case "kind":
 			e.Kind = value
-			if value == "hotp" {
+			switch value {
+			case "hotp":
 				e.Period = 0
+			case "securid":
+				e.Algorithm, e.Sealed = "", []byte("sixteen bytes of")
 			}
 		case "pin":
 			c.PIN = []byte(value)
 		case "style":
 			e.PINStyle = value
+		case "form":
+			e.Form = value
 		case "source":
 			e.PINSource = value
 		default:
@@ -279,33 +284,42 @@ func (w *world) ask(a engine.Attempt) (engine.Outcome, error) {
 	return out, nil
 }
 
-var spelled = regexp.MustCompile(`<([a-z0-9-]+?)?(code|generated)([+-]\d+)?>`)
+// <code>, <code+1>, <mix:471108:code+1> (as a PINpad shows it), <generated>
+var spelled = regexp.MustCompile(`<(mix:(\d+|generated):)?(code|generated)([+-]\d+)?>`)
 
-// spell puts tokencodes in the place of <code>, <code+1>, <serial:code>.
+// spell puts tokencodes in the place of the words in angle brackets.
 func (w *world) spell(word string) string {
 	return spelled.ReplaceAllStringFunc(word, func(s string) string {
 		m := spelled.FindStringSubmatch(s)
-		if m[2] == "generated" {
+		if m[3] == "generated" {
 			return w.pin
 		}
-		serial := strings.TrimSuffix(m[1], "-")
-		if serial == "" {
-			name := w.user
-			if name == "" {
-				name = w.ticket.User
-			}
-			canonical, _ := engine.Canonical(name)
-			serial = w.state.User(canonical).Tokens[0]
+		name := w.user
+		if name == "" {
+			name = w.ticket.User
 		}
-		n, _ := strconv.ParseInt(m[3], 10, 64)
-		return w.code(serial, n)
+		canonical, _ := engine.Canonical(name)
+		n, _ := strconv.ParseInt(m[4], 10, 64)
+		code := w.code(w.state.User(canonical).Tokens[0], n)
+		if m[1] == "" {
+			return code
+		}
+		pin := m[2]
+		if pin == "generated" {
+			pin = w.pin
+		}
+		mixed, err := tokencode.MixPIN(pin, code)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return mixed
 	})
 }
 
 // code is what a token shows now, or n intervals or presses later.
 func (w *world) code(serial string, n int64) string {
 	t := w.state.Token(serial)
-	p := tokencode.Params{Kind: tokencode.Kind(t.Kind), Algorithm: "SHA1", Digits: 6, Period: time.Duration(t.Period) * time.Second, Serial: serial}
+	p := tokencode.Params{Kind: tokencode.Kind(t.Kind), Algorithm: tokencode.Algorithm(t.Algorithm), Digits: 6, Period: time.Duration(t.Period) * time.Second, Serial: serial}
 	g, err := tokencode.New(p, tokencode.Seed(t.Seed))
 	if err != nil {
 		w.t.Fatal(err)
@@ -379,6 +393,14 @@ func (*keys) PINMatches(_ context.Context, _ string, _ uint64, sealed []byte, pi
 
 func (*keys) SealPIN(_ context.Context, _ string, _ uint64, pin engine.Secret) ([]byte, error) {
 	return []byte(pin.Reveal()), nil
+}
+
+func (*keys) SealPINpad(_ string, _ uint64, pin engine.Secret) ([]byte, error) {
+	return []byte(pin.Reveal()), nil
+}
+
+func (*keys) OpenPINpad(_ string, _ uint64, sealed []byte) (engine.Secret, error) {
+	return engine.Secret(sealed), nil
 }
 
 func (k *keys) Random(b []byte) error {
