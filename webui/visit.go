@@ -1,0 +1,153 @@
+package webui
+
+import (
+	"bytes"
+	"context"
+	"encoding/base32"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"keyfob/events"
+)
+
+// visit is one request on its way to its answer.
+type visit struct {
+	site    *site
+	w       http.ResponseWriter
+	r       *http.Request
+	path    string
+	arrived time.Time
+	source  netip.Addr
+	lang    string
+	form    form // of a POST
+}
+
+func (s *site) visit(w http.ResponseWriter, r *http.Request) *visit {
+	return &visit{
+		site:    s,
+		w:       w,
+		r:       r,
+		path:    r.URL.Path,
+		arrived: s.cfg.Now(),
+		source:  sourceOf(r, s.cfg.TrustedProxies),
+		lang:    s.words.choose(r),
+	}
+}
+
+// contentPolicy allows what our own files need and nothing else. No page has
+// inline script or style, so no nonce is needed.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+func (v *visit) setHeaders() {
+	h := v.w.Header()
+	h.Set("Content-Security-Policy", contentPolicy)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Robots-Tag", "noindex")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()")
+	if v.r.TLS != nil || v.site.cfg.PublicURL != "" {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+}
+
+// show answers with a page. It is rendered whole before anything is sent, so
+// that its length is known and an error cannot leave half a page.
+func (v *visit) show(status int, content templ.Component) {
+	ctx := v.site.words.speak(v.r.Context(), v.lang)
+	var body bytes.Buffer
+	if err := content.Render(ctx, &body); err != nil {
+		v.site.cfg.Log.ErrorContext(ctx, "page not rendered", "path", v.path, "err", err)
+		v.plain(http.StatusInternalServerError, "This page cannot be shown.\n")
+		return
+	}
+	h := v.w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", v.lang)
+	v.send(status, body.Bytes())
+}
+
+// notice answers with a page that says one thing and leads back to the start.
+func (v *visit) notice(status int, what string) {
+	v.show(status, noticePage(v.page(what+"_title", stageNone), what+"_text", pathSignIn))
+}
+
+func (v *visit) plain(status int, text string) {
+	v.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	v.send(status, []byte(text))
+}
+
+func (v *visit) send(status int, body []byte) {
+	v.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	v.w.WriteHeader(status)
+	if v.r.Method != http.MethodHead {
+		_, _ = v.w.Write(body)
+	}
+}
+
+// redirect leads to one of our own paths.
+func (v *visit) redirect(to string) {
+	v.w.Header().Set("Location", to)
+	v.w.WriteHeader(http.StatusSeeOther)
+}
+
+func (v *visit) retryAfter(wait time.Duration) {
+	seconds := max(1, int(math.Ceil(wait.Seconds())))
+	v.w.Header().Set("Retry-After", strconv.Itoa(seconds))
+}
+
+// origin says where the visit came from. Request and reference are new; a
+// form may bring a request of its own.
+func (v *visit) origin() (events.Origin, error) {
+	o := events.Origin{
+		Node:     v.site.cfg.NodeName,
+		Site:     v.site.cfg.Site,
+		Door:     events.DoorWeb,
+		SourceIP: v.source.String(),
+	}
+	reference := make([]byte, 5)
+	for _, b := range [][]byte{o.Request[:], reference} {
+		if _, err := io.ReadFull(v.site.cfg.Random, b); err != nil {
+			return events.Origin{}, fmt.Errorf("reading random bytes: %w", err)
+		}
+	}
+	o.Reference = spellReference(reference)
+	return o, nil
+}
+
+// references are read out over the telephone: digits and capitals without I,
+// L, O and U (Crockford's base 32), in two groups of four.
+var references = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+
+func spellReference(b []byte) string {
+	text := references.EncodeToString(b)
+	return text[:4] + "-" + text[4:]
+}
+
+// newRequest is the random number that a form carries, or nothing: then each
+// time the form is sent counts as another.
+func (v *visit) newRequest() string {
+	var r events.Request
+	if _, err := io.ReadFull(v.site.cfg.Random, r[:]); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(r[:])
+}
+
+// decideWithin bounds how long a form waits for its answer.
+const decideWithin = 10 * time.Second
+
+func (v *visit) context() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(v.r.Context(), decideWithin)
+}
