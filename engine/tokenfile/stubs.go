@@ -2,7 +2,6 @@ package tokenfile
 
 func errLater(f Format) error { return ErrUnsupported.because("%s is not read yet", f) }
 
-func readPSKC(*xmlReader, *collector) error { return errLater(PSKC) }
 func readStokenRC(*lines, *collector) error { return errLater(StokenRC) }
 func readCSV(*lines, *collector) error      { return errLater(CSV) }
 func isStokenRC(string) bool                { return false }

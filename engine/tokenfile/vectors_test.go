@@ -211,3 +211,48 @@ func TestOTPAuthURIsReadAsOathtoolReadsThem(t *testing.T) {
 		}
 	}
 }
+
+func TestPSKCFilesReadAsTheirVectorsSay(t *testing.T) {
+	for _, v := range load(t).PSKC {
+		t.Run(v.ID, func(t *testing.T) {
+			o := Options{Password: Secret(v.Password), Key: Secret(unhex(t, v.Key))}
+			got, err := Read(bytes.NewReader(content(t, "", v.File)), o)
+			if v.Error != "" {
+				if err == nil && len(got.Refused) > 0 {
+					err = got.Refused[0]
+				}
+				if class := strings.Replace(classOf(err), "checksum", "mac", 1); class != v.Error || len(got.Tokens) > 0 {
+					t.Errorf("%v is %s, want %s", err, class, v.Error)
+				}
+				return
+			}
+			if err != nil || len(got.Refused) > 0 || got.Format != PSKC {
+				t.Fatalf("%v, refused %v", err, got.Refused)
+			}
+			i := 0
+			for _, want := range v.Keys {
+				if want.Algorithm == ":pin" {
+					continue
+				}
+				tok := got.Tokens[i]
+				i++
+				if want.Serial == "" {
+					want.Serial = want.ID
+				}
+				if tok.Serial != want.Serial && tok.Serial != want.Serial+"-"+want.ID {
+					t.Errorf("serial %s, want %s", tok.Serial, want.Serial)
+				}
+				if want.Interval == 0 && tok.Params.Kind == tokencode.TOTP {
+					want.Interval = 30
+				}
+				if !bytes.Equal(tok.Seed, unhex(t, want.Secret)) || tok.Counter != want.Counter || seconds(tok.Params) != want.Interval ||
+					want.Digits != 0 && tok.Params.Digits != want.Digits || ":"+string(tok.Params.Kind) != want.Algorithm {
+					t.Errorf("read as %+v, want %+v", tok, want)
+				}
+			}
+			if i != len(got.Tokens) {
+				t.Errorf("%d tokens, want %d", len(got.Tokens), i)
+			}
+		})
+	}
+}

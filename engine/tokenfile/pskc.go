@@ -1,0 +1,297 @@
+package tokenfile
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"strconv"
+	"strings"
+	"time"
+
+	"keyfob/engine/tokencode"
+)
+
+// The namespaces of PSKC; prefixes mean nothing.
+const (
+	nsPSKC = "urn:ietf:params:xml:ns:keyprov:pskc"
+	nsDSig = "http://www.w3.org/2000/09/xmldsig#"
+
+	anySpace = "*"
+)
+
+// The key algorithms of RFC 6030, section 10, and of RSA's profile of it.
+const (
+	pskcHOTP    = nsPSKC + ":hotp"
+	pskcTOTP    = nsPSKC + ":totp"
+	pskcPIN     = nsPSKC + ":pin"
+	pskcSecurID = "http://www.rsasecurity.com/rsalabs/otps/schemas/2005/09/otps-wst#SecurID-AES"
+)
+
+// readPSKC reads Portable Symmetric Key Containers (RFC 6030): in clear, under a
+// pre-shared key, or under a password. XML signatures are not verified, and that is noted.
+func readPSKC(x *xmlReader, c *collector) error {
+	root, err := x.root()
+	if err != nil {
+		return err
+	}
+	if root.Local != "KeyContainer" || root.Space != nsPSKC {
+		return ErrFormat.because("a PSKC file begins with <KeyContainer> of the namespace %s", nsPSKC)
+	}
+	p := &pskcReader{c: c}
+	for {
+		section, err := x.section()
+		if err != nil {
+			return err
+		}
+		if section == nil {
+			return nil
+		}
+		if err := p.section(section); err != nil {
+			return err
+		}
+	}
+}
+
+// pskcReader is a container that is being read: what protects its values stands
+// before the first key package.
+type pskcReader struct {
+	c             *collector
+	encryptionKey *element
+	macMethod     *element
+	keys          *pskcKeys // nil until the first package
+}
+
+func (p *pskcReader) section(e *element) error {
+	switch {
+	case e.name.Space == nsDSig && e.name.Local == "Signature":
+		p.c.note("the file is signed; the signature was not verified")
+	case e.name.Space != nsPSKC:
+	case e.name.Local == "KeyPackage":
+		return p.keyPackage(e)
+	case e.name.Local == "EncryptionKey" && p.keys == nil:
+		p.encryptionKey = e
+	case e.name.Local == "MACMethod" && p.keys == nil:
+		p.macMethod = e
+	case e.name.Local == "EncryptionKey" || e.name.Local == "MACMethod":
+		return ErrFormat.because("the file names its keys after the tokens that they protect")
+	}
+	return nil
+}
+
+func (p *pskcReader) keyPackage(pkg *element) error {
+	if p.keys == nil {
+		keys, err := openPSKC(p.encryptionKey, p.macMethod, p.c.options)
+		if err != nil {
+			return err
+		}
+		p.keys = keys
+	}
+	for _, key := range pkg.kids {
+		if key.name.Local != "Key" || key.name.Space != nsPSKC {
+			continue
+		}
+		if key.attr("Algorithm") == pskcPIN {
+			p.c.note("the file holds an initial PIN, which was not imported: the owner sets a PIN at the first login")
+			continue
+		}
+		tok, err := p.token(pkg, key)
+		if err == nil {
+			err = finish(&tok)
+		}
+		if err := p.c.take(tok, 0, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// token reads one key. On error it still carries its serial.
+func (p *pskcReader) token(pkg, key *element) (Token, error) {
+	tok := Token{
+		Serial:   p.serial(pkg, key),
+		PINStyle: tokencode.Fob,
+		Issuer:   clean(key.textAt(nsPSKC, "Issuer")),
+		Label:    clean(key.textAt(nsPSKC, "FriendlyName")),
+		User:     clean(key.textAt(nsPSKC, "UserId")),
+	}
+	if tok.User == "" {
+		tok.User = clean(pkg.textAt(nsPSKC, "DeviceInfo", "UserId"))
+	}
+	if err := pskcValidity(pkg, key, &tok); err != nil {
+		return tok, err
+	}
+	if err := pskcParams(key, &tok); err != nil {
+		return tok, err
+	}
+	data := key.find(nsPSKC, "Data")
+	if data == nil {
+		return tok, ErrFormat.because("it has no data")
+	}
+	seed, err := p.keys.value(data.find(nsPSKC, "Secret"), base64.StdEncoding.DecodeString)
+	if err != nil {
+		return tok, err
+	}
+	if len(seed) == 0 {
+		return tok, ErrFormat.because("its secret is empty")
+	}
+	tok.Seed = seed
+	return tok, p.moving(data, &tok)
+}
+
+// serial prefers the device's number, which is printed on it. A device with several
+// keys gets one serial for each.
+func (p *pskcReader) serial(pkg, key *element) string {
+	device, id := clean(pkg.textAt(nsPSKC, "DeviceInfo", "SerialNo")), clean(key.attr("Id"))
+	switch {
+	case device == "":
+		return id
+	case p.c.serials[device] && id != "" && id != device:
+		return device + "-" + id
+	default:
+		return device
+	}
+}
+
+// pskcParams reads what the algorithm is and how it displays.
+func pskcParams(key *element, tok *Token) error {
+	name := key.attr("Algorithm")
+	switch {
+	case name == pskcHOTP:
+		tok.Params.Kind = tokencode.HOTP
+	case name == pskcTOTP:
+		tok.Params.Kind = tokencode.TOTP
+	case name == pskcSecurID:
+		tok.Params.Kind, tok.Params.Serial = tokencode.SecurID, tok.Serial
+	default:
+		return ErrUnsupported.because("its algorithm %.100q is none that keyfob has (hotp, totp, SecurID-AES)", name)
+	}
+	parameters := key.find(nsPSKC, "AlgorithmParameters")
+	format := parameters.find(nsPSKC, "ResponseFormat")
+	if tok.Params.Kind != tokencode.SecurID {
+		var err error
+		if tok.Params.Algorithm, err = pskcSuite(parameters.textAt(nsPSKC, "Suite")); err != nil {
+			return err
+		}
+	}
+	switch encoding := format.attr("Encoding"); {
+	case format == nil && tok.Params.Kind == tokencode.SecurID:
+		return ErrFormat.because("it does not say how many digits it displays")
+	case format == nil:
+		tok.Params.Digits = 6
+		tok.warn("it does not say how many digits it displays: taken as 6")
+		return nil
+	case encoding != "DECIMAL":
+		return ErrUnsupported.because("it displays %.20q, and only DECIMAL is read", encoding)
+	case format.attr("CheckDigits") == "true" || format.attr("CheckDigits") == "1":
+		return ErrUnsupported.because("it displays a check digit, which keyfob does not compute")
+	}
+	var err error
+	tok.Params.Digits, err = number(format.attr("Length"), "Length")
+	return err
+}
+
+// pskcSuite finds the hash in what a Suite says, such as HMAC-SHA256 or
+// TOTP-HMAC-SHA512-6.
+func pskcSuite(suite string) (tokencode.Algorithm, error) {
+	s := strings.ReplaceAll(strings.ToUpper(suite), "SHA-", "SHA")
+	switch {
+	case strings.Contains(s, "SHA512"):
+		return tokencode.SHA512, nil
+	case strings.Contains(s, "SHA256"):
+		return tokencode.SHA256, nil
+	case s == "" || strings.HasSuffix(s, "SHA1") || strings.Contains(s, "SHA1-"):
+		return tokencode.SHA1, nil
+	default:
+		return "", ErrUnsupported.because("its suite %.40q is none of HMAC-SHA1, HMAC-SHA256 and HMAC-SHA512", suite)
+	}
+}
+
+// moving reads counter or interval, which may be encrypted as the secret is.
+func (p *pskcReader) moving(data *element, tok *Token) error {
+	if tok.Params.Kind == tokencode.HOTP {
+		counter, err := p.keys.integer(data.find(nsPSKC, "Counter"), -1)
+		if counter < 0 {
+			tok.warn("it does not say which counter comes next: taken as 0")
+			counter = 0
+		}
+		tok.Counter = counter
+		return err
+	}
+	interval, err := p.keys.integer(data.find(nsPSKC, "TimeInterval"), -1)
+	switch {
+	case err != nil:
+		return err
+	case interval < 0 && tok.Params.Kind == tokencode.SecurID:
+		return ErrFormat.because("it does not say how long a tokencode lasts")
+	case interval < 0:
+		interval = 30
+	case interval > 3600:
+		return ErrUnsupported.because("its tokencodes last %d seconds", interval)
+	}
+	tok.Params.Period = time.Duration(interval) * time.Second
+	begin, err := p.keys.integer(data.find(nsPSKC, "Time"), 0)
+	if err == nil && begin != 0 {
+		return ErrUnsupported.because("its time does not begin at 1970")
+	}
+	return err
+}
+
+// pskcValidity reads policy and dates.
+func pskcValidity(pkg, key *element, tok *Token) error {
+	policy := key.find(nsPSKC, "Policy")
+	usages := policy.all(nsPSKC, "KeyUsage")
+	usable := len(usages) == 0
+	for _, usage := range usages {
+		usable = usable || strings.TrimSpace(usage.text) == "OTP"
+	}
+	if !usable {
+		return ErrUnsupported.because("its policy does not allow its use for logins (KeyUsage without OTP)")
+	}
+	for _, place := range []*element{pkg.find(nsPSKC, "DeviceInfo"), policy} {
+		born, err := pskcDate(place.textAt(nsPSKC, "StartDate"))
+		if err != nil {
+			return err
+		}
+		expires, err := pskcDate(place.textAt(nsPSKC, "ExpiryDate"))
+		if err != nil {
+			return err
+		}
+		if born.After(tok.Born) {
+			tok.Born = born
+		}
+		if tok.Expires.IsZero() || !expires.IsZero() && expires.Before(tok.Expires) {
+			tok.Expires = expires
+		}
+	}
+	return nil
+}
+
+// pskcDate reads an xsd:dateTime; without a zone it is taken as UTC.
+func pskcDate(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, ErrFormat.because("the date %.40q is not of the form 2006-01-31T00:00:00Z", s)
+}
+
+// integer reads a number: decimal in clear, big-endian octets when encrypted.
+func (k *pskcKeys) integer(e *element, absent int64) (int64, error) {
+	if e == nil {
+		return absent, nil
+	}
+	octets, err := k.value(e, func(s string) ([]byte, error) {
+		n, err := strconv.ParseUint(s, 10, 63)
+		return binary.BigEndian.AppendUint64(nil, n), err
+	})
+	if err != nil {
+		return absent, err
+	}
+	if len(octets) == 0 || len(octets) > 8 || len(octets) == 8 && octets[0] > 0x7F {
+		return absent, ErrFormat.because("its field %s is not a number of at most 63 bits", e.name.Local)
+	}
+	return int64(binary.BigEndian.Uint64(append(make([]byte, 8-len(octets), 8), octets...))), nil
+}
