@@ -1,0 +1,298 @@
+package radius
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+const vpnAddress = "192.0.2.1:40000"
+
+func TestPolicySaysWhichRequestsMustBeSigned(t *testing.T) {
+	signed, unsigned := newPackets(true), newPackets(false)
+	wrong := signed.login("alice", "1234123456")
+	wrong[messageAuthenticatorAt] ^= 1
+	twice := signed.login("alice", "1234123456", with(MessageAuthenticator, strings.Repeat("\x00", 16)))
+	short := unsigned.login("alice", "1234123456", with(MessageAuthenticator, "short"))
+	proxied := with(ProxyState, "p")
+	for _, tc := range []struct {
+		name   string
+		packet Packet
+		drops  map[string]Cause // by policy; absent means answered
+	}{
+		{"signed", signed.login("alice", "1234123456"), nil},
+		{"unsigned", unsigned.login("alice", "1234123456"), map[string]Cause{"require": DropUnsigned}},
+		{"wrongly signed", wrong, map[string]Cause{"require": DropSignature, "auto": DropSignature, "allow": DropSignature}},
+		{"signed twice", twice, map[string]Cause{"require": DropSignedTwice, "auto": DropSignedTwice, "allow": DropSignedTwice}},
+		{"signed with a stump", short, map[string]Cause{"require": DropMalformed, "auto": DropMalformed, "allow": DropMalformed}},
+		{"proxied, signed", signed.login("alice", "1234123456", proxied), nil},
+		{"proxied, unsigned", unsigned.login("alice", "1234123456", proxied), map[string]Cause{"require": DropProxied, "auto": DropProxied, "allow": DropProxied}},
+		{"EAP, unsigned", unsigned.make(AccessRequest, with(EAPMessage, "\x02\x01\x00\x0a\x01alice")), map[string]Cause{"require": DropUnsigned, "auto": DropUnsigned, "allow": DropUnsigned}},
+		{"status, signed", signed.make(StatusServer, func(*Request) {}), nil},
+		{"accounting at the wrong port", signed.make(AccountingRequest, func(*Request) {}), map[string]Cause{"require": DropCode, "auto": DropCode, "allow": DropCode}},
+		{"an answer", signed.make(AccessAccept, func(*Request) {}), map[string]Cause{"require": DropCode, "auto": DropCode, "allow": DropCode}},
+	} {
+		for _, policy := range []string{"require", "auto", "allow"} {
+			t.Run(tc.name+"/"+policy, func(t *testing.T) {
+				b := newBench(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", policy)), nil)
+				answer := b.ask(vpnAddress, tc.packet)
+				cause, dropped := tc.drops[policy]
+				if !dropped {
+					mustAnswer(t, tc.packet, answer, AccessAccept)
+					return
+				}
+				if answer != nil {
+					t.Fatalf("answer is %v, want silence", answer.Code())
+				}
+				if b.counts.of(cause) != 1 {
+					t.Errorf("drops are %v, want one of %s", b.counts.dropped, cause)
+				}
+			})
+		}
+	}
+}
+
+func TestUnsignedStatusIsMetWithSilence(t *testing.T) {
+	b := newBench(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "allow")), nil)
+	status := newPackets(true).make(StatusServer, func(*Request) {})
+	bare := append(Packet(nil), status[:headerLength]...)
+	bare[2], bare[3] = 0, headerLength
+	if answer := b.ask(vpnAddress, bare); answer != nil || b.counts.of(DropUnsigned) != 1 {
+		t.Errorf("answer %v, drops %v", answer, b.counts.dropped)
+	}
+}
+
+func TestAddressThatSignedOnceMustSignForEver(t *testing.T) {
+	signed, unsigned := newPackets(true), newPackets(false)
+	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+	b := newBench(t, node, nil)
+
+	if b.ask(vpnAddress, unsigned.login("alice", "1234123456")) == nil {
+		t.Fatal("the first unsigned request got no answer")
+	}
+	forged := signed.login("alice", "1234123456")
+	forged[messageAuthenticatorAt] ^= 1
+	b.ask(vpnAddress, forged)
+	if b.ask(vpnAddress, unsigned.login("alice", "1234123456")) == nil {
+		t.Fatal("a wrong signature latched the address")
+	}
+	if b.ask(vpnAddress, signed.login("alice", "1234123456")) == nil {
+		t.Fatal("the signed request got no answer")
+	}
+	if b.ask(vpnAddress, unsigned.login("alice", "1234123456")) != nil {
+		t.Error("an unsigned request was answered right after a signed one")
+	}
+	if b.ask("192.0.2.2:40000", unsigned.login("alice", "1234123456")) == nil {
+		t.Error("another address of the client was latched too")
+	}
+	// A node that was not asked learns of it from the state.
+	b.recordLatch(t.Context(), <-b.latches)
+	want := []engine.Command{engine.LatchClient{Client: "vpn", Address: "192.0.2.1"}}
+	if diff := cmp.Diff(want, node.commands); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+	other := newBench(t, node, nil)
+	if other.ask(vpnAddress, unsigned.login("alice", "1234123456")) != nil {
+		t.Error("another node answered an unsigned request")
+	}
+	if got := node.state.Client("vpn").Signed; !slices.Equal(got, []netip.Addr{netip.MustParseAddr("192.0.2.1")}) {
+		t.Errorf("on record: %v", got)
+	}
+}
+
+func TestLatchThatWasNotRecordedIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+		node.do = func(engine.Command) error { return engine.ErrUndecided }
+		b, signed := newBench(t, node, nil), newPackets(true)
+		b.ask(vpnAddress, signed.login("alice", "1234123456"))
+		b.recordLatch(t.Context(), <-b.latches)
+		b.ask(vpnAddress, signed.login("alice", "1234123456"))
+		if len(b.latches) != 0 {
+			t.Error("tried again at once")
+		}
+		pass(latchAgain)
+		b.ask(vpnAddress, signed.login("alice", "1234123456"))
+		if len(b.latches) != 1 {
+			t.Error("not tried again")
+		}
+	})
+}
+
+func TestClientAddedAnewIsNotHeldToItsPast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+		b := newBench(t, node, nil)
+		b.ask(vpnAddress, newPackets(true).login("alice", "1234123456"))
+		b.recordLatch(t.Context(), <-b.latches)
+		pass(freshFor)
+		if b.ask(vpnAddress, newPackets(false).login("alice", "1234123456")) != nil {
+			t.Fatal("not latched")
+		}
+		node.apply(events.ClientRemoved{Client: "vpn"})
+		node.apply(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+		pass(freshFor)
+		if b.ask(vpnAddress, newPackets(false).login("alice", "1234123456")) == nil {
+			t.Error("the new client is held to what the old one sent")
+		}
+	})
+}
+
+func TestLongestPrefixNamesTheClient(t *testing.T) {
+	node := newFakeNode(
+		vpn("all", "0.0.0.0/0", "rsa", "allow"),
+		vpn("site", "192.0.2.0/24", "rsa", "allow"),
+		vpn("gateway", "192.0.2.1/32", "rsa", "allow"),
+		vpn("six", "2001:db8::/32", "rsa", "allow"),
+		vpn("gateway6", "2001:db8::1/128", "rsa", "allow"),
+		vpn("mapped", "::ffff:198.51.100.0/120", "rsa", "allow"),
+	)
+	b := newBench(t, node, nil)
+	for from, want := range map[string]string{
+		"192.0.2.1:1":               "gateway",
+		"[::ffff:192.0.2.1]:1":      "gateway", // as a socket for both families says
+		"192.0.2.2:1":               "site",
+		"203.0.113.9:1":             "all",
+		"198.51.100.7:1":            "mapped",
+		"[2001:db8::1]:1":           "gateway6",
+		"[2001:db8:ffff::1%eth0]:1": "six",
+		"[2001:db9::1]:1":           "",
+	} {
+		found, ok := b.clients.lookup(plain(netip.MustParseAddrPort(from).Addr()), b.now())
+		if ok != (want != "") || ok && found.name != want {
+			t.Errorf("%s belongs to %v, want %q", from, found, want)
+		}
+	}
+}
+
+func TestUnknownClientIsMetWithSilenceAndOneLine(t *testing.T) {
+	b := newBench(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+	p := newPackets(true)
+	for range 100 {
+		if b.ask("203.0.113.1:5000", p.login("alice", "1234123456")) != nil {
+			t.Fatal("a stranger was answered")
+		}
+	}
+	if got := b.counts.of(DropUnknownClient); got != 100 {
+		t.Errorf("%d were counted", got)
+	}
+	if got := strings.Count(b.log.String(), "\n"); got != 1 {
+		t.Errorf("%d lines were logged:\n%s", got, b.log)
+	}
+}
+
+func TestClientsFollowTheState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode()
+		b, p := newBench(t, node, nil), newPackets(true)
+		if b.ask(vpnAddress, p.login("alice", "1234123456")) != nil {
+			t.Fatal("answered a stranger")
+		}
+		node.apply(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+		pass(freshFor)
+		if b.ask(vpnAddress, p.login("alice", "1234123456")) == nil {
+			t.Error("a new client got no answer")
+		}
+		changed := vpn("vpn", "192.0.2.0/24", "rsa", "auto")
+		changed.Sealed = []byte("another secret")
+		node.apply(changed)
+		pass(freshFor)
+		if b.ask(vpnAddress, p.login("alice", "1234123456")) != nil || b.counts.of(DropSignature) != 1 {
+			t.Error("the old secret is still good")
+		}
+		node.apply(events.ClientRemoved{Client: "vpn"})
+		pass(freshFor)
+		if b.ask(vpnAddress, p.login("alice", "1234123456")) != nil || b.counts.of(DropUnknownClient) != 2 {
+			t.Error("a removed client is still known")
+		}
+	})
+}
+
+func TestClientWhoseSecretCannotBeOpenedIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+		node.noSecret = errors.New("key is away")
+		b, p := newBench(t, node, nil), newPackets(true)
+		if b.ask(vpnAddress, p.login("alice", "1234123456")) != nil {
+			t.Fatal("answered without a secret")
+		}
+		node.noSecret = nil
+		pass(freshFor)
+		if b.ask(vpnAddress, p.login("alice", "1234123456")) == nil {
+			t.Error("the client stays unusable")
+		}
+		if !strings.Contains(b.log.String(), advice[DropUnusableClient]) {
+			t.Errorf("log does not tell:\n%s", b.log)
+		}
+	})
+}
+
+func TestAttemptSaysWhatTheNodeMustKnow(t *testing.T) {
+	signed := newPackets(true)
+	for _, tc := range []struct {
+		name   string
+		packet Packet
+		want   engine.Attempt
+	}{
+		{
+			"first step",
+			signed.login("alice", "1234123456", with(CallingStationID, "198.51.100.7[4500]")),
+			engine.Attempt{User: "alice", Typed: "1234123456", Origin: events.Origin{SourceIP: "198.51.100.7"}},
+		},
+		{
+			"answer to a challenge",
+			signed.login("alice", "y", with(State, "c2VhbGVk"), with(CallingStationID, "2001:db8::7")),
+			engine.Attempt{User: "alice", Typed: "y", Conversation: "c2VhbGVk", Origin: events.Origin{SourceIP: "2001:db8::7"}},
+		},
+		{
+			"calling station is no address",
+			signed.login("CORP\\älice", "1", with(CallingStationID, "02-00-5E-00-53-01")),
+			engine.Attempt{User: "CORP\\älice", Typed: "1", Origin: events.Origin{SourceIP: "192.0.2.1"}},
+		},
+		{
+			"calling station with port",
+			signed.login("alice", "1", with(CallingStationID, "[2001:db8::7]:443")),
+			engine.Attempt{User: "alice", Typed: "1", Origin: events.Origin{SourceIP: "2001:db8::7"}},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+			b := newBench(t, node, nil)
+			b.ask(vpnAddress, tc.packet)
+			tc.want.Origin.Node, tc.want.Origin.Site = "n1", "hq"
+			tc.want.Origin.Door, tc.want.Origin.Client = events.DoorRADIUS, "vpn"
+			got := node.asked()
+			if len(got) != 1 {
+				t.Fatalf("%d attempts", len(got))
+			}
+			if got[0].Origin.Request.IsZero() || got[0].Arrived.IsZero() {
+				t.Error("request or time is missing")
+			}
+			ignore := []cmp.Option{
+				cmpopts.IgnoreFields(engine.Attempt{}, "Arrived"), cmpopts.IgnoreFields(events.Origin{}, "Request"),
+			}
+			if diff := cmp.Diff(tc.want, got[0], ignore...); diff != "" || got[0].Typed != tc.want.Typed {
+				t.Errorf("attempt (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSiteOfTheClientComesFirst(t *testing.T) {
+	branch := vpn("vpn", "192.0.2.0/24", "rsa", "auto")
+	branch.Site = "branch"
+	node := newFakeNode(branch)
+	newBench(t, node, nil).ask(vpnAddress, newPackets(true).login("alice", "1"))
+	if got := node.asked()[0].Origin.Site; got != "branch" {
+		t.Errorf("site is %q", got)
+	}
+}

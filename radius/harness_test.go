@@ -1,0 +1,309 @@
+package radius
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+func sprint(v any) string { return fmt.Sprintf("%v", v) }
+
+const testSecret engine.Secret = "testing123"
+
+// fakeNode is a node that follows a script.
+type fakeNode struct {
+	decide func(engine.Attempt) (engine.Outcome, error)
+	do     func(engine.Command) error
+
+	mu       sync.Mutex // guards what follows
+	state    *engine.State
+	attempts []engine.Attempt
+	commands []engine.Command
+	notReady error
+	noSecret error
+}
+
+func newFakeNode(clients ...events.ClientAdded) *fakeNode {
+	n := &fakeNode{state: engine.NewState()}
+	n.state.Policy.RefusalDelay = 0
+	n.decide = func(a engine.Attempt) (engine.Outcome, error) {
+		if a.Typed == "1234123456" {
+			return engine.Outcome{Verdict: engine.Accept}, nil
+		}
+		return engine.Outcome{}, nil
+	}
+	n.do = func(engine.Command) error { return nil }
+	for _, c := range clients {
+		n.apply(c)
+	}
+	return n
+}
+
+// vpn is a client with the secret of the tests.
+func vpn(name, prefix, dialect, policy string) events.ClientAdded {
+	return events.ClientAdded{
+		Client: name, Prefix: prefix, Dialect: dialect, MessageAuthenticator: policy,
+		Sealed: []byte(testSecret.Reveal()),
+	}
+}
+
+func (n *fakeNode) apply(e events.Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.state = n.state.Copy()
+	n.state.Apply(0, events.Draft{Event: e})
+}
+
+func (n *fakeNode) Authenticate(_ context.Context, a engine.Attempt) (engine.Outcome, error) {
+	n.mu.Lock()
+	n.attempts = append(n.attempts, a)
+	decide := n.decide
+	n.mu.Unlock()
+	return decide(a)
+}
+
+func (n *fakeNode) Do(_ context.Context, _ events.Origin, c engine.Command) error {
+	n.mu.Lock()
+	n.commands = append(n.commands, c)
+	do := n.do
+	n.mu.Unlock()
+	if err := do(c); err != nil {
+		return err
+	}
+	if l, ok := c.(engine.LatchClient); ok {
+		n.apply(events.ClientSigned{Client: l.Client, Address: l.Address})
+	}
+	return nil
+}
+
+func (n *fakeNode) State() *engine.State {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state
+}
+
+func (n *fakeNode) OpenClientSecret(_ string, sealed []byte) (engine.Secret, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return engine.Secret(sealed), n.noSecret
+}
+
+func (n *fakeNode) Ready() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.notReady
+}
+
+// asked are the attempts that came to the node.
+func (n *fakeNode) asked() []engine.Attempt {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]engine.Attempt(nil), n.attempts...)
+}
+
+// counts is an Observer that remembers.
+type counts struct {
+	mu      sync.Mutex
+	dropped map[Cause]int
+}
+
+func (c *counts) Received(string, Code)                {}
+func (c *counts) Answered(string, Code, time.Duration) {}
+func (c *counts) Dropped(_ string, cause Cause) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropped[cause]++
+}
+
+func (c *counts) of(cause Cause) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped[cause]
+}
+
+// bench is a server without sockets, whose packets are handed in and caught.
+type bench struct {
+	*Server
+	t      testing.TB
+	node   *fakeNode
+	counts *counts
+	log    *bytes.Buffer
+	auth   *port
+	acct   *port
+	sent   []Packet
+}
+
+func newBench(t testing.TB, node *fakeNode, change func(*Config)) *bench {
+	t.Helper()
+	b := &bench{t: t, node: node, counts: &counts{dropped: map[Cause]int{}}, log: &bytes.Buffer{}}
+	cfg := DefaultConfig()
+	cfg.Node, cfg.Site, cfg.Observer = "n1", "hq", b.counts
+	if change != nil {
+		change(&cfg)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	b.Server = newServer(cfg, node, slog.New(slog.NewTextHandler(b.log, nil)))
+	catch := func(_ *request, p []byte) { b.sent = append(b.sent, Packet(p)) }
+	b.auth = &port{serves: AccessRequest, reply: catch}
+	b.acct = &port{serves: AccountingRequest, reply: catch}
+	return b
+}
+
+// hand gives the server a packet, without having it decided.
+func (b *bench) hand(p *port, from string, packet []byte) {
+	r := b.request()
+	r.port, r.from = p, netip.MustParseAddrPort(from)
+	b.admit(r, copy(r.buffer[:], packet))
+}
+
+// decide has everything decided that waits for it.
+func (b *bench) decide() {
+	for len(b.queue) > 0 {
+		b.serve(context.Background(), <-b.queue)
+	}
+}
+
+// ask is what the server answers to a packet from an address, nil for silence.
+func (b *bench) ask(from string, packet []byte) Packet {
+	b.t.Helper()
+	b.sent = nil
+	b.hand(b.auth, from, packet)
+	b.decide()
+	return b.answer()
+}
+
+func (b *bench) answer() Packet {
+	b.t.Helper()
+	switch len(b.sent) {
+	case 0:
+		return nil
+	case 1:
+		return b.sent[0]
+	default:
+		b.t.Fatalf("%d answers", len(b.sent))
+		return nil
+	}
+}
+
+// packets makes requests as a VPN does.
+type packets struct {
+	*Client
+	id byte
+}
+
+func newPackets(signed bool) *packets {
+	return &packets{Client: &Client{
+		cfg:    ClientConfig{Random: rand.Reader, Unsigned: !signed},
+		secret: newSharedSecret(testSecret),
+	}}
+}
+
+// make makes a packet of a code with the next identifier.
+func (m *packets) make(code Code, fill func(*Request)) Packet {
+	m.id++
+	p, err := m.build(code, m.id, fill)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// login is an Access-Request.
+func (m *packets) login(user string, passcode engine.Secret, more ...func(*Request)) Packet {
+	return m.make(AccessRequest, func(r *Request) {
+		r.AddString(UserName, user)
+		r.AddPassword(passcode)
+		for _, f := range more {
+			f(r)
+		}
+	})
+}
+
+func with(t Type, value string) func(*Request) {
+	return func(r *Request) { r.AddString(t, value) }
+}
+
+// mustAnswer holds a response to what every response owes to its request.
+func mustAnswer(t testing.TB, request, response Packet, want Code) {
+	t.Helper()
+	if response == nil {
+		t.Fatalf("silence, want %v", want)
+	}
+	if err := sound(request, response); err != nil {
+		t.Fatal(err)
+	}
+	if response.Code() != want {
+		t.Fatalf("answer is %v, want %v", response.Code(), want)
+	}
+}
+
+// sound says what is wrong with a response, whatever it answers.
+func sound(request, response Packet) error {
+	p, err := Parse(response)
+	if err != nil {
+		return err
+	}
+	secret := newSharedSecret(testSecret)
+	at, count := p.offset(MessageAuthenticator)
+	vector := request.Authenticator()
+	if request.Code() == AccountingRequest {
+		vector = Authenticator{}
+	}
+	var want, got []byte
+	for typ, value := range request.Attributes() {
+		if typ == ProxyState {
+			want = append(append(want, 0), value...)
+		}
+	}
+	for typ, value := range p.Attributes() {
+		if typ == ProxyState {
+			got = append(append(got, 0), value...)
+		}
+	}
+	switch {
+	case len(p) != len(response):
+		return errors.New("response has padding")
+	case p.ID() != request.ID():
+		return errors.New("response has another identifier")
+	case count != 1 || at != messageAuthenticatorAt:
+		return fmt.Errorf("response has %d Message-Authenticators, the first at %d", count, at)
+	case !secret.authentic(p, request.Authenticator()):
+		return errors.New("response authenticator is wrong")
+	case !secret.signed(p, at, vector):
+		return errors.New("message authenticator is wrong")
+	case !bytes.Equal(want, got):
+		return fmt.Errorf("proxy state is %x, want %x", got, want)
+	}
+	return nil
+}
+
+func messageOf(t testing.TB, p Packet) string {
+	t.Helper()
+	var text string
+	count := 0
+	for typ, value := range p.Attributes() {
+		if typ == ReplyMessage {
+			text = string(value)
+			count++
+		}
+	}
+	if count != 1 {
+		t.Fatalf("%d Reply-Messages", count)
+	}
+	return text
+}
+
+var discard = slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -1,0 +1,386 @@
+package radius
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// pass lets time pass, in a bubble of synctest.
+func pass(d time.Duration) { <-time.After(d) }
+
+// script has a node answer with an outcome or an error.
+func script(out engine.Outcome, err error) func(engine.Attempt) (engine.Outcome, error) {
+	return func(engine.Attempt) (engine.Outcome, error) { return out, err }
+}
+
+func TestEveryRefusalLooksTheSame(t *testing.T) {
+	const page = "https://token.example.com/"
+	signed := newPackets(true)
+	wrongSecret := newPackets(false)
+	wrongSecret.secret = newSharedSecret("another")
+	refusals := []struct {
+		name   string
+		packet Packet
+		out    engine.Outcome
+		says   Cause // in the log
+	}{
+		{name: "wrong passcode", packet: signed.login("alice", "0000000000"), out: engine.Outcome{Reason: events.ReasonBadTokencode, Reference: "ABC"}},
+		{name: "unknown user", packet: signed.login("mallory", "0"), out: engine.Outcome{Reason: events.ReasonUserUnknown}},
+		{name: "refusal that leaves a conversation open", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Prompt: engine.Prompt{Step: events.StepLogin}, Conversation: "abc"}},
+		{name: "verdict that nobody knows", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: 77}},
+		{name: "empty password", packet: signed.login("alice", ""), out: engine.Outcome{}},
+		{name: "no password", packet: signed.make(AccessRequest, with(UserName, "alice")), says: RefusedNoPAP},
+		{name: "CHAP", packet: signed.make(AccessRequest, func(r *Request) {
+			r.AddString(UserName, "alice")
+			r.Add(CHAPPassword, make([]byte, 17))
+		}), says: RefusedNoPAP},
+		{name: "MS-CHAPv2", packet: signed.make(AccessRequest, func(r *Request) {
+			r.AddString(UserName, "alice")
+			r.Add(VendorSpecific, append([]byte{0, 0, 1, 0x37, 25, 52}, make([]byte, 50)...))
+		}), says: RefusedNoPAP},
+		{name: "no user", packet: signed.make(AccessRequest, func(r *Request) { r.AddPassword("1") }), says: RefusedName},
+		{name: "user with a line break", packet: signed.login("alice\nmallory", "1"), says: RefusedName},
+		{name: "user in no encoding", packet: signed.login("\xff", "1"), says: RefusedName},
+		{name: "password of half a block", packet: signed.make(AccessRequest, func(r *Request) {
+			r.AddString(UserName, "alice")
+			r.Add(UserPassword, make([]byte, 8))
+		}), says: RefusedPassword},
+		{name: "password with a NUL in it", packet: signed.login("alice", "1\x002"), says: RefusedPassword},
+		{name: "password under another secret", packet: wrongSecret.login("alice", strings1234(128)), says: RefusedPassword},
+		{name: "challenge without words", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: engine.Challenge, Conversation: "a"}, says: FailedChallenge},
+		{name: "challenge without state", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: engine.Challenge, Prompt: engine.Prompt{Step: events.StepLogin}}, says: FailedChallenge},
+		{name: "challenge with too long a state", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: engine.Challenge, Conversation: strings1234(254).Reveal(), Prompt: engine.Prompt{Step: events.StepLogin}}, says: FailedChallenge},
+	}
+	for dialect, want := range map[string]string{
+		"rsa": "Access denied", "cisco-sdi": "Access denied", "plain": "Access denied",
+		"nochallenge": "Access denied. If your token needs a new PIN or its next tokencode, go to " + page,
+	} {
+		for _, tc := range refusals {
+			t.Run(dialect+"/"+tc.name, func(t *testing.T) {
+				node := newFakeNode(vpn("vpn", "192.0.2.0/24", dialect, "allow"))
+				node.decide = script(tc.out, nil)
+				b := newBench(t, node, func(c *Config) { c.PageURL = page })
+				answer := b.ask(vpnAddress, tc.packet)
+				mustAnswer(t, tc.packet, answer, AccessReject)
+				if got := messageOf(t, answer); got != want || len(answer) != headerLength+18+2+len(want) {
+					t.Errorf("refusal says %q and has %d bytes", got, len(answer))
+				}
+				if tc.says != FailedChallenge || dialect != "nochallenge" {
+					if said := tc.says != "" && strings.Contains(b.log.String(), advice[tc.says]); said != (tc.says != "") {
+						t.Errorf("log does not tell why:\n%s", b.log)
+					}
+				}
+			})
+		}
+	}
+}
+
+func strings1234(n int) engine.Secret {
+	return engine.Secret(bytes.Repeat([]byte("1234"), n/4+1)[:n])
+}
+
+func TestClientThatCannotAskGetsNoChallenge(t *testing.T) {
+	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "nochallenge", "allow"))
+	node.decide = script(engine.Outcome{
+		Verdict: engine.Challenge, Conversation: "abc", Prompt: engine.Prompt{Step: events.StepNextTokencode},
+	}, nil)
+	b := newBench(t, node, nil)
+	p := newPackets(true).login("alice", "1234123456")
+	mustAnswer(t, p, b.ask(vpnAddress, p), AccessReject)
+	if a := node.asked(); len(a) != 1 || !a[0].NoChallenge {
+		t.Errorf("the node was not told: %v", a)
+	}
+}
+
+func TestEAPIsRefusedWithFailure(t *testing.T) {
+	b := newBench(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+	p := newPackets(true).make(AccessRequest, with(EAPMessage, "\x02\x07\x00\x0a\x01alice"))
+	answer := b.ask(vpnAddress, p)
+	mustAnswer(t, p, answer, AccessReject)
+	if got, _ := answer.Lookup(EAPMessage); !bytes.Equal(got, []byte{4, 7, 0, 4}) {
+		t.Errorf("EAP-Message is %x", got)
+	}
+	if _, ok := answer.Lookup(ReplyMessage); ok {
+		t.Error("Reply-Message beside EAP-Message")
+	}
+}
+
+func TestUndecidedIsMetWithSilenceAndTriedAgain(t *testing.T) {
+	for cause, err := range map[Cause]error{
+		DropUndecided: fmt.Errorf("asking the leader: %w", engine.ErrUndecided),
+		DropBusy:      engine.ErrBusy,
+		DropLate:      fmt.Errorf("waiting: %w", context.DeadlineExceeded),
+	} {
+		t.Run(string(cause), func(t *testing.T) {
+			node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+			accept := node.decide
+			// Whatever the outcome says beside an error, it is not believed.
+			node.decide = script(engine.Outcome{Verdict: engine.Accept}, err)
+			b := newBench(t, node, nil)
+			p := newPackets(true).login("alice", "1234123456")
+			if answer := b.ask(vpnAddress, p); answer != nil {
+				t.Fatalf("answer is %v", answer.Code())
+			}
+			if b.counts.of(cause) != 1 {
+				t.Errorf("drops are %v", b.counts.dropped)
+			}
+			node.decide = accept
+			mustAnswer(t, p, b.ask(vpnAddress, p), AccessAccept)
+			a := node.asked()
+			if len(a) != 2 || a[0].Origin.Request != a[1].Origin.Request {
+				t.Error("the retransmission is not known to be the same request")
+			}
+			if b.outstanding.Load() != 0 {
+				t.Error("a request is counted as outstanding for ever")
+			}
+		})
+	}
+}
+
+func TestRetransmissionGetsTheSameBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+		b, m := newBench(t, node, nil), newPackets(true)
+		p := m.login("alice", "1234123456")
+
+		b.sent = nil
+		b.hand(b.auth, vpnAddress, p)
+		b.hand(b.auth, vpnAddress, p)
+		if b.counts.of(DropInProgress) != 1 {
+			t.Error("a retransmission of what is in progress was taken in")
+		}
+		b.decide()
+		first := b.answer()
+		mustAnswer(t, p, first, AccessAccept)
+		for range 10 {
+			pass(2900 * time.Millisecond)
+			if again := b.ask(vpnAddress, p); !bytes.Equal(again, first) {
+				t.Fatalf("answer is %x, was %x", again, first)
+			}
+		}
+		if n := len(node.asked()); n != 1 {
+			t.Errorf("the node was asked %d times", n)
+		}
+		b.ask("192.0.2.1:40001", p)
+		b.ask("192.0.2.2:40000", p)
+		if n := len(node.asked()); n != 3 {
+			t.Errorf("the same packet from other sources was taken for a retransmission")
+		}
+		pass(b.cfg.Linger)
+		b.ask(vpnAddress, p)
+		if n := len(node.asked()); n != 4 {
+			t.Errorf("an answer was kept for more than %v", b.cfg.Linger)
+		}
+	})
+}
+
+func TestSameIdentifierWithAnotherAuthenticatorIsAnotherRequest(t *testing.T) {
+	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+	b, m := newBench(t, node, nil), newPackets(true)
+	first := m.login("alice", "0000000000")
+	m.id--
+	second := m.login("alice", "1234123456")
+	if first.ID() != second.ID() {
+		t.Fatal("identifiers differ")
+	}
+	mustAnswer(t, first, b.ask(vpnAddress, first), AccessReject)
+	mustAnswer(t, second, b.ask(vpnAddress, second), AccessAccept)
+
+	// The client has given up on the first: its answer would only confuse.
+	third := m.login("alice", "0000000000")
+	m.id--
+	fourth := m.login("alice", "1234123456")
+	b.sent = nil
+	b.hand(b.auth, vpnAddress, third)
+	b.hand(b.auth, vpnAddress, fourth)
+	b.decide()
+	mustAnswer(t, fourth, b.answer(), AccessAccept)
+	if b.outstanding.Load() != 0 {
+		t.Error("a request is counted as outstanding for ever")
+	}
+}
+
+func TestRequestKeepsItsNameOnEveryNode(t *testing.T) {
+	pseudonym := func(text string) string { return "keyed " + text }
+	name := func(p Packet, from string, keyed bool) events.Request {
+		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+		b := newBench(t, node, func(c *Config) {
+			if keyed {
+				c.Pseudonym = pseudonym
+			}
+		})
+		b.ask(from, p)
+		return node.asked()[0].Origin.Request
+	}
+	m := newPackets(true)
+	p := m.login("alice", "1234123456")
+	if name(p, vpnAddress, true) != name(p, vpnAddress, true) {
+		t.Error("the same packet has two names")
+	}
+	if name(p, vpnAddress, true) == name(p, "192.0.2.1:40001", true) {
+		t.Error("the same packet from another port has the same name")
+	}
+	if name(p, vpnAddress, true) == name(m.login("alice", "1234123456"), vpnAddress, true) {
+		t.Error("two packets that name no session have one name")
+	}
+	session := with(AcctSessionID, "00000017")
+	again := name(m.login("alice", "1234123456", session), vpnAddress, true)
+	if again != name(m.login("alice", "1234123456", session), "192.0.2.1:40001", true) {
+		t.Error("a login sent anew has another name")
+	}
+	if again == name(m.login("alice", "1234123456", session), vpnAddress, false) {
+		t.Error("without the cluster's key a login is named by what was typed")
+	}
+	port := func(r *Request) { r.AddUint32(NASPort, 7); r.AddString(CallingStationID, "198.51.100.7") }
+	noPort := func(r *Request) { r.AddUint32(NASPort, 0); r.AddString(CallingStationID, "198.51.100.7") }
+	if name(m.login("alice", "1", port), vpnAddress, true) != name(m.login("alice", "1", port), vpnAddress, true) {
+		t.Error("port and station do not name a session")
+	}
+	if name(m.login("alice", "1", noPort), vpnAddress, true) == name(m.login("alice", "1", noPort), vpnAddress, true) {
+		t.Error("port 0 names a session")
+	}
+	for what, other := range map[string]Packet{
+		"user":     m.login("bob", "1234123456", session),
+		"passcode": m.login("alice", "1234123457", session),
+		"state":    m.login("alice", "1234123456", session, with(State, "a")),
+		"session":  m.login("alice", "1234123456", with(AcctSessionID, "00000018")),
+	} {
+		if name(other, vpnAddress, true) == again {
+			t.Errorf("a login with another %s has the same name", what)
+		}
+	}
+}
+
+func TestRefusalLeavesAtAFixedTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+		node.state.Policy.RefusalDelay = 250 * time.Millisecond
+		var took time.Duration
+		node.decide = func(engine.Attempt) (engine.Outcome, error) {
+			pass(took)
+			return engine.Outcome{}, nil
+		}
+		b, m := newBench(t, node, nil), newPackets(true)
+		for _, took = range []time.Duration{0, time.Millisecond, 200 * time.Millisecond} {
+			for _, p := range []Packet{m.login("alice", "1"), m.make(AccessRequest, with(UserName, "alice"))} {
+				b.sent = nil
+				start := time.Now()
+				b.hand(b.auth, vpnAddress, p)
+				b.decide()
+				b.ask(vpnAddress, p) // a retransmission does not hurry it
+				b.open.Wait()
+				mustAnswer(t, p, b.answer(), AccessReject)
+				if d := time.Since(start); d != 250*time.Millisecond {
+					t.Errorf("decided in %v, refused after %v", took, d)
+				}
+			}
+		}
+	})
+}
+
+func TestOneClientCannotStarveAnother(t *testing.T) {
+	node := newFakeNode(vpn("flood", "192.0.2.1/32", "rsa", "auto"), vpn("vpn", "192.0.2.2/32", "rsa", "auto"))
+	b, m := newBench(t, node, func(c *Config) { c.Outstanding, c.PerClient = 20, 12 }), newPackets(true)
+	for range 50 {
+		b.hand(b.auth, "192.0.2.1:1", m.login("alice", "1234123456"))
+	}
+	if got := b.counts.of(DropClientBusy); got != 38 || len(b.queue) != 12 {
+		t.Errorf("%d dropped, %d waiting", got, len(b.queue))
+	}
+	for range 10 {
+		b.hand(b.auth, "192.0.2.2:1", m.login("alice", "1234123456"))
+	}
+	if got := b.counts.of(DropBusy); got != 2 || len(b.queue) != 20 {
+		t.Errorf("%d dropped, %d waiting", got, len(b.queue))
+	}
+	b.decide()
+	if len(b.sent) != 20 || b.outstanding.Load() != 0 {
+		t.Errorf("%d answered, %d outstanding", len(b.sent), b.outstanding.Load())
+	}
+}
+
+func TestRequestThatWaitedTooLongIsNotDecided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+		b := newBench(t, node, nil)
+		b.hand(b.auth, vpnAddress, newPackets(true).login("alice", "1234123456"))
+		pass(b.cfg.Timeout)
+		b.decide()
+		if b.answer() != nil || b.counts.of(DropLate) != 1 || len(node.asked()) != 0 {
+			t.Errorf("answer %v, drops %v", b.answer(), b.counts.dropped)
+		}
+	})
+}
+
+func TestRememberedAnswersAreBounded(t *testing.T) {
+	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+	b, m := newBench(t, node, func(c *Config) { c.Remembered = 10 }), newPackets(true)
+	for i := range 1000 {
+		b.ask(fmt.Sprintf("192.0.2.1:%d", 1000+i), m.login("alice", "1234123456"))
+	}
+	if n := len(b.duplicates.latest); n != 10 {
+		t.Errorf("%d answers are kept", n)
+	}
+}
+
+func TestStatusTellsWhetherTheNodeDecides(t *testing.T) {
+	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+	b := newBench(t, node, nil)
+	for _, tc := range []struct {
+		port *port
+		want Code
+	}{{b.auth, AccessAccept}, {b.acct, AccountingResponse}} {
+		node.notReady = nil
+		p := newPackets(true).make(StatusServer, with(ProxyState, "via"))
+		b.sent = nil
+		b.hand(tc.port, vpnAddress, p)
+		mustAnswer(t, p, b.answer(), tc.want)
+		node.notReady = errors.New("no leader")
+		b.sent = nil
+		b.hand(tc.port, vpnAddress, newPackets(true).make(StatusServer, func(*Request) {}))
+		if b.answer() != nil {
+			t.Error("a node that is not ready answered")
+		}
+	}
+	if b.counts.of(DropNotReady) != 2 {
+		t.Errorf("drops are %v", b.counts.dropped)
+	}
+}
+
+func TestAccountingIsAnsweredWhenItIsAuthentic(t *testing.T) {
+	b := newBench(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "require")), nil)
+	p := newPackets(true).make(AccountingRequest, func(r *Request) {
+		r.AddUint32(AcctStatusType, 1)
+		r.AddString(AcctSessionID, "1")
+		r.AddString(ProxyState, "a")
+		r.AddString(ProxyState, "b")
+	})
+	b.hand(b.acct, vpnAddress, p)
+	mustAnswer(t, p, b.answer(), AccountingResponse)
+	for at := range p {
+		if at == 2 || at == 3 {
+			continue // the length
+		}
+		forged := append(Packet(nil), p...)
+		forged[at] ^= 1
+		b.sent = nil
+		b.hand(b.acct, vpnAddress, forged)
+		if b.answer() != nil {
+			t.Errorf("answered although byte %d was changed", at)
+		}
+	}
+	login := newPackets(true).login("alice", "1234123456")
+	b.hand(b.acct, vpnAddress, login)
+	if b.answer() != nil || b.counts.of(DropCode) == 0 {
+		t.Error("a login was answered on the accounting port")
+	}
+}
