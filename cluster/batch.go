@@ -1,0 +1,348 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"keyfob/engine"
+	"keyfob/events"
+	"keyfob/fsm"
+)
+
+// Bounds of a batch: enough that the disk is not what limits, small enough
+// that an entry is one message.
+const (
+	maxBatchBytes = 64 << 10
+	draftBytes    = 256 // what a draft weighs, about, without sealed parts
+
+	// How often a batch that met the fence is decided anew.
+	maxConflicts = 3
+)
+
+// proposal is a command that waits for the leader's decision.
+type proposal struct {
+	ctx     context.Context
+	origin  events.Origin
+	command engine.Command
+	answer  chan reply // holds one
+}
+
+func newProposal(ctx context.Context, o events.Origin, c engine.Command) *proposal {
+	return &proposal{ctx: ctx, origin: o, command: c, answer: make(chan reply, 1)}
+}
+
+// ledger is what a batcher commits to: Raft, or a test.
+type ledger interface {
+	// View is the present state; while this node leads, that of all that was
+	// committed.
+	View() *fsm.View
+	// Commit proposes an entry and returns when its fate is known: nil when it
+	// is applied, fsm.ErrConflict when it met the fence; any other error says
+	// that this node does not lead any more or never proposed it.
+	Commit(entry []byte) error
+}
+
+// batcher decides, in order and one batch after the other, what is asked of
+// the leader. It works only while run runs.
+type batcher struct {
+	ledger  ledger
+	seal    func(base uint64, batch []byte) []byte
+	now     func() time.Time
+	sound   func() bool // whether the clock may stamp logins
+	timeout time.Duration
+	linger  time.Duration
+	observe func(events int, took time.Duration)
+	log     *slog.Logger
+
+	queue chan *proposal
+
+	mu   sync.RWMutex // guards open, and that nothing is queued after it is false
+	open bool
+}
+
+// submit queues a proposal, whose answer comes later, or answers it at once.
+func (b *batcher) submit(p *proposal) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if !b.open {
+		p.answer <- reply{Fate: notLeader}
+		return
+	}
+	select {
+	case b.queue <- p:
+	default:
+		p.answer <- reply{Fate: busyNow}
+	}
+}
+
+// leads says whether the batcher takes proposals.
+func (b *batcher) leads() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.open
+}
+
+// run takes proposals until ctx ends or the leadership is lost; first are
+// decided before any other. Whoever is left is told to ask the next leader.
+func (b *batcher) run(ctx context.Context, first []*proposal) {
+	b.mu.Lock()
+	b.open = true
+	b.mu.Unlock()
+	defer b.close()
+
+	var sizes [2]int // of the last two batches
+	batch := first
+	for {
+		if len(batch) > 0 {
+			if !b.settle(ctx, batch) {
+				return
+			}
+			sizes[0], sizes[1] = sizes[1], len(batch)
+		}
+		var ok bool
+		if batch, ok = b.gather(ctx, max(sizes[0], sizes[1])); !ok {
+			answer(batch, reply{Fate: notLeader})
+			return
+		}
+	}
+}
+
+func (b *batcher) close() {
+	b.mu.Lock()
+	b.open = false
+	b.mu.Unlock()
+	for {
+		select {
+		case p := <-b.queue:
+			p.answer <- reply{Fate: notLeader}
+		default:
+			return
+		}
+	}
+}
+
+// gather waits for a proposal and takes what else waits. While the batch is
+// smaller than the last ones were, it lingers: the callers of the last batch
+// come back within microseconds, and without the wait the first of them would
+// start a batch alone and all the others miss it.
+func (b *batcher) gather(ctx context.Context, expected int) (batch []*proposal, ok bool) {
+	select {
+	case p := <-b.queue:
+		batch = append(batch, p)
+	case <-ctx.Done():
+		return nil, false
+	}
+	var late <-chan time.Time
+	for len(batch) < maxCommands {
+		select {
+		case p := <-b.queue:
+			batch = append(batch, p)
+			continue
+		default:
+		}
+		if b.linger == 0 || len(batch) >= expected {
+			return batch, true
+		}
+		if late == nil {
+			timer := time.NewTimer(b.linger)
+			defer timer.Stop()
+			late = timer.C
+		}
+		select {
+		case p := <-b.queue:
+			batch = append(batch, p)
+		case <-late:
+			return batch, true
+		case <-ctx.Done():
+			return batch, false
+		}
+	}
+	return batch, true
+}
+
+// settle decides, commits and answers a batch, in several entries if it is too
+// long for one. False ends the reign; everybody has been answered then.
+func (b *batcher) settle(ctx context.Context, batch []*proposal) bool {
+	conflicts := 0
+	for len(batch) > 0 {
+		batch = waiting(batch)
+		view := b.ledger.View()
+		d := b.decide(view, batch)
+		if len(d.drafts) == 0 {
+			d.answer(view.Sequence)
+			batch = batch[len(d.replies):]
+			continue
+		}
+		entry, err := d.entry(view)
+		if err != nil {
+			b.log.ErrorContext(ctx, "batch cannot be written down", "err", err)
+			answer(batch[:len(d.replies)], reply{Fate: unknown})
+			batch = batch[len(d.replies):]
+			continue
+		}
+		switch err := b.commit(ctx, d, b.seal(view.Sequence, entry)); {
+		case err == nil:
+			batch = batch[len(d.replies):]
+			conflicts = 0
+		case errors.Is(err, fsm.ErrConflict) && conflicts < maxConflicts:
+			// Entries of the leader before us were still on their way. Decided
+			// anew, on what they left.
+			conflicts++
+			b.log.InfoContext(ctx, "batch met the fence", "base", view.Sequence)
+		default:
+			answer(batch, reply{Fate: unknown})
+			return false
+		}
+	}
+	return true
+}
+
+// waiting drops the proposals whose callers have gone.
+func waiting(batch []*proposal) []*proposal {
+	left := batch[:0]
+	for _, p := range batch {
+		if p.ctx.Err() == nil {
+			left = append(left, p)
+		} else {
+			answer([]*proposal{p}, reply{Fate: unknown})
+		}
+	}
+	return left
+}
+
+func answer(batch []*proposal, r reply) {
+	for _, p := range batch {
+		select {
+		case p.answer <- r:
+		default: // has one
+		}
+	}
+}
+
+// decisions are the beginning of a batch, decided and not yet committed.
+type decisions struct {
+	batch   []*proposal
+	replies []reply
+	drafts  []events.Draft
+	stamp   events.Time
+}
+
+// decide decides as much of a batch as one entry holds, each command on what
+// those before it came to. Nothing is kept of it if it is not committed.
+func (b *batcher) decide(view *fsm.View, batch []*proposal) decisions {
+	now := max(events.At(b.now()), view.Time)
+	sound := b.sound()
+	d := decisions{batch: batch, stamp: now}
+	scratch := view.Scratch()
+	weight := 0
+	for _, p := range batch {
+		if _, login := p.command.(engine.Authenticate); login && !sound {
+			d.replies = append(d.replies, reply{Fate: unsound})
+			continue
+		}
+		decision, err := engine.Decide(scratch, p.origin, p.command, now)
+		for _, draft := range decision.Drafts {
+			scratch.Apply(now, draft)
+			weight += draftBytes + sealedBytes(draft.Event)
+		}
+		d.drafts = append(d.drafts, decision.Drafts...)
+		d.replies = append(d.replies, replyTo(decision, err))
+		if weight >= maxBatchBytes {
+			break
+		}
+	}
+	return d
+}
+
+// sealedBytes is the weight of the events that can be heavy.
+func sealedBytes(e events.Event) int {
+	switch e := e.(type) {
+	case events.TokenImported:
+		return len(e.Sealed)
+	case events.ClientAdded:
+		return len(e.Sealed)
+	case events.ClusterFounded:
+		return len(e.Certificate) + len(e.Sealed)
+	default:
+		return 0
+	}
+}
+
+func replyTo(d engine.Decision, err error) reply {
+	var refusal *engine.Refusal
+	switch {
+	case err == nil:
+		d.Drafts = nil
+		return reply{Fate: decided, Decision: d}
+	case errors.Is(err, engine.ErrStale):
+		return reply{Fate: stale}
+	case errors.As(err, &refusal):
+		return reply{Fate: refused, Code: refusal.Code, Text: refusal.Text}
+	default:
+		return reply{Fate: malformed}
+	}
+}
+
+func (d decisions) entry(view *fsm.View) ([]byte, error) {
+	return events.EncodeBatch(events.Batch{Base: view.Sequence, Head: view.Head, Time: d.stamp, Drafts: d.drafts})
+}
+
+// answer sends the replies, which rest on all records up to sequence.
+func (d decisions) answer(sequence uint64) {
+	for i, r := range d.replies {
+		r.Sequence = sequence
+		answer(d.batch[i:i+1], r)
+	}
+}
+
+// commit proposes the entry and waits until its fate is known, however long
+// that takes; the callers wait no longer than the timeout, and are told that it
+// is unknown. So nothing is ever decided beside a batch that may yet come true.
+func (b *batcher) commit(ctx context.Context, d decisions, entry []byte) error {
+	began := time.Now()
+	known := make(chan error, 1)
+	go func() { known <- b.ledger.Commit(entry) }() // Raft answers at the latest when it stops leading
+	timer := time.NewTimer(b.timeout)
+	defer timer.Stop()
+	var err error
+	select {
+	case err = <-known:
+	case <-timer.C:
+		b.log.WarnContext(ctx, "commit takes long, its outcome is unknown to those who asked", "commands", len(d.replies))
+		answer(d.batch[:len(d.replies)], reply{Fate: unknown})
+		err = <-known
+	}
+	if err != nil {
+		return err
+	}
+	b.observe(len(d.drafts), time.Since(began))
+	d.answer(b.ledger.View().Sequence)
+	return nil
+}
+
+// raftLedger commits to Raft.
+type raftLedger struct {
+	machine *fsm.Machine
+	raft    *raft.Raft
+	timeout time.Duration
+}
+
+// View implements ledger.
+func (l raftLedger) View() *fsm.View { return l.machine.View() }
+
+// Commit implements ledger. The timeout is for Raft to take the entry in; an
+// entry that it has taken in is waited for.
+func (l raftLedger) Commit(entry []byte) error {
+	f := l.raft.Apply(entry, l.timeout)
+	if err := f.Error(); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	err, _ := f.Response().(error)
+	return err
+}

@@ -1,0 +1,119 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/hashicorp/raft"
+
+	"keyfob/cluster/link"
+	"keyfob/cluster/vault"
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+const (
+	adminTokenName   = "first"
+	adminRole        = "admin"
+	adminTokenPrefix = "kf_"
+)
+
+// Found makes the first node of a new cluster in c.Data: root key, CA,
+// certificate, and a log that begins with who founded it. It returns the
+// bearer's token of the first administrator, of which only the digest is kept.
+func Found(ctx context.Context, c Config) (adminToken string, err error) {
+	if err := c.Validate(); err != nil {
+		return "", err
+	}
+	if err := c.vacant(); err != nil {
+		return "", err
+	}
+	cluster, token, err := randomNames()
+	if err != nil {
+		return "", err
+	}
+	root, err := vault.NewRoot(rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	defer root.Wipe()
+	v, err := vault.Open(root, cluster, c.Vault)
+	if err != nil {
+		return "", err
+	}
+	ca, err := link.NewCA(cluster, c.Now())
+	if err != nil {
+		return "", err
+	}
+	key, csr, err := link.NewNodeKey()
+	if err != nil {
+		return "", err
+	}
+	id := identity{Format: identityFormat, Cluster: cluster, Node: c.Node, ID: nodeID(c.Node, csr), Address: c.advertise(), CA: ca.CertificateDER()}
+	if id.Certificate, err = ca.Issue(csr, id.ID, c.Now()); err != nil {
+		return "", err
+	}
+	caKey, err := ca.PrivateKey()
+	if err != nil {
+		return "", err
+	}
+	first := []events.Event{
+		events.ClusterFounded{Cluster: cluster, Certificate: ca.CertificateDER(), Sealed: v.Seal(vault.CA, caPlace, caKey)},
+		events.NodeJoined{Node: c.Node, Address: id.Address},
+		events.APITokenIssued{Name: adminTokenName, Digest: sha256.Sum256([]byte(token)), Role: adminRole},
+	}
+	if err := c.begin(ctx, id, key, v, first); err != nil {
+		return "", fmt.Errorf("founding the cluster: %w", err)
+	}
+	return token, c.settle(ctx, root, v, id, key)
+}
+
+// begin runs the node alone until the first events are committed.
+func (c Config) begin(ctx context.Context, id identity, key link.Key, v *vault.Vault, first []events.Event) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // nobody is to come in
+	if err != nil {
+		return err
+	}
+	c.Linger = 0
+	n, err := assemble(c, id, key, v, listener)
+	if err != nil {
+		return err
+	}
+	for _, e := range first {
+		n.first = append(n.first, newProposal(ctx, n.system(), engine.Note{Event: e}))
+	}
+	self := raft.Server{ID: raft.ServerID(id.ID), Address: raft.ServerAddress(id.Address)}
+	if err := n.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{self}}).Error(); err != nil {
+		return errors.Join(err, n.Close())
+	}
+	bound, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	running, stop := context.WithCancel(bound)
+	done := make(chan error, 1)
+	go func() { done <- n.Run(running) }()
+	_, err = n.machine.Wait(bound, uint64(len(first)))
+	stop()
+	return errors.Join(err, <-done)
+}
+
+// randomNames makes the cluster's id, a UUID of version 4, and the first
+// administrator's token.
+func randomNames() (cluster, token string, err error) {
+	var b [16]byte
+	var secret [32]byte
+	if _, err := io.ReadFull(rand.Reader, b[:]); err != nil {
+		return "", "", err
+	}
+	if _, err := io.ReadFull(rand.Reader, secret[:]); err != nil {
+		return "", "", err
+	}
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	cluster = fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return cluster, adminTokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:]), nil
+}

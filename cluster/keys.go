@@ -1,0 +1,136 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"keyfob/cluster/vault"
+	"keyfob/engine"
+)
+
+// keys lends the vault to the engine.
+type keys struct {
+	vault  *vault.Vault
+	random io.Reader
+}
+
+var _ engine.Keys = keys{}
+
+func seedPlace(serial string) vault.Identity {
+	return vault.Identity{Table: "tokens", Record: serial, Field: "seed"}
+}
+
+func clientPlace(name string) vault.Identity {
+	return vault.Identity{Table: "clients", Record: name, Field: "secret"}
+}
+
+// A PIN that is mixed into the tokencode is sealed to its revision, as the
+// hashes of the others are.
+func pinpadPlace(serial string, revision uint64) vault.Identity {
+	return vault.Identity{Table: "tokens", Record: serial, Field: "pinpad " + strconv.FormatUint(revision, 10)}
+}
+
+var caPlace = vault.Identity{Table: "cluster", Record: "ca", Field: "key"}
+
+// OpenSeed implements engine.Keys.
+func (k keys) OpenSeed(serial string, sealed []byte) (engine.Secret, error) {
+	seed, err := k.vault.Open(vault.Seeds, seedPlace(serial), sealed)
+	return engine.Secret(seed), err
+}
+
+// PINMatches implements engine.Keys.
+func (k keys) PINMatches(ctx context.Context, serial string, revision uint64, sealed []byte, pin engine.Secret) (bool, error) {
+	ok, err := k.vault.PINMatches(ctx, serial, revision, sealed, vault.Secret(pin.Reveal()))
+	return ok, busy(err)
+}
+
+// SealPIN implements engine.Keys.
+func (k keys) SealPIN(ctx context.Context, serial string, revision uint64, pin engine.Secret) ([]byte, error) {
+	sealed, err := k.vault.SealPIN(ctx, serial, revision, vault.Secret(pin.Reveal()))
+	return sealed, busy(err)
+}
+
+// SealPINpad implements engine.Keys.
+func (k keys) SealPINpad(serial string, revision uint64, pin engine.Secret) ([]byte, error) {
+	return k.vault.Seal(vault.PINs, pinpadPlace(serial, revision), []byte(pin.Reveal())), nil
+}
+
+// OpenPINpad implements engine.Keys.
+func (k keys) OpenPINpad(serial string, revision uint64, sealed []byte) (engine.Secret, error) {
+	pin, err := k.vault.Open(vault.PINs, pinpadPlace(serial, revision), sealed)
+	return engine.Secret(pin), err
+}
+
+// Random implements engine.Keys.
+func (k keys) Random(b []byte) error {
+	_, err := io.ReadFull(k.random, b)
+	return err
+}
+
+// Pseudonym implements engine.Keys.
+func (k keys) Pseudonym(text string) string { return k.vault.Pseudonym(text) }
+
+// busy makes the vault's word for a full queue the engine's.
+func busy(err error) error {
+	if errors.Is(err, vault.ErrBusy) {
+		return fmt.Errorf("%w: %w", engine.ErrBusy, err)
+	}
+	return err
+}
+
+// SealSeed seals the seed of a token to its serial.
+func (n *Node) SealSeed(serial string, seed engine.Secret) ([]byte, error) {
+	return n.vault.Seal(vault.Seeds, seedPlace(serial), []byte(seed.Reveal())), nil
+}
+
+// SealPIN makes the tag of a PIN for a token that comes with one.
+func (n *Node) SealPIN(ctx context.Context, serial string, revision uint64, pin engine.Secret) ([]byte, error) {
+	return n.keys.SealPIN(ctx, serial, revision, pin)
+}
+
+// SealPINpad keeps the PIN of a token that mixes it into the tokencode.
+func (n *Node) SealPINpad(serial string, revision uint64, pin engine.Secret) ([]byte, error) {
+	return n.keys.SealPINpad(serial, revision, pin)
+}
+
+// SealClientSecret seals the secret shared with a RADIUS client to its name.
+func (n *Node) SealClientSecret(name string, secret engine.Secret) ([]byte, error) {
+	return n.vault.Seal(vault.Clients, clientPlace(name), []byte(secret.Reveal())), nil
+}
+
+// OpenClientSecret opens what SealClientSecret sealed.
+func (n *Node) OpenClientSecret(name string, sealed []byte) (engine.Secret, error) {
+	secret, err := n.vault.Open(vault.Clients, clientPlace(name), sealed)
+	return engine.Secret(secret), err
+}
+
+// DeriveNATS is 32 bytes for a key of NATS, the same on every node. The label
+// says which.
+func (n *Node) DeriveNATS(label string) [32]byte { return n.vault.Derive(vault.NATS, label) }
+
+// An entry of the log is the number of the record that its batch rests on, in
+// the clear, and the batch sealed to that number: each entry has a key of its
+// own, and an entry put in another's place does not open.
+const entryHeader = 8
+
+func entryPlace(base uint64) vault.Identity {
+	return vault.Identity{Table: "log", Record: strconv.FormatUint(base, 10), Field: "batch"}
+}
+
+func sealEntry(v *vault.Vault, base uint64, batch []byte) []byte {
+	entry := binary.BigEndian.AppendUint64(nil, base)
+	return append(entry, v.Seal(vault.Log, entryPlace(base), batch)...)
+}
+
+func openEntry(v *vault.Vault, entry []byte) ([]byte, error) {
+	if len(entry) < entryHeader {
+		return nil, fmt.Errorf("log entry of %d bytes: %w", len(entry), vault.ErrDamaged)
+	}
+	return v.Open(vault.Log, entryPlace(binary.BigEndian.Uint64(entry)), entry[entryHeader:])
+}
+
+var snapshotPlace = vault.Identity{Table: "snapshots", Record: "state", Field: "rows"}

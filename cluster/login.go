@@ -1,0 +1,221 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"keyfob/cluster/vault"
+	"keyfob/engine"
+	"keyfob/events"
+	"keyfob/fsm"
+)
+
+const (
+	// How often an attempt is checked anew because the token's secrets have
+	// changed in the meantime.
+	maxStale = 3
+
+	// How long this node may lag behind what the leader has decided.
+	lagTimeout = time.Second
+)
+
+// Authenticate asks the cluster for the outcome of an attempt. An error wraps
+// engine.ErrUndecided or engine.ErrBusy and means that nobody may be let in.
+// A refusal comes back at a fixed time after the attempt arrived.
+func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outcome, error) {
+	if a.Origin.Request.IsZero() {
+		return engine.Outcome{}, fmt.Errorf("an attempt without a request id: %w", engine.ErrUndecided)
+	}
+	if !n.doors.enter() {
+		return engine.Outcome{}, fmt.Errorf("this node stops: %w", engine.ErrUndecided)
+	}
+	defer n.doors.leave()
+	if !n.clock.sound() {
+		return engine.Outcome{}, fmt.Errorf("no majority agrees with this node's clock: %w", engine.ErrUndecided)
+	}
+	a.Origin = n.from(a.Origin)
+	ctx, cancel := context.WithTimeout(ctx, n.c.Patience)
+	defer cancel()
+	out, err := n.login(ctx, a)
+	if err != nil {
+		return engine.Outcome{}, undecided(err)
+	}
+	if out.Verdict != engine.Reject {
+		return out, nil
+	}
+	if out.Reason == events.ReasonUserUnknown || out.Reason == events.ReasonConversationExpired {
+		n.guess(a, out.Reason)
+	}
+	return out, n.hold(ctx, a.Arrived)
+}
+
+// from completes an origin with what this node knows.
+func (n *Node) from(o events.Origin) events.Origin {
+	o.Node = n.c.Node
+	if o.Site == "" {
+		o.Site = n.c.Site
+	}
+	return o
+}
+
+// undecided makes every error one of the two that doors know.
+func undecided(err error) error {
+	if errors.Is(err, engine.ErrUndecided) || errors.Is(err, engine.ErrBusy) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", engine.ErrUndecided, err)
+}
+
+func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, error) {
+	view := n.machine.View()
+	var ticket *engine.Ticket
+	if a.Conversation != "" {
+		var err error
+		if ticket, err = n.openTicket(a.Origin, a.Conversation); err != nil {
+			return engine.Outcome{Reason: events.ReasonConversationExpired, Reference: a.Origin.Reference}, nil
+		}
+		if view, err = n.lag(ctx, ticket.Sequence); err != nil {
+			return engine.Outcome{}, err
+		}
+	}
+	for tries := 1; ; tries++ {
+		now := max(events.At(n.c.Now()), view.Time)
+		checked, err := engine.Check(ctx, engine.CheckInput{
+			State: view.State, Keys: n.keys, Attempt: a, Ticket: ticket, Now: now,
+		})
+		if err != nil {
+			return engine.Outcome{}, fmt.Errorf("checking an attempt: %w", err)
+		}
+		r, err := n.ask(ctx, a.Origin, checked.Command)
+		if err == nil {
+			return n.finish(ctx, a.Origin, checked, r)
+		}
+		if !errors.Is(err, engine.ErrStale) || tries == maxStale {
+			return engine.Outcome{}, err
+		}
+		if view, err = n.lag(ctx, r.Sequence); err != nil {
+			return engine.Outcome{}, err
+		}
+	}
+}
+
+// lag waits until this node has applied the record numbered sequence.
+func (n *Node) lag(ctx context.Context, sequence uint64) (*fsm.View, error) {
+	ctx, cancel := context.WithTimeout(ctx, lagTimeout)
+	defer cancel()
+	return n.machine.Wait(ctx, sequence)
+}
+
+// finish makes the outcome for the door. One that leaves a conversation open
+// waits until this node can show its next step.
+func (n *Node) finish(ctx context.Context, o events.Origin, c engine.Checked, r reply) (engine.Outcome, error) {
+	view := n.machine.View()
+	if a := r.Decision.Answer; a.Verdict == engine.Challenge || a.Conversation != nil {
+		var err error
+		if view, err = n.lag(ctx, r.Sequence); err != nil {
+			return engine.Outcome{}, err
+		}
+	}
+	out, next := engine.Finish(view.State, c, r.Decision, r.Sequence, max(events.At(n.c.Now()), view.Time))
+	if next == nil {
+		return out, nil
+	}
+	sealed, err := n.sealTicket(o, *next)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	out.Conversation = sealed
+	return out, nil
+}
+
+// A conversation opens only at the door and for the client that it began with.
+func ticketPlace(o events.Origin) vault.Identity {
+	return vault.Identity{Table: "conversations", Record: o.Client, Field: string(o.Door)}
+}
+
+func (n *Node) sealTicket(o events.Origin, t engine.Ticket) (string, error) {
+	plain, err := wireEncoding.Marshal(t)
+	if err != nil {
+		return "", fmt.Errorf("encoding a conversation: %w", err)
+	}
+	return n.vault.SealText(vault.Conversations, ticketPlace(o), plain), nil
+}
+
+func (n *Node) openTicket(o events.Origin, text string) (*engine.Ticket, error) {
+	plain, err := n.vault.OpenText(vault.Conversations, ticketPlace(o), text)
+	if err != nil {
+		return nil, err
+	}
+	var t engine.Ticket
+	if err := wireDecoding.Unmarshal(plain, &t); err != nil {
+		return nil, fmt.Errorf("decoding a conversation: %w", err)
+	}
+	return &t, nil
+}
+
+// Prompt is the step at which a conversation stands, to be shown again.
+// engine.ErrConversation when it is over, or none of ours.
+func (n *Node) Prompt(ctx context.Context, conversation string, o events.Origin) (engine.Prompt, error) {
+	ticket, err := n.openTicket(o, conversation)
+	if err != nil {
+		return engine.Prompt{}, fmt.Errorf("%w: %w", engine.ErrConversation, err)
+	}
+	view, err := n.lag(ctx, ticket.Sequence)
+	if err != nil {
+		return engine.Prompt{}, undecided(err)
+	}
+	return engine.PromptFor(view.State, *ticket, max(events.At(n.c.Now()), view.Time))
+}
+
+// hold keeps a refusal until its time: what was wrong, whether the user exists,
+// and how long the commit took do not show.
+func (n *Node) hold(ctx context.Context, arrived time.Time) error {
+	delay := n.machine.View().State.Policy.RefusalDelay
+	left := min(arrived.Add(delay).Sub(n.c.Now()), delay)
+	if left <= 0 {
+		return nil
+	}
+	select {
+	case n.refusals <- struct{}{}:
+		defer func() { <-n.refusals }()
+	default:
+		return fmt.Errorf("too many refusals are held back: %w", engine.ErrBusy)
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done(): // the caller has gone
+	case <-n.stopping:
+	}
+	return nil
+}
+
+// Do carries out an administrator's command. The error is a *engine.Refusal, or
+// wraps engine.ErrUndecided or engine.ErrBusy. On return the change can be read
+// on this node, unless it lags by more than a second.
+func (n *Node) Do(ctx context.Context, o events.Origin, c engine.Command) error {
+	if !n.doors.enter() {
+		return fmt.Errorf("this node stops: %w", engine.ErrUndecided)
+	}
+	defer n.doors.leave()
+	if o.Request.IsZero() {
+		o.Request = newRequest()
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.c.Patience)
+	defer cancel()
+	r, err := n.ask(ctx, n.from(o), c)
+	var refusal *engine.Refusal
+	if errors.As(err, &refusal) {
+		return refusal
+	}
+	if err != nil {
+		return undecided(err)
+	}
+	if _, err := n.lag(ctx, r.Sequence); err != nil {
+		n.log.InfoContext(ctx, "a command is done and not to be seen here yet", "err", err)
+	}
+	return nil
+}

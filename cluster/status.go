@@ -1,0 +1,142 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"keyfob/engine"
+)
+
+// Status is the cluster as one node sees it.
+type Status struct {
+	Leader string       `json:"leader"` // name, empty if nobody is known to lead
+	Nodes  []NodeStatus `json:"nodes"`
+}
+
+// NodeStatus is one member.
+type NodeStatus struct {
+	Name          string `json:"name"`
+	Address       string `json:"address"`
+	State         string `json:"state"` // leader, follower, unreachable
+	Voter         bool   `json:"voter"`
+	LastIndex     uint64 `json:"last_index"`      // of its log
+	Sequence      uint64 `json:"sequence"`        // of the last record it has applied
+	ClockOffsetMS int64  `json:"clock_offset_ms"` // from the median of the nodes
+	Version       string `json:"version"`
+}
+
+// Status asks every member how it is. Those that do not answer are listed as
+// unreachable, with what was last heard.
+func (n *Node) Status(ctx context.Context) (Status, error) {
+	n.round(ctx)
+	_, leader := n.raft.LeaderWithID()
+	s := Status{Leader: nameOf(string(leader))}
+	own := n.clock.judge().offset
+	for _, m := range n.members() {
+		ns := NodeStatus{Name: nameOf(m.ID), Address: m.Address, Voter: m.Voter, State: "unreachable"}
+		var p pulse
+		if m.ID == n.id.ID {
+			p = n.ownPulse()
+			ns.State = stateOf(m.ID, string(leader))
+			ns.ClockOffsetMS = own.Milliseconds()
+		} else if h, ok := n.peers.of(m.ID); ok {
+			p = h.pulse
+			if time.Since(h.at) <= n.staleAfter() {
+				ns.State = stateOf(m.ID, string(leader))
+			}
+			offset, _ := n.clock.offsetOf(m.ID)
+			ns.ClockOffsetMS = offset.Milliseconds()
+		}
+		ns.LastIndex, ns.Sequence, ns.Version = p.Last, p.Sequence, p.Version
+		s.Nodes = append(s.Nodes, ns)
+	}
+	return s, nil
+}
+
+func stateOf(id, leader string) string {
+	if id == leader {
+		return "leader"
+	}
+	return "follower"
+}
+
+// Ready says what keeps this node from answering logins, nil if nothing: it is
+// a member, knows the leader, has caught up with it, and its clock is sound.
+func (n *Node) Ready() error {
+	select {
+	case <-n.stopping:
+		return errors.New("this node stops")
+	default:
+	}
+	if !n.isMember() {
+		return errors.New("this node is not a member of the cluster any more")
+	}
+	if j := n.clock.judge(); !j.sound {
+		return fmt.Errorf("no majority agrees with this node's clock, which is %v off", j.offset.Round(time.Millisecond))
+	}
+	if n.batcher.leads() {
+		return nil
+	}
+	_, leader := n.raft.LeaderWithID()
+	switch {
+	case leader == "":
+		return errNoLeader
+	case string(leader) == n.id.ID:
+		return errors.New("this node has just been elected and is not ready to lead")
+	}
+	h, ok := n.peers.of(string(leader))
+	if !ok || time.Since(h.at) > n.staleAfter() {
+		return fmt.Errorf("nothing was heard of the leader %s lately", nameOf(string(leader)))
+	}
+	if at := n.machine.View().Sequence; at < h.pulse.Sequence {
+		return fmt.Errorf("catching up: at record %d of %d", at, h.pulse.Sequence)
+	}
+	return nil
+}
+
+// Stats are figures of a running node.
+type Stats struct {
+	Leader      bool
+	Sequence    uint64
+	Index       uint64        // of the last log entry applied
+	Queued      int           // commands that wait on this node as the leader
+	Outgoing    int           // commands that wait to be sent to the leader
+	LogCommits  uint64        // transactions of the log on disk, each two fsyncs
+	LogBytes    uint64        // applied since the start
+	ClockOffset time.Duration // from the median of the nodes
+	ClockSound  bool
+}
+
+// Stats gives this node's figures.
+func (n *Node) Stats() Stats {
+	view, j := n.machine.View(), n.clock.judge()
+	return Stats{
+		Leader:      n.batcher.leads(),
+		Sequence:    view.Sequence,
+		Index:       view.Index,
+		Queued:      len(n.batcher.queue),
+		Outgoing:    len(n.outbox),
+		LogCommits:  n.store.commits.Load(),
+		LogBytes:    n.machine.Bytes(),
+		ClockOffset: j.offset,
+		ClockSound:  j.sound,
+	}
+}
+
+// leaderNow is the member that leads, for requests that only it can serve.
+func (n *Node) leaderNow(ctx context.Context) (raft.ServerID, error) {
+	for {
+		if _, id := n.raft.LeaderWithID(); id != "" {
+			return id, nil
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return "", fmt.Errorf("%w: %w", errNoLeader, engine.ErrUndecided)
+		}
+	}
+}

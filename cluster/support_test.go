@@ -1,0 +1,328 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+// A rig is a cluster of real nodes with real TLS on the loopback, in one
+// process, whose network and clocks the test can disturb.
+type rig struct {
+	t     *testing.T
+	nodes []*testNode
+	token string
+
+	mu  sync.Mutex      // guards below
+	cut map[string]bool // names of nodes that the others do not reach, nor they the others
+	off map[string]time.Duration
+	now map[string]time.Duration // what the whole cluster's clock was moved by, under ""
+	con map[string][]net.Conn
+}
+
+type testNode struct {
+	*Node
+	name   string
+	config Config
+	stop   context.CancelFunc
+	done   chan error
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, cut: map[string]bool{}, off: map[string]time.Duration{}, con: map[string][]net.Conn{}}
+	t.Cleanup(r.close)
+	return r
+}
+
+// newCluster is a rig of so many nodes that have joined and vote.
+func newCluster(t *testing.T, size int) *rig {
+	t.Helper()
+	r := newRig(t)
+	r.found("n1")
+	for i := 2; i <= size; i++ {
+		r.join(fmt.Sprintf("n%d", i))
+	}
+	r.ready(size)
+	return r
+}
+
+func (r *rig) config(name string) Config {
+	r.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer l.Close()
+	c := DefaultConfig()
+	c.Node, c.Data, c.Listen, c.Version = name, r.t.TempDir(), l.Addr().String(), "test"
+	c.Log = slog.New(slog.NewTextHandler(testWriter{r.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c.Heartbeat, c.Lease = 300*time.Millisecond, 200*time.Millisecond
+	c.Pulse, c.LostAfter = 50*time.Millisecond, time.Second
+	c.SampleEvery = 200 * time.Millisecond
+	c.Vault.Remembered = 1 << 12
+	c.Now = func() time.Time { return r.clock(name) }
+	c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) { return r.dial(ctx, name, addr) }
+	return c
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	fmt.Print(string(p))
+	return len(p), nil
+}
+
+// clock is what a node's clock shows.
+func (r *rig) clock(name string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Now().Add(r.off[name] + r.off[""])
+}
+
+// advance moves a node's clock, or everybody's under the empty name.
+func (r *rig) advance(name string, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.off[name] += d
+}
+
+func (r *rig) dial(ctx context.Context, from, addr string) (net.Conn, error) {
+	to := ""
+	for _, n := range r.nodes {
+		if n.config.Listen == addr {
+			to = n.name
+		}
+	}
+	r.mu.Lock()
+	bad := r.cut[from] || r.cut[to]
+	r.mu.Unlock()
+	if bad {
+		return nil, errors.New("the network is cut")
+	}
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.con[from] = append(r.con[from], c)
+	r.con[to] = append(r.con[to], c)
+	return c, nil
+}
+
+// isolate cuts a node off from all others, or mends that.
+func (r *rig) isolate(name string, cut bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cut[name] = cut
+	if cut {
+		for _, c := range r.con[name] {
+			_ = c.Close()
+		}
+		delete(r.con, name)
+	}
+}
+
+func (r *rig) found(name string) *testNode {
+	r.t.Helper()
+	n := &testNode{name: name, config: r.config(name)}
+	token, err := Found(r.t.Context(), n.config)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.token = token
+	r.nodes = append(r.nodes, n)
+	r.start(n)
+	return n
+}
+
+func (r *rig) join(name string) *testNode {
+	r.t.Helper()
+	n := &testNode{name: name, config: r.config(name)}
+	r.joinAs(n)
+	return n
+}
+
+func (r *rig) joinAs(n *testNode) {
+	r.t.Helper()
+	var invitation string
+	r.eventually("an invitation", func() error {
+		var err error
+		invitation, err = r.nodes[0].Invite(r.t.Context(), admin(), time.Hour)
+		return err
+	})
+	r.nodes = append(r.nodes, n)
+	if err := Join(r.t.Context(), invitation, n.config); err != nil {
+		r.t.Fatal(err)
+	}
+	r.start(n)
+}
+
+func (r *rig) start(n *testNode) {
+	r.t.Helper()
+	node, err := Open(n.config)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(r.t.Context()))
+	n.Node, n.stop, n.done = node, stop, make(chan error, 1)
+	go func() { n.done <- node.Run(ctx) }()
+}
+
+// kill ends a node as if its machine had died.
+func (r *rig) kill(n *testNode) {
+	r.t.Helper()
+	if err := n.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	<-n.done
+	n.done = nil
+}
+
+func (r *rig) close() {
+	for _, n := range r.nodes {
+		if n.done == nil {
+			continue
+		}
+		_ = n.Close()
+		<-n.done
+		n.stop()
+	}
+}
+
+// eventually tries until there is no error.
+func (r *rig) eventually(what string, try func() error) {
+	r.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("waiting for %s: %v", what, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// ready waits until all nodes are, and so many vote.
+func (r *rig) ready(voters int) {
+	r.t.Helper()
+	r.eventually("the cluster", func() error {
+		for _, n := range r.nodes {
+			if n.done == nil {
+				continue
+			}
+			if err := n.Ready(); err != nil {
+				return fmt.Errorf("%s: %w", n.name, err)
+			}
+			count := 0
+			for _, m := range n.members() {
+				if m.Voter {
+					count++
+				}
+			}
+			if count != voters {
+				return fmt.Errorf("%s knows of %d voters", n.name, count)
+			}
+		}
+		return nil
+	})
+}
+
+// leader waits for the node that leads.
+func (r *rig) leader() (leader *testNode) {
+	r.t.Helper()
+	r.eventually("a leader", func() error {
+		for _, n := range r.nodes {
+			if n.done != nil && n.Leads() && !r.isCut(n.name) {
+				leader = n
+				return nil
+			}
+		}
+		return errors.New("nobody leads")
+	})
+	return leader
+}
+
+func (r *rig) isCut(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cut[name]
+}
+
+func admin() events.Origin {
+	return events.Origin{Request: newRequest(), Door: events.DoorAPI, Actor: "tester"}
+}
+
+// fob is a user with a token and a PIN, as the user holds it.
+type fob struct {
+	user, serial, pin string
+}
+
+var fobParams = tokencode.Params{Kind: tokencode.TOTP, Algorithm: tokencode.SHA1, Digits: 6, Period: 30 * time.Second}
+
+func (f fob) seed() []byte { return []byte(fmt.Sprintf("%-20.20s", "seed of "+f.user)) }
+
+// passcode is what the user types so many intervals from now.
+func (f fob) passcode(now time.Time, ahead int64) engine.Secret {
+	gen, err := tokencode.New(fobParams, f.seed())
+	if err != nil {
+		panic(err)
+	}
+	return engine.Secret(f.pin + gen.At(tokencode.Interval(fobParams, now)+ahead))
+}
+
+// attempt is a fresh attempt at a door.
+func (r *rig) attempt(user string, typed engine.Secret) engine.Attempt {
+	return engine.Attempt{
+		Origin:  events.Origin{Request: newRequest(), Door: events.DoorAPI, Client: "vpn"},
+		User:    user,
+		Typed:   typed,
+		Arrived: r.clock(""),
+	}
+}
+
+func (r *rig) fob(user string) fob {
+	r.t.Helper()
+	f := fob{user: user, serial: "T-" + user, pin: "2468"}
+	n := r.nodes[0]
+	sealed, err := n.SealSeed(f.serial, engine.Secret(f.seed()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	pin, err := n.SealPIN(r.t.Context(), f.serial, 1, engine.Secret(f.pin))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.eventually("user "+user, func() error {
+		err := n.Do(r.t.Context(), admin(), engine.AddUser{User: user})
+		var refusal *engine.Refusal
+		if errors.As(err, &refusal) && refusal.Code == engine.Exists {
+			return nil
+		}
+		return err
+	})
+	err = n.Do(r.t.Context(), admin(), engine.ImportToken{
+		Token: events.TokenImported{
+			Serial: f.serial, Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 30,
+			PINStyle: "fob", Form: engine.FormFob, Sealed: sealed,
+		},
+		User: user, PIN: pin,
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return f
+}

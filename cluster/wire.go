@@ -1,0 +1,239 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// What nodes say to each other is CBOR: arrays around commands and answers,
+// maps with small numbers inside them. A field or a command that the receiver
+// does not know is refused: to leave it out would be to decide something else
+// than was asked.
+
+// errWire is what bytes of another node meet that cannot be read.
+var errWire = errors.New("not in a form that this version reads")
+
+const (
+	// Commands in one request. A batch on the leader is no longer.
+	maxCommands = 1024
+
+	// Bytes of commands in one request, unless the first alone is longer.
+	maxCommandBytes = 1 << 20
+)
+
+var (
+	wireEncoding = func() cbor.EncMode {
+		mode, err := cbor.CoreDetEncOptions().EncMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+	wireDecoding = func() cbor.DecMode {
+		mode, err := cbor.DecOptions{
+			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+			MaxNestedLevels:   12,
+			MaxArrayElements:  maxCommands,
+			MaxMapPairs:       256,
+			IndefLength:       cbor.IndefLengthForbidden,
+			TagsMd:            cbor.TagsForbidden,
+			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+			UTF8:              cbor.UTF8DecodeInvalid, // as in events: what was typed must arrive
+		}.DecMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+)
+
+// form is how one kind of command is written and read.
+type form struct {
+	number uint8
+	typ    reflect.Type
+	decode func([]byte) (engine.Command, error)
+}
+
+func plain[T engine.Command](number uint8) form {
+	return form{number, reflect.TypeFor[T](), func(body []byte) (engine.Command, error) {
+		var c T
+		err := wireDecoding.Unmarshal(body, &c)
+		return c, err
+	}}
+}
+
+// forms is the closed set of commands. A number is never given anew.
+var forms = []form{
+	plain[engine.Authenticate](1),
+	plain[engine.AddUser](2),
+	plain[engine.DisableUser](3),
+	plain[engine.EnableUser](4),
+	plain[engine.UnlockUser](5),
+	plain[engine.DeleteUser](6),
+	plain[engine.ImportToken](7),
+	plain[engine.AssignToken](8),
+	plain[engine.UnassignToken](9),
+	plain[engine.EnableToken](10),
+	plain[engine.DisableToken](11),
+	plain[engine.DeleteToken](12),
+	plain[engine.ClearPIN](13),
+	plain[engine.RequireNewPIN](14),
+	plain[engine.RequireNextTokencode](15),
+	plain[engine.AddClient](16),
+	plain[engine.RemoveClient](17),
+	plain[engine.LatchClient](18),
+	plain[engine.SetPolicy](19),
+	plain[engine.IssueAPIToken](20),
+	plain[engine.RevokeAPIToken](21),
+	plain[engine.Invite](22),
+	plain[engine.AdmitNode](23),
+	plain[engine.RemoveNode](24),
+	{25, reflect.TypeFor[engine.Note](), decodeNote},
+}
+
+// decodeNote reads a note, whose event says itself of which kind it is.
+func decodeNote(body []byte) (engine.Command, error) {
+	var raw []byte
+	if err := wireDecoding.Unmarshal(body, &raw); err != nil {
+		return nil, err
+	}
+	e, err := events.UnmarshalEvent(raw)
+	return engine.Note{Event: e}, err
+}
+
+type wireCommand struct {
+	_      struct{} `cbor:",toarray"`
+	Number uint8
+	Origin events.Origin
+	Body   cbor.RawMessage
+}
+
+// encodeCommand is one command as it stands in a request.
+func encodeCommand(o events.Origin, c engine.Command) ([]byte, error) {
+	var body any = c
+	if note, ok := c.(engine.Note); ok {
+		raw, err := events.MarshalEvent(note.Event)
+		if err != nil {
+			return nil, err
+		}
+		body = raw
+	}
+	for _, f := range forms {
+		if f.typ == reflect.TypeOf(c) {
+			raw, err := wireEncoding.Marshal(body)
+			if err != nil {
+				return nil, fmt.Errorf("encoding %T: %w", c, err)
+			}
+			return wireEncoding.Marshal(wireCommand{Number: f.number, Origin: o, Body: raw})
+		}
+	}
+	return nil, fmt.Errorf("encoding %T: it is not among the commands", c)
+}
+
+func decodeCommand(raw []byte) (events.Origin, engine.Command, error) {
+	var w wireCommand
+	if err := wireDecoding.Unmarshal(raw, &w); err != nil {
+		return events.Origin{}, nil, fmt.Errorf("%w: %w", errWire, err)
+	}
+	for _, f := range forms {
+		if f.number == w.Number {
+			c, err := f.decode(w.Body)
+			if err != nil {
+				return events.Origin{}, nil, fmt.Errorf("%w: command %d: %w", errWire, w.Number, err)
+			}
+			return w.Origin, c, nil
+		}
+	}
+	return events.Origin{}, nil, fmt.Errorf("%w: command %d is unknown", errWire, w.Number)
+}
+
+// fate is how a command fared with the leader.
+type fate uint8
+
+const (
+	decided   fate = iota
+	refused        // an administrator's command, with the reason
+	stale          // the evidence was made of older secrets
+	notLeader      // nothing happened; ask the leader
+	busyNow        // nothing happened; the leader's queue is full
+	unsound        // nothing happened; the leader's clock is not to be trusted
+	unknown        // it may have been committed: ask again under the same id
+	malformed      // nothing happened; the leader does not understand it
+)
+
+// reply is the leader's answer to one command.
+type reply struct {
+	_        struct{} `cbor:",toarray"`
+	Fate     fate
+	Sequence uint64 // of the last record that it rests on
+	Decision engine.Decision
+	Code     string // of a refusal
+	Text     string
+}
+
+// again says whether the command is worth another try, under the same id.
+func (r reply) again() bool {
+	return r.Fate == notLeader || r.Fate == unsound || r.Fate == unknown
+}
+
+// err is the reply as an error, nil when it is a decision.
+func (r reply) err() error {
+	switch r.Fate {
+	case decided:
+		return nil
+	case refused:
+		return &engine.Refusal{Code: r.Code, Text: r.Text}
+	case stale:
+		return engine.ErrStale
+	case busyNow:
+		return fmt.Errorf("the leader's queue is full: %w", engine.ErrBusy)
+	case notLeader:
+		return fmt.Errorf("no leader was found in time: %w", engine.ErrUndecided)
+	case unsound:
+		return fmt.Errorf("the leader does not trust its clock: %w", engine.ErrUndecided)
+	case malformed:
+		return fmt.Errorf("the leader does not understand the command, it may run another version: %w", engine.ErrUndecided)
+	default:
+		return fmt.Errorf("the outcome of the commit is unknown: %w", engine.ErrUndecided)
+	}
+}
+
+func encodeRequest(commands [][]byte) ([]byte, error) {
+	list := make([]cbor.RawMessage, len(commands))
+	for i, c := range commands {
+		list[i] = c
+	}
+	return wireEncoding.Marshal(list)
+}
+
+func decodeRequest(body []byte) ([]cbor.RawMessage, error) {
+	var list []cbor.RawMessage
+	if err := wireDecoding.Unmarshal(body, &list); err != nil {
+		return nil, fmt.Errorf("%w: %w", errWire, err)
+	}
+	return list, nil
+}
+
+func encodeReplies(replies []reply) ([]byte, error) { return wireEncoding.Marshal(replies) }
+
+func decodeReplies(body []byte, want int) ([]reply, error) {
+	var replies []reply
+	if err := wireDecoding.Unmarshal(body, &replies); err != nil {
+		return nil, fmt.Errorf("%w: %w", errWire, err)
+	}
+	if len(replies) != want {
+		return nil, fmt.Errorf("%w: %d replies to %d commands", errWire, len(replies), want)
+	}
+	for _, r := range replies {
+		if r.Fate > malformed {
+			return nil, fmt.Errorf("%w: fate %d is unknown", errWire, r.Fate)
+		}
+	}
+	return replies, nil
+}
