@@ -190,6 +190,9 @@ func (r *Request) AddPassword(password engine.Secret) {
 // been checked. It sends the same bytes again as often as the configuration
 // says.
 func (c *Client) Exchange(ctx context.Context, code Code, fill func(*Request)) (Packet, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	select {
 	case id := <-c.free:
 		defer func() { c.free <- id }()

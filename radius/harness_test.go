@@ -17,6 +17,8 @@ import (
 	"keyfob/events"
 )
 
+func mustAddr(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
+
 func sprint(v any) string { return fmt.Sprintf("%v", v) }
 
 const testSecret engine.Secret = "testing123"
@@ -141,7 +143,9 @@ type bench struct {
 	log    *bytes.Buffer
 	auth   *port
 	acct   *port
-	sent   []Packet
+
+	mu   sync.Mutex // guards sent
+	sent []Packet
 }
 
 func newBench(t testing.TB, node *fakeNode, change func(*Config)) *bench {
@@ -156,7 +160,11 @@ func newBench(t testing.TB, node *fakeNode, change func(*Config)) *bench {
 		t.Fatal(err)
 	}
 	b.Server = newServer(cfg, node, slog.New(slog.NewTextHandler(b.log, nil)))
-	catch := func(_ *request, p []byte) { b.sent = append(b.sent, Packet(p)) }
+	catch := func(_ *request, p []byte) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.sent = append(b.sent, Packet(p))
+	}
 	b.auth = &port{serves: AccessRequest, reply: catch}
 	b.acct = &port{serves: AccountingRequest, reply: catch}
 	return b
@@ -179,14 +187,24 @@ func (b *bench) decide() {
 // ask is what the server answers to a packet from an address, nil for silence.
 func (b *bench) ask(from string, packet []byte) Packet {
 	b.t.Helper()
-	b.sent = nil
+	b.again()
 	b.hand(b.auth, from, packet)
 	b.decide()
 	return b.answer()
 }
 
+// again forgets what was sent.
+func (b *bench) again() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sent = nil
+}
+
+// answer is what was sent, nil for silence.
 func (b *bench) answer() Packet {
 	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	switch len(b.sent) {
 	case 0:
 		return nil

@@ -28,11 +28,14 @@ func (s *Server) serve(ctx context.Context, r *request) {
 		return
 	}
 	out, err := s.node.Authenticate(ctx, attempt)
-	if err != nil {
+	switch {
+	case errors.Is(err, engine.ErrConversation):
+		s.refuseLater(r) // no other node can go on with it either
+	case err != nil:
 		s.abandon(r, causeOf(err), err)
-		return
+	default:
+		s.answer(r, out)
 	}
-	s.answer(r, out)
 }
 
 // causeOf tells apart why nothing was decided.

@@ -31,11 +31,13 @@ func TestEveryRefusalLooksTheSame(t *testing.T) {
 		name   string
 		packet Packet
 		out    engine.Outcome
+		err    error
 		says   Cause // in the log
 	}{
 		{name: "wrong passcode", packet: signed.login("alice", "0000000000"), out: engine.Outcome{Reason: events.ReasonBadTokencode, Reference: "ABC"}},
 		{name: "unknown user", packet: signed.login("mallory", "0"), out: engine.Outcome{Reason: events.ReasonUserUnknown}},
 		{name: "refusal that leaves a conversation open", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Prompt: engine.Prompt{Step: events.StepLogin}, Conversation: "abc"}},
+		{name: "conversation that is over", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Verdict: engine.Accept}, err: engine.ErrConversation},
 		{name: "verdict that nobody knows", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: 77}},
 		{name: "empty password", packet: signed.login("alice", ""), out: engine.Outcome{}},
 		{name: "no password", packet: signed.make(AccessRequest, with(UserName, "alice")), says: RefusedNoPAP},
@@ -67,7 +69,7 @@ func TestEveryRefusalLooksTheSame(t *testing.T) {
 		for _, tc := range refusals {
 			t.Run(dialect+"/"+tc.name, func(t *testing.T) {
 				node := newFakeNode(vpn("vpn", "192.0.2.0/24", dialect, "allow"))
-				node.decide = script(tc.out, nil)
+				node.decide = script(tc.out, tc.err)
 				b := newBench(t, node, func(c *Config) { c.PageURL = page })
 				answer := b.ask(vpnAddress, tc.packet)
 				mustAnswer(t, tc.packet, answer, AccessReject)
@@ -152,7 +154,7 @@ func TestRetransmissionGetsTheSameBytes(t *testing.T) {
 		b, m := newBench(t, node, nil), newPackets(true)
 		p := m.login("alice", "1234123456")
 
-		b.sent = nil
+		b.again()
 		b.hand(b.auth, vpnAddress, p)
 		b.hand(b.auth, vpnAddress, p)
 		if b.counts.of(DropInProgress) != 1 {
@@ -199,7 +201,7 @@ func TestSameIdentifierWithAnotherAuthenticatorIsAnotherRequest(t *testing.T) {
 	third := m.login("alice", "0000000000")
 	m.id--
 	fourth := m.login("alice", "1234123456")
-	b.sent = nil
+	b.again()
 	b.hand(b.auth, vpnAddress, third)
 	b.hand(b.auth, vpnAddress, fourth)
 	b.decide()
@@ -272,7 +274,7 @@ func TestRefusalLeavesAtAFixedTime(t *testing.T) {
 		b, m := newBench(t, node, nil), newPackets(true)
 		for _, took = range []time.Duration{0, time.Millisecond, 200 * time.Millisecond} {
 			for _, p := range []Packet{m.login("alice", "1"), m.make(AccessRequest, with(UserName, "alice"))} {
-				b.sent = nil
+				b.again()
 				start := time.Now()
 				b.hand(b.auth, vpnAddress, p)
 				b.decide()
@@ -341,11 +343,11 @@ func TestStatusTellsWhetherTheNodeDecides(t *testing.T) {
 	}{{b.auth, AccessAccept}, {b.acct, AccountingResponse}} {
 		node.notReady = nil
 		p := newPackets(true).make(StatusServer, with(ProxyState, "via"))
-		b.sent = nil
+		b.again()
 		b.hand(tc.port, vpnAddress, p)
 		mustAnswer(t, p, b.answer(), tc.want)
 		node.notReady = errors.New("no leader")
-		b.sent = nil
+		b.again()
 		b.hand(tc.port, vpnAddress, newPackets(true).make(StatusServer, func(*Request) {}))
 		if b.answer() != nil {
 			t.Error("a node that is not ready answered")
@@ -372,7 +374,7 @@ func TestAccountingIsAnsweredWhenItIsAuthentic(t *testing.T) {
 		}
 		forged := append(Packet(nil), p...)
 		forged[at] ^= 1
-		b.sent = nil
+		b.again()
 		b.hand(b.acct, vpnAddress, forged)
 		if b.answer() != nil {
 			t.Errorf("answered although byte %d was changed", at)

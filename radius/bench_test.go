@@ -1,0 +1,83 @@
+package radius
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// trivial is a node that accepts everybody at once.
+type trivial struct{ state *engine.State }
+
+func (n trivial) Authenticate(context.Context, engine.Attempt) (engine.Outcome, error) {
+	return engine.Outcome{Verdict: engine.Accept}, nil
+}
+func (n trivial) Do(context.Context, events.Origin, engine.Command) error { return nil }
+func (n trivial) State() *engine.State                                    { return n.state }
+func (n trivial) Ready() error                                            { return nil }
+func (n trivial) OpenClientSecret(_ string, sealed []byte) (engine.Secret, error) {
+	return engine.Secret(sealed), nil
+}
+
+// BenchmarkHandler is the door without sockets: what one login costs here.
+func BenchmarkHandler(b *testing.B) {
+	h := newBench(b, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+	h.Server.node = trivial{h.node.state}
+	h.auth.reply = func(*request, []byte) {}
+	p := newPackets(true).login("alice", "1234123456", with(CallingStationID, "198.51.100.7"))
+	at, _ := p.offset(MessageAuthenticator)
+	secret := newSharedSecret(testSecret)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		p[1], p[4], p[5] = byte(i), byte(i>>8), byte(i>>16)
+		mac := Authenticator{}
+		secret.with(func(m *md5State) { mac = m.messageAuthenticator(p, at, p.Authenticator()) })
+		copy(p[at:], mac[:])
+		h.hand(h.auth, vpnAddress, p)
+		h.decide()
+	}
+}
+
+// BenchmarkJunk is what a packet of a stranger costs.
+func BenchmarkJunk(b *testing.B) {
+	h := newBench(b, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+	junk := make([]byte, 100)
+	r := h.request()
+	r.port, r.from = h.auth, mustAddr("203.0.113.1:5")
+	b.ReportAllocs()
+	for b.Loop() {
+		h.admit(r, copy(r.buffer[:], junk))
+	}
+}
+
+// BenchmarkSockets is client and server together over loopback, with 8 sockets
+// of 32 requests in flight each.
+func BenchmarkSockets(b *testing.B) {
+	state := newFakeNode(loopback("rsa", "auto")).state
+	s := start(b, trivial{state}, nil)
+	const sockets, each = 8, 32
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var callers sync.WaitGroup
+	b.ReportAllocs()
+	for range sockets {
+		c := dial(b, s.Addr(), nil)
+		for range each {
+			callers.Go(func() {
+				for left.Add(-1) >= 0 {
+					if _, err := c.Authenticate(context.Background(), Login{User: "alice", Passcode: "1234123456"}); err != nil && !errors.Is(err, ErrNoAnswer) {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	callers.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "logins/s")
+}

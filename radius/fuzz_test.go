@@ -1,0 +1,97 @@
+package radius
+
+import (
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// FuzzHandler gives the whole door arbitrary packets, as they come or properly
+// signed. It must not panic, must not take long, must answer soundly or not at
+// all, and must be done with each request.
+func FuzzHandler(f *testing.F) {
+	m := newPackets(true)
+	seeds := []Packet{
+		m.login("alice", "1234123456"),
+		m.login("alice", "123456", with(State, "abc"), with(ProxyState, "p"), with(CallingStationID, "192.0.2.9[4500]")),
+		m.login("alice", "1", with(State, "a"), with(State, "b")),
+		m.make(AccessRequest, with(EAPMessage, "\x02\x07\x00\x0a\x01alice")),
+		m.make(AccessRequest, func(r *Request) { r.Add(CHAPPassword, make([]byte, 17)) }),
+		m.make(AccessRequest, with(VendorSpecific, "\x00\x00\x01\x37\x19\x00")),
+		m.make(StatusServer, func(*Request) {}),
+		m.make(AccountingRequest, func(r *Request) { r.AddUint32(AcctStatusType, 1) }),
+		Packet(manyAttributes(200)),
+	}
+	for i, p := range seeds {
+		f.Add([]byte(p), true, byte(i))
+		f.Add([]byte(p), false, byte(i))
+	}
+	outcomes := []engine.Outcome{
+		{},
+		{Verdict: engine.Accept},
+		{Verdict: engine.Challenge, Conversation: "abc", Prompt: engine.Prompt{Step: events.StepNewPIN, Rules: digits}},
+		{Verdict: engine.Challenge},
+	}
+	dialects := []string{"rsa", "cisco-sdi", "plain", "nochallenge"}
+	f.Fuzz(func(t *testing.T, raw []byte, sign bool, variant byte) {
+		if len(raw) > maxPacket {
+			raw = raw[:maxPacket] // as the socket does
+		}
+		node := newFakeNode(vpn("vpn", "192.0.2.0/24", dialects[variant%4], "allow"))
+		node.decide = script(outcomes[variant/4%4], nil)
+		b := newBench(t, node, func(c *Config) { c.PageURL = "https://token.example.com/" })
+		port := b.auth
+		if variant&0x80 != 0 {
+			port = b.acct
+		}
+		if sign {
+			raw = resign(raw)
+		}
+		start := time.Now()
+		b.hand(port, vpnAddress, raw)
+		b.decide()
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("took %v", took)
+		}
+		answer := b.answer()
+		if answer != nil {
+			request := mustParse(t, raw)
+			if err := sound(request, answer); err != nil {
+				t.Error(err)
+			}
+			if len(answer) > len(request)+300 {
+				t.Errorf("%d bytes in answer to %d", len(answer), len(request))
+			}
+		}
+		if b.outstanding.Load() != 0 {
+			t.Error("a request is counted as outstanding for ever")
+		}
+	})
+}
+
+// resign makes the signatures of a packet right, where it has room for them.
+func resign(raw []byte) []byte {
+	p, err := Parse(raw)
+	if err != nil {
+		return raw
+	}
+	p = append(Packet(nil), p...)
+	at, count := p.offset(MessageAuthenticator)
+	vector := p.Authenticator()
+	if p.Code() == AccountingRequest {
+		vector = Authenticator{}
+	}
+	newSharedSecret(testSecret).with(func(m *md5State) {
+		if count == 1 && int(p[at-1]) == authenticatorLength+2 {
+			mac := m.messageAuthenticator(p, at, vector)
+			copy(p[at:], mac[:])
+		}
+		if p.Code() == AccountingRequest {
+			sum := m.digest(p[:4], vector[:], p[headerLength:], []byte(testSecret.Reveal()))
+			copy(p[4:], sum[:])
+		}
+	})
+	return p
+}

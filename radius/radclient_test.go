@@ -1,0 +1,142 @@
+package radius
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// radclient runs FreeRADIUS's client, which checks what comes back, and
+// returns what it prints.
+func radclient(t *testing.T, server netip.AddrPort, command string, attributes ...string) string {
+	t.Helper()
+	path, err := exec.LookPath("radclient")
+	if err != nil {
+		t.Skip("radclient is missing (Debian: freeradius-utils)")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "-x", "-r", "2", "-t", "0.7", server.String(), command, testSecret.Reveal()) //nolint:gosec // a test
+	cmd.Stdin = strings.NewReader(strings.Join(attributes, "\n") + "\n")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+const signed = "Message-Authenticator = 0x00"
+
+func TestRadclientUnderstandsTheServer(t *testing.T) {
+	node := newFakeNode(loopback("rsa", "allow"))
+	node.decide = func(a engine.Attempt) (engine.Outcome, error) {
+		switch {
+		case a.User == "alice" && a.Typed == "1234123456":
+			return engine.Outcome{Verdict: engine.Accept}, nil
+		case a.User == "nick" && a.Conversation == "":
+			return engine.Outcome{
+				Verdict: engine.Challenge, Conversation: "c2VhbGVk",
+				Prompt: engine.Prompt{Step: events.StepNextTokencode, Expires: time.Now().Add(time.Minute)},
+			}, nil
+		case a.User == "nick" && a.Conversation == "c2VhbGVk" && a.Typed == "654321":
+			return engine.Outcome{Verdict: engine.Accept}, nil
+		case a.User == "nobody":
+			return engine.Outcome{}, engine.ErrUndecided
+		default:
+			return engine.Outcome{}, nil
+		}
+	}
+	s := start(t, node, nil)
+	for _, tc := range []struct {
+		name       string
+		command    string
+		attributes []string
+		want       []string
+	}{
+		{"accept", "auth", []string{"User-Name = alice", "User-Password = 1234123456"}, []string{"Received Access-Accept"}},
+		{"accept, signed", "auth", []string{"User-Name = alice", "User-Password = 1234123456", signed}, []string{"Received Access-Accept"}},
+		{"accept, proxied", "auth", []string{"User-Name = alice", "User-Password = 1234123456", signed, "Proxy-State = 0x3137"}, []string{"Received Access-Accept", "Proxy-State = 0x3137"}},
+		{"reject", "auth", []string{"User-Name = alice", "User-Password = 0", signed}, []string{"Received Access-Reject", `Reply-Message = "Access denied"`}},
+		{"reject CHAP", "auth", []string{"User-Name = alice", "CHAP-Password = 1234123456", signed}, []string{"Received Access-Reject", `Reply-Message = "Access denied"`}},
+		{"challenge", "auth", []string{"User-Name = nick", "User-Password = 1234123456"}, []string{
+			"Received Access-Challenge", "State = 0x633256686247566b", "Prompt = No-Echo", "Session-Timeout = ",
+			`Reply-Message = "Wait for token to change, then enter the new tokencode:"`,
+		}},
+		{"answer to a challenge", "auth", []string{"User-Name = nick", "User-Password = 654321", "State = 0x633256686247566b"}, []string{"Received Access-Accept"}},
+		{"undecided", "auth", []string{"User-Name = nobody", "User-Password = 1", signed}, []string{"No reply from server"}},
+		{"status", "status", []string{signed}, []string{"Received Access-Accept"}},
+		{"accounting", "acct", []string{"Acct-Status-Type = Start", "Acct-Session-Id = 1"}, []string{"Received Accounting-Response"}},
+		{"accounting, signed", "acct", []string{"Acct-Status-Type = Start", "Acct-Session-Id = 1", signed}, []string{"Received Accounting-Response"}},
+		{"status of accounting", "status", []string{signed}, []string{"Received Accounting-Response"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			address := s.Addr()
+			if strings.Contains(tc.name, "accounting") {
+				address = s.AccountingAddr()
+			}
+			out := radclient(t, address, tc.command, tc.attributes...)
+			for _, want := range tc.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("radclient does not say %q:\n%s", want, out)
+				}
+			}
+			_, received, answered := strings.Cut(out, "Received ")
+			if answered && strings.Count(received, "Message-Authenticator = ") != 1 {
+				t.Errorf("radclient does not see one Message-Authenticator:\n%s", out)
+			}
+		})
+	}
+}
+
+func TestRadclientIsHeldToThePolicy(t *testing.T) {
+	login := []string{"User-Name = alice", "User-Password = 1234123456"}
+	with := func(more ...string) []string { return append(login[:2:2], more...) }
+	const accepted, silence = "Received Access-Accept", "No reply from server"
+	for policy, steps := range map[string][]struct {
+		attributes []string
+		want       string
+	}{
+		"require": {{login, silence}, {with(signed), accepted}},
+		"allow":   {{login, accepted}, {with(signed), accepted}, {login, accepted}, {with("Proxy-State = 0x31"), silence}},
+		"auto":    {{login, accepted}, {with("Proxy-State = 0x31"), silence}, {with(signed), accepted}, {login, silence}},
+	} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, newFakeNode(loopback("rsa", policy)), nil)
+			for i, step := range steps {
+				if out := radclient(t, s.Addr(), "auth", step.attributes...); !strings.Contains(out, step.want) {
+					t.Errorf("step %d: radclient does not say %q:\n%s", i, step.want, out)
+				}
+			}
+		})
+	}
+}
+
+func TestRadclientRetransmitsUntilTheClusterDecides(t *testing.T) {
+	node := newFakeNode(loopback("rsa", "auto"))
+	accept := node.decide
+	tries := 0
+	node.decide = func(a engine.Attempt) (engine.Outcome, error) {
+		if tries++; tries == 1 {
+			return engine.Outcome{}, fmt.Errorf("electing: %w", engine.ErrUndecided)
+		}
+		return accept(a)
+	}
+	s := start(t, node, func(c *Config) { c.Workers = 1 })
+	out := radclient(t, s.Addr(), "auth", "User-Name = alice", "User-Password = 1234123456", signed)
+	if !strings.Contains(out, "Received Access-Accept") {
+		t.Errorf("no accept:\n%s", out)
+	}
+	if a := node.asked(); len(a) != 2 || a[0].Origin.Request != a[1].Origin.Request {
+		t.Errorf("%d attempts, not one request", len(a))
+	}
+}
