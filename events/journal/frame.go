@@ -1,0 +1,93 @@
+package journal
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"keyfob/events"
+)
+
+// appendFrame appends a record in its frame.
+func appendFrame(b []byte, r events.Record) ([]byte, error) {
+	record, err := events.EncodeRecord(r)
+	if err != nil {
+		return b, fmt.Errorf("record %d: %w", r.Sequence, err)
+	}
+	if len(record) > maxRecord {
+		return b, fmt.Errorf("record %d has %d bytes, at most %d are allowed", r.Sequence, len(record), maxRecord)
+	}
+	start := len(b)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(record)))
+	b = append(b, 0, 0, 0, 0)
+	b = append(b, record...)
+	sum := crc32.Update(crc32.Checksum(b[start:start+4], castagnoli), castagnoli, record)
+	binary.BigEndian.PutUint32(b[start+4:], sum)
+	return b, nil
+}
+
+// frames reads the frames of a segment one after the other.
+type frames struct {
+	r     *bufio.Reader
+	at    int64 // where the next frame begins
+	limit int64 // where they end, or the file does
+	head  [frameSize]byte
+	buf   []byte
+}
+
+func newFrames(r io.ReaderAt, from, limit int64) *frames {
+	size := int(min(max(limit-from, 16), 256<<10))
+	return &frames{r: bufio.NewReaderSize(io.NewSectionReader(r, from, limit-from), size), at: from, limit: limit}
+}
+
+// errSeal says that no frame begins here, but perhaps a seal.
+var errSeal = errors.New("a seal")
+
+// next is the bytes of the next record, good until the next call; io.EOF at
+// the end.
+func (f *frames) next() ([]byte, error) {
+	if f.at == f.limit {
+		return nil, io.EOF
+	}
+	if f.limit-f.at < 4 {
+		return nil, errShort
+	}
+	if _, err := io.ReadFull(f.r, f.head[:4]); err != nil {
+		return nil, readError(err)
+	}
+	length := int64(binary.BigEndian.Uint32(f.head[:]))
+	switch {
+	case length == 0:
+		return nil, errSeal
+	case length > maxRecord:
+		return nil, fmt.Errorf("%w: a record of %d bytes", errForm, length)
+	case f.limit-f.at < frameSize+length:
+		return nil, errShort
+	}
+	if int64(cap(f.buf)) < length {
+		f.buf = make([]byte, length, max(length, 4096))
+	}
+	f.buf = f.buf[:length]
+	if _, err := io.ReadFull(f.r, f.head[4:]); err != nil {
+		return nil, readError(err)
+	}
+	if _, err := io.ReadFull(f.r, f.buf); err != nil {
+		return nil, readError(err)
+	}
+	sum := crc32.Update(crc32.Checksum(f.head[:4], castagnoli), castagnoli, f.buf)
+	if sum != binary.BigEndian.Uint32(f.head[4:]) {
+		return nil, errSum
+	}
+	f.at += frameSize + length
+	return f.buf, nil
+}
+
+func readError(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errShort
+	}
+	return err
+}

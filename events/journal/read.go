@@ -1,0 +1,154 @@
+package journal
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+
+	"keyfob/events"
+)
+
+const (
+	readBytes = 4 << 20 // that one Read returns, about
+	readAhead = 256     // records that an iteration reads at once
+)
+
+func (j *Journal) path(name string) string { return filepath.Join(j.dir, name) }
+
+// Read returns up to limit records from the one numbered from on; fewer, but
+// not none, when they are large or a hole is near; none behind the last. The
+// error is ErrMissing when from is in a hole.
+func (j *Journal) Read(from uint64, limit int) ([]events.Record, error) {
+	from = max(from, 1)
+	var all []events.Record
+	for len(all) < limit {
+		j.mu.Lock()
+		s, held := j.find(from)
+		last := j.chain.Sequence
+		j.mu.Unlock()
+		if !held {
+			if len(all) == 0 && from <= last {
+				return nil, fmt.Errorf("reading journal at record %d: %w", from, ErrMissing)
+			}
+			return all, nil
+		}
+		part, err := j.readFrom(s, from, limit-len(all))
+		if err != nil {
+			return nil, fmt.Errorf("reading journal: %w", err)
+		}
+		all = append(all, part...)
+		from += uint64(len(part))
+		if from <= s.last {
+			return all, nil
+		}
+	}
+	return all, nil
+}
+
+// readFrom reads records of one segment, at least one.
+func (j *Journal) readFrom(s segment, from uint64, limit int) ([]events.Record, error) {
+	f, err := j.open(s.path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	start, err := s.offset(f, from)
+	if err != nil {
+		return nil, err
+	}
+	sequence := from - (from-s.base.Sequence-1)%stride
+	r := newFrames(f, start, s.end)
+	limit = int(min(uint64(limit), s.last-from+1))
+	records := make([]events.Record, 0, limit)
+	for begin := start; len(records) < limit; sequence++ {
+		at := r.at
+		b, err := r.next()
+		if err != nil {
+			if !isBroken(err) && err != io.EOF {
+				return nil, err
+			}
+			return nil, s.damage(at, sequence, err)
+		}
+		if sequence < from {
+			begin = r.at
+			continue
+		}
+		record, err := events.DecodeRecord(b)
+		if err == nil && record.Sequence != sequence {
+			err = fmt.Errorf("%w: it is record %d", errForm, record.Sequence)
+		}
+		if err != nil {
+			return nil, s.damage(at, sequence, err)
+		}
+		records = append(records, record)
+		if r.at-begin > readBytes {
+			break
+		}
+	}
+	return records, nil
+}
+
+// offset is where the nearest known record at or before a number begins.
+func (s *segment) offset(r io.ReaderAt, sequence uint64) (int64, error) {
+	i := int64(sequence-s.base.Sequence-1) / stride
+	if !s.sealed {
+		return int64(s.offsets[i]), nil
+	}
+	b := make([]byte, 4)
+	if _, err := r.ReadAt(b, s.end+4+4*i); err != nil {
+		return 0, err
+	}
+	o := int64(binary.BigEndian.Uint32(b))
+	if o < headerSize || o > s.end {
+		return 0, s.damage(s.end+4+4*i, sequence, errForm)
+	}
+	return o, nil
+}
+
+// Records yields the records from the one numbered from on, up to the one that
+// is last now or, with follow, until ctx is over. An error ends it.
+func (j *Journal) Records(ctx context.Context, from uint64, follow bool) iter.Seq2[events.Record, error] {
+	return func(yield func(events.Record, error) bool) {
+		last, _ := j.Last()
+		next := max(from, 1)
+		for ctx.Err() == nil && (follow || next <= last) {
+			records, err := j.Read(next, readAhead)
+			if err == nil && len(records) == 0 {
+				err = j.Wait(ctx, next-1)
+				if errors.Is(err, ErrClosed) || ctx.Err() != nil {
+					return
+				}
+			}
+			if err != nil {
+				yield(events.Record{Sequence: next}, err)
+				return
+			}
+			for _, r := range records {
+				if !follow && r.Sequence > last || !yield(r, nil) {
+					return
+				}
+			}
+			next += uint64(len(records))
+		}
+	}
+}
+
+// Export writes the records from the one numbered from up to the last as JSON
+// Lines, each as the audit stream carries it.
+func (j *Journal) Export(ctx context.Context, w io.Writer, from uint64) error {
+	cluster := j.Cluster()
+	for r, err := range j.Records(ctx, from, false) {
+		if err != nil {
+			return fmt.Errorf("exporting journal: %w", err)
+		}
+		if _, err := w.Write(append(events.CloudEvent(cluster, r), '\n')); err != nil {
+			return fmt.Errorf("exporting journal: %w", err)
+		}
+	}
+	return ctx.Err()
+}
