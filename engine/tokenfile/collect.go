@@ -1,6 +1,7 @@
 package tokenfile
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -106,6 +107,9 @@ func (c *collector) full() error {
 	return nil
 }
 
+// note adds a remark about the file, each one once.
 func (c *collector) note(sentence string) {
-	c.result.Notes = append(c.result.Notes, sentence)
+	if !slices.Contains(c.result.Notes, sentence) {
+		c.result.Notes = append(c.result.Notes, sentence)
+	}
 }

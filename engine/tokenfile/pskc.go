@@ -160,6 +160,7 @@ func pskcParams(key *element, tok *Token) error {
 	case name == pskcTOTP:
 		tok.Params.Kind = tokencode.TOTP
 	case name == pskcSecurID:
+		tok.Serial = serial12(tok.Serial)
 		tok.Params.Kind, tok.Params.Serial = tokencode.SecurID, tok.Serial
 	default:
 		return ErrUnsupported.because("its algorithm %.100q is none that keyfob has (hotp, totp, SecurID-AES)", name)
