@@ -24,14 +24,14 @@ func viewUser(u *engine.User, now events.Time) User {
 	v := User{
 		User:        u.Name,
 		Disabled:    u.Disabled,
-		Locked:      u.HardLocked || u.LockedUntil > now,
+		Locked:      u.Strangers.Locked(now) || u.Trusted.Locked(now),
 		Failures:    u.Failures,
 		Tokens:      append([]string{}, u.Tokens...),
 		LastSuccess: instant(u.LastSuccess),
 		Added:       instant(u.Added),
 	}
-	if v.Locked && !u.HardLocked {
-		v.LockedUntil = instant(u.LockedUntil)
+	if v.Locked && !u.Strangers.Stopped && !u.Trusted.Stopped {
+		v.LockedUntil = instant(max(u.Strangers.Until, u.Trusted.Until))
 	}
 	return v
 }

@@ -8,7 +8,10 @@ import (
 	"keyfob/events"
 )
 
-const maxDone = 256 // administrators' requests remembered
+const (
+	maxDone   = 256 // administrators' requests remembered
+	maxDrifts = 8   // drifts of a token remembered
+)
 
 // Apply folds one event into the state. It takes what happened as given: it
 // refuses nothing, and an event about something that is not there changes
@@ -30,7 +33,8 @@ func (s *State) Apply(at events.Time, d events.Draft) {
 		s.applyUser(at, e)
 	case events.TokenImported, events.TokenAssigned, events.TokenUnassigned, events.TokenEnabled,
 		events.TokenDisabled, events.TokenDeleted, events.PINSet, events.PINCleared,
-		events.NewPINRequired, events.NextTokencodeRequired, events.DriftAdjusted:
+		events.NewPINRequired, events.NextTokencodeRequired, events.DriftAdjusted,
+		events.TokenResynchronized, events.TokenLost, events.TokenFound, events.TokenReplaced, events.ReplacementAssigned:
 		s.applyToken(at, e)
 	case events.ClientAdded, events.ClientRemoved, events.ClientSigned:
 		s.applyClient(e)
@@ -57,6 +61,9 @@ func answerOf(at events.Time, d events.Draft) (Answer, bool) {
 	case events.PasscodeRejected:
 		a.Reason, a.Conversation = e.Reason, e.Conversation
 		return a, e.User != ""
+	case events.TokenResynchronized:
+		a.Verdict = Resynchronized
+		return a, e.User != "" && d.Origin.Actor == ""
 	case events.PasscodeChallenged:
 		a.Verdict, a.Reason, a.Conversation = Challenge, e.Reason, &e.Conversation
 		return a, true
@@ -69,7 +76,7 @@ func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
 	switch e := e.(type) {
 	case events.PasscodeAccepted:
 		s.changeUser(e.User, func(u *User) {
-			u.Failures, u.Locks, u.LockedUntil = 0, 0, 0
+			u.Failures, u.Strangers, u.Trusted = 0, Lock{}, Lock{}
 			u.LastSuccess, u.Conversation = at, nil
 			u.keep(a)
 		})
@@ -84,6 +91,9 @@ func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
 			}
 			u.keep(a)
 		})
+	case events.TokenResynchronized:
+		s.changeUser(e.User, func(u *User) { u.keep(a) })
+		s.resynchronized(at, e)
 	case events.PasscodeChallenged:
 		proved := e.Conversation.Step != events.StepNextTokencode
 		s.changeUser(e.User, func(u *User) {
@@ -110,10 +120,33 @@ func (u *User) keep(a Answer) {
 // Tokencode mode.
 func (s *State) spend(at events.Time, u events.Use, proved bool) {
 	s.changeToken(u.Serial, func(t *Token) {
+		if u.Emergency != 0 {
+			t.spendEmergency(u.Emergency)
+			return
+		}
 		t.Last, t.LastUse = max(t.Last, u.Interval), at
 		if proved {
 			t.NextTokencode, t.Proven = false, true
 		}
+	})
+}
+
+// spendEmergency notes that an emergency tokencode was used.
+func (t *Token) spendEmergency(number uint8) {
+	if t.Lost != nil && !t.Lost.Fixed {
+		lost := *t.Lost
+		lost.Used = append(slices.Clone(lost.Used), number)
+		t.Lost = &lost
+	}
+}
+
+// resynchronized spends two tokencodes in a row. Locks stay.
+func (s *State) resynchronized(at events.Time, e events.TokenResynchronized) {
+	s.spend(at, e.Use, true)
+	s.changeUser(e.User, func(u *User) {
+		u.Failures = 0
+		u.Strangers.Failures, u.Trusted.Failures = 0, 0
+		u.Strangers.Wait, u.Trusted.Wait = 0, 0
 	})
 }
 
@@ -128,16 +161,22 @@ func (s *State) applyUser(at events.Time, e events.Event) {
 	case events.UserEnabled:
 		s.changeUser(e.User, func(u *User) { u.Disabled = false })
 	case events.UserUnlocked:
-		s.changeUser(e.User, func(u *User) { u.Failures, u.Locks, u.LockedUntil, u.HardLocked = 0, 0, 0, false })
+		s.changeUser(e.User, func(u *User) { u.Failures, u.Strangers, u.Trusted = 0, Lock{}, Lock{} })
 	case events.FailureCounted:
-		s.changeUser(e.User, func(u *User) { u.Failures = e.Failures })
+		s.changeUser(e.User, func(u *User) {
+			u.Failures = e.Failures
+			l := u.lock(e.Trusted)
+			l.Failures++
+			l.Wait = e.Wait
+		})
 	case events.FailuresReset:
 		s.changeUser(e.User, func(u *User) { u.Failures = 0 })
 	case events.UserLockedOut:
 		s.changeUser(e.User, func(u *User) {
-			u.Locks++
 			u.Conversation = nil
-			u.LockedUntil, u.HardLocked = e.Until, e.Until.IsZero()
+			l := u.lock(e.Trusted)
+			l.Count++
+			l.Until, l.Stopped, l.Wait = e.Until, e.Until.IsZero(), 0
 		})
 	}
 }
@@ -151,8 +190,7 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 		s.changeUser(e.User, func(u *User) { u.Tokens = append(slices.Clone(u.Tokens), e.Serial) })
 	case events.TokenUnassigned:
 		s.changeToken(e.Serial, func(t *Token) {
-			t.User, t.PIN, t.NewPIN, t.NextTokencode = "", nil, false, false
-			t.Revision++
+			t.disown()
 		})
 		s.dropToken(e.User, e.Serial)
 	case events.TokenDeleted:
@@ -165,11 +203,13 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 		s.endConversation(e.User, e.Serial)
 	case events.PINSet:
 		s.changeToken(e.Serial, func(t *Token) {
+			t.retirePIN()
 			t.PIN, t.PINRevision, t.PINSetAt, t.NewPIN = e.Sealed, e.Revision, at, e.Temporary
 			t.Revision++
 		})
 	case events.PINCleared:
 		s.changeToken(e.Serial, func(t *Token) {
+			t.retirePIN()
 			t.PIN, t.NewPIN = nil, false
 			t.Revision++
 		})
@@ -180,8 +220,56 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 	case events.NextTokencodeRequired:
 		s.changeToken(e.Serial, func(t *Token) { t.NextTokencode = true })
 	case events.DriftAdjusted:
-		s.changeToken(e.Serial, func(t *Token) { t.Drift = e.Drift })
+		s.changeToken(e.Serial, func(t *Token) {
+			t.Drift = e.Drift
+			t.Drifts = append(slices.Clone(t.Drifts[max(0, len(t.Drifts)-maxDrifts+1):]), Seen{at, e.Drift})
+		})
+	default:
+		s.applyRemedy(at, e)
 	}
+}
+
+// applyRemedy folds what becomes of tokens that are off, lost or replaced.
+func (s *State) applyRemedy(at events.Time, e events.Event) {
+	switch e := e.(type) {
+	case events.TokenResynchronized: // by an administrator
+		s.resynchronized(at, e)
+	case events.TokenLost:
+		s.changeToken(e.Serial, func(t *Token) {
+			t.Lost = &Lost{Since: at, Until: e.Until, Sealed: e.Sealed, Fixed: e.Fixed, Found: e.Found}
+			t.Revision++
+		})
+		s.endConversation(e.User, e.Serial)
+	case events.TokenFound:
+		s.changeToken(e.Serial, func(t *Token) {
+			t.Lost = nil
+			t.Revision++
+		})
+	case events.ReplacementAssigned:
+		s.changeToken(e.Serial, func(t *Token) { t.Replaces = e.Old })
+	case events.TokenReplaced:
+		s.changeToken(e.Old, func(t *Token) {
+			t.disown()
+			t.Disabled = true
+		})
+		s.changeToken(e.Serial, func(t *Token) { t.Replaces = "" })
+		s.dropToken(e.User, e.Old)
+	}
+}
+
+// disown takes a token, and all that was its owner's, from him.
+func (t *Token) disown() {
+	t.User, t.PIN, t.OldPINs, t.NewPIN, t.NextTokencode, t.Lost, t.Replaces = "", nil, nil, false, false, nil, ""
+	t.Revision++
+}
+
+// retirePIN puts the present PIN, if any, among those of before.
+func (t *Token) retirePIN() {
+	if len(t.PIN) == 0 {
+		return
+	}
+	old := append([]OldPIN{{t.PINRevision, t.PIN}}, t.OldPINs...)
+	t.OldPINs = old[:min(len(old), maxOldPINs)]
 }
 
 // newToken is a token as it was imported. An event token's mark stands before

@@ -32,6 +32,10 @@ type TokenEvidence struct {
 	Found    bool   `cbor:"3,keyasint,omitempty"`
 	Interval int64  `cbor:"4,keyasint,omitempty"` // where the tokencode was found
 	PIN      bool   `cbor:"5,keyasint,omitempty"` // the PIN is right; true when there is none and none was typed
+	Unfit    bool   `cbor:"6,keyasint,omitempty"` // the PIN, though right, breaks a rule that is in force now
+	// Emergency is the number of the emergency tokencode that was typed, from
+	// 1; there is no interval then.
+	Emergency uint8 `cbor:"7,keyasint,omitempty"`
 }
 
 // PINEvidence is what was found of a new PIN.
@@ -72,7 +76,10 @@ type CheckInput struct {
 // it saw of a state that has moved on is found out by Decide. An error means
 // that nothing could be found out, ErrBusy among them.
 func Check(ctx context.Context, in CheckInput) (Checked, error) {
-	c := Checked{Command: Authenticate{Choice: in.Attempt.Choice, NoChallenge: in.Attempt.NoChallenge}}
+	c := Checked{Command: Authenticate{
+		Choice: in.Attempt.Choice, NoChallenge: in.Attempt.NoChallenge,
+		Purpose: in.Attempt.Purpose, Repeatable: in.Attempt.Session != "",
+	}}
 	name := in.Attempt.User
 	if in.Ticket != nil {
 		c.Command.Conversation, c.Command.Turn = in.Ticket.ID, in.Ticket.Turn
@@ -91,6 +98,10 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 	}
 
 	k := checker{CheckInput: in, user: u, typed: canonicalTyped(in.Attempt.Typed)}
+	if in.Attempt.Purpose == ToResynchronize {
+		c.Command.Evidence.Tokens, err = k.resynchronize(ctx)
+		return c, err
+	}
 	step := events.StepLogin
 	if in.Ticket != nil {
 		if u.Conversation == nil || u.Conversation.ID != in.Ticket.ID {
@@ -129,6 +140,9 @@ func (k *checker) login(ctx context.Context) ([]TokenEvidence, error) {
 		}
 		expected, reach := t.expected(k.Now), t.window(&k.State.Policy).Large
 		e, err := k.token(ctx, t, func(yield func(int64) bool) { nearestFirst(t, expected, reach, yield) })
+		if err == nil && !e.Found && t.Lost != nil {
+			err = k.emergency(ctx, t, &e)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -180,18 +194,21 @@ func nearestFirst(t *Token, expected, reach int64, yield func(int64) bool) {
 // token tries what was typed against one token in the given intervals.
 func (k *checker) token(ctx context.Context, t *Token, intervals func(yield func(int64) bool)) (TokenEvidence, error) {
 	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
-	seed, err := k.Keys.OpenSeed(t.Serial, t.Seed)
+	g, err := k.generator(t)
 	if err != nil {
-		return e, fmt.Errorf("opening the seed of token %s: %w", t.Serial, err)
+		return e, err
 	}
-	generator, err := tokencode.New(t.params(), tokencode.Seed(seed))
-	if err != nil {
-		return e, fmt.Errorf("token %s: %w", t.Serial, err)
-	}
+	return k.found(ctx, t, g, intervals, e)
+}
+
+// found looks for what was typed in the given intervals, in the way of the
+// token's PIN style.
+func (k *checker) found(ctx context.Context, t *Token, g *tokencode.Generator, intervals func(yield func(int64) bool), e TokenEvidence) (TokenEvidence, error) {
+	var err error
 	if t.hasPIN() && t.pinStyle() == tokencode.PINpad {
-		err = k.mixed(t, generator, intervals, &e)
+		err = k.mixed(t, g, intervals, &e)
 	} else {
-		err = k.joined(ctx, t, generator, intervals, &e)
+		err = k.joined(ctx, t, g, intervals, &e)
 	}
 	return e, err
 }
@@ -221,9 +238,16 @@ func (k *checker) joined(ctx context.Context, t *Token, g *tokencode.Generator, 
 	default:
 		var err error
 		e.PIN, err = k.pinMatches(ctx, t, pin)
+		e.Unfit = e.PIN && k.unfit(t, pin)
 		return err
 	}
 	return nil
+}
+
+// unfit reports whether a PIN breaks a rule: a stricter policy has come since
+// it was set.
+func (k *checker) unfit(t *Token, pin string) bool {
+	return unfit(pin, t.pinRules(&k.State.Policy), t, k.user.Name) != ProblemNone
 }
 
 // mixed looks at a passcode into which a PINpad has mixed the PIN. A wrong PIN
@@ -242,6 +266,7 @@ func (k *checker) mixed(t *Token, g *tokencode.Generator, intervals func(yield f
 		switch {
 		case err == nil && same(passcode, k.typed):
 			e.Found, e.PIN, e.Interval = true, true, i
+			e.Unfit = k.unfit(t, pin.Reveal())
 		case same(code, k.typed):
 			e.Found, e.PIN, e.Interval = true, k.withoutPIN(), i
 		}
@@ -258,9 +283,14 @@ func (k *checker) withoutPIN() bool {
 
 // pinMatches verifies a PIN, however the token keeps it.
 func (k *checker) pinMatches(ctx context.Context, t *Token, pin string) (bool, error) {
+	return k.matches(ctx, t, OldPIN{t.PINRevision, t.PIN}, pin)
+}
+
+// matches verifies a PIN against a tag of now or of before.
+func (k *checker) matches(ctx context.Context, t *Token, tag OldPIN, pin string) (bool, error) {
 	if t.pinStyle() != tokencode.PINpad {
-		return k.Keys.PINMatches(ctx, t.Serial, t.PINRevision, t.PIN, Secret(pin))
+		return k.Keys.PINMatches(ctx, t.Serial, tag.Revision, tag.Sealed, Secret(pin))
 	}
-	kept, err := k.Keys.OpenPINpad(t.Serial, t.PINRevision, t.PIN)
+	kept, err := k.Keys.OpenPINpad(t.Serial, tag.Revision, tag.Sealed)
 	return err == nil && same(kept.Reveal(), pin), err
 }

@@ -16,6 +16,8 @@ type Authenticate struct {
 	// The turn of a conversation that this answers; a zero ID begins anew.
 	Conversation events.Request `cbor:"5,keyasint,omitzero"`
 	Turn         uint8          `cbor:"6,keyasint,omitempty"`
+	Purpose      Purpose        `cbor:"7,keyasint,omitempty"`
+	Repeatable   bool           `cbor:"8,keyasint,omitempty"` // the request id was made of what the login says
 }
 
 // AddUser makes a user known.
@@ -75,11 +77,49 @@ type (
 	RequireNewPIN struct {
 		Serial string `cbor:"1,keyasint"`
 	}
+	// ZeroDrift forgets what is believed of a token's clock.
+	ZeroDrift struct {
+		Serial string `cbor:"1,keyasint"`
+	}
 	// RequireNextTokencode puts a token into Next Tokencode mode.
 	RequireNextTokencode struct {
 		Serial string `cbor:"1,keyasint"`
 	}
 )
+
+// SetTemporaryPIN gives a token a PIN that must be changed at its first use:
+// an activation code, or what the help desk tells a user over the telephone.
+type SetTemporaryPIN struct {
+	Serial   string `cbor:"1,keyasint"`
+	Revision uint64 `cbor:"2,keyasint"` // that Sealed is sealed to: the token's next
+	Sealed   []byte `cbor:"3,keyasint"`
+}
+
+// ResynchronizeToken puts a token right by two tokencodes in a row, which its
+// owner read out to an administrator.
+type ResynchronizeToken struct {
+	Evidence TokenEvidence `cbor:"1,keyasint"`
+}
+
+// LoseToken says that a token is not with its owner and gives out emergency
+// tokencodes; FindToken ends that.
+type (
+	LoseToken struct {
+		Lost events.TokenLost `cbor:"1,keyasint"`
+	}
+	FindToken struct {
+		Serial string `cbor:"1,keyasint"`
+	}
+)
+
+// ReplaceToken gives a user a token that takes the place of another at its
+// first success. With a PIN, the one of the other moved, it is kept.
+type ReplaceToken struct {
+	Old      string `cbor:"1,keyasint"`
+	Serial   string `cbor:"2,keyasint"`
+	Revision uint64 `cbor:"3,keyasint,omitempty"` // that PIN is sealed to
+	PIN      []byte `cbor:"4,keyasint,omitempty"`
+}
 
 // AddClient makes a RADIUS client known or, with Replace, changes it.
 type AddClient struct {
@@ -152,6 +192,12 @@ func (DeleteToken) command()          {}
 func (ClearPIN) command()             {}
 func (RequireNewPIN) command()        {}
 func (RequireNextTokencode) command() {}
+func (ZeroDrift) command()            {}
+func (SetTemporaryPIN) command()      {}
+func (ResynchronizeToken) command()   {}
+func (LoseToken) command()            {}
+func (FindToken) command()            {}
+func (ReplaceToken) command()         {}
 func (AddClient) command()            {}
 func (RemoveClient) command()         {}
 func (LatchClient) command()          {}

@@ -11,6 +11,7 @@ const (
 	maxTurns     = 24               // answers within one conversation
 	maxPINRounds = 3                // unfit or different PINs
 	answerFor    = time.Minute      // how long an answer is kept for retries
+	sessionFor   = 10 * time.Second // the same for a login told by its session attribute
 	maxAnswers   = 4                // kept for each user
 	quietFor     = 10 * time.Second // between two records of refusals that change nothing
 )
@@ -45,6 +46,7 @@ type decider struct {
 	command Authenticate
 
 	user         *User
+	trusted      bool                 // the client has a budget of failures of its own
 	conversation *events.Conversation // that this answers; nil at a first step
 	drafts       []events.Draft
 }
@@ -55,7 +57,11 @@ func (d *decider) authenticate() (Decision, error) {
 	if d.user == nil {
 		return d.refused(events.ReasonUserUnknown), nil
 	}
-	if a, ok := d.user.answered(d.origin.Request, d.now); ok {
+	kept := answerFor
+	if d.command.Repeatable {
+		kept = sessionFor
+	}
+	if a, ok := d.user.answered(d.origin.Request, d.now, kept); ok {
 		return Decision{User: d.user.Name, Answer: a}, nil
 	}
 	if !d.command.Conversation.IsZero() {
@@ -66,8 +72,15 @@ func (d *decider) authenticate() (Decision, error) {
 	}
 	// Locks and the like are looked at again at every step, not only at the
 	// first (Keycloak CVE-2026-16103).
-	if reason := d.user.barred(d.now); reason != "" {
+	d.trusted = d.state.trusts(d.origin)
+	if reason := d.user.barred(d.trusted, d.now); reason != "" {
 		return d.quietly(reason), nil
+	}
+	if d.now < d.user.lock(d.trusted).Wait {
+		return d.fail(nil, events.ReasonThrottled, nil, ProblemWrong), nil
+	}
+	if d.command.Purpose == ToResynchronize {
+		return d.resynchronize()
 	}
 	if d.conversation == nil || d.conversation.Step == events.StepLogin {
 		return d.login()
@@ -106,20 +119,20 @@ func (e TokenEvidence) speaksOf(t *Token) bool {
 }
 
 // barred says why a user is refused whatever is typed, empty when not.
-func (u *User) barred(now events.Time) events.Reason {
+func (u *User) barred(trusted bool, now events.Time) events.Reason {
 	switch {
 	case u.Disabled:
 		return events.ReasonUserDisabled
-	case u.HardLocked, now < u.LockedUntil:
+	case u.lock(trusted).Locked(now):
 		return events.ReasonUserLocked
 	}
 	return ""
 }
 
 // answered is what the same request was answered before.
-func (u *User) answered(r events.Request, now events.Time) (Answer, bool) {
+func (u *User) answered(r events.Request, now events.Time, kept time.Duration) (Answer, bool) {
 	for _, a := range u.Answers {
-		if a.Request == r && now.Sub(a.At) <= answerFor {
+		if a.Request == r && now.Sub(a.At) <= kept {
 			return a, true
 		}
 	}
@@ -190,10 +203,11 @@ func (d *decider) keepOrEnd(e *events.PasscodeRejected, problem Problem) {
 // fail refuses and counts a failure: rules.md, "Failures and locks". told is
 // the token that was tried, nil when it cannot be told which.
 func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem Problem) Decision {
-	p, failures := &d.state.Policy, d.user.Failures+1
-	stop := p.StopAfter > 0 && int(failures) >= p.StopAfter
-	lock := stop || p.LockAfter > 0 && int(failures)%p.LockAfter == 0
-	if lock {
+	p, failures, lock := &d.state.Policy, d.user.Failures+1, d.user.lock(d.trusted)
+	ofBudget := int(lock.Failures) + 1
+	stop := ofBudget >= p.StopAfter
+	locks := stop || ofBudget%p.LockAfter == 0
+	if locks {
 		problem = ProblemNone
 	}
 
@@ -203,7 +217,11 @@ func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem
 	}
 	d.keepOrEnd(&e, problem)
 	d.draft(e)
-	d.draft(events.FailureCounted{User: d.user.Name, Failures: failures})
+	counted := events.FailureCounted{User: d.user.Name, Failures: failures, Trusted: d.trusted}
+	if wait := p.wait(ofBudget); wait > 0 {
+		counted.Wait = d.now.Add(wait)
+	}
+	d.draft(counted)
 
 	if int(failures) >= p.NextTokencodeAfter {
 		for _, serial := range d.user.Tokens {
@@ -213,10 +231,10 @@ func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem
 			}
 		}
 	}
-	if lock {
-		locked := events.UserLockedOut{User: d.user.Name, Failures: failures}
+	if locks {
+		locked := events.UserLockedOut{User: d.user.Name, Failures: failures, Trusted: d.trusted}
 		if !stop {
-			locked.Until = d.now.Add(p.LockFor << min(d.user.Locks, 16))
+			locked.Until = d.now.Add(p.LockFor << min(lock.Count, 16))
 		}
 		d.draft(locked)
 	}

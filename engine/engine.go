@@ -28,10 +28,21 @@ type Attempt struct {
 	Typed        Secret        // a passcode, a tokencode or a PIN: what the step asks for
 	Again        Secret        // the new PIN once more, where a door asks for both at once
 	Choice       Choice        // where the step asks for one
+	Purpose      Purpose       // to log in, unless it says otherwise
+	Session      string        // tells a repeated login from somebody else's (Acct-Session-Id); empty when nothing does
 	Conversation string        // the sealed text of the outcome before; empty begins anew
 	NoChallenge  bool          // the client cannot ask anything back
 	Arrived      time.Time     // when the door read it
 }
+
+// Purpose is what an attempt is for.
+type Purpose string
+
+// The purposes.
+const (
+	ToLogIn         Purpose = ""
+	ToResynchronize Purpose = "resynchronize" // Typed is the passcode, Again the next tokencode
+)
 
 // Choice is how a user wants to come by a new PIN.
 type Choice string
@@ -51,6 +62,9 @@ const (
 	Reject Verdict = iota
 	Accept
 	Challenge
+	// Resynchronized lets nobody in: two tokencodes in a row have put the
+	// token right.
+	Resynchronized
 )
 
 func (v Verdict) String() string {
@@ -59,6 +73,8 @@ func (v Verdict) String() string {
 		return "accept"
 	case Challenge:
 		return "challenge"
+	case Resynchronized:
+		return "resynchronized"
 	default:
 		return "reject"
 	}

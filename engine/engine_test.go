@@ -84,8 +84,8 @@ func TestSpellingsOfAUserShareOneCount(t *testing.T) {
 		w.user, w.ticket = name, nil
 		w.attempt([]string{fmt.Sprint(i)})
 	}
-	if u := w.state.User("ada"); u.Failures != 10 || u.LockedUntil.IsZero() {
-		t.Errorf("%d failures, locked until %d", u.Failures, u.LockedUntil)
+	if u := w.state.User("ada"); u.Failures != 10 || u.Strangers.Until.IsZero() {
+		t.Errorf("%d failures, locked until %d", u.Failures, u.Strangers.Until)
 	}
 }
 
@@ -153,7 +153,7 @@ func TestIntervalsOfAcceptsOnlyGrow(t *testing.T) {
 			switch {
 			case out.Verdict == engine.Accept && after.Failures != 0:
 				r.Fatalf("accepted with %d failures left", after.Failures)
-			case out.Verdict != engine.Reject && events.At(w.now) < before.LockedUntil:
+			case out.Verdict != engine.Reject && events.At(w.now) < before.Strangers.Until:
 				r.Fatalf("%v while locked", out.Verdict)
 			case after.Failures > before.Failures+1:
 				r.Fatalf("one attempt counted %d times", after.Failures-before.Failures)

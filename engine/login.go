@@ -17,6 +17,7 @@ type rank uint8
 
 const (
 	notFound  rank = iota
+	isLost         // the token's own, while it is lost
 	wrongPIN       // the tokencode is the token's, the PIN is not
 	tooFar         // both right, outside every window that is open now
 	tooLate        // both right, but spent before the last one
@@ -50,7 +51,10 @@ func (d *decider) login() (Decision, error) {
 	}
 	switch best.rank {
 	case right:
-		return d.proved(best.token, best.evidence.Interval), nil
+		if best.evidence.Emergency != 0 {
+			return d.inEmergency(best), nil
+		}
+		return d.proved(best.token, best.evidence), nil
 	case nextAsked:
 		return d.askNext(best), nil
 	case justUsed:
@@ -64,6 +68,8 @@ func (d *decider) login() (Decision, error) {
 		return d.fail(told, events.ReasonTokencodeReused, d.offset(best), problem), nil
 	case tooFar:
 		return d.fail(told, events.ReasonOutsideWindow, d.offset(best), problem), nil
+	case isLost:
+		return d.fail(told, events.ReasonTokenLost, nil, problem), nil
 	case wrongPIN:
 		return d.fail(told, events.ReasonBadPIN, nil, problem), nil
 	case notFound:
@@ -110,6 +116,10 @@ func (d *decider) rank(t *Token, e TokenEvidence) rank {
 		return notFound
 	case !e.PIN:
 		return wrongPIN
+	case t.Lost != nil:
+		if r, ok := d.rankLost(t, e); ok {
+			return r
+		}
 	}
 	switch t.tier(&d.state.Policy, e.Interval, d.now) {
 	case small:
@@ -136,6 +146,9 @@ func (d *decider) rank(t *Token, e TokenEvidence) rank {
 // offset is how far a found tokencode lay from where it was expected, for the
 // help desk.
 func (d *decider) offset(c candidate) *int64 {
+	if c.evidence.Emergency != 0 {
+		return nil
+	}
 	o := c.evidence.Interval - c.token.expected(d.now)
 	return &o
 }
@@ -160,17 +173,24 @@ func (d *decider) nextTokencode(t *Token, e TokenEvidence) (Decision, error) {
 	case e.Found && e.PIN && e.Interval == d.conversation.First:
 		return d.reject(t, events.ReasonTokencodeReused, nil, ProblemReused), nil
 	case e.Found && e.PIN && e.Interval > d.conversation.First && e.Interval > t.Last:
-		return d.proved(t, e.Interval), nil
+		return d.proved(t, e), nil
 	}
 	return d.fail(t, events.ReasonNextTokencodeWrong, nil, ProblemNone), nil
 }
 
 // proved goes on when the token and the PIN, where there is one, are proved:
 // to a new PIN when one is due, and otherwise in.
-func (d *decider) proved(t *Token, interval int64) Decision {
-	use := d.use(t, interval)
-	if reason := t.needsPIN(&d.state.Policy, d.now); reason != "" {
-		if d.command.NoChallenge {
+func (d *decider) proved(t *Token, e TokenEvidence) Decision {
+	use := d.use(t, e.Interval)
+	reason := t.needsPIN(&d.state.Policy, d.now)
+	if reason == "" && e.Unfit {
+		reason = events.ReasonPINChangeRequired
+	}
+	if reason != "" {
+		// A token that never had a PIN may need an activation code: a temporary
+		// PIN, without which the tokencode alone claims nothing.
+		unclaimed := reason == events.ReasonPINNotSet && d.state.Policy.FirstPIN == FirstPINByActivationCode
+		if d.command.NoChallenge || unclaimed {
 			return d.reject(t, reason, nil, ProblemNone)
 		}
 		d.moveDrift(t, use)
@@ -178,10 +198,29 @@ func (d *decider) proved(t *Token, interval int64) Decision {
 	}
 	d.draft(events.PasscodeAccepted{User: d.user.Name, Use: use})
 	d.moveDrift(t, use)
+	if t.Lost != nil {
+		d.draft(events.TokenFound{Serial: t.Serial, User: d.user.Name})
+	}
+	if old := d.state.Token(t.Replaces); old != nil && old.User == d.user.Name {
+		d.draft(events.TokenReplaced{Serial: t.Serial, Old: old.Serial, User: d.user.Name})
+	}
+	d.resetFailures()
+	return d.done()
+}
+
+// inEmergency lets a user in with an emergency tokencode. A PIN that is due
+// waits until the token is back: it is set with the token's own codes.
+func (d *decider) inEmergency(c candidate) Decision {
+	use := events.Use{Serial: c.token.Serial, Kind: c.token.Kind, Emergency: c.evidence.Emergency}
+	d.draft(events.PasscodeAccepted{User: d.user.Name, Use: use})
+	d.resetFailures()
+	return d.done()
+}
+
+func (d *decider) resetFailures() {
 	if d.user.Failures > 0 {
 		d.draft(events.FailuresReset{User: d.user.Name, Failures: d.user.Failures})
 	}
-	return d.done()
 }
 
 // use is the spending of an interval, and the drift that it shows.

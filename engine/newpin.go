@@ -53,15 +53,13 @@ func (k *checker) ownPIN(ctx context.Context, t *Token, rules PINRules, e *PINEv
 	if e.Problem = unfit(k.typed, rules, t, k.user.Name); e.Problem != ProblemNone {
 		return nil
 	}
-	if t.hasPIN() {
-		old, err := k.pinMatches(ctx, t, k.typed)
-		if err != nil {
-			return err
-		}
-		if old {
-			e.Problem = ProblemSameAsOld
-			return nil
-		}
+	used, err := k.usedBefore(ctx, t)
+	if err != nil {
+		return err
+	}
+	if used {
+		e.Problem = ProblemSameAsOld
+		return nil
 	}
 	if k.Attempt.Again == "" {
 		e.Typed = true
@@ -69,6 +67,21 @@ func (k *checker) ownPIN(ctx context.Context, t *Token, rules PINRules, e *PINEv
 		return nil
 	}
 	return k.seal(ctx, t, e, c, k.typed)
+}
+
+// usedBefore reports whether what was typed is the token's PIN, or one of the
+// last that it had.
+func (k *checker) usedBefore(ctx context.Context, t *Token) (bool, error) {
+	old := t.OldPINs[:min(len(t.OldPINs), k.State.Policy.PINHistory)]
+	if t.hasPIN() {
+		old = append([]OldPIN{{t.PINRevision, t.PIN}}, old...)
+	}
+	for _, tag := range old {
+		if used, err := k.matches(ctx, t, tag, k.typed); used || err != nil {
+			return used, err
+		}
+	}
+	return false, nil
 }
 
 // seal makes the tag of the new PIN. A generated one stays with this node

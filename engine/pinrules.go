@@ -67,19 +67,33 @@ func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byt
 func generatePIN(keys Keys, r PINRules, t *Token, user string) (string, error) {
 	length := max(r.Min, min(6, r.Max))
 	for range 64 { // rules that leave hardly a PIN end here
-		var raw [32]byte
-		if err := keys.Random(raw[:]); err != nil {
+		pin, err := randomDigits(keys.Random, length)
+		if err != nil {
 			return "", err
 		}
-		pin := make([]byte, 0, length)
-		for _, b := range raw {
-			if b < 250 && len(pin) < length { // 250 = 25 * 10: no digit is likelier
-				pin = append(pin, '0'+b%10)
-			}
-		}
-		if len(pin) == length && unfit(string(pin), r, t, user) == ProblemNone {
-			return string(pin), nil
+		if unfit(pin, r, t, user) == ProblemNone {
+			return pin, nil
 		}
 	}
 	return "", errors.New("the PIN rules leave no PIN to be generated")
+}
+
+// randomDigits is n digits, each as likely as the others.
+func randomDigits(random func([]byte) error, n int) (string, error) {
+	digits := make([]byte, 0, n)
+	for range 64 { // random bytes that are hardly any good end here
+		var raw [32]byte
+		if err := random(raw[:]); err != nil {
+			return "", err
+		}
+		for _, b := range raw {
+			if b < 250 { // 25 times 10
+				digits = append(digits, '0'+b%10)
+			}
+			if len(digits) == n {
+				return string(digits), nil
+			}
+		}
+	}
+	return "", errors.New("the random bytes are not random")
 }

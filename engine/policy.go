@@ -17,9 +17,25 @@ type Policy struct {
 	PINAlphanumeric bool          `cbor:"8,keyasint,omitempty"`
 	PINSource       PINSource     `cbor:"9,keyasint"`
 	PINLifetime     time.Duration `cbor:"10,keyasint,omitempty"` // 0: for ever
+	PINHistory      int           `cbor:"15,keyasint,omitempty"` // the last so many are not to be taken again
+	FirstPIN        FirstPIN      `cbor:"16,keyasint,omitempty"`
+
+	ResyncByUser bool          `cbor:"17,keyasint,omitempty"`
+	ResyncWithin time.Duration `cbor:"18,keyasint,omitempty"` // either side
+	ResyncAhead  int64         `cbor:"19,keyasint,omitempty"` // presses
+
+	WaitStep time.Duration `cbor:"13,keyasint,omitempty"` // added to the wait with each failure after those
+	WaitMost time.Duration `cbor:"14,keyasint,omitempty"`
 
 	ConversationFor time.Duration `cbor:"11,keyasint"`
 	RefusalDelay    time.Duration `cbor:"12,keyasint"`
+}
+
+// wait is how long after a number of failures nothing is looked at: growing
+// from the failure after those that put a token into Next Tokencode mode, so
+// that its owner can put it right at once.
+func (p *Policy) wait(failures int) time.Duration {
+	return min(time.Duration(max(0, failures-p.NextTokencodeAfter))*p.WaitStep, p.WaitMost)
 }
 
 // Window is how far a tokencode may lie from where the token's clock is
@@ -29,6 +45,19 @@ type Window struct {
 	Medium int64 `cbor:"2,keyasint"` // accepted with the next tokencode
 	Large  int64 `cbor:"3,keyasint"` // in Next Tokencode mode, with the next tokencode
 }
+
+// FirstPIN is what proves the owner of a token that never had a PIN.
+type FirstPIN string
+
+// What proves the owner. With an activation code whoever finds a fresh token
+// in the post cannot claim it: the code is a temporary PIN, handed out apart.
+const (
+	FirstPINByTokencode      FirstPIN = "tokencode"
+	FirstPINByActivationCode FirstPIN = "activation_code"
+)
+
+// maxOldPINs bounds PINHistory.
+const maxOldPINs = 10
 
 // Forms of tokens, by which the windows differ.
 const (
@@ -52,9 +81,16 @@ func DefaultPolicy() Policy {
 		LockAfter:          10,
 		LockFor:            30 * time.Minute,
 		StopAfter:          100,
+		WaitStep:           500 * time.Millisecond,
+		WaitMost:           3 * time.Second,
 		PINMin:             6,
 		PINMax:             8,
 		PINSource:          PINByUser,
+		PINHistory:         5,
+		FirstPIN:           FirstPINByTokencode,
+		ResyncByUser:       true,
+		ResyncWithin:       12 * time.Hour,
+		ResyncAhead:        1000,
 		ConversationFor:    5 * time.Minute,
 		RefusalDelay:       250 * time.Millisecond,
 	}

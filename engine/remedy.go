@@ -35,8 +35,18 @@ func (s *State) remedy(c Command, now events.Time) ([]events.Event, error) {
 		return s.importToken(c)
 	case AssignToken:
 		return s.assign(c.Serial, c.User)
-	case UnassignToken, EnableToken, DisableToken, DeleteToken, ClearPIN, RequireNewPIN, RequireNextTokencode:
+	case UnassignToken, EnableToken, DisableToken, DeleteToken, ClearPIN, RequireNewPIN, RequireNextTokencode, ZeroDrift:
 		return s.remedyToken(c)
+	case SetTemporaryPIN:
+		return s.setTemporaryPIN(c)
+	case ResynchronizeToken:
+		return s.resynchronizeToken(c.Evidence, now)
+	case LoseToken:
+		return s.loseToken(c.Lost, now)
+	case FindToken:
+		return s.findToken(c.Serial)
+	case ReplaceToken:
+		return s.replaceToken(c)
 	case AddClient, RemoveClient, LatchClient:
 		return s.remedyClient(c)
 	case SetPolicy:
@@ -193,6 +203,8 @@ func (s *State) remedyToken(c Command) ([]events.Event, error) {
 		serial = c.Serial
 	case RequireNextTokencode:
 		serial = c.Serial
+	case ZeroDrift:
+		serial = c.Serial
 	}
 	t, err := s.mustToken(serial)
 	if err != nil {
@@ -215,7 +227,23 @@ func (s *State) remedyToken(c Command) ([]events.Event, error) {
 	case RequireNewPIN:
 		return one(events.NewPINRequired{Serial: t.Serial, User: t.User, Reason: events.ReasonPINChangeRequired})
 	}
+	if _, zero := c.(ZeroDrift); zero {
+		return one(events.DriftAdjusted{Serial: t.Serial, User: t.User, From: t.Drift})
+	}
 	return one(events.NextTokencodeRequired{Serial: t.Serial, User: t.User})
+}
+
+func (s *State) setTemporaryPIN(c SetTemporaryPIN) ([]events.Event, error) {
+	t, err := s.mustToken(c.Serial)
+	switch {
+	case err != nil:
+		return nil, err
+	case t.pinStyle() == tokencode.NoPIN:
+		return nil, refuse(Conflict, "token %s works without a PIN", t.Serial)
+	case c.Revision != t.PINRevision+1 || len(c.Sealed) == 0:
+		return nil, refuse(Conflict, "token %s was changed meanwhile; try again", t.Serial)
+	}
+	return one(events.PINSet{Serial: t.Serial, User: t.User, Revision: c.Revision, Sealed: c.Sealed, Temporary: true})
 }
 
 // What a RADIUS client may be told to be.

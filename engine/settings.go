@@ -35,33 +35,27 @@ func Settings() []Setting {
 			func(p *Policy) *time.Duration { return &p.LockFor }),
 		whole("lock.stop_after", "failures", 1, 1000, "failures since the last success after which only an administrator unlocks",
 			func(p *Policy) *int { return &p.StopAfter }),
+		span("wait.step", 0, time.Minute, "added to the wait with each failure beyond next_tokencode.after; what is typed within it is refused unseen and counted",
+			func(p *Policy) *time.Duration { return &p.WaitStep }),
+		span("wait.most", 0, time.Minute, "longest such wait", func(p *Policy) *time.Duration { return &p.WaitMost }),
 		whole("pin.min", "characters", 4, 16, "shortest new PIN", func(p *Policy) *int { return &p.PINMin }),
 		whole("pin.max", "characters", 4, 16, "longest new PIN", func(p *Policy) *int { return &p.PINMax }),
-		{
-			Key: "pin.alphanumeric", Unit: "true or false", Bounds: "true, false", Doc: "whether a PIN may hold letters",
-			read: func(p *Policy) string { return strconv.FormatBool(p.PINAlphanumeric) },
-			write: func(p *Policy, v string) error {
-				b, err := strconv.ParseBool(v)
-				if err != nil {
-					return fmt.Errorf("want true or false")
-				}
-				p.PINAlphanumeric = b
-				return nil
-			},
-		},
-		{
-			Key: "pin.source", Unit: "word", Bounds: "own, generated, either", Doc: "who makes a new PIN: its owner, the system, or as the owner likes",
-			read: func(p *Policy) string { return string(p.PINSource) },
-			write: func(p *Policy, v string) error {
-				if !ValidPINSource(v) {
-					return fmt.Errorf("want own, generated or either")
-				}
-				p.PINSource = PINSource(v)
-				return nil
-			},
-		},
+		yesNo("pin.alphanumeric", "whether a PIN may hold letters", func(p *Policy) *bool { return &p.PINAlphanumeric }),
+		word("pin.source", []string{string(PINByUser), string(PINBySystem), string(PINByEither)},
+			"who makes a new PIN: its owner, the system, or as the owner likes",
+			func(p *Policy) string { return string(p.PINSource) }, func(p *Policy, v string) { p.PINSource = PINSource(v) }),
 		span("pin.lifetime", 0, 3650*24*time.Hour, "age at which a PIN must be changed; 0 for never",
 			func(p *Policy) *time.Duration { return &p.PINLifetime }),
+		whole("pin.history", "PINs", 0, maxOldPINs, "how many of the last PINs are not to be taken again",
+			func(p *Policy) *int { return &p.PINHistory }),
+		word("pin.first", []string{string(FirstPINByTokencode), string(FirstPINByActivationCode)},
+			"what proves the owner of a token that never had a PIN",
+			func(p *Policy) string { return string(p.FirstPIN) }, func(p *Policy, v string) { p.FirstPIN = FirstPIN(v) }),
+		yesNo("resync.by_user", "whether a user may resynchronise on the page", func(p *Policy) *bool { return &p.ResyncByUser }),
+		span("resync.within", time.Minute, 72*time.Hour, "how far off a clock may be to be resynchronised",
+			func(p *Policy) *time.Duration { return &p.ResyncWithin }),
+		presses("resync.ahead", 1, 100_000, "how far ahead an event token may be to be resynchronised",
+			func(p *Policy) *int64 { return &p.ResyncAhead }),
 		span("conversation.for", 30*time.Second, time.Hour, "how long a step of a conversation may be answered",
 			func(p *Policy) *time.Duration { return &p.ConversationFor }),
 		span("refusal.delay", 0, 2*time.Second, "when a refusal leaves, after the attempt arrived",
@@ -111,6 +105,50 @@ func span(key string, low, high time.Duration, doc string, at func(*Policy) *tim
 				return fmt.Errorf("want a duration such as 30m, from %v to %v", low, high)
 			}
 			*at(p) = d
+			return nil
+		},
+	}
+}
+
+func yesNo(key, doc string, at func(*Policy) *bool) Setting {
+	return Setting{
+		Key: key, Unit: "yes or no", Bounds: "true, false", Doc: doc,
+		read: func(p *Policy) string { return strconv.FormatBool(*at(p)) },
+		write: func(p *Policy, v string) error {
+			b, err := strconv.ParseBool(v)
+			if err != nil {
+				return fmt.Errorf("want true or false")
+			}
+			*at(p) = b
+			return nil
+		},
+	}
+}
+
+func word(key string, words []string, doc string, read func(*Policy) string, write func(*Policy, string)) Setting {
+	list := strings.Join(words, ", ")
+	return Setting{
+		Key: key, Unit: "word", Bounds: list, Doc: doc, read: read,
+		write: func(p *Policy, v string) error {
+			if !slices.Contains(words, v) {
+				return fmt.Errorf("want one of %s", list)
+			}
+			write(p, v)
+			return nil
+		},
+	}
+}
+
+func presses(key string, low, high int64, doc string, at func(*Policy) *int64) Setting {
+	return Setting{
+		Key: key, Unit: "presses", Bounds: fmt.Sprintf("%d to %d", low, high), Doc: doc,
+		read: func(p *Policy) string { return strconv.FormatInt(*at(p), 10) },
+		write: func(p *Policy, v string) error {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil || n < low || n > high {
+				return fmt.Errorf("want a number from %d to %d", low, high)
+			}
+			*at(p) = n
 			return nil
 		},
 	}

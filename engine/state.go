@@ -39,14 +39,39 @@ type User struct {
 	Disabled     bool                 `cbor:"2,keyasint,omitempty"`
 	Tokens       []string             `cbor:"3,keyasint,omitempty"` // serials, in order of assignment
 	Failures     uint32               `cbor:"4,keyasint,omitempty"` // since the last success
-	Locks        uint32               `cbor:"5,keyasint,omitempty"` // since the last success
-	LockedUntil  events.Time          `cbor:"6,keyasint,omitempty"`
-	HardLocked   bool                 `cbor:"7,keyasint,omitempty"` // until an administrator unlocks
+	Strangers    Lock                 `cbor:"5,keyasint,omitzero"`  // for the page, the API and clients that are not trusted
+	Trusted      Lock                 `cbor:"6,keyasint,omitzero"`  // for trusted clients: strangers cannot use it up
 	LastSuccess  events.Time          `cbor:"8,keyasint,omitempty"`
 	LastRefusal  events.Time          `cbor:"9,keyasint,omitempty"` // that was written down
 	Conversation *events.Conversation `cbor:"10,keyasint,omitempty"`
 	Answers      []Answer             `cbor:"11,keyasint,omitempty"` // the last few, for retries
 	Added        events.Time          `cbor:"12,keyasint,omitempty"`
+}
+
+// Lock is a budget of failures and what using it up has led to.
+type Lock struct {
+	Failures uint32      `cbor:"1,keyasint,omitempty"` // since the last success
+	Count    uint32      `cbor:"2,keyasint,omitempty"` // locks since the last success
+	Until    events.Time `cbor:"3,keyasint,omitempty"`
+	Stopped  bool        `cbor:"4,keyasint,omitempty"` // until an administrator unlocks
+	Wait     events.Time `cbor:"5,keyasint,omitempty"` // before it nothing that is typed is looked at
+}
+
+// Locked reports whether everything is refused at this time.
+func (l Lock) Locked(now events.Time) bool { return l.Stopped || now < l.Until }
+
+// lock is the budget that attempts of this origin use up.
+func (u *User) lock(trusted bool) *Lock {
+	if trusted {
+		return &u.Trusted
+	}
+	return &u.Strangers
+}
+
+// trusts reports whether an attempt comes through a trusted client.
+func (s *State) trusts(o events.Origin) bool {
+	c := s.Client(o.Client)
+	return o.Door == events.DoorRADIUS && c != nil && c.Trusted
 }
 
 // Answer is an outcome that was decided, kept for a while so that a retry of
@@ -87,6 +112,32 @@ type Token struct {
 	LastUse       events.Time `cbor:"22,keyasint,omitempty"`
 	Imported      events.Time `cbor:"23,keyasint,omitempty"`
 	PINSource     PINSource   `cbor:"24,keyasint,omitempty"` // empty: as the policy says
+	OldPINs       []OldPIN    `cbor:"26,keyasint,omitempty"` // latest first
+	Drifts        []Seen      `cbor:"27,keyasint,omitempty"` // latest last
+	Lost          *Lost       `cbor:"28,keyasint,omitempty"`
+	Replaces      string      `cbor:"29,keyasint,omitempty"` // the serial whose place it takes at its first success
+}
+
+// OldPIN is a PIN that was set before.
+type OldPIN struct {
+	Revision uint64 `cbor:"1,keyasint"`
+	Sealed   []byte `cbor:"2,keyasint"`
+}
+
+// Seen is where a token's clock was seen to be at a time.
+type Seen struct {
+	At    events.Time `cbor:"1,keyasint"`
+	Drift int64       `cbor:"2,keyasint"` // intervals
+}
+
+// Lost is what holds while a token is not with its owner.
+type Lost struct {
+	Since  events.Time `cbor:"1,keyasint"`
+	Until  events.Time `cbor:"2,keyasint"`
+	Sealed []byte      `cbor:"3,keyasint,omitempty"` // the emergency tokencodes
+	Fixed  bool        `cbor:"4,keyasint,omitempty"`
+	Found  string      `cbor:"5,keyasint"`           // refuse, allow, after
+	Used   []uint8     `cbor:"6,keyasint,omitempty"` // numbers of the codes that were used
 }
 
 // Client is a device that speaks RADIUS to us.

@@ -120,6 +120,11 @@ func (w *world) do(words []string) string {
 		return w.command(engine.AddUser{User: words[1]})
 	case "token":
 		return w.token(words[1], words[2:])
+	case "client":
+		return w.command(engine.AddClient{Client: events.ClientAdded{
+			Client: words[1], Prefix: words[2], Sealed: []byte("secret"), Dialect: "rsa", MessageAuthenticator: "auto",
+			Trusted: len(words) > 3 && words[3] == "trusted",
+		}})
 	case "policy":
 		settings := map[string]string{}
 		for _, word := range words[1:] {
@@ -135,7 +140,10 @@ func (w *world) do(words []string) string {
 		w.offset[words[1]] = n
 		return ""
 	case "admin":
-		return w.admin(words[1], words[2])
+		return w.admin(words[1], words[2], words[3:])
+	case "resync":
+		w.ticket, w.user = nil, words[1]
+		return w.attempt(append(words[2:], "resynchronize"))
 	case "login":
 		w.ticket = nil
 		w.user = words[1]
@@ -148,7 +156,7 @@ func (w *world) do(words []string) string {
 	return ""
 }
 
-func (w *world) admin(verb, what string) string {
+func (w *world) admin(verb, what string, more []string) string {
 	switch verb {
 	case "disable":
 		return w.command(engine.DisableUser{User: what})
@@ -164,6 +172,37 @@ func (w *world) admin(verb, what string) string {
 		return w.command(engine.RequireNewPIN{Serial: what})
 	case "next-tokencode":
 		return w.command(engine.RequireNextTokencode{Serial: what})
+	case "zero-drift":
+		return w.command(engine.ZeroDrift{Serial: what})
+	case "temporary-pin":
+		return w.command(engine.SetTemporaryPIN{Serial: what, Revision: w.state.Token(what).PINRevision + 1, Sealed: []byte(more[0])})
+	case "lost": // SERIAL FOUND DAYS fixed|once CODES...
+		days, err := strconv.Atoi(more[1])
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return w.command(engine.LoseToken{Lost: events.TokenLost{
+			Serial: what, Found: more[0], Fixed: more[2] == "fixed", Sealed: []byte(strings.Join(more[3:], " ")),
+			Until: events.At(w.now.AddDate(0, 0, days)),
+		}})
+	case "found":
+		return w.command(engine.FindToken{Serial: what})
+	case "replace": // OLD NEW [PIN]
+		c := engine.ReplaceToken{Old: what, Serial: more[0]}
+		if len(more) > 1 {
+			c.Revision, c.PIN = w.state.Token(more[0]).PINRevision+1, []byte(more[1])
+		}
+		return w.command(c)
+	case "resync":
+		a, b := w.code(what, 0), w.code(what, 1)
+		if len(more) > 0 {
+			a, b = more[0], more[1]
+		}
+		e, err := engine.CheckInARow(w.state, w.keys, what, engine.Secret(a), engine.Secret(b), events.At(w.now))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return w.command(engine.ResynchronizeToken{Evidence: e})
 	case "disable-token":
 		return w.command(engine.DisableToken{Serial: what})
 	case "unassign":
@@ -241,10 +280,12 @@ func (w *world) attempt(words []string) string {
 		switch {
 		case word == "nochallenge":
 			a.NoChallenge = true
+		case word == "resynchronize":
+			a.Purpose = engine.ToResynchronize
 		case isOption && key == "choice":
 			a.Choice = engine.Choice(value)
 		case isOption && key == "client":
-			a.Origin.Client = value
+			a.Origin.Client, a.Origin.Door = value, events.DoorRADIUS
 		case typed == 0:
 			a.Typed = engine.Secret(w.spell(word))
 			typed++
@@ -284,8 +325,8 @@ func (w *world) ask(a engine.Attempt) (engine.Outcome, error) {
 	return out, nil
 }
 
-// <code>, <code+1>, <mix:471108:code+1> (as a PINpad shows it), <generated>
-var spelled = regexp.MustCompile(`<(mix:(\d+|generated):)?(code|generated)([+-]\d+)?>`)
+// <code>, <code+1>, <code@serial>, <mix:471108:code> (as a PINpad shows it), <generated>
+var spelled = regexp.MustCompile(`<(mix:(\d+|generated):)?(code|generated)([+-]\d+)?(?:@(\w+))?>`)
 
 // spell puts tokencodes in the place of the words in angle brackets.
 func (w *world) spell(word string) string {
@@ -300,7 +341,7 @@ func (w *world) spell(word string) string {
 		}
 		canonical, _ := engine.Canonical(name)
 		n, _ := strconv.ParseInt(m[4], 10, 64)
-		code := w.code(w.state.User(canonical).Tokens[0], n)
+		code := w.code(w.serial(canonical, m[5]), n)
 		if m[1] == "" {
 			return code
 		}
@@ -314,6 +355,14 @@ func (w *world) spell(word string) string {
 		}
 		return mixed
 	})
+}
+
+// serial is the token that a word names, the user's first when it names none.
+func (w *world) serial(user, named string) string {
+	if named != "" {
+		return named
+	}
+	return w.state.User(user).Tokens[0]
 }
 
 // code is what a token shows now, or n intervals or presses later.
@@ -348,7 +397,11 @@ func (w *world) tellOutcome(o engine.Outcome) string {
 func tell(e events.Event) string {
 	switch e := e.(type) {
 	case events.PasscodeAccepted:
-		return fmt.Sprintf("PasscodeAccepted %s %s", e.User, e.Use.Serial)
+		s := fmt.Sprintf("PasscodeAccepted %s %s", e.User, e.Use.Serial)
+		if e.Use.Emergency != 0 {
+			s += fmt.Sprintf(" emergency %d", e.Use.Emergency)
+		}
+		return s
 	case events.PasscodeRejected:
 		s := strings.TrimSpace(fmt.Sprintf("PasscodeRejected %s %s", e.User, e.Serial)) + " " + string(e.Reason)
 		if e.Offset != nil {
@@ -371,6 +424,12 @@ func tell(e events.Event) string {
 		return fmt.Sprintf("DriftAdjusted %s %+d to %+d", e.Serial, e.From, e.Drift)
 	case events.PINSet:
 		return fmt.Sprintf("PINSet %s", e.Serial)
+	case events.TokenResynchronized:
+		return fmt.Sprintf("TokenResynchronized %s %s", e.User, e.Use.Serial)
+	case events.TokenFound:
+		return fmt.Sprintf("TokenFound %s", e.Serial)
+	case events.TokenReplaced:
+		return fmt.Sprintf("TokenReplaced %s takes the place of %s", e.Serial, e.Old)
 	case events.UserLockedOut:
 		if e.Until.IsZero() {
 			return fmt.Sprintf("UserLockedOut %s until unlocked", e.User)

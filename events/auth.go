@@ -7,6 +7,9 @@ type Use struct {
 	Kind     string `cbor:"2,keyasint"`
 	Interval int64  `cbor:"3,keyasint"`           // of the time, or the counter of an event token
 	Drift    int64  `cbor:"4,keyasint,omitempty"` // intervals that the token's clock was off
+	// Emergency is the number of the emergency tokencode, from 1, that was used
+	// in the token's place; the mark does not move then.
+	Emergency uint8 `cbor:"5,keyasint,omitempty"`
 }
 
 // PasscodeAccepted says that a user was let in. The user's failures are 0
@@ -65,12 +68,15 @@ type UserLockedOut struct {
 	User     string `cbor:"1,keyasint"`
 	Until    Time   `cbor:"2,keyasint,omitzero"` // zero: until an administrator unlocks
 	Failures uint32 `cbor:"3,keyasint"`
+	Trusted  bool   `cbor:"4,keyasint,omitempty"` // the lock is for trusted clients; otherwise for all others
 }
 
 // FailureCounted says that a failure was added to a user's count.
 type FailureCounted struct {
 	User     string `cbor:"1,keyasint"`
-	Failures uint32 `cbor:"2,keyasint"` // since the last success, this one included
+	Failures uint32 `cbor:"2,keyasint"`           // since the last success, this one included
+	Trusted  bool   `cbor:"3,keyasint,omitempty"` // through a trusted client
+	Wait     Time   `cbor:"4,keyasint,omitzero"`  // until then what is typed is refused unseen
 }
 
 // FailuresReset says that a success set a user's count back to 0.

@@ -44,6 +44,10 @@ func (d *Data) detail(name string, value any) {
 
 func (d *Data) use(u Use) {
 	d.Serial, d.Kind = u.Serial, u.Kind
+	if u.Emergency != 0 {
+		d.detail("emergency", true)
+		return
+	}
 	drift := u.Drift
 	d.Drift = &drift
 }
@@ -76,12 +80,14 @@ func (e PasscodeChallenged) describe(d *Data) {
 func (e UserLockedOut) describe(d *Data) {
 	d.User, d.Reason = e.User, ReasonTooManyFailures
 	d.detail("failures", int64(e.Failures))
+	d.detail("trusted", e.Trusted)
 	d.detail("until", e.Until)
 }
 
 func (e FailureCounted) describe(d *Data) {
 	d.User = e.User
 	d.detail("failures", int64(e.Failures))
+	d.detail("trusted", e.Trusted)
 }
 
 func (e FailuresReset) describe(d *Data) {
@@ -113,6 +119,30 @@ func (e NewPINRequired) describe(d *Data) {
 
 func (e NextTokencodeRequired) describe(d *Data) {
 	d.Serial, d.User, d.Reason = e.Serial, e.User, e.Reason
+}
+
+func (e TokenResynchronized) describe(d *Data) {
+	d.User = e.User
+	d.use(e.Use)
+}
+
+func (e TokenLost) describe(d *Data) {
+	d.Serial, d.User = e.Serial, e.User
+	d.detail("fixed", e.Fixed)
+	d.detail("found", e.Found)
+	d.detail("until", e.Until)
+}
+
+func (e TokenFound) describe(d *Data) { d.Serial, d.User = e.Serial, e.User }
+
+func (e TokenReplaced) describe(d *Data) {
+	d.Serial, d.User = e.Serial, e.User
+	d.detail("replaced", e.Old)
+}
+
+func (e ReplacementAssigned) describe(d *Data) {
+	d.Serial, d.User = e.Serial, e.User
+	d.detail("replaces", e.Old)
 }
 
 func (e DriftAdjusted) describe(d *Data) {

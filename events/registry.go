@@ -48,6 +48,11 @@ var kinds = []class{
 	member[NewPINRequired](28, "token", "new_pin_required", "KF2012I"),
 	member[NextTokencodeRequired](29, "token", "next_tokencode_required", "KF2013W"),
 	member[DriftAdjusted](30, "token", "drift_adjusted", "KF2014I"),
+	member[TokenResynchronized](31, "token", "resynchronized", "KF2015I"),
+	member[TokenLost](32, "token", "lost", "KF2016W"),
+	member[TokenFound](33, "token", "found", "KF2017I"),
+	member[TokenReplaced](34, "token", "replaced", "KF2018I"),
+	member[ReplacementAssigned](35, "token", "replacement_assigned", "KF2019I"),
 
 	member[UserAdded](50, "user", "added", "KF3001I"),
 	member[UserDisabled](51, "user", "disabled", "KF3002I"),

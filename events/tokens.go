@@ -82,6 +82,47 @@ type NextTokencodeRequired struct {
 	Reason Reason `cbor:"3,keyasint,omitempty"`
 }
 
+// TokenResynchronized says that two tokencodes in a row showed where a token's
+// clock or counter stands. The user's failures are 0 again; a lock stays.
+type TokenResynchronized struct {
+	User string `cbor:"1,keyasint,omitempty"`
+	Use  Use    `cbor:"2,keyasint"` // the second of the two
+}
+
+// TokenLost says that a token is not with its owner, and which emergency
+// tokencodes do its service meanwhile.
+type TokenLost struct {
+	Serial string `cbor:"1,keyasint"`
+	User   string `cbor:"2,keyasint,omitempty"`
+	Until  Time   `cbor:"3,keyasint"`           // when the emergency tokencodes end
+	Sealed []byte `cbor:"4,keyasint,omitempty"` // the emergency tokencodes; none: no service
+	Fixed  bool   `cbor:"5,keyasint,omitempty"` // one code, good until then; otherwise each is good once
+	Found  string `cbor:"6,keyasint"`           // what its own tokencodes do meanwhile: refuse, allow, after
+}
+
+// TokenFound says that a token is with its owner again and that the emergency
+// tokencodes are over.
+type TokenFound struct {
+	Serial string `cbor:"1,keyasint"`
+	User   string `cbor:"2,keyasint,omitempty"`
+}
+
+// TokenReplaced says that a token took the place of another at its first
+// success. The other belongs to nobody any more and is disabled.
+type TokenReplaced struct {
+	Serial string `cbor:"1,keyasint"` // that is in use now
+	Old    string `cbor:"2,keyasint"`
+	User   string `cbor:"3,keyasint"`
+}
+
+// ReplacementAssigned says that a token is to take the place of another at its
+// first success.
+type ReplacementAssigned struct {
+	Serial string `cbor:"1,keyasint"`
+	Old    string `cbor:"2,keyasint"`
+	User   string `cbor:"3,keyasint"`
+}
+
 // DriftAdjusted says that a token's clock is now believed to be off by Drift
 // intervals.
 type DriftAdjusted struct {

@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+// What a lost token's own tokencodes do.
+const (
+	FoundRefuse = "refuse" // nothing, until an administrator says that it is found
+	FoundAllow  = "allow"  // let in, and end the emergency tokencodes
+	FoundAfter  = "after"  // nothing, until the emergency tokencodes are over
+)
+
+// Emergency tokencodes are longer than any token's, so that one is never taken
+// for the other.
+const (
+	emergencyDigits = 10
+	maxEmergency    = 50
+	maxLost         = 60 * 24 * time.Hour
+)
+
+// EmergencyPlace is the name to which a token's emergency tokencodes are
+// sealed, as a seed is to its serial.
+func EmergencyPlace(serial string) string { return serial + "#emergency" }
+
+// EmergencyTokencodes makes n of them from random bytes: as a list to be given
+// out, and as the text to be sealed.
+func EmergencyTokencodes(n int, random func([]byte) error) (codes []string, text Secret, err error) {
+	if n < 1 || n > maxEmergency {
+		return nil, "", refuse(Invalid, "%d emergency tokencodes: want 1 to %d", n, maxEmergency)
+	}
+	for len(codes) < n {
+		code, err := randomDigits(random, emergencyDigits)
+		if err != nil {
+			return nil, "", fmt.Errorf("making emergency tokencodes: %w", err)
+		}
+		if !slices.Contains(codes, code) {
+			codes = append(codes, code)
+		}
+	}
+	return codes, Secret(strings.Join(codes, " ")), nil
+}
+
+// emergency tries what was typed as the PIN and an emergency tokencode.
+func (k *checker) emergency(ctx context.Context, t *Token, e *TokenEvidence) error {
+	pin, code, ok := tokencode.SplitPIN(k.typed, emergencyDigits)
+	if !ok || len(t.Lost.Sealed) == 0 || k.Now >= t.Lost.Until {
+		return nil
+	}
+	codes, err := k.Keys.OpenSeed(EmergencyPlace(t.Serial), t.Lost.Sealed)
+	if err != nil {
+		return fmt.Errorf("opening the emergency tokencodes of token %s: %w", t.Serial, err)
+	}
+	for i, c := range strings.Fields(codes.Reveal()) {
+		if same(c, code) {
+			e.Found, e.Emergency = true, uint8(i+1)
+		}
+	}
+	switch {
+	case !e.Found:
+		return nil
+	case !t.hasPIN():
+		e.PIN = pin == ""
+		return nil
+	}
+	e.PIN, err = k.pinMatches(ctx, t, pin)
+	return err
+}
+
+// rankLost says what the evidence of a lost token is worth. ok is false when
+// the token's own tokencode counts as ever.
+func (d *decider) rankLost(t *Token, e TokenEvidence) (r rank, ok bool) {
+	over := d.now >= t.Lost.Until
+	switch {
+	case e.Emergency != 0 && over:
+		return tooFar, true
+	case e.Emergency != 0 && !t.Lost.Fixed && slices.Contains(t.Lost.Used, e.Emergency):
+		return tooLate, true
+	case e.Emergency != 0:
+		return right, true
+	case t.Lost.Found == FoundAllow, t.Lost.Found == FoundAfter && over:
+		return notFound, false
+	}
+	return isLost, true
+}
+
+// loseToken decides that a token is not with its owner.
+func (s *State) loseToken(e events.TokenLost, now events.Time) ([]events.Event, error) {
+	t, err := s.mustToken(e.Serial)
+	switch {
+	case err != nil:
+		return nil, err
+	case t.User == "":
+		return nil, refuse(Conflict, "token %s belongs to nobody; disable it", t.Serial)
+	case e.Found != FoundRefuse && e.Found != FoundAllow && e.Found != FoundAfter:
+		return nil, refuse(Invalid, "what the token does when it is found: %.20q, want refuse, allow or after", e.Found)
+	case e.Until <= now || e.Until.Sub(now) > maxLost:
+		return nil, refuse(Invalid, "emergency access until %s: want a time from now on, within %v", e.Until.Std().Format("2006-01-02 15:04"), maxLost)
+	}
+	e.User = t.User
+	return one(e)
+}
+
+// findToken decides that it is.
+func (s *State) findToken(serial string) ([]events.Event, error) {
+	t, err := s.mustToken(serial)
+	if err != nil || t.Lost == nil {
+		return nil, err
+	}
+	return one(events.TokenFound{Serial: t.Serial, User: t.User})
+}
+
+// replaceToken decides that a token is to take the place of another.
+func (s *State) replaceToken(c ReplaceToken) ([]events.Event, error) {
+	old, err := s.mustToken(c.Old)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.mustToken(c.Serial)
+	switch {
+	case err != nil:
+		return nil, err
+	case old.User == "":
+		return nil, refuse(Conflict, "token %s belongs to nobody; assign %s instead", old.Serial, t.Serial)
+	case t.User != "":
+		return nil, refuse(Conflict, "token %s belongs to %s; unassign it first", t.Serial, t.User)
+	case len(c.PIN) != 0 && c.Revision != t.PINRevision+1:
+		return nil, refuse(Conflict, "token %s was changed meanwhile; try again", t.Serial)
+	case len(c.PIN) != 0 && t.pinStyle() != old.pinStyle():
+		return nil, refuse(Conflict, "the PIN cannot move from %s to %s: one mixes it in and the other does not", old.Serial, t.Serial)
+	}
+	facts, err := s.assignNew(t, old.User)
+	if err != nil {
+		return nil, err
+	}
+	facts = append(facts, events.ReplacementAssigned{Serial: t.Serial, Old: old.Serial, User: old.User})
+	if len(c.PIN) != 0 {
+		facts = append(facts, events.PINSet{Serial: t.Serial, User: old.User, Revision: c.Revision, Sealed: c.PIN})
+	}
+	return facts, nil
+}

@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+// resynchronize looks for two tokencodes in a row, far either side. Both are
+// looked at before anything is answered, so that the answer says nothing of
+// the first alone.
+func (k *checker) resynchronize(ctx context.Context) ([]TokenEvidence, error) {
+	var all []TokenEvidence
+	next := canonicalTyped(k.Attempt.Again)
+	for _, serial := range k.user.Tokens {
+		t := k.State.Token(serial)
+		if t == nil || t.unusable(k.Now) != "" {
+			continue
+		}
+		e, err := k.inARow(ctx, t, next)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// inARow finds the first interval of a window whose tokencode was typed with
+// the PIN, and whose next was typed after it. The evidence names the second.
+func (k *checker) inARow(ctx context.Context, t *Token, next string) (TokenEvidence, error) {
+	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
+	g, err := k.generator(t)
+	if err != nil {
+		return e, err
+	}
+	// The first is looked at only where the second follows: one pass finds both.
+	reach := t.resyncReach(&k.State.Policy)
+	pairs := func(yield func(int64) bool) {
+		nearestFirst(t, t.expected(k.Now), reach, func(i int64) bool {
+			return i < 0 || !k.follows(t, g, i+1, next) || yield(i)
+		})
+	}
+	if e, err = k.found(ctx, t, g, pairs, e); e.Found {
+		e.Interval++
+	}
+	return e, err
+}
+
+// follows reports whether a tokencode is the one of an interval. The PIN may
+// stand in front of it, or be mixed in by a PINpad.
+func (k *checker) follows(t *Token, g *tokencode.Generator, interval int64, typed string) bool {
+	if g.Matches(interval, typed) {
+		return true
+	}
+	if t.pinStyle() != tokencode.PINpad || !t.hasPIN() {
+		_, code, ok := tokencode.SplitPIN(typed, int(t.Digits))
+		return ok && g.Matches(interval, code)
+	}
+	pin, err := k.Keys.OpenPINpad(t.Serial, t.PINRevision, t.PIN)
+	if err != nil {
+		return false
+	}
+	mixed, err := tokencode.MixPIN(pin.Reveal(), g.At(interval))
+	return err == nil && same(mixed, typed)
+}
+
+// resyncReach is how far a token may be off to be resynchronised.
+func (t *Token) resyncReach(p *Policy) int64 {
+	if !t.timed() {
+		return p.ResyncAhead
+	}
+	return int64(p.ResyncWithin / (time.Duration(t.Period) * time.Second))
+}
+
+// CheckInARow looks for two tokencodes in a row of one token, which its owner
+// has read out to an administrator. It needs no PIN.
+func CheckInARow(s *State, keys Keys, serial string, first, second Secret, now events.Time) (TokenEvidence, error) {
+	t := s.Token(serial)
+	if t == nil {
+		return TokenEvidence{}, refuse(NotFound, "there is no token %.64q; see keyfob token list", serial)
+	}
+	k := checker{CheckInput: CheckInput{State: s, Keys: keys, Now: now}}
+	g, err := k.generator(t)
+	if err != nil {
+		return TokenEvidence{}, err
+	}
+	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
+	one, two := canonicalTyped(first), canonicalTyped(second)
+	nearestFirst(t, t.expected(now), t.resyncReach(&s.Policy), func(i int64) bool {
+		if i >= 0 && g.Matches(i, one) && g.Matches(i+1, two) {
+			e.Found, e.Interval = true, i+1
+		}
+		return !e.Found
+	})
+	return e, nil
+}
+
+// generator computes a token's codes.
+func (k *checker) generator(t *Token) (*tokencode.Generator, error) {
+	seed, err := k.Keys.OpenSeed(t.Serial, t.Seed)
+	if err != nil {
+		return nil, fmt.Errorf("opening the seed of token %s: %w", t.Serial, err)
+	}
+	g, err := tokencode.New(t.params(), tokencode.Seed(seed))
+	if err != nil {
+		return nil, fmt.Errorf("token %s: %w", t.Serial, err)
+	}
+	return g, nil
+}
+
+// resynchronize decides two tokencodes in a row: rules.md, "Resynchronise".
+func (d *decider) resynchronize() (Decision, error) {
+	if !d.state.Policy.ResyncByUser {
+		return d.quietly(events.ReasonThrottled), nil
+	}
+	candidates, reason, err := d.candidates()
+	if err != nil {
+		return Decision{}, err
+	}
+	if len(candidates) == 0 {
+		return d.quietly(reason), nil
+	}
+	told, reason := candidates[0].token, events.ReasonBadTokencode
+	if len(candidates) > 1 {
+		told = nil
+	}
+	for _, c := range candidates {
+		switch {
+		case !c.evidence.Found || c.evidence.Emergency != 0:
+		case !c.evidence.PIN:
+			told, reason = c.token, events.ReasonBadPIN
+		case c.token.behind(c.evidence.Interval - 1):
+			told, reason = c.token, events.ReasonTokencodeReused
+		default:
+			return d.inARow(c.token, c.evidence.Interval), nil
+		}
+	}
+	return d.fail(told, reason, nil, ProblemNone), nil
+}
+
+// behind reports whether an interval is spent already.
+func (t *Token) behind(interval int64) bool { return interval <= t.Last }
+
+func (d *decider) inARow(t *Token, interval int64) Decision {
+	use := d.use(t, interval)
+	d.draft(events.TokenResynchronized{User: d.user.Name, Use: use})
+	d.moveDrift(t, use)
+	d.resetFailures()
+	return d.done()
+}
+
+// resynchronizeToken decides an administrator's two tokencodes in a row.
+func (s *State) resynchronizeToken(e TokenEvidence, now events.Time) ([]events.Event, error) {
+	t, err := s.mustToken(e.Serial)
+	switch {
+	case err != nil:
+		return nil, err
+	case !e.speaksOf(t):
+		return nil, refuse(Conflict, "token %s was changed meanwhile; try again", t.Serial)
+	case !e.Found:
+		return nil, refuse(Invalid, "token %s does not show these two tokencodes one after the other within the policy's resync window", t.Serial)
+	case t.behind(e.Interval - 1):
+		return nil, refuse(Invalid, "token %s: these tokencodes are not newer than the last one used; wait for the next ones", t.Serial)
+	}
+	use := events.Use{Serial: t.Serial, Kind: t.Kind, Interval: e.Interval}
+	if t.timed() {
+		use.Drift = e.Interval - tokencode.Interval(t.params(), now.Std())
+	}
+	facts := []events.Event{events.TokenResynchronized{User: t.User, Use: use}}
+	if use.Drift != t.Drift {
+		facts = append(facts, events.DriftAdjusted{Serial: t.Serial, User: t.User, From: t.Drift, Drift: use.Drift})
+	}
+	return facts, nil
+}
