@@ -205,6 +205,7 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 		s.changeToken(e.Serial, func(t *Token) {
 			t.retirePIN()
 			t.PIN, t.PINRevision, t.PINSetAt, t.NewPIN = e.Sealed, e.Revision, at, e.Temporary
+			t.PINMin, t.PINLetters = uint8(s.Policy.PINMin), s.Policy.PINAlphanumeric
 			t.Revision++
 		})
 	case events.PINCleared:

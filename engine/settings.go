@@ -208,8 +208,28 @@ func (p Policy) contradictions() error {
 	return nil
 }
 
+// expand puts the settings of a profile in its place; what is set beside it
+// counts more.
+func expand(settings map[string]string) (map[string]string, error) {
+	name, ok := settings["profile"]
+	if !ok {
+		return settings, nil
+	}
+	all, err := Profile(name)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(all, settings)
+	delete(all, "profile")
+	return all, nil
+}
+
 // setPolicy changes settings, all or none.
 func (s *State) setPolicy(settings map[string]string) ([]events.Event, error) {
+	settings, err := expand(settings)
+	if err != nil {
+		return nil, err
+	}
 	next := s.Policy
 	var facts []events.Event
 	known := map[string]Setting{}

@@ -115,6 +115,8 @@ type Token struct {
 	OldPINs       []OldPIN    `cbor:"26,keyasint,omitempty"` // latest first
 	Drifts        []Seen      `cbor:"27,keyasint,omitempty"` // latest last
 	Lost          *Lost       `cbor:"28,keyasint,omitempty"`
+	PINMin        uint8       `cbor:"30,keyasint,omitempty"` // the rules under which the PIN was set
+	PINLetters    bool        `cbor:"31,keyasint,omitempty"`
 	Replaces      string      `cbor:"29,keyasint,omitempty"` // the serial whose place it takes at its first success
 }
 

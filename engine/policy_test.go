@@ -1,0 +1,82 @@
+package engine_test
+
+import (
+	"strings"
+	"testing"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+func TestEverySettingReadsWhatItWrote(t *testing.T) {
+	for _, s := range engine.Settings() {
+		w := newWorld(t)
+		if answer := w.command(engine.SetPolicy{Settings: map[string]string{s.Key: s.Read(engine.DefaultPolicy())}}); answer != "" {
+			t.Errorf("%s: its own default %q is refused: %s", s.Key, s.Read(engine.DefaultPolicy()), answer)
+		}
+		for _, bad := range []string{"", "nonsense", "-1", "999999999999", "99999h"} {
+			if answer := w.command(engine.SetPolicy{Settings: map[string]string{s.Key: bad}}); !strings.HasPrefix(answer, "refused") {
+				t.Errorf("%s=%q is taken", s.Key, bad)
+			}
+		}
+		if s.Doc == "" || s.Unit == "" || s.Bounds == "" {
+			t.Errorf("%s does not say what it is", s.Key)
+		}
+	}
+}
+
+func TestProfilesAreWithinBounds(t *testing.T) {
+	for _, name := range engine.Profiles() {
+		w := newWorld(t)
+		if answer := w.command(engine.SetPolicy{Settings: map[string]string{"profile": name}}); answer != "" {
+			t.Errorf("profile %s: %s", name, answer)
+		}
+		for _, b := range engine.GuessBudgets(w.state.Policy) {
+			if b.Day > engine.MaxGuess {
+				t.Errorf("profile %s: guessing at a %s token gets in with %.2g a day: %s", name, b.Form, b.Day, b.Arithmetic)
+			}
+		}
+	}
+}
+
+func TestContradictionsChangeNothing(t *testing.T) {
+	w := newWorld(t)
+	before := w.state.Policy
+	for _, settings := range []map[string]string{
+		{"pin.min": "9", "pin.max": "8"}, {"window.fob.small": "5"}, {"lock.stop_after": "5"}, {"pin.min": "7", "no.such": "1"}, {"profile": "lax"},
+	} {
+		if answer := w.command(engine.SetPolicy{Settings: settings}); !strings.HasPrefix(answer, "refused") {
+			t.Errorf("%v is taken", settings)
+		}
+	}
+	if before.PINMin != w.state.Policy.PINMin || before.Windows["fob"] != w.state.Policy.Windows["fob"] {
+		t.Error("a refused change changed something")
+	}
+}
+
+func TestGuessBudgetIsTheArithmeticOfTheRules(t *testing.T) {
+	// 3 direct guesses at 3 codes of a million; the first lock after 10, then
+	// 30 min, 1 h, 2 h, 4 h, 8 h, 16 h: six times ten tries in a day, twice over.
+	for _, b := range engine.GuessBudgets(engine.DefaultPolicy()) {
+		if b.Form != engine.FormFob {
+			continue
+		}
+		want := 3*3/1e6 + (2*60-3)*21/1e6*2/1e6
+		if b.Tries != 120 || b.Day < want*0.999 || b.Day > want*1.001 {
+			t.Errorf("%d tries, %g a day, want 120 and %g: %s", b.Tries, b.Day, want, b.Arithmetic)
+		}
+	}
+}
+
+func TestPreviewCountsWhoMustChangeThePIN(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada pin=471108", "user bob", "token b1 user=bob", "policy pin.min=8", "token b2 user=bob pin=47110815")
+	preview, err := engine.PreviewPolicy(w.state, map[string]string{"pin.min": "8"}, events.At(w.now))
+	if err != nil || len(preview.Changes) != 0 || preview.NewPIN != 1 {
+		t.Errorf("no change: %+v, %v", preview, err)
+	}
+	w = given(t, "user ada", "token a1 user=ada pin=471108", "token a2 user=ada")
+	preview, err = engine.PreviewPolicy(w.state, map[string]string{"pin.min": "7", "window.app.small": "20", "window.app.medium": "20"}, events.At(w.now))
+	if err != nil || preview.NewPIN != 1 || !preview.Risky() || len(preview.Changes) != 3 {
+		t.Errorf("%+v, %v", preview, err)
+	}
+}

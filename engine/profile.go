@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+
+	"keyfob/events"
+)
+
+// profiles are settings that belong together.
+var profiles = map[string]map[string]string{
+	// What a site expects that comes from RSA Authentication Manager: short
+	// PINs, five failures and then the help desk.
+	"rsa": {
+		"pin.min": "4", "pin.max": "8", "lock.after": "5", "lock.stop_after": "5", "next_tokencode.after": "3",
+	},
+	// PCI DSS 4.0, 8.3.4 and 8.3.6, and NIST SP 800-63B-4, 3.2.2.
+	"strict": {
+		"pin.min": "8", "pin.max": "12", "pin.history": "10", "pin.lifetime": "2160h", "pin.first": "activation_code",
+		"lock.after": "5", "lock.for": "1h", "lock.stop_after": "50", "resync.by_user": "false",
+	},
+}
+
+// Profiles are the names of settings that belong together.
+func Profiles() []string { return append([]string{"default"}, slices.Sorted(maps.Keys(profiles))...) }
+
+// Profile is the settings of a profile: its own, and the defaults for the rest.
+func Profile(name string) (map[string]string, error) {
+	own, ok := profiles[name]
+	if !ok && name != "default" {
+		return nil, refuse(NotFound, "there is no profile %.40q; there are %v", name, Profiles())
+	}
+	settings := map[string]string{}
+	for _, s := range Settings() {
+		settings[s.Key] = s.Read(DefaultPolicy())
+	}
+	maps.Copy(settings, own)
+	return settings, nil
+}
+
+// Preview is what a change of the policy would do.
+type Preview struct {
+	Changes []events.PolicyChanged
+	// NewPIN is how many tokens have a PIN that was set under rules that the new
+	// ones may not hold with, or that will have expired: at most so many users
+	// must change it at their next login. What the PINs are is not known.
+	NewPIN int
+	Before []Budget
+	After  []Budget
+}
+
+// Risky reports whether the change lets guesses in above MaxGuess where they
+// were not before.
+func (p Preview) Risky() bool {
+	for i, b := range p.After {
+		if b.Day > MaxGuess && b.Day > p.Before[i].Day {
+			return true
+		}
+	}
+	return false
+}
+
+// PreviewPolicy says what a change of the policy would do, without doing it.
+// The error is a *Refusal.
+func PreviewPolicy(s *State, settings map[string]string, now events.Time) (Preview, error) {
+	facts, err := s.setPolicy(settings)
+	if err != nil {
+		return Preview{}, err
+	}
+	next := s.Policy
+	preview := Preview{Before: GuessBudgets(s.Policy)}
+	for _, e := range facts {
+		if change, ok := e.(events.PolicyChanged); ok {
+			preview.Changes = append(preview.Changes, change)
+			next = next.with(change.Key, change.After)
+		}
+	}
+	preview.After = GuessBudgets(next)
+	s.Tokens(func(t *Token) bool {
+		if t.hasPIN() && t.needsPIN(&s.Policy, now) == "" && t.looser(&next, now) {
+			preview.NewPIN++
+		}
+		return true
+	})
+	return preview, nil
+}
+
+// looser reports whether the token's PIN was set under rules that allowed what
+// a policy does not, or will have expired under it.
+func (t *Token) looser(p *Policy, now events.Time) bool {
+	return int(t.PINMin) < p.PINMin || t.PINLetters && !p.PINAlphanumeric || t.needsPIN(p, now) != ""
+}
