@@ -107,12 +107,12 @@ func (j *Journal) recover() error {
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		return err
 	}
-	leftovers, err := filepath.Glob(filepath.Join(j.dir, "*.tmp"))
+	leftovers, err := namesEnding(j.dir, unfinished)
 	if err != nil {
 		return err
 	}
 	for _, name := range leftovers {
-		if err := os.Remove(name); err != nil {
+		if err := os.Remove(j.path(name)); err != nil {
 			return err
 		}
 	}

@@ -112,7 +112,7 @@ func (j *Journal) writeMark(m mark) error {
 // It is left open.
 func (j *Journal) create(name string, pieces ...[]byte) (file, error) {
 	path := filepath.Join(j.dir, name)
-	f, err := j.open(path+".tmp", os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	f, err := j.open(path+unfinished, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return nil, err
 	}
@@ -121,14 +121,14 @@ func (j *Journal) create(name string, pieces ...[]byte) (file, error) {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = os.Rename(path+".tmp", path)
+		err = os.Rename(path+unfinished, path)
 	}
 	if err == nil {
 		err = syncDir(j.dir)
 	}
 	if err != nil {
 		f.Close()
-		return nil, errors.Join(err, ignoreMissing(os.Remove(path+".tmp")))
+		return nil, errors.Join(err, ignoreMissing(os.Remove(path+unfinished)))
 	}
 	return f, nil
 }

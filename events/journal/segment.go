@@ -8,7 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sort"
+	"strings"
 
 	"keyfob/events"
 )
@@ -31,6 +31,7 @@ const (
 	headerMagic = "keyfobJ1"
 	sealMagic   = "keyfobE1"
 	suffix      = ".journal"
+	unfinished  = ".tmp" // of a file that is being made
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -86,17 +87,17 @@ func (s *segment) damage(offset int64, sequence uint64, err error) error {
 func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, suffix) }
 
 // segmentNames is the segments of a directory in order of number.
-func segmentNames(dir string) ([]string, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
-	if err != nil {
-		return nil, err
+func segmentNames(dir string) ([]string, error) { return namesEnding(dir, suffix) }
+
+// namesEnding lists a directory, in order of name.
+func namesEnding(dir, end string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), end) {
+			names = append(names, e.Name())
+		}
 	}
-	names := make([]string, len(paths))
-	for i, p := range paths {
-		names[i] = filepath.Base(p)
-	}
-	sort.Strings(names)
-	return names, nil
+	return names, err
 }
 
 func encodeHeader(base events.Chain) ([]byte, error) {

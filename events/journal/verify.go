@@ -108,7 +108,7 @@ func (v *verifier) directory(dir string) error {
 }
 
 // segment checks one segment, the last of its directory perhaps.
-func (v *verifier) segment(f *os.File, path string, last bool) error {
+func (v *verifier) segment(f file, path string, last bool) error {
 	s, err := readHeader(path, f)
 	var damage *Damage
 	if errors.As(err, &damage) {
@@ -133,7 +133,7 @@ func (v *verifier) segment(f *os.File, path string, last bool) error {
 	return v.frames(f, s, last)
 }
 
-func (v *verifier) frames(f *os.File, s *segment, last bool) error {
+func (v *verifier) frames(f file, s *segment, last bool) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err

@@ -1,0 +1,264 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"keyfob/events"
+)
+
+func export(t *testing.T, j *Journal, from uint64) [][]byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := j.Export(t.Context(), &b, from); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.SplitAfter(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte("\n"))
+}
+
+func TestVerifyAgreesWithWhatWasWritten(t *testing.T) {
+	records := story(1000)
+	dir := t.TempDir()
+	j := open(t, dir, Options{SegmentBytes: 32 << 10})
+	appendAll(t, j, records)
+	steps := 0
+	report, err := Verify(dir, func(uint64) { steps++ })
+	if err != nil || report.Broken != 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	want := Report{Cluster: cluster, First: 1, Last: 1000, Head: records[999].Hash, Checkpoints: 10}
+	report.Key = nil
+	if fmt.Sprint(report) != fmt.Sprint(want) || steps != 1000 {
+		t.Errorf("%+v after %d steps, want %+v", report, steps, want)
+	}
+
+	names, _ := segmentNames(dir)
+	for _, name := range names {
+		if report, err := Verify(filepath.Join(dir, name), nil); err != nil || report.Broken != 0 || report.Cluster != cluster {
+			t.Errorf("%s by itself: %+v, %v", name, report, err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "audit.jsonl")
+	for _, from := range []uint64{1, 500} {
+		write(t, file, bytes.Join(export(t, j, from), nil))
+		report, err := Verify(file, nil)
+		if err != nil || report.Broken != 0 || report.First != from || report.Last != 1000 || report.Head != records[999].Hash || report.Checkpoints == 0 {
+			t.Errorf("JSON Lines from %d: %+v, %v", from, report, err)
+		}
+	}
+}
+
+func TestVerifyNamesTheFirstBrokenRecord(t *testing.T) {
+	records := story(1000)
+	dir := t.TempDir()
+	j := open(t, dir, Options{SegmentBytes: 32 << 10})
+	appendAll(t, j, records)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, _ := segmentNames(dir)
+	broken := func(what, path string, want uint64) {
+		t.Helper()
+		report, err := Verify(path, nil)
+		if err != nil || report.Broken != want || report.Problem == "" {
+			t.Errorf("%s: %+v, %v, want record %d", what, report, err, want)
+		}
+	}
+
+	second := filepath.Join(dir, names[1])
+	whole, err := os.ReadFile(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := readHeader(second, bytes.NewReader(whole))
+	content := bytes.Clone(whole)
+	content[headerSize+20] ^= 1
+	write(t, second, content)
+	broken("a flipped bit", dir, s.base.Sequence+1)
+	write(t, second, whole[:len(whole)-1])
+	report, _ := Verify(dir, nil)
+	if report.Broken == 0 {
+		t.Error("a segment without its seal passed")
+	}
+	if err := os.Remove(second); err != nil {
+		t.Fatal(err)
+	}
+	broken("a segment taken away", dir, s.base.Sequence+1)
+	write(t, second, whole)
+
+	// Somebody who can write a segment with good checksums.
+	forge := t.TempDir()
+	f := open(t, forge, Options{})
+	changed := append([]events.Record{}, records[:300]...)
+	changed[200].Event = events.UserAdded{User: "mallory"}
+	appendAll(t, f, changed)
+	broken("a record changed with all checksums right", forge, 201)
+
+	// Somebody who can even make the chain anew cannot sign.
+	again := t.TempDir()
+	f = open(t, again, Options{})
+	var chain events.Chain
+	for i, r := range records[:300] {
+		if i == 149 {
+			r.Event = events.UserAdded{User: "mallory"}
+		}
+		if err := f.Append([]events.Record{chain.Next(r.Index, r.Time, r.Draft)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	broken("a chain made anew", again, 200) // the next checkpoint
+
+	if _, err := Verify(t.TempDir(), nil); err == nil {
+		t.Error("an empty directory passed")
+	}
+}
+
+func TestVerifyOfLinesNamesTheFirstBrokenRecord(t *testing.T) {
+	j := open(t, t.TempDir(), Options{})
+	appendAll(t, j, story(300))
+	lines := export(t, j, 1)
+	file := filepath.Join(t.TempDir(), "audit.jsonl")
+	with := func(i int, old, new string) [][]byte {
+		out := append([][]byte{}, lines...)
+		out[i] = bytes.Replace(out[i], []byte(old), []byte(new), 1)
+		if bytes.Equal(out[i], lines[i]) {
+			t.Fatalf("%s is not in %s", old, lines[i])
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		lines [][]byte
+		want  uint64
+	}{
+		"a word changed":       {with(20, `"accept"`, `"reject"`), 21},
+		"a record left out":    {append(lines[:40:40], lines[41:]...), 41},
+		"records exchanged":    {append(append(lines[:10:10], lines[11], lines[10]), lines[12:]...), 11},
+		"a hash changed":       {with(30, `"hash":"`, `"hash":"f`), 31},
+		"not JSON":             {with(30, `{`, `}`), 31},
+		"a signature changed":  {with(99, `"signature":"`, `"signature":"00`), 100},
+		"a member added":       {with(50, `"data":{`, `"data":{"zeta":1,`), 51},
+		"a line without end":   {append(lines[:60:60], []byte(`{"data":"`+strings.Repeat("x", 2<<20))), 61},
+		"beginning at nothing": {lines[1:], 0}, // believed: a file may begin anywhere
+	} {
+		write(t, file, bytes.Join(c.lines, nil))
+		report, err := Verify(file, nil)
+		if err != nil || report.Broken != c.want {
+			t.Errorf("%s: record %d (%s), %v, want record %d", name, report.Broken, report.Problem, err, c.want)
+		}
+	}
+	// What a tool on the way may do: other order, other white space.
+	write(t, file, bytes.ReplaceAll(bytes.Join(lines, nil), []byte(`,"`), []byte(` , "`)))
+	if report, err := Verify(file, nil); err != nil || report.Broken != 0 {
+		t.Errorf("white space: %+v, %v", report, err)
+	}
+}
+
+// TestVerifyOfALiveJournalIsNoFalseAlarm: a frame may be half written.
+func TestVerifyOfALiveJournalIsNoFalseAlarm(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir, Options{})
+	appendAll(t, j, story(50))
+	path := filepath.Join(dir, segmentName(1))
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := int(j.segments[0].end) - 100; cut < len(whole); cut++ {
+		write(t, path, whole[:cut])
+		report, err := Verify(dir, nil)
+		if err != nil || report.Broken != 0 || report.Last < 48 {
+			t.Fatalf("cut at %d: %+v, %v", cut, report, err)
+		}
+	}
+}
+
+// memory is a file that is not on a disk.
+type memory struct {
+	*bytes.Reader
+	file
+}
+
+func (m memory) ReadAt(b []byte, off int64) (int, error) { return m.Reader.ReadAt(b, off) }
+func (m memory) Stat() (fs.FileInfo, error)              { return size(m.Size()), nil }
+
+type size int64
+
+func (s size) Size() int64      { return int64(s) }
+func (size) Name() string       { return "" }
+func (size) Mode() fs.FileMode  { return 0 }
+func (size) ModTime() time.Time { return time.Time{} }
+func (size) IsDir() bool        { return false }
+func (size) Sys() any           { return nil }
+
+func FuzzSegment(f *testing.F) {
+	dir := f.TempDir()
+	j, err := Open(dir, Options{SegmentBytes: 2 << 10})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, r := range story(40) {
+		if err := j.Append([]events.Record{r}); err != nil {
+			f.Fatal(err)
+		}
+	}
+	_ = j.Close()
+	names, _ := segmentNames(dir)
+	for _, name := range names {
+		b, _ := os.ReadFile(filepath.Join(dir, name))
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		m := memory{Reader: bytes.NewReader(content)}
+		name := segmentName(1)
+		if len(content) > 16 {
+			name = segmentName(binary.BigEndian.Uint64(content[8:]) + 1)
+		}
+		_ = (&verifier{anywhere: true}).segment(m, name, true)
+		s, torn, err := recoverLast(name, m, 0)
+		if err != nil {
+			return
+		}
+		if !s.sealed && s.end+torn != int64(len(content)) {
+			t.Fatalf("%d bytes of frames and %d torn make %d", s.end, torn, len(content))
+		}
+		// What was kept is read back in full.
+		again, torn, err := recoverLast(name, memory{Reader: bytes.NewReader(content[:s.end])}, s.last)
+		if err != nil || torn != 0 || again.last != s.last || again.head != s.head {
+			t.Fatalf("cut back to %d records it has %+v, %v", s.last, again, err)
+		}
+	})
+}
+
+func FuzzLines(f *testing.F) {
+	j, err := Open(f.TempDir(), Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer j.Close()
+	if err := j.Append(story(110)); err != nil {
+		f.Fatal(err)
+	}
+	for _, from := range []uint64{1, 99, 110} {
+		var lines bytes.Buffer
+		if err := j.Export(f.Context(), &lines, from); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(lines.Bytes()[:min(lines.Len(), 4<<10)])
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		v := &verifier{}
+		if err := v.lines(bytes.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+		if v.report.Last > 0 && v.report.Last-v.report.First >= uint64(bytes.Count(content, []byte("\n")))+1 {
+			t.Fatalf("%+v out of %d lines", v.report, bytes.Count(content, []byte("\n")))
+		}
+	})
+}
