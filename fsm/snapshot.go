@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 )
 
 // A snapshot is a sequence of CBOR items: a header, one row for each record,
-// and a row of no table that closes it with the digest of the rows.
+// and a row of no table that closes it with the digest of all before.
 const (
 	snapshotMagic   = "keyfob state"
 	snapshotVersion = 1
@@ -68,22 +69,23 @@ var (
 )
 
 // Digest is SHA-256 over all records of a state: equal for equal states.
-func Digest(s *engine.State) (events.Hash, error) { return writeRows(io.Discard, s) }
-
-// writeRows writes all records of a state and returns their digest.
-func writeRows(w io.Writer, s *engine.State) (events.Hash, error) {
+func Digest(s *engine.State) (events.Hash, error) {
 	sum := sha256.New()
-	out := encoder.NewEncoder(io.MultiWriter(w, sum))
+	err := writeRows(encoder.NewEncoder(sum), s)
+	return events.Hash(sum.Sum(nil)), err
+}
+
+func writeRows(out *cbor.Encoder, s *engine.State) error {
 	for table, record := range s.Records {
 		raw, err := encoder.Marshal(record)
 		if err == nil {
 			err = out.Encode(row{Table: table, Record: raw})
 		}
 		if err != nil {
-			return events.Hash{}, fmt.Errorf("writing table %d: %w", table, err)
+			return fmt.Errorf("writing table %d: %w", table, err)
 		}
 	}
-	return events.Hash(sum.Sum(nil)), nil
+	return nil
 }
 
 // Snapshot holds the present view. Raft writes it later, while entries go on
@@ -128,7 +130,8 @@ func (s *snapshot) Release() {}
 // Write writes a view in the form that Read reads, for snapshots and backups.
 // It is not sealed.
 func Write(w io.Writer, v *View) error {
-	out := encoder.NewEncoder(w)
+	sum := sha256.New()
+	out := encoder.NewEncoder(io.MultiWriter(w, sum))
 	err := out.Encode(header{
 		Magic:    snapshotMagic,
 		Version:  snapshotVersion,
@@ -140,11 +143,10 @@ func Write(w io.Writer, v *View) error {
 	if err != nil {
 		return err
 	}
-	digest, err := writeRows(w, v.State)
-	if err != nil {
+	if err := writeRows(out, v.State); err != nil {
 		return err
 	}
-	raw, err := encoder.Marshal(digest)
+	raw, err := encoder.Marshal(sum.Sum(nil))
 	if err != nil {
 		return err
 	}
@@ -153,9 +155,9 @@ func Write(w io.Writer, v *View) error {
 
 // Read reads what Write wrote, into a state of its own. It is all or an error.
 func Read(r io.Reader) (*View, error) {
-	in := decoder.NewDecoder(r)
+	in, sum := decoder.NewDecoder(r), sha256.New()
 	var h header
-	if err := in.Decode(&h); err != nil {
+	if err := next(in, &h, sum); err != nil {
 		return nil, fmt.Errorf("reading header: %w", err)
 	}
 	if h.Magic != snapshotMagic {
@@ -172,7 +174,7 @@ func Read(r io.Reader) (*View, error) {
 		Time:     h.Time,
 		next:     make(chan struct{}),
 	}
-	if err := readRows(in, v.State, sha256.New()); err != nil {
+	if err := readRows(in, v.State, sum); err != nil {
 		return nil, err
 	}
 	// Nothing may follow; and only at its end has a sealed stream proved whole.
@@ -183,31 +185,37 @@ func Read(r io.Reader) (*View, error) {
 	return v, nil
 }
 
+// next reads an item and takes it into the sum.
+func next(in *cbor.Decoder, item any, sum hash.Hash) error {
+	var raw cbor.RawMessage
+	if err := in.Decode(&raw); err != nil {
+		return err
+	}
+	_, _ = sum.Write(raw)
+	return decoder.Unmarshal(raw, item)
+}
+
 func readRows(in *cbor.Decoder, into *engine.State, sum hash.Hash) error {
 	for n := 1; ; n++ {
-		var raw cbor.RawMessage
-		if err := in.Decode(&raw); err != nil {
-			return fmt.Errorf("reading row %d: %w", n, err)
-		}
+		want := sum.Sum(nil)
 		var r row
-		if err := decoder.Unmarshal(raw, &r); err != nil {
+		if err := next(in, &r, sum); err != nil {
 			return fmt.Errorf("reading row %d: %w", n, err)
 		}
 		fill := func(record any) error { return decoder.Unmarshal(r.Record, record) }
 		if r.Table == closing {
-			var want events.Hash
-			if err := fill(&want); err != nil {
+			var written []byte
+			if err := fill(&written); err != nil {
 				return fmt.Errorf("reading digest: %w", err)
 			}
-			if want != events.Hash(sum.Sum(nil)) {
-				return errors.New("the rows are not those that were written: their digest differs")
+			if !bytes.Equal(written, want) {
+				return errors.New("it is not what was written: the digest differs")
 			}
 			return nil
 		}
 		if err := into.PutRecord(r.Table, fill); err != nil {
 			return fmt.Errorf("reading row %d of table %d: %w", n, r.Table, err)
 		}
-		_, _ = sum.Write(raw)
 	}
 }
 
