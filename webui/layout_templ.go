@@ -217,7 +217,7 @@ func mark() templ.Component {
 			templ_7745c5c3_Var10 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<svg class=\"mark\" viewBox=\"0 0 40 40\" width=\"40\" height=\"40\" aria-hidden=\"true\" focusable=\"false\"><path d=\"M9 5h22a6 6 0 0 1 6 6v12c0 6.6-7.6 12-17 12S3 29.6 3 23V11a6 6 0 0 1 6-6Z\" fill=\"currentColor\"></path> <rect class=\"mark-display\" x=\"9\" y=\"11\" width=\"22\" height=\"10\" rx=\"2.5\"></rect> <path d=\"M13 13.5v5M18 13.5v5M23 13.5v5M27 13.5v5\" stroke=\"currentColor\" stroke-width=\"2\" stroke-linecap=\"round\"></path> <circle class=\"mark-display\" cx=\"20\" cy=\"28\" r=\"2.5\"></circle></svg>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<svg class=\"mark\" viewBox=\"0 10 40 20\" width=\"40\" height=\"20\" aria-hidden=\"true\" focusable=\"false\"><path d=\"M13 10h20a7 7 0 0 1 7 7v6a7 7 0 0 1-7 7H13C6.5 30 0 25.5 0 20s6.5-10 13-10Z\" fill=\"currentColor\"></path> <rect class=\"mark-display\" x=\"15\" y=\"14.5\" width=\"20\" height=\"11\" rx=\"2.5\"></rect> <path d=\"M19.5 17.5v5M23.2 17.5v5M26.9 17.5v5M30.6 17.5v5\" stroke=\"currentColor\" stroke-width=\"2\" stroke-linecap=\"round\"></path> <circle class=\"mark-display\" cx=\"8\" cy=\"20\" r=\"3\"></circle></svg>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

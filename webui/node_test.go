@@ -272,3 +272,20 @@ func cookie(res *http.Response, name string) *http.Cookie {
 }
 
 func randomly(c *Config) { c.Random = rand.Reader }
+
+// undecidedNode knows every conversation and decides nothing.
+type undecidedNode struct{ *scriptedNode }
+
+func (undecidedNode) Authenticate(context.Context, engine.Attempt) (engine.Outcome, error) {
+	return engine.Outcome{}, engine.ErrUndecided
+}
+
+// fixedNode comes to the same outcome whatever was typed.
+type fixedNode struct {
+	*scriptedNode
+	outcome engine.Outcome
+}
+
+func (n fixedNode) Authenticate(context.Context, engine.Attempt) (engine.Outcome, error) {
+	return n.outcome, nil
+}

@@ -1,0 +1,241 @@
+package webui
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"keyfob/webui/browsertest"
+)
+
+// startSite is the wizard on a TLS server of its own.
+func startSite(t *testing.T) (string, *scriptedNode) {
+	t.Helper()
+	h, n := newSite(t, randomly, func(c *Config) {
+		c.Now = time.Now
+		c.PostsPerMinute = 10_000
+	})
+	n.now = time.Now
+	server := httptest.NewTLSServer(h)
+	t.Cleanup(server.Close)
+	return server.URL, n
+}
+
+// looks are the ways in which every page must hold.
+var looks = []struct {
+	name string
+	browsertest.Options
+}{
+	{"light", browsertest.Options{}},
+	{"dark", browsertest.Options{Dark: true}},
+	{"narrow", browsertest.Options{Width: 320}},
+	{"narrow-dark-de", browsertest.Options{Width: 320, Dark: true, Language: "de"}},
+	{"de", browsertest.Options{Language: "de"}},
+}
+
+func TestEveryPageIsAccessibleInEveryLook(t *testing.T) {
+	browser := browsertest.Start(t)
+	for _, look := range looks {
+		t.Run(look.name, func(t *testing.T) {
+			url, _ := startSite(t)
+			for _, user := range []string{
+				"to-next.tokencode_reused", "to-next.event", "to-choose", "to-generate",
+				"to-new.pins_differ", "to-confirm", "to-login.generated", "accepted", "refused",
+			} {
+				p := browser.Open(t, look.Options)
+				signIn(p, url, user, "111111")
+				checkLook(p, look.name, user)
+			}
+			p := browser.Open(t, look.Options)
+			p.Visit(url + "/")
+			checkLook(p, look.name, "first")
+			p.Follow("footer a")
+			checkLook(p, look.name, "lost")
+		})
+	}
+}
+
+func checkLook(p *browsertest.Page, look, name string) {
+	p.CheckAccessible()
+	p.CheckReflow()
+	p.Shoot(look + "." + name)
+}
+
+func signIn(p *browsertest.Page, url, user, passcode string) {
+	p.Visit(url + "/")
+	p.Fill("#user", user)
+	p.Fill("#passcode", passcode)
+	p.Follow("button[type=submit]")
+}
+
+// walk is the longest way through the wizard, with a slip at each page.
+func walk(t *testing.T, p *browsertest.Page, url string) {
+	t.Helper()
+	signIn(p, url, "nobody", "111111")
+	at(t, p, "/", "Set up your token")
+	if title := p.Title(); !strings.HasPrefix(title, "Error: ") {
+		t.Errorf("title after a refusal: %q", title)
+	}
+	p.Fill("#user", "to-new")
+	p.Fill("#passcode", "111 111")
+	p.Follow("button[type=submit]")
+	at(t, p, "/pin", "Choose your PIN")
+	p.Fill("#pin", "4821")
+	p.Fill("#pin_again", "4822")
+	p.Follow("button[type=submit]")
+	at(t, p, "/pin", "Choose your PIN")
+	if text := p.Text("#problem"); !strings.Contains(text, "not the same") {
+		t.Errorf("problem: %q", text)
+	}
+	p.Fill("#pin", "4821")
+	p.Fill("#pin_again", "4821")
+	p.Follow("button[type=submit]")
+	at(t, p, "/login", "Sign in with your new PIN")
+	p.Fill("#passcode", "4821 222222")
+	p.Follow("button[type=submit]")
+	at(t, p, "/done", "Your token is now configured for use with your company VPN connection.")
+}
+
+func at(t *testing.T, p *browsertest.Page, path, heading string) {
+	t.Helper()
+	if got := p.Path(); got != path {
+		t.Fatalf("at %s, want %s", got, path)
+	}
+	if got := p.Text("h1"); got != heading {
+		t.Fatalf("heading %q, want %q", got, heading)
+	}
+}
+
+func TestWizardWorksWithScripts(t *testing.T) {
+	browser := browsertest.Start(t)
+	url, _ := startSite(t)
+	walk(t, browser.Open(t, browsertest.Options{}), url)
+}
+
+func TestWizardWorksWithoutScripts(t *testing.T) {
+	browser := browsertest.Start(t)
+	url, _ := startSite(t)
+	p := browser.Open(t, browsertest.Options{NoScript: true})
+	walk(t, p, url)
+	signIn(p, url, "to-next.soon", "111111")
+	if text := p.Text(".wait"); text != "Wait until your token shows a new code." {
+		t.Errorf("without the countdown: %q", text)
+	}
+	if shown := browsertest.Evaluate[bool](p, `document.querySelector(".countdown-running").checkVisibility()`); shown {
+		t.Error("countdown is shown although nothing counts")
+	}
+	p.Fill("#tokencode", "222222")
+	p.Follow("button[type=submit]")
+	at(t, p, "/done", "Your token is now configured for use with your company VPN connection.")
+}
+
+func TestCountdownSaysOnceThatThereIsANewCode(t *testing.T) {
+	browser := browsertest.Start(t)
+	url, _ := startSite(t)
+	p := browser.Open(t, browsertest.Options{})
+	signIn(p, url, "to-next.soon", "111111")
+	p.WaitFor(".countdown-said:not(:empty)")
+	if said := p.Text(".countdown-said"); said != "Your token should now show a new code" {
+		t.Errorf("said %q", said)
+	}
+	if role := browsertest.Evaluate[string](p, `document.querySelector(".countdown-said").getAttribute("role")`); role != "status" {
+		t.Errorf("said with role %q", role)
+	}
+	signIn(p, url, "to-next.event", "111111")
+	if n := browsertest.Evaluate[int](p, `document.querySelectorAll("progress").length`); n != 0 {
+		t.Error("a token with a button has a countdown")
+	}
+}
+
+func TestWizardWorksWithTheKeyboardAlone(t *testing.T) {
+	browser := browsertest.Start(t)
+	url, _ := startSite(t)
+	p := browser.Open(t, browsertest.Options{})
+	p.Visit(url + "/")
+	p.Press(browsertest.Tab, "nobody", browsertest.Tab, "111111")
+	p.PressAndFollow(browsertest.Enter)
+	focused := func(want string) {
+		t.Helper()
+		if got := browsertest.Evaluate[string](p, `document.activeElement.id || document.activeElement.getAttribute("role") || document.activeElement.className || document.activeElement.tagName`); got != want {
+			t.Fatalf("focus is on %q, want %q", got, want)
+		}
+	}
+	focused("alert")
+	p.Press(browsertest.Tab)
+	focused("user")
+	p.Press(browsertest.Tab)
+	focused("passcode")
+	p.Press("111111", browsertest.Tab)
+	focused("reveal-box")
+	hidden := func() string {
+		return browsertest.Evaluate[string](p, `getComputedStyle(document.querySelector("#passcode")).webkitTextSecurity`)
+	}
+	if got := hidden(); got != "disc" {
+		t.Errorf("passcode is shown as %q before the box is ticked", got)
+	}
+	p.Press(browsertest.Space)
+	if got := hidden(); got != "none" {
+		t.Errorf("passcode is shown as %q after the box is ticked", got)
+	}
+	p.Press(browsertest.Tab)
+	focused("button")
+	p.Fill("#user", "to-choose")
+	p.Press(browsertest.Tab, browsertest.Tab, browsertest.Tab)
+	p.PressAndFollow(browsertest.Space)
+	at(t, p, "/pin", "Your token needs a PIN")
+	p.Press(browsertest.Tab)
+	focused("choice")
+	p.PressAndFollow(browsertest.Enter)
+	at(t, p, "/pin", "Choose your PIN")
+	p.Press(browsertest.Tab, "4821", browsertest.Tab, "4821")
+	p.PressAndFollow(browsertest.Enter)
+	at(t, p, "/login", "Sign in with your new PIN")
+}
+
+func TestLanguageLinkKeepsTheStep(t *testing.T) {
+	browser := browsertest.Start(t)
+	url, _ := startSite(t)
+	p := browser.Open(t, browsertest.Options{})
+	signIn(p, url, "to-new.pins_differ", "111111")
+	p.Follow("footer a[hreflang=de]")
+	at(t, p, "/pin", "Wähle deine PIN")
+	p.Fill("#pin", "4821")
+	p.Fill("#pin_again", "4821")
+	p.Follow("button[type=submit]")
+	at(t, p, "/login", "Melde dich mit deiner neuen PIN an")
+}
+
+func TestTargetsAreLargeEnough(t *testing.T) {
+	browser := browsertest.Start(t)
+	url, _ := startSite(t)
+	p := browser.Open(t, browsertest.Options{Width: 320})
+	for _, user := range []string{"refused", "to-choose", "to-new"} {
+		signIn(p, url, user, "111111")
+		small := browsertest.Evaluate[[]string](p, `[...document.querySelectorAll("a, button, .input, label:has(input)")]
+			.filter(e => e.getBoundingClientRect().height < 44).map(e => e.outerHTML)`)
+		for _, e := range small {
+			t.Errorf("%s: less than 44 px high: %s", user, e)
+		}
+	}
+}
+
+// TestBrowserFindsWhatItLooksFor proves the nets of the tests above.
+func TestBrowserFindsWhatItLooksFor(t *testing.T) {
+	browser := browsertest.Start(t)
+	url, _ := startSite(t)
+	p := browser.Open(t, browsertest.Options{Width: 320})
+	p.Visit(url + "/")
+	browsertest.Evaluate[bool](p, `document.querySelector("#user").labels[0].remove(), true`)
+	if found := strings.Join(p.Findings(), "\n"); !strings.Contains(found, "label (critical)") {
+		t.Errorf("axe does not miss a label: %s", found)
+	}
+	refused := browsertest.Evaluate[bool](p, `(() => { try { document.body.innerHTML = "<p>"; return false } catch { return true } })()`)
+	if !refused {
+		t.Error("policy lets a script write HTML")
+	}
+	browsertest.Evaluate[bool](p, `document.body.setAttribute("style", "color: red"), true`)
+	if complaints := strings.Join(p.Complaints(), "\n"); !strings.Contains(complaints, "Content Security Policy") {
+		t.Errorf("console is silent about inline style: %q", complaints)
+	}
+}

@@ -1,0 +1,88 @@
+package webui
+
+import (
+	"net/http"
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// answer is all that somebody outside sees of an answer, but for the two
+// numbers that are new each time and always of the same length.
+type answer struct {
+	Status  int
+	Header  http.Header
+	Cookies []string
+	Size    int
+	Body    string
+}
+
+var (
+	requestField = regexp.MustCompile(`name="request" value="[0-9a-f]{32}"`)
+	referenceTag = regexp.MustCompile(`class="reference">[0-9A-Z]{4}-[0-9A-Z]{4}<`)
+)
+
+func observe(t *testing.T, res *http.Response) answer {
+	t.Helper()
+	text := body(t, res)
+	a := answer{Status: res.StatusCode, Header: res.Header, Cookies: res.Header.Values("Set-Cookie"), Size: len(text)}
+	a.Body = referenceTag.ReplaceAllString(requestField.ReplaceAllString(text, "request"), "reference")
+	return a
+}
+
+func TestFirstStepHasOneAnswerForEveryRefusal(t *testing.T) {
+	reasons := []events.Reason{
+		"", events.ReasonBadPIN, events.ReasonBadTokencode, events.ReasonTokencodeReused, events.ReasonOutsideWindow,
+		events.ReasonUserUnknown, events.ReasonUserDisabled, events.ReasonUserLocked, events.ReasonNoToken,
+		events.ReasonTokenDisabled, events.ReasonTokenExpired, events.ReasonTokenLost, events.ReasonNextTokencodeWrong,
+		events.ReasonNewPINRefused, events.ReasonConversationExpired, events.ReasonClockSkew, events.ReasonThrottled,
+		events.ReasonDrift, events.ReasonTooManyFailures, events.ReasonPINNotSet, events.ReasonPINExpired, events.ReasonPINChangeRequired,
+	}
+	var want answer
+	compare := func(what string, got answer) {
+		if want.Status == 0 {
+			want = got
+			return
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s can be told from the others:\n%s", what, d)
+		}
+	}
+	for _, reason := range reasons {
+		for _, reference := range []string{"7K3M-QX4P", ""} {
+			for _, prompt := range []engine.Prompt{{}, {Step: events.StepLogin, Problem: engine.ProblemWrong, User: "ada"}} {
+				h, err := New(testConfig(fixedNode{newScriptedNode(), engine.Outcome{
+					Reason: reason, Reference: reference, User: "ada", Prompt: prompt, Conversation: "login",
+				}}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				compare(string(reason), observe(t, serve(h, post("/", fields("user", "ada", "passcode", "1")))))
+				compare(string(reason)+" with cookies", observe(t, serve(h,
+					post("/", fields("user", "ada", "passcode", "1"), in("login"), &http.Cookie{Name: doneCookie, Value: "1"}))))
+			}
+		}
+	}
+	if want.Status != http.StatusUnprocessableEntity || len(want.Cookies) != 2 {
+		t.Errorf("status %d and cookies %q", want.Status, want.Cookies)
+	}
+}
+
+func TestReferencesCanBeReadOut(t *testing.T) {
+	for _, tc := range []struct {
+		bytes []byte
+		want  string
+	}{
+		{[]byte{0, 0, 0, 0, 0}, "0000-0000"},
+		{[]byte{0xff, 0xff, 0xff, 0xff, 0xff}, "ZZZZ-ZZZZ"},
+		{[]byte{0x00, 0x44, 0x32, 0x14, 0xc7}, "0123-4567"},
+	} {
+		if got := spellReference(tc.bytes); got != tc.want {
+			t.Errorf("reference of %x is %s, want %s", tc.bytes, got, tc.want)
+		}
+	}
+}

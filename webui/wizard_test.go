@@ -1,0 +1,272 @@
+package webui
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// visitor walks through the wizard as a browser does: it keeps cookies and
+// follows redirects.
+type visitor struct {
+	t       *testing.T
+	h       http.Handler
+	cookies map[string]string
+}
+
+func (v *visitor) send(r *http.Request) *http.Response {
+	v.t.Helper()
+	for name, value := range v.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	res := serve(v.h, r)
+	for _, c := range res.Cookies() {
+		if c.MaxAge < 0 {
+			delete(v.cookies, c.Name)
+		} else {
+			v.cookies[c.Name] = c.Value
+		}
+	}
+	return res
+}
+
+// submit posts a form and returns where it led to.
+func (v *visitor) submit(path string, form url.Values) string {
+	v.t.Helper()
+	res := v.send(post(path, form))
+	if res.StatusCode != http.StatusSeeOther {
+		v.t.Fatalf("POST %s: status %d, want 303\n%s", path, res.StatusCode, body(v.t, res))
+	}
+	return res.Header.Get("Location")
+}
+
+func newVisitor(t *testing.T) (*visitor, *scriptedNode) {
+	t.Helper()
+	h, n := newSite(t, randomly)
+	return &visitor{t: t, h: h, cookies: make(map[string]string)}, n
+}
+
+func TestNewPINLeadsOverALoginToTheLastPage(t *testing.T) {
+	v, n := newVisitor(t)
+	if to := v.submit("/", fields("user", "to-new", "passcode", "111 111")); to != "/pin" {
+		t.Fatalf("after the passcode: %s", to)
+	}
+	if to := v.submit("/pin", fields("pin", "4821", "pin_again", "4821")); to != "/login" {
+		t.Fatalf("after the PIN: %s", to)
+	}
+	if to := v.submit("/login", fields("passcode", "4821-222222")); to != "/done" {
+		t.Fatalf("after the login: %s", to)
+	}
+	page := body(t, v.send(get("/done")))
+	if want := "<h1>Your token is now configured for use with your company VPN connection.</h1>"; !strings.Contains(page, want) {
+		t.Errorf("last page lacks %s", want)
+	}
+	if _, open := v.cookies[conversationCookie]; open {
+		t.Error("conversation is kept after its end")
+	}
+	pin := n.seen()[1]
+	if pin.Typed != "4821" || pin.Again != "4821" || pin.Conversation != "new" {
+		t.Errorf("new PIN came to the node as typed %q, again %q", pin.Typed.Reveal(), pin.Again.Reveal())
+	}
+	first := n.seen()[0]
+	if first.Typed != "111111" || first.User != "to-new" || !first.Arrived.Equal(noon) {
+		t.Errorf("first attempt is of %q at %v", first.User, first.Arrived)
+	}
+	if o := first.Origin; o.Door != events.DoorWeb || o.Node != "n1" || o.Site != "hq" || o.SourceIP != "192.0.2.1" || len(o.Reference) != 9 {
+		t.Errorf("origin of the first attempt: %+v", o)
+	}
+}
+
+func TestChoiceLeadsToAFormOrToAGeneratedPIN(t *testing.T) {
+	v, _ := newVisitor(t)
+	v.submit("/", fields("user", "to-choose", "passcode", "111111"))
+	v.submit("/pin", fields("choice", "own"))
+	if page := body(t, v.send(get("/pin"))); !strings.Contains(page, `name="pin_again"`) {
+		t.Error("choosing one's own PIN does not lead to its form")
+	}
+	v.submit("/", fields("user", "to-choose", "passcode", "111111"))
+	if to := v.submit("/pin", fields("choice", "generated")); to != "/login" {
+		t.Errorf("generated PIN leads to %s", to)
+	}
+	for range 2 {
+		if page := body(t, v.send(get("/login"))); !strings.Contains(page, ">48215<") {
+			t.Error("generated PIN is not shown until the login is done")
+		}
+	}
+	v.submit("/login", fields("passcode", "48215222222"))
+	if res := v.send(get("/login")); res.Header.Get("Location") != "/" {
+		t.Error("generated PIN can still be looked at after the login")
+	}
+}
+
+func TestNextTokencodeIsToldWhatWasWrong(t *testing.T) {
+	v, _ := newVisitor(t)
+	v.submit("/", fields("user", "to-next", "passcode", "111111"))
+	res := v.send(post("/next", fields("tokencode", "111111")))
+	if page := body(t, res); res.StatusCode != http.StatusUnprocessableEntity ||
+		!strings.Contains(page, "That is the code you used before. Wait until it changes.") {
+		t.Errorf("the same tokencode again: status %d", res.StatusCode)
+	}
+	if to := v.submit("/next", fields("tokencode", "222 222")); to != "/done" {
+		t.Errorf("the next tokencode leads to %s", to)
+	}
+}
+
+func TestRefusalThatEndsTheConversationLeadsBackToTheFirstPage(t *testing.T) {
+	v, _ := newVisitor(t)
+	v.submit("/", fields("user", "to-next", "passcode", "111111"))
+	res := v.send(post("/next", fields("tokencode", "999999")))
+	page := body(t, res)
+	if res.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, `action="/"`) || !strings.Contains(page, "7K3M-QX4P") {
+		t.Errorf("status %d, want 422 and the first form with the reference", res.StatusCode)
+	}
+	if _, open := v.cookies[conversationCookie]; open {
+		t.Error("conversation is kept after its end")
+	}
+}
+
+func TestPagesOfOtherStepsLeadToTheRightOne(t *testing.T) {
+	h, n := newSite(t)
+	for _, tc := range []struct {
+		request *http.Request
+		to      string
+	}{
+		{get("/pin"), "/"},
+		{get("/done"), "/"},
+		{get("/pin", in("next")), "/next"},
+		{get("/next", in("new")), "/pin"},
+		{get("/login", in("new")), "/pin"},
+		{get("/next", in("spoilt")), "/?over=1"},
+		{post("/next", fields("tokencode", "4821"), in("new")), "/pin"},
+		{post("/pin", fields("choice", "own"), in("new")), "/pin"},
+		{post("/login", fields("passcode", "1"), &http.Cookie{Name: doneCookie, Value: "1"}), "/done"},
+	} {
+		res := serve(h, tc.request)
+		if to := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || to != tc.to {
+			t.Errorf("%s %s: %d to %q, want 303 to %q", tc.request.Method, tc.request.URL.Path, res.StatusCode, to, tc.to)
+		}
+	}
+	if len(n.seen()) != 0 {
+		t.Error("the answer to another step reached the node")
+	}
+}
+
+func TestEmptyFieldsDoNotReachTheNode(t *testing.T) {
+	h, n := newSite(t)
+	for _, r := range []*http.Request{
+		post("/", fields("passcode", "1")),
+		post("/", fields("user", "ada")),
+		post("/", fields("user", " ", "passcode", "1")),
+		post("/next", fields(), in("next")),
+		post("/login", fields(), in("login")),
+		post("/pin", fields("pin_again", "1"), in("new")),
+		post("/pin", fields(), in("choose")),
+	} {
+		if res := serve(h, r); res.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body(t, res), `role="alert"`) {
+			t.Errorf("%s: status %d, want 422 with what is missing", r.URL.Path, res.StatusCode)
+		}
+	}
+	if len(n.seen()) != 0 {
+		t.Error("an empty form reached the node")
+	}
+}
+
+const requestA, requestB = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+
+func TestFormSentAgainIsARetryAndAnotherFormIsNot(t *testing.T) {
+	h, n := newSite(t, randomly)
+	same := fields("user", "ada", "passcode", "1", "request", requestA)
+	for _, r := range []*http.Request{
+		post("/", same),
+		post("/", same),
+		post("/", fields("user", "ada", "passcode", "2", "request", requestA)), // back in the history, filled in anew
+		post("/", fields("user", "ada", "passcode", "1", "request", requestB)),
+		post("/", fields("user", "ada", "passcode", "1")),
+		post("/", fields("user", "ada", "passcode", "1")),
+		post("/login", fields("user", "ada", "passcode", "1", "request", requestA), in("login")),
+	} {
+		serve(h, r)
+	}
+	seen := make(map[events.Request]int)
+	for _, a := range n.seen() {
+		if a.Origin.Request.IsZero() {
+			t.Error("attempt without a request")
+		}
+		seen[a.Origin.Request]++
+	}
+	if len(seen) != 6 || seen[n.seen()[0].Origin.Request] != 2 {
+		t.Errorf("7 forms, one of them sent twice, are %d requests", len(seen))
+	}
+}
+
+func TestRetryOfAPastTurnGetsItsAnswer(t *testing.T) {
+	h, n := newSite(t)
+	a := post("/next", fields("tokencode", "222222", "request", requestA), in("turn-past"))
+	// The node has decided this form before its answer was lost.
+	attempt, _ := form{tokencode: "222222", request: requestA}.attempt("/next", "turn-past")
+	n.answered[attempt.Origin.Request] = reply{outcome: engine.Outcome{Verdict: engine.Accept}}
+	if res := serve(h, a); res.Header.Get("Location") != "/done" {
+		t.Errorf("retry got %d, want the answer that was decided", res.StatusCode)
+	}
+}
+
+func TestUndecidedFormCanBeSentAgain(t *testing.T) {
+	for _, err := range []error{engine.ErrUndecided, engine.ErrBusy, errors.New("anything else")} {
+		h, n := newSite(t)
+		n.failWith(err)
+		for _, r := range []*http.Request{
+			post("/", fields("user", "ada", "passcode", "secret", "request", requestA)),
+			post("/next", fields("tokencode", "secret", "request", requestA), in("next")),
+			get("/pin", in("new")),
+		} {
+			res := serve(h, r)
+			page := body(t, res)
+			if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+				t.Errorf("%v: %s %s: status %d, want 503 and Retry-After", err, r.Method, r.URL.Path, res.StatusCode)
+			}
+			if strings.Contains(page, "secret") {
+				t.Errorf("%s shows what was typed", r.URL.Path)
+			}
+			if len(res.Cookies()) != 0 {
+				t.Errorf("%s changes cookies", r.URL.Path)
+			}
+			if r.URL.Path == "/" && (!strings.Contains(page, `value="ada"`) || !strings.Contains(page, requestA)) {
+				t.Error("the form to send again lacks the user or the request")
+			}
+		}
+	}
+}
+
+func TestUndecidedStepShowsItsFormAgain(t *testing.T) {
+	n := newScriptedNode()
+	h, err := New(testConfig(undecidedNode{n}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := serve(h, post("/next", fields("tokencode", "222222", "request", requestA), in("next")))
+	page := body(t, res)
+	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(page, `name="tokencode"`) || !strings.Contains(page, requestA) {
+		t.Errorf("status %d, want 503 and the same form with the same request", res.StatusCode)
+	}
+}
+
+func TestOutcomeThatCannotBeRememberedIsUndecided(t *testing.T) {
+	for _, conversation := range []string{"", "a;b", "a\nb", strings.Repeat("a", maxConversation+1)} {
+		n := newScriptedNode()
+		h, err := New(testConfig(fixedNode{n, engine.Outcome{
+			Verdict: engine.Challenge, Prompt: engine.Prompt{Step: events.StepLogin}, Conversation: conversation,
+		}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res := serve(h, post("/", fields("user", "ada", "passcode", "1")))
+		if res.StatusCode != http.StatusServiceUnavailable || len(res.Cookies()) != 0 {
+			t.Errorf("conversation %.5q: status %d", conversation, res.StatusCode)
+		}
+	}
+}
