@@ -103,6 +103,11 @@ func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
 		if e.Use != nil {
 			s.spend(at, *e.Use, proved)
 		}
+		if t := s.Token(e.Conversation.Serial); t != nil && t.onDemand() && !proved {
+			s.changeToken(t.Serial, func(t *Token) {
+				t.Sent = append(slices.Clone(t.Sent[max(0, len(t.Sent)-maxSent+1):]), at)
+			})
+		}
 	}
 }
 

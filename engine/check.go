@@ -15,7 +15,8 @@ type Ticket struct {
 	Turn     uint8          `cbor:"2,keyasint"`
 	User     string         `cbor:"3,keyasint"`
 	Sequence uint64         `cbor:"4,keyasint"`           // the record that this rests on: a node that has not applied it waits
-	PIN      string         `cbor:"5,keyasint,omitempty"` // a PIN typed once, or a generated one to be shown
+	PIN      string         `cbor:"5,keyasint,omitempty"` // a PIN typed once, a generated one to be shown, or a tokencode that was sent
+	Delivery *Delivery      `cbor:"-"`                    // what is to be sent now
 }
 
 // Evidence is what a node found out about an attempt with its keys. It holds
@@ -53,6 +54,8 @@ type PINEvidence struct {
 type Checked struct {
 	Command Authenticate
 	PIN     Secret // typed once, or generated: goes into the next ticket
+	// Delivery is what is to be sent once the decision asks for it.
+	Delivery *Delivery
 }
 
 // Decision is what Decide came to, for the node that asked. It holds no
@@ -115,6 +118,7 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 			c.PIN = Secret(in.Ticket.PIN) // a generated PIN is shown until it has been used
 		}
 		c.Command.Evidence.Tokens, err = k.login(ctx)
+		c.Delivery = k.delivery
 	case events.StepNextTokencode:
 		c.Command.Evidence.Tokens, err = k.nextTokencode(ctx)
 	case events.StepChoosePIN, events.StepGeneratePIN, events.StepNewPIN, events.StepConfirmPIN:
@@ -126,8 +130,9 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 // checker is one attempt being looked at.
 type checker struct {
 	CheckInput
-	user  *User
-	typed string
+	user     *User
+	typed    string
+	delivery *Delivery
 }
 
 // login tries what was typed against each of the user's tokens.
@@ -136,6 +141,14 @@ func (k *checker) login(ctx context.Context) ([]TokenEvidence, error) {
 	for _, serial := range k.user.Tokens {
 		t := k.State.Token(serial)
 		if t == nil || t.unusable(k.Now) != "" {
+			continue
+		}
+		if t.onDemand() {
+			e, err := k.asksForCode(ctx, t)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, e)
 			continue
 		}
 		expected, reach := t.expected(k.Now), t.window(&k.State.Policy).Large
@@ -157,6 +170,9 @@ func (k *checker) nextTokencode(ctx context.Context) ([]TokenEvidence, error) {
 	t := k.State.Token(k.user.Conversation.Serial)
 	if t == nil {
 		return nil, nil
+	}
+	if t.onDemand() {
+		return []TokenEvidence{k.sentCode(t)}, nil
 	}
 	first := k.user.Conversation.First
 	e, err := k.token(ctx, t, func(yield func(int64) bool) {

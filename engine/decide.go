@@ -13,6 +13,7 @@ const (
 	answerFor    = time.Minute      // how long an answer is kept for retries
 	sessionFor   = 10 * time.Second // the same for a login told by its session attribute
 	maxAnswers   = 4                // kept for each user
+	hour         = time.Hour
 	quietFor     = 10 * time.Second // between two records of refusals that change nothing
 )
 
@@ -254,6 +255,9 @@ func (d *decider) ask(t *Token, step events.Step, reason events.Reason, use *eve
 	next.Turn++
 	next.Serial, next.Step, next.Problem = t.Serial, step, string(problem)
 	next.Expires = d.now.Add(d.state.Policy.ConversationFor)
+	if step == events.StepNextTokencode && t.onDemand() {
+		next.Expires = d.now.Add(d.state.Policy.OnDemandFor)
+	}
 	next.First = 0
 	if step == events.StepNextTokencode && use != nil {
 		next.First = use.Interval

@@ -100,6 +100,7 @@ type Prompt struct {
 	Problem Problem       // what was wrong with the answer before
 	PIN     Secret        // a generated PIN, to be shown to its owner now
 	Rules   PINRules      // in force for this token
+	Sent    bool          // the tokencode was sent to the user
 	Event   bool          // the token shows a code when pressed, not by time
 	Period  time.Duration // of the token's display; 0 for event tokens
 	// Next is when the token will show the next code, by its own clock as far

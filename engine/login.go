@@ -56,6 +56,9 @@ func (d *decider) login() (Decision, error) {
 		}
 		return d.proved(best.token, best.evidence), nil
 	case nextAsked:
+		if best.token.onDemand() {
+			return d.sendCode(best), nil
+		}
 		return d.askNext(best), nil
 	case justUsed:
 		// The right PIN with the tokencode used last is no guess: somebody
@@ -120,6 +123,9 @@ func (d *decider) rank(t *Token, e TokenEvidence) rank {
 		if r, ok := d.rankLost(t, e); ok {
 			return r
 		}
+	}
+	if t.onDemand() {
+		return nextAsked
 	}
 	switch t.tier(&d.state.Policy, e.Interval, d.now) {
 	case small:

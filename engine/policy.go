@@ -20,6 +20,9 @@ type Policy struct {
 	PINHistory      int           `cbor:"15,keyasint,omitempty"` // the last so many are not to be taken again
 	FirstPIN        FirstPIN      `cbor:"16,keyasint,omitempty"`
 
+	OnDemandFor     time.Duration `cbor:"20,keyasint,omitempty"`
+	OnDemandPerHour int           `cbor:"21,keyasint,omitempty"`
+
 	ResyncByUser bool          `cbor:"17,keyasint,omitempty"`
 	ResyncWithin time.Duration `cbor:"18,keyasint,omitempty"` // either side
 	ResyncAhead  int64         `cbor:"19,keyasint,omitempty"` // presses
@@ -88,6 +91,8 @@ func DefaultPolicy() Policy {
 		PINSource:          PINByUser,
 		PINHistory:         5,
 		FirstPIN:           FirstPINByTokencode,
+		OnDemandFor:        10 * time.Minute,
+		OnDemandPerHour:    6,
 		ResyncByUser:       true,
 		ResyncWithin:       12 * time.Hour,
 		ResyncAhead:        1000,

@@ -20,6 +20,9 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 	if next.Step == events.StepConfirmPIN || next.Step == events.StepLogin {
 		t.PIN = c.PIN.Reveal()
 	}
+	if next.Step == events.StepNextTokencode && c.Delivery != nil && c.Delivery.Serial == next.Serial {
+		t.PIN, t.Delivery = c.Delivery.Tokencode.Reveal(), c.Delivery
+	}
 	out.Prompt = prompt(s, d.User, next, t.PIN, now)
 	return out, t
 }
@@ -45,8 +48,9 @@ func prompt(s *State, user string, c *events.Conversation, pin string, now event
 		return p
 	}
 	p.Rules = t.pinRules(&s.Policy)
-	p.Event = !t.timed()
-	if p.Event {
+	p.Sent = t.onDemand()
+	p.Event = !t.timed() && !p.Sent
+	if p.Event || p.Sent {
 		return p
 	}
 	p.Period = time.Duration(t.Period) * time.Second

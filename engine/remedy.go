@@ -138,7 +138,11 @@ func (s *State) importToken(c ImportToken) ([]events.Event, error) {
 	if !serialForm.MatchString(e.Serial) {
 		return nil, refuse(Invalid, "%.80q cannot be a serial: want 1 to 64 letters, digits, dots, dashes", e.Serial)
 	}
-	if err := t.params().Validate(); err != nil {
+	if t.onDemand() {
+		if err := badOnDemand(e); err != nil {
+			return nil, err
+		}
+	} else if err := t.params().Validate(); err != nil {
 		return nil, refuse(Invalid, "token %s: %v", e.Serial, err)
 	}
 	style := t.pinStyle()

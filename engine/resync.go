@@ -20,6 +20,10 @@ func (k *checker) resynchronize(ctx context.Context) ([]TokenEvidence, error) {
 		if t == nil || t.unusable(k.Now) != "" {
 			continue
 		}
+		if t.onDemand() { // nothing to be off
+			all = append(all, TokenEvidence{Serial: t.Serial, Revision: t.Revision})
+			continue
+		}
 		e, err := k.inARow(ctx, t, next)
 		if err != nil {
 			return nil, err
@@ -82,6 +86,9 @@ func CheckInARow(s *State, keys Keys, serial string, first, second Secret, now e
 	t := s.Token(serial)
 	if t == nil {
 		return TokenEvidence{}, refuse(NotFound, "there is no token %.64q; see keyfob token list", serial)
+	}
+	if t.onDemand() {
+		return TokenEvidence{}, refuse(Conflict, "token %s shows no tokencodes: they are sent", serial)
 	}
 	k := checker{CheckInput: CheckInput{State: s, Keys: keys, Now: now}}
 	g, err := k.generator(t)

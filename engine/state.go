@@ -87,37 +87,38 @@ type Answer struct {
 
 // Token is a device or an app that displays tokencodes.
 type Token struct {
-	Serial        string      `cbor:"1,keyasint"`
-	Kind          string      `cbor:"2,keyasint"`
-	Algorithm     string      `cbor:"3,keyasint,omitempty"`
-	Digits        uint8       `cbor:"4,keyasint"`
-	Period        uint16      `cbor:"5,keyasint,omitempty"` // seconds
-	PINStyle      string      `cbor:"6,keyasint,omitempty"`
-	Form          string      `cbor:"7,keyasint,omitempty"`
-	Flags         uint32      `cbor:"8,keyasint,omitempty"`
-	Seed          []byte      `cbor:"9,keyasint"` // sealed
-	User          string      `cbor:"10,keyasint,omitempty"`
-	Disabled      bool        `cbor:"11,keyasint,omitempty"`
-	Born          events.Time `cbor:"12,keyasint,omitempty"`
-	Expires       events.Time `cbor:"13,keyasint,omitempty"`
-	PIN           []byte      `cbor:"14,keyasint,omitempty"` // sealed tag; none: never set or cleared
-	PINSetAt      events.Time `cbor:"15,keyasint,omitempty"`
-	Revision      uint64      `cbor:"16,keyasint,omitempty"` // of the secrets: grows when seed, PIN or owner changes
-	PINRevision   uint64      `cbor:"25,keyasint,omitempty"` // the present PIN tag is sealed to it; never used twice
-	NewPIN        bool        `cbor:"17,keyasint,omitempty"` // New PIN mode
-	NextTokencode bool        `cbor:"18,keyasint,omitempty"` // Next Tokencode mode
-	Last          int64       `cbor:"19,keyasint,omitempty"` // last interval used; nothing up to it is accepted again
-	Drift         int64       `cbor:"20,keyasint,omitempty"` // intervals the clock is believed to be off
-	Proven        bool        `cbor:"21,keyasint,omitempty"` // it has been seen to be right once
-	LastUse       events.Time `cbor:"22,keyasint,omitempty"`
-	Imported      events.Time `cbor:"23,keyasint,omitempty"`
-	PINSource     PINSource   `cbor:"24,keyasint,omitempty"` // empty: as the policy says
-	OldPINs       []OldPIN    `cbor:"26,keyasint,omitempty"` // latest first
-	Drifts        []Seen      `cbor:"27,keyasint,omitempty"` // latest last
-	Lost          *Lost       `cbor:"28,keyasint,omitempty"`
-	PINMin        uint8       `cbor:"30,keyasint,omitempty"` // the rules under which the PIN was set
-	PINLetters    bool        `cbor:"31,keyasint,omitempty"`
-	Replaces      string      `cbor:"29,keyasint,omitempty"` // the serial whose place it takes at its first success
+	Serial        string        `cbor:"1,keyasint"`
+	Kind          string        `cbor:"2,keyasint"`
+	Algorithm     string        `cbor:"3,keyasint,omitempty"`
+	Digits        uint8         `cbor:"4,keyasint"`
+	Period        uint16        `cbor:"5,keyasint,omitempty"` // seconds
+	PINStyle      string        `cbor:"6,keyasint,omitempty"`
+	Form          string        `cbor:"7,keyasint,omitempty"`
+	Flags         uint32        `cbor:"8,keyasint,omitempty"`
+	Seed          []byte        `cbor:"9,keyasint"` // sealed
+	User          string        `cbor:"10,keyasint,omitempty"`
+	Disabled      bool          `cbor:"11,keyasint,omitempty"`
+	Born          events.Time   `cbor:"12,keyasint,omitempty"`
+	Expires       events.Time   `cbor:"13,keyasint,omitempty"`
+	PIN           []byte        `cbor:"14,keyasint,omitempty"` // sealed tag; none: never set or cleared
+	PINSetAt      events.Time   `cbor:"15,keyasint,omitempty"`
+	Revision      uint64        `cbor:"16,keyasint,omitempty"` // of the secrets: grows when seed, PIN or owner changes
+	PINRevision   uint64        `cbor:"25,keyasint,omitempty"` // the present PIN tag is sealed to it; never used twice
+	NewPIN        bool          `cbor:"17,keyasint,omitempty"` // New PIN mode
+	NextTokencode bool          `cbor:"18,keyasint,omitempty"` // Next Tokencode mode
+	Last          int64         `cbor:"19,keyasint,omitempty"` // last interval used; nothing up to it is accepted again
+	Drift         int64         `cbor:"20,keyasint,omitempty"` // intervals the clock is believed to be off
+	Proven        bool          `cbor:"21,keyasint,omitempty"` // it has been seen to be right once
+	LastUse       events.Time   `cbor:"22,keyasint,omitempty"`
+	Imported      events.Time   `cbor:"23,keyasint,omitempty"`
+	PINSource     PINSource     `cbor:"24,keyasint,omitempty"` // empty: as the policy says
+	OldPINs       []OldPIN      `cbor:"26,keyasint,omitempty"` // latest first
+	Drifts        []Seen        `cbor:"27,keyasint,omitempty"` // latest last
+	Lost          *Lost         `cbor:"28,keyasint,omitempty"`
+	Sent          []events.Time `cbor:"32,keyasint,omitempty"` // on demand, latest last
+	PINMin        uint8         `cbor:"30,keyasint,omitempty"` // the rules under which the PIN was set
+	PINLetters    bool          `cbor:"31,keyasint,omitempty"`
+	Replaces      string        `cbor:"29,keyasint,omitempty"` // the serial whose place it takes at its first success
 }
 
 // OldPIN is a PIN that was set before.

@@ -88,6 +88,7 @@ type world struct {
 	user    string
 	client  string
 	pin     string // generated
+	sent    string // to the user, on demand
 	request uint32
 	news    []events.Draft
 	last    engine.Outcome
@@ -229,6 +230,8 @@ func (w *world) token(serial string, words []string) string {
 			switch value {
 			case "hotp":
 				e.Period = 0
+			case "ondemand":
+				e.Period, e.Algorithm, e.Digits = 0, "", 8
 			case "securid":
 				e.Algorithm, e.Sealed = "", []byte("sixteen bytes of")
 			}
@@ -317,6 +320,9 @@ func (w *world) ask(a engine.Attempt) (engine.Outcome, error) {
 	out, ticket := engine.Finish(w.state, checked, d, 0, now)
 	if ticket != nil {
 		w.ticket = ticket
+		if ticket.Delivery != nil {
+			w.sent = ticket.Delivery.Tokencode.Reveal()
+		}
 	}
 	if out.Prompt.PIN != "" {
 		w.pin = out.Prompt.PIN.Reveal()
@@ -326,14 +332,17 @@ func (w *world) ask(a engine.Attempt) (engine.Outcome, error) {
 }
 
 // <code>, <code+1>, <code@serial>, <mix:471108:code> (as a PINpad shows it), <generated>
-var spelled = regexp.MustCompile(`<(mix:(\d+|generated):)?(code|generated)([+-]\d+)?(?:@(\w+))?>`)
+var spelled = regexp.MustCompile(`<(mix:(\d+|generated):)?(code|generated|sent)([+-]\d+)?(?:@(\w+))?>`)
 
 // spell puts tokencodes in the place of the words in angle brackets.
 func (w *world) spell(word string) string {
 	return spelled.ReplaceAllStringFunc(word, func(s string) string {
 		m := spelled.FindStringSubmatch(s)
-		if m[3] == "generated" {
+		switch m[3] {
+		case "generated":
 			return w.pin
+		case "sent":
+			return w.sent
 		}
 		name := w.user
 		if name == "" {

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+// KindOnDemand is a token that displays nothing: the PIN alone asks for a
+// tokencode, which is sent to the user and typed as the next tokencode. What
+// is sealed as its seed is the address.
+const KindOnDemand = "ondemand"
+
+// Delivery is a tokencode on its way to its user.
+type Delivery struct {
+	Serial    string
+	Address   Secret // mailto:ada@example.com or tel:+441632960961
+	Tokencode Secret
+}
+
+const maxSent = 100 // times of sending remembered of a token
+
+// onDemand reports whether the token's codes are sent.
+func (t *Token) onDemand() bool { return t.Kind == KindOnDemand }
+
+// asksForCode looks at a PIN that stands alone. Longer than a PIN can be is
+// a passcode of another token: that costs no slow work.
+func (k *checker) asksForCode(ctx context.Context, t *Token) (TokenEvidence, error) {
+	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
+	if !t.hasPIN() || k.typed == "" || len(k.typed) > k.State.Policy.PINMax {
+		return e, nil
+	}
+	var err error
+	if e.PIN, err = k.pinMatches(ctx, t, k.typed); !e.PIN || err != nil {
+		return e, err
+	}
+	e.Found, e.Unfit = true, k.unfit(t, k.typed)
+	address, err := k.Keys.OpenSeed(t.Serial, t.Seed)
+	if err != nil {
+		return e, fmt.Errorf("opening the address of token %s: %w", t.Serial, err)
+	}
+	code, err := randomDigits(k.Keys.Random, int(t.Digits))
+	if err != nil {
+		return e, err
+	}
+	k.delivery = &Delivery{Serial: t.Serial, Address: address, Tokencode: Secret(code)}
+	return e, nil
+}
+
+// sentCode looks at the tokencode that was sent, which the ticket holds.
+func (k *checker) sentCode(t *Token) TokenEvidence {
+	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
+	if k.Ticket.PIN != "" && same(k.typed, k.Ticket.PIN) {
+		e.Found, e.PIN, e.Interval = true, true, int64(k.Now)
+	}
+	return e
+}
+
+// sendCode decides that a tokencode is sent, within the policy's limits.
+func (d *decider) sendCode(c candidate) Decision {
+	t, p := c.token, &d.state.Policy
+	if d.command.NoChallenge {
+		return d.reject(t, events.ReasonBadTokencode, nil, ProblemNone)
+	}
+	recent := 0
+	for _, at := range t.Sent {
+		if d.now.Sub(at) < hour {
+			recent++
+		}
+	}
+	if recent >= p.OnDemandPerHour {
+		return d.reject(t, events.ReasonThrottled, nil, ProblemNone)
+	}
+	return d.ask(t, events.StepNextTokencode, "", nil, ProblemNone)
+}
+
+// badOnDemand says what is wrong with a token whose codes are sent.
+func badOnDemand(e events.TokenImported) error {
+	switch {
+	case e.Digits < 6 || e.Digits > 10:
+		return refuse(Invalid, "token %s: %d digits, want 6 to 10", e.Serial, e.Digits)
+	case e.Period != 0 || e.Algorithm != "":
+		return refuse(Invalid, "token %s: what is sent on demand follows no clock and no algorithm", e.Serial)
+	case e.PINStyle != "" && e.PINStyle != string(tokencode.Fob):
+		return refuse(Invalid, "token %s: a tokencode is sent for a PIN, so there must be one", e.Serial)
+	}
+	return nil
+}
