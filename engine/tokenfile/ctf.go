@@ -99,10 +99,6 @@ func joinSoftBreaks(line string, in *lines) string {
 	return line
 }
 
-func hasSuffixFold(s, suffix string) bool {
-	return len(s) >= len(suffix) && strings.EqualFold(s[len(s)-len(suffix):], suffix)
-}
-
 func holdsCTF(line string) bool {
 	return indexFold(line, ctfMarker) >= 0 || indexFold(line, ctkipMarker) >= 0 || isBareCTF(line)
 }

@@ -83,6 +83,26 @@ func FuzzSDTID(f *testing.F) {
 	})
 }
 
+// FuzzSealedRecord goes where FuzzSDTID cannot: behind right MACs.
+func FuzzSealedRecord(f *testing.F) {
+	names := []string{"SN", "Birth", "Death", "Digits", "Interval", "Alg", "Mode", "SmallWin", "AddPIN", "LocalPIN", "UserLogin", "Seed", "Nickname", "x"}
+	for i := range names {
+		f.Add(uint8(i), "1", true)
+		f.Add(uint8(i), "0x10", false)
+	}
+	f.Fuzz(func(t *testing.T, name uint8, value string, inHeader bool) {
+		n := names[int(name)%len(names)]
+		data := sealed(t, func(header, token *sdtidFields) {
+			if inHeader {
+				header.put("TKNHeader.Def"+n, value)
+			} else {
+				token.put("TKN."+n, value)
+			}
+		})
+		holds(t, []byte(data), Options{Format: SDTID})
+	})
+}
+
 func FuzzPSKC(f *testing.F) {
 	addFiles(f, "testdata/pskc/*.xml")
 	f.Add([]byte(pskcFile(pskcTOTP, pskcDigits8+"<Data>"+pskcSecret+"</Data>")), "qwerty")
@@ -106,6 +126,29 @@ func FuzzCTF(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, password, device string) {
 		holds(t, data, Options{Format: CTF, Password: Secret(password), DeviceID: device})
+	})
+}
+
+// FuzzCTF2Record goes where FuzzCTF cannot: behind a right checksum.
+func FuzzCTF2Record(f *testing.F) {
+	f.Add(uint16(flag128Bit|5<<shiftDigits), uint16(13000), uint16(0), []byte("0123456789abcdef"))
+	f.Add(uint16(0xFFFF), uint16(0xFFFF), uint16(0xFFFF), []byte{})
+	f.Fuzz(func(t *testing.T, flags, days, device uint16, seed []byte) {
+		plain := fit(string(seed), 16)
+		var encrypted [16]byte
+		newAES(ctf2Key(nil, "")).Encrypt(encrypted[:], plain)
+		var bits, sum bitString
+		for _, b := range encrypted {
+			bits.put(uint64(b), 8)
+		}
+		bits.put(uint64(flags), 16)
+		bits.put(uint64(days), 14)
+		bits.put(0, 1)
+		bits.put(uint64(shortHash(plain)), 15)
+		bits.put(uint64(device), 15)
+		body := "2000123456789" + bits.octal()
+		sum.put(uint64(shortHash([]byte(body))), 15)
+		holds(t, []byte(body+sum.octal()), Options{Password: "p"})
 	})
 }
 

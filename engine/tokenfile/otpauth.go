@@ -35,6 +35,30 @@ func errMigration() error {
 	return ErrUnsupported.because("this is Google Authenticator's transfer of many tokens; show each token's own QR code and use the otpauth:// URI in it")
 }
 
+// readOTPAuth reads a list of URIs, one a line.
+func readOTPAuth(in *lines, c *collector) error {
+	for {
+		line, ok := in.next()
+		if !ok {
+			return in.err()
+		}
+		tok, err := Token{}, error(nil)
+		switch {
+		case len(line) > maxURI:
+			err = ErrTooLarge.because("the URI is longer than %d characters", maxURI)
+		case hasPrefixFold(line, "otpauth:"):
+			tok, err = parseOTPAuth(line)
+		case hasPrefixFold(line, "otpauth-migration:"):
+			err = errMigration()
+		default:
+			err = ErrFormat.because("this is no otpauth:// URI")
+		}
+		if err := c.take(tok, in.number, err); err != nil {
+			return err
+		}
+	}
+}
+
 // parseOTPAuth reads the de-facto "Key URI Format" of Google Authenticator.
 func parseOTPAuth(uri string) (Token, error) {
 	u, err := url.Parse(uri)
@@ -197,7 +221,3 @@ func (t Token) URI() (string, error) {
 
 // queryEscape escapes a space as %20, because apps show a + as it stands.
 func queryEscape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
-
-func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
-}

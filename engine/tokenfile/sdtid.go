@@ -93,6 +93,11 @@ func (b *sdtidBatch) close(c *collector) error {
 // A header whose MAC is wrong while the token's is right was altered; when both
 // are wrong it cannot be told whether the password or the file is.
 func (b *sdtidBatch) unlock(first sdtidFields, password Secret) (*sdtidKeys, error) {
+	for _, name := range []string{"Origin", "Dest", "Name", "Secret", "HeaderMAC"} {
+		if n := b.header.count(name); n > 1 || n == 0 && (name == "Secret" || name == "HeaderMAC") {
+			return nil, ErrFormat.because("the header must have the field %s once, not %d times", name, n)
+		}
+	}
 	candidates := []string{b.header.get("Origin")}
 	if password != "" {
 		candidates = append(candidates, string(password))

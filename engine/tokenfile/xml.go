@@ -66,18 +66,19 @@ func (x *xmlReader) next() (xml.Token, error) {
 }
 
 func (x *xmlReader) explain(err error) error {
-	var syntax *xml.SyntaxError
+	var (
+		syntax *xml.SyntaxError
+		ours   *problem // of the meter or the charset
+	)
 	switch {
 	case errors.Is(err, io.EOF):
 		return io.EOF
-	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrUnsupported):
-		return err
+	case errors.As(err, &ours):
+		return ours
 	case errors.As(err, &syntax) && strings.Contains(syntax.Msg, "unexpected EOF"):
 		return ErrFormat.because("the file ends in the middle: it was cut off at line %d", syntax.Line)
 	case errors.As(err, &syntax):
 		return ErrFormat.because("line %d is not XML: %.100s", syntax.Line, syntax.Msg)
-	case strings.HasPrefix(err.Error(), "xml: "): // a charset, wrapped in text
-		return ErrFormat.because("the file cannot be read as XML: %.150s", strings.TrimPrefix(err.Error(), "xml: "))
 	default:
 		return fmt.Errorf("reading token file: %w", err)
 	}
