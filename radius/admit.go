@@ -4,28 +4,35 @@ import (
 	"net/netip"
 )
 
-// admit takes a packet of n bytes in. It reports whether the request is in
-// other hands now; otherwise it may be used again for the next packet.
-func (s *Server) admit(r *request, n int) bool {
-	r.arrived = s.now()
-	r.source = plain(r.from.Addr())
-	found, ok := s.clients.lookup(r.source, r.arrived)
+// admitDatagram takes in a packet of n bytes that came over UDP, from the
+// client to whom its source address belongs.
+func (s *Server) admitDatagram(r *request, n int) bool {
+	found, ok := s.clients.lookup(plain(r.from.Addr()), s.now())
 	if !ok {
+		r.source = plain(r.from.Addr())
 		s.drop(r, nil, DropUnknownClient, nil)
 		return false
 	}
-	r.client = found
+	r.client, r.secret = found, found.secret
+	return s.admit(r, n)
+}
+
+// admit takes a client's packet of n bytes in. It reports whether the request
+// is in other hands now; otherwise it may be used again for the next packet.
+func (s *Server) admit(r *request, n int) bool {
+	r.arrived = s.now()
+	r.source = plain(r.from.Addr())
 	packet, err := Parse(r.buffer[:n])
 	if err != nil {
-		s.drop(r, found, DropMalformed, err)
+		s.refusePacket(r, DropMalformed, err)
 		return false
 	}
 	r.packet, r.fields = packet, fields{}
 	if cause := s.verify(r); cause != "" {
-		s.drop(r, found, cause, nil)
+		s.refusePacket(r, cause, nil)
 		return false
 	}
-	s.cfg.Observer.Received(found.name, packet.Code())
+	s.cfg.Observer.Received(r.client.name, packet.Code())
 	switch packet.Code() {
 	case StatusServer:
 		s.status(r)
@@ -41,10 +48,10 @@ func (s *Server) admit(r *request, n int) bool {
 // verify holds a packet to the rules about signatures, and answers the first
 // that it breaks.
 func (s *Server) verify(r *request) Cause {
-	p, c := r.packet, r.client
+	p := r.packet
 	at, count := p.offset(MessageAuthenticator)
 	switch {
-	case p.Code() != r.port.serves && p.Code() != StatusServer:
+	case !r.port.takes(p.Code()):
 		return DropCode
 	case count > 1:
 		return DropSignedTwice
@@ -52,16 +59,16 @@ func (s *Server) verify(r *request) Cause {
 		return DropMalformed
 	}
 	if p.Code() == AccountingRequest {
-		return verifyAccounting(p, c.secret, at, count)
+		return verifyAccounting(p, r.secret, at, count)
 	}
 	if count == 0 {
 		return s.verifyUnsigned(r)
 	}
-	if !c.secret.signed(p, at, p.Authenticator()) {
+	if !r.secret.signed(p, at, p.Authenticator()) {
 		return DropSignature
 	}
-	if p.Code() == AccessRequest {
-		s.latch(c, r.source, r.arrived)
+	if p.Code() == AccessRequest && !r.port.secure {
+		s.latch(r.client, r.source, r.arrived)
 	}
 	return ""
 }
@@ -81,14 +88,18 @@ func verifyAccounting(p Packet, secret *sharedSecret, at, count int) Cause {
 // verifyUnsigned is for a packet without a Message-Authenticator. A proxy adds
 // Proxy-State with bytes of its own choice, which is what a forger needs
 // (CVE-2024-3596). Status-Server (RFC 5997, section 3) and EAP (RFC 3579,
-// section 3.2) are always signed.
+// section 3.2) are always signed. TLS does for all else what a signature would.
 func (s *Server) verifyUnsigned(r *request) Cause {
 	_, proxied := r.packet.Lookup(ProxyState)
 	_, eap := r.packet.Lookup(EAPMessage)
 	switch {
+	case eap, r.packet.Code() == StatusServer:
+		return DropUnsigned
+	case r.port.secure:
+		return ""
 	case proxied:
 		return DropProxied
-	case eap, r.packet.Code() == StatusServer, r.client.owes(r.source):
+	case r.client.owes(r.source):
 		return DropUnsigned
 	default:
 		return ""
@@ -146,9 +157,19 @@ func (s *Server) enter(c *client) Cause {
 func (s *Server) leave(r *request) {
 	r.client.load.Add(-1)
 	s.outstanding.Add(-1)
-	r.packet, r.fields, r.client, r.entry = nil, fields{}, nil, nil
+	r.packet, r.fields, r.port, r.client, r.secret, r.entry = nil, fields{}, nil, nil, nil, nil
 	s.requests.Put(r)
 	s.open.Done()
+}
+
+// refusePacket drops a packet that is not as it must be. If that shows that
+// the two ends do not understand each other, a connection ends with it
+// (RFC 6613, section 2.6.4).
+func (s *Server) refusePacket(r *request, cause Cause, err error) {
+	s.drop(r, r.client, cause, err)
+	if r.port.hangUp != nil && (cause == DropMalformed || cause == DropSignature || cause == DropSignedTwice) {
+		r.port.hangUp()
+	}
 }
 
 // drop counts a packet that is met with silence.

@@ -74,6 +74,6 @@ func (r *request) seal(b *builder) (Packet, error) {
 	if r.packet.Code() == AccountingRequest {
 		vector = Authenticator{}
 	}
-	r.client.secret.sign(p, authenticator, vector)
+	r.secret.sign(p, authenticator, vector)
 	return p, nil
 }

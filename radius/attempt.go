@@ -72,7 +72,7 @@ func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 	case !isText(f.user):
 		return engine.Attempt{}, RefusedName
 	}
-	typed, err := c.secret.reveal(f.password, r.packet.Authenticator())
+	typed, err := r.secret.reveal(f.password, r.packet.Authenticator())
 	if err != nil || !utf8.ValidString(typed.Reveal()) {
 		return engine.Attempt{}, RefusedPassword
 	}

@@ -51,7 +51,7 @@ func BenchmarkJunk(b *testing.B) {
 	r.port, r.from = h.auth, mustAddr("203.0.113.1:5")
 	b.ReportAllocs()
 	for b.Loop() {
-		h.admit(r, copy(r.buffer[:], junk))
+		h.admitDatagram(r, copy(r.buffer[:], junk))
 	}
 }
 

@@ -35,6 +35,8 @@ const (
 	RefusedName        Cause = "name"            // the user name is missing or no text
 	FailedChallenge    Cause = "challenge"       // a challenge that cannot be put into a packet
 	FailedLatch        Cause = "latch"           // a signed address could not be recorded
+	DropUnknownName    Cause = "unknown_name"    // a certificate that names no client
+	FailedTLS          Cause = "tls"             // a handshake that came to nothing
 	FailedOverlap      Cause = "clients_overlap" // two clients with one prefix
 )
 
@@ -60,6 +62,8 @@ var advice = map[Cause]string{
 	RefusedName:        "radius request has no usable user name",
 	FailedChallenge:    "radius challenge cannot be put into a packet",
 	FailedLatch:        "signed address of a radius client was not recorded and will be tried again",
+	DropUnknownName:    "radsec certificate names no client",
+	FailedTLS:          "radsec connection was not established",
 	FailedOverlap:      "two radius clients have the same prefix; the first by name is used",
 }
 

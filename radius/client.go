@@ -19,8 +19,9 @@ type ClientConfig struct {
 	Secret  engine.Secret // shared with the server
 	Timeout time.Duration // until a request is sent again
 	Tries   int           // how often it is sent in all
-	// Unsigned leaves the Message-Authenticator out of Access-Requests, as old
-	// VPNs do. Responses must have it all the same.
+	// Unsigned leaves the Message-Authenticator out of Access-Requests and
+	// Accounting-Requests, as old VPNs do. Responses to a login must have it all
+	// the same.
 	Unsigned bool
 	Random   io.Reader // unpredictable bytes, safe for use by many goroutines
 }
@@ -207,9 +208,10 @@ func (c *Client) Exchange(ctx context.Context, code Code, fill func(*Request)) (
 }
 
 func (c *Client) build(code Code, id byte, fill func(*Request)) (Packet, error) {
+	bare := c.cfg.Unsigned && code != StatusServer
 	r := &Request{packet: newPacket(code, id), client: c}
-	if code == AccessRequest && c.cfg.Unsigned {
-		r.packet.b = r.packet.b[:headerLength]
+	if bare {
+		r.packet = newBarePacket(code, id)
 	}
 	if code != AccountingRequest {
 		if _, err := io.ReadFull(c.cfg.Random, r.packet.b[4:headerLength]); err != nil {
@@ -223,7 +225,7 @@ func (c *Client) build(code Code, id byte, fill func(*Request)) (Packet, error) 
 		return nil, err
 	case code == AccountingRequest:
 		c.secret.signAccounting(p)
-	case code != AccessRequest || !c.cfg.Unsigned:
+	case !bare:
 		c.secret.signRequest(p)
 	}
 	return p, nil
@@ -295,19 +297,24 @@ func (c *Client) deliver(p Packet) {
 	if !s.waiting || !answers(p.Code(), s.code) {
 		return
 	}
-	vector := s.request
-	if s.code == AccountingRequest {
-		vector = Authenticator{}
-	}
-	at, count := p.offset(MessageAuthenticator)
-	if count != 1 || at != messageAuthenticatorAt || int(p[at-1]) != authenticatorLength+2 {
-		return
-	}
-	if !c.secret.authentic(p, s.request) || !c.secret.signed(p, at, vector) {
+	if !c.secret.authentic(p, s.request) || !c.secret.signedResponse(p, s.code, s.request) {
 		return
 	}
 	s.waiting = false
 	s.response <- append(Packet(nil), p...)
+}
+
+// signedResponse reports whether a response to a request of a code has its
+// Message-Authenticator, once and first, and right. Accounting may do without.
+func (s *sharedSecret) signedResponse(p Packet, code Code, request Authenticator) bool {
+	at, count := p.offset(MessageAuthenticator)
+	if code == AccountingRequest {
+		if count == 0 {
+			return true
+		}
+		request = Authenticator{}
+	}
+	return count == 1 && at == messageAuthenticatorAt && int(p[at-1]) == authenticatorLength+2 && s.signed(p, at, request)
 }
 
 // answers reports whether one code is an answer to another.

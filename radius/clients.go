@@ -108,6 +108,13 @@ func (c *clients) lookup(from netip.Addr, now time.Time) (*client, bool) {
 	return nil, false
 }
 
+// named is the client of that name.
+func (c *clients) named(name string, now time.Time) (*client, bool) {
+	c.refresh(now)
+	found, ok := c.table.Load().byName[name]
+	return found, ok
+}
+
 // refresh makes the table anew if the state's clients have changed. Whoever
 // finds another at it goes on with what there is.
 func (c *clients) refresh(now time.Time) {

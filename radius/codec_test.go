@@ -137,10 +137,10 @@ func TestPasswordsThatNoClientHidAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, hidden := range map[string][]byte{
-		"empty":                  {},
-		"not whole blocks":       make([]byte, 17),
-		"longer than 128":        make([]byte, 144),
-		"a NUL in its middle":    embedded,
+		"empty":                   {},
+		"not whole blocks":        make([]byte, 17),
+		"longer than 128":         make([]byte, 144),
+		"a NUL in its middle":     embedded,
 		"hidden with another key": mustHide(t, "another", "1234123456", request),
 	} {
 		t.Run(name, func(t *testing.T) {

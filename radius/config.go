@@ -1,10 +1,12 @@
 package radius
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,9 +17,16 @@ type Config struct {
 	Node string // this node's name, for the record
 	Site string // of clients that name none
 
-	// UDP addresses, host:port or a port alone. Either may be empty, not both.
+	// UDP addresses, host:port or a port alone.
 	Listen     []string
 	Accounting []string
+
+	// RADIUS over TLS (RFC 6614) for everything, on TCP addresses. TLS has the
+	// server's certificate and the CAs whose certificates clients may show;
+	// both may change while the server runs, by the callbacks of tls.Config.
+	RadSec      []string
+	TLS         *tls.Config
+	Connections int // over TLS, at the same time
 
 	// PageURL is where users put their tokens right. It is named to users whose
 	// VPN cannot ask anything back.
@@ -53,9 +62,10 @@ func DefaultConfig() Config {
 		Timeout:     4 * time.Second,
 		Linger:      30 * time.Second,
 		Readers:     min(4, runtime.GOMAXPROCS(0)),
-		Workers:     256,
+		Workers:     1024,
 		Outstanding: 4096,
-		PerClient:   1024,
+		PerClient:   512,
+		Connections: 256,
 		Remembered:  1 << 16,
 	}
 }
@@ -66,10 +76,13 @@ const maxPageURL = 160
 // Validate reports all that is wrong with the configuration.
 func (c Config) Validate() error {
 	var problems []error
-	if len(c.Listen)+len(c.Accounting) == 0 {
+	if len(c.Listen)+len(c.Accounting)+len(c.RadSec) == 0 {
 		problems = append(problems, errors.New("no address to listen on"))
 	}
-	for _, address := range append(c.Listen[:len(c.Listen):len(c.Listen)], c.Accounting...) {
+	if len(c.RadSec) > 0 && (c.TLS == nil || c.TLS.ClientCAs == nil && c.TLS.GetConfigForClient == nil) {
+		problems = append(problems, errors.New("radsec needs a certificate and the CA of its clients"))
+	}
+	for _, address := range slices.Concat(c.Listen, c.Accounting, c.RadSec) {
 		if _, _, err := net.SplitHostPort(withPort(address)); err != nil {
 			problems = append(problems, fmt.Errorf("address %q: %w", address, err))
 		}
@@ -92,6 +105,7 @@ func (c Config) Validate() error {
 		{"readers", c.Readers, 64},
 		{"workers", c.Workers, 1 << 14},
 		{"outstanding", c.Outstanding, 1 << 17},
+		{"connections", c.Connections, 1 << 14},
 		{"per client", c.PerClient, 1 << 17},
 		{"remembered", c.Remembered, 1 << 22},
 	} {

@@ -98,14 +98,16 @@ func (s *sharedSecret) authentic(p Packet, request Authenticator) (ok bool) {
 	return ok
 }
 
-// sign completes a response made by newPacket: the Message-Authenticator over
-// the vector, then the Response Authenticator over all of it. The vector is
-// the request's authenticator but for an Accounting-Response, where it is zero
-// as in the request.
+// sign completes a response: the Message-Authenticator over the vector, if it
+// was made by newPacket, then the Response Authenticator over all of it. The
+// vector is the request's authenticator but for the answer to an
+// Accounting-Request, where it is zero as in the request.
 func (s *sharedSecret) sign(p Packet, request, vector Authenticator) {
 	s.with(func(m *md5State) {
-		mac := m.messageAuthenticator(p, messageAuthenticatorAt, vector)
-		copy(p[messageAuthenticatorAt:], mac[:])
+		if len(p) > headerLength && Type(p[headerLength]) == MessageAuthenticator {
+			mac := m.messageAuthenticator(p, messageAuthenticatorAt, vector)
+			copy(p[messageAuthenticatorAt:], mac[:])
+		}
 		sum := m.digest(p[:4], request[:], p[headerLength:], s.key)
 		copy(p[4:], sum[:])
 	})
@@ -120,8 +122,7 @@ func (s *sharedSecret) signRequest(p Packet) {
 	})
 }
 
-// signAccounting completes an Accounting-Request made by newPacket (RFC 2866,
-// section 3).
+// signAccounting completes an Accounting-Request (RFC 2866, section 3).
 func (s *sharedSecret) signAccounting(p Packet) {
 	s.sign(p, Authenticator{}, Authenticator{})
 }

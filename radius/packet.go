@@ -122,11 +122,17 @@ var (
 // It comes first, so that no prefix chosen by somebody else can stand before
 // it (CVE-2024-3596).
 func newPacket(code Code, id byte) *builder {
+	p := newBarePacket(code, id)
+	var zero Authenticator
+	p.add(MessageAuthenticator, zero[:])
+	return p
+}
+
+// newBarePacket begins a packet that has no Message-Authenticator.
+func newBarePacket(code Code, id byte) *builder {
 	const expected = 160
 	p := &builder{b: make([]byte, headerLength, expected)}
 	p.b[0], p.b[1] = byte(code), id
-	var zero Authenticator
-	p.add(MessageAuthenticator, zero[:])
 	return p
 }
 

@@ -10,13 +10,25 @@ import (
 	"time"
 )
 
-// port is one UDP address with the sockets that share it.
+// port is where packets come in: one UDP address with the sockets that share
+// it, or one connection over TLS.
 type port struct {
-	serves  Code // besides StatusServer
+	serves  Code // besides StatusServer; 0: all
 	conns   []*net.UDPConn
-	reply   func(r *request, b []byte) // in the place of a socket, for tests
-	anyHost bool                       // bound to no particular address of this machine
+	anyHost bool // bound to no particular address of this machine
 	stopped atomic.Bool
+
+	secure bool                       // one connection over TLS
+	reply  func(r *request, b []byte) // in the place of conns
+	hangUp func()                     // ends the connection
+}
+
+// takes reports whether a packet of that code belongs here.
+func (p *port) takes(c Code) bool {
+	if p.secure {
+		return c == AccessRequest || c == AccountingRequest || c == StatusServer
+	}
+	return c == p.serves || c == StatusServer
 }
 
 // receiveBuffer holds a burst. The system may grant less.

@@ -90,8 +90,12 @@ func TestRadclientUnderstandsTheServer(t *testing.T) {
 				}
 			}
 			_, received, answered := strings.Cut(out, "Received ")
-			if answered && strings.Count(received, "Message-Authenticator = ") != 1 {
-				t.Errorf("radclient does not see one Message-Authenticator:\n%s", out)
+			want := 1
+			if tc.name == "accounting" {
+				want = 0
+			}
+			if answered && strings.Count(received, "Message-Authenticator = ") != want {
+				t.Errorf("radclient does not see %d Message-Authenticators:\n%s", want, out)
 			}
 		})
 	}

@@ -1,8 +1,10 @@
 // Package radius is the door by which VPN gateways come in: RFC 2865
-// authentication with PAP, RFC 2866 accounting and RFC 5997 status, over UDP.
+// authentication with PAP, RFC 2866 accounting and RFC 5997 status, over UDP and
+// over TLS (RFC 6614).
 //
 // A packet goes through four hands. A reader takes it from the socket, finds
-// the client it belongs to by its source address (clients.go), holds it to the
+// the client it belongs to by its source address (clients.go), or by its
+// certificate (radsec.go), holds it to the
 // client's rules about signatures (admit.go) and asks whether it has been seen
 // before (duplicates.go). What is left waits, in bounded number, for a worker,
 // which turns it into an engine.Attempt (attempt.go), asks the node, and puts

@@ -121,7 +121,17 @@ func (s *Server) status(r *request) {
 
 // account answers Accounting-Request (RFC 2866). Sessions are not kept; they
 // are answered, and counted by the observer, so that the VPN is content.
+//
+// The answer has a Message-Authenticator only if the request has. No standard
+// says how to compute one here: FreeRADIUS takes the authenticator for zero,
+// strongSwan and radsecproxy take the request's, and each drops what the other
+// makes. Nothing is lost: the Response Authenticator covers it all, and there
+// is nothing in the packet that a forger could want to change.
 func (s *Server) account(r *request) {
+	if _, count := r.packet.offset(MessageAuthenticator); count == 0 {
+		s.reply(r, newBarePacket(AccountingResponse, r.packet.ID()))
+		return
+	}
 	s.reply(r, newPacket(AccountingResponse, r.packet.ID()))
 }
 

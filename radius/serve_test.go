@@ -368,6 +368,13 @@ func TestAccountingIsAnsweredWhenItIsAuthentic(t *testing.T) {
 	})
 	b.hand(b.acct, vpnAddress, p)
 	mustAnswer(t, p, b.answer(), AccountingResponse)
+	bare := newPackets(false).make(AccountingRequest, func(r *Request) { r.AddUint32(AcctStatusType, 1) })
+	b.again()
+	b.hand(b.acct, vpnAddress, bare)
+	mustAnswer(t, bare, b.answer(), AccountingResponse)
+	if _, count := b.answer().offset(MessageAuthenticator); count != 0 {
+		t.Error("the answer has a Message-Authenticator that no two peers agree on")
+	}
 	for at := range p {
 		if at == 2 || at == 3 {
 			continue // the length

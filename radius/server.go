@@ -24,8 +24,11 @@ type Server struct {
 	clients    *clients
 	duplicates *duplicates
 	ports      []*port
+	streams    []*radsec
 	requests   sync.Pool
 	latches    chan latched
+
+	radsecSecret *sharedSecret
 
 	// queue has room for all that may be outstanding, so that who was admitted
 	// never waits to get in.
@@ -45,6 +48,7 @@ type request struct {
 	local   local          // where it was sent to
 	source  netip.Addr     // of from, plain
 	client  *client
+	secret  *sharedSecret // of the client; over TLS the one of all
 	arrived time.Time
 	id      events.Request
 	entry   *exchange
@@ -69,6 +73,13 @@ func New(cfg Config, node Node, log *slog.Logger) (*Server, error) {
 			s.ports = append(s.ports, opened)
 		}
 	}
+	for _, address := range cfg.RadSec {
+		opened, err := openRadSec(withPort(address), cfg.TLS, cfg.Connections)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("radius: %w", err), s.Close())
+		}
+		s.streams = append(s.streams, opened)
+	}
 	return s, nil
 }
 
@@ -86,6 +97,8 @@ func newServer(cfg Config, node Node, log *slog.Logger) *Server {
 		requests:   sync.Pool{New: func() any { return new(request) }},
 		latches:    make(chan latched, latchQueue),
 		queue:      make(chan *request, cfg.Outstanding),
+
+		radsecSecret: newSharedSecret(radsecSecret),
 	}
 	s.clients = newClients(node, func(cause Cause, client string, err error) {
 		s.notices.complain(cause, client, netip.Addr{}, s.now(), err)
@@ -93,13 +106,21 @@ func newServer(cfg Config, node Node, log *slog.Logger) *Server {
 	return s
 }
 
-// Addr is the first address that logins are served on, and AccountingAddr the
-// first of accounting. They tell which port was opened when port 0 was asked
-// for. The zero value says that there is none.
+// Addr is the first address that logins are served on, AccountingAddr the
+// first of accounting, RadSecAddr the first over TLS. They tell which port was
+// opened when port 0 was asked for. The zero value says that there is none.
 func (s *Server) Addr() netip.AddrPort { return s.addrOf(AccessRequest) }
 
 // AccountingAddr is described with Addr.
 func (s *Server) AccountingAddr() netip.AddrPort { return s.addrOf(AccountingRequest) }
+
+// RadSecAddr is described with Addr.
+func (s *Server) RadSecAddr() netip.AddrPort {
+	if len(s.streams) == 0 {
+		return netip.AddrPort{}
+	}
+	return s.streams[0].listener.Addr().(*net.TCPAddr).AddrPort() //nolint:errcheck,forcetypeassert // "tcp"
+}
 
 func (s *Server) addrOf(serves Code) netip.AddrPort {
 	for _, p := range s.ports {
@@ -115,6 +136,9 @@ func (s *Server) Close() error {
 	var errs []error
 	for _, p := range s.ports {
 		errs = append(errs, p.close())
+	}
+	for _, r := range s.streams {
+		errs = append(errs, r.close())
 	}
 	return errors.Join(errs...)
 }
@@ -143,11 +167,14 @@ func (s *Server) Run(ctx context.Context) error {
 // readAll reads from all sockets until ctx ends or one of them fails.
 func (s *Server) readAll(ctx context.Context) error {
 	var readers sync.WaitGroup
-	failed := make(chan error, len(s.ports)*s.cfg.Readers)
+	failed := make(chan error, len(s.ports)*s.cfg.Readers+len(s.streams))
 	for _, p := range s.ports {
 		for _, conn := range p.conns {
 			readers.Go(func() { failed <- s.read(p, conn) })
 		}
+	}
+	for _, r := range s.streams {
+		readers.Go(func() { failed <- s.acceptAll(r) })
 	}
 	var err error
 	select {
@@ -156,6 +183,9 @@ func (s *Server) readAll(ctx context.Context) error {
 	}
 	for _, p := range s.ports {
 		p.stopReading()
+	}
+	for _, r := range s.streams {
+		r.stopReading()
 	}
 	readers.Wait()
 	return err
@@ -181,7 +211,7 @@ func (s *Server) read(p *port, conn *net.UDPConn) error {
 			continue
 		}
 		r.port = p
-		if s.admit(r, n) {
+		if s.admitDatagram(r, n) {
 			r = s.request()
 		}
 	}
