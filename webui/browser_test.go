@@ -52,6 +52,12 @@ func TestEveryPageIsAccessibleInEveryLook(t *testing.T) {
 			checkLook(p, look.name, "first")
 			p.Follow("footer a")
 			checkLook(p, look.name, "lost")
+			p.Visit(url + "/resync")
+			checkLook(p, look.name, "resync")
+			p.Fill("#user", "slow")
+			p.Fill("#passcode", "111111")
+			p.Follow("button[type=submit]")
+			checkLook(p, look.name, "resync-next")
 		})
 	}
 }

@@ -31,6 +31,7 @@ type form struct {
 	pinAgain  engine.Secret
 	choice    engine.Choice
 	request   string // 32 hexadecimal digits, or empty
+	hasNext   bool   // there was a field for the next tokencode
 }
 
 // fieldLimits are the fields there are, and how many bytes each may have.
@@ -78,6 +79,7 @@ func parseForm(body string) (form, error) {
 		pinAgain:  engine.Secret(values.Get("pin_again")),
 		choice:    engine.Choice(values.Get("choice")),
 		request:   values.Get("request"),
+		hasNext:   values.Has("tokencode"),
 	}
 	switch f.choice {
 	case engine.ChoiceNone, engine.ChoiceOwn, engine.ChoiceGenerated:
@@ -143,6 +145,8 @@ func (f form) attempt(path, conversation string) (engine.Attempt, bool) {
 		a.Typed = f.passcode
 	case pathNext:
 		a.Typed = f.tokencode
+	case pathResync:
+		a.Typed, a.Again, a.Purpose = f.passcode, f.tokencode, engine.ToResynchronize
 	case pathPIN:
 		a.Typed, a.Again = f.pin, f.pinAgain
 	}

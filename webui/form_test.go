@@ -17,14 +17,14 @@ func FuzzForms(f *testing.F) {
 		f.Add(seed, "new")
 	}
 	f.Fuzz(func(t *testing.T, content, conversation string) {
-		for _, path := range []string{"/", "/pin", "/next", "/login"} {
+		for _, path := range []string{"/", "/pin", "/next", "/login", "/resync"} {
 			h, n := newSite(t)
 			r := httptest.NewRequest(http.MethodPost, "https://token.example.com"+path, strings.NewReader(content))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			r.AddCookie(in(conversation))
 			res := serve(h, r)
 			switch res.StatusCode {
-			case http.StatusSeeOther, http.StatusUnprocessableEntity, http.StatusBadRequest:
+			case http.StatusOK, http.StatusSeeOther, http.StatusUnprocessableEntity, http.StatusBadRequest:
 			default:
 				t.Errorf("%s: status %d", path, res.StatusCode)
 			}

@@ -118,6 +118,12 @@ func (n *scriptedNode) prompt(conversation string) (engine.Prompt, bool) {
 }
 
 func (n *scriptedNode) decide(a engine.Attempt) (engine.Outcome, error) {
+	if a.Purpose == engine.ToResynchronize {
+		if a.User == "slow" && a.Typed == "111111" && a.Again == "222222" {
+			return engine.Outcome{Verdict: engine.Resynchronized}, nil
+		}
+		return engine.Outcome{Reason: events.ReasonBadTokencode, Reference: "7K3M-QX4P"}, nil
+	}
 	if a.Conversation == "" {
 		return n.begin(a.User, a.Typed.Reveal()), nil
 	}

@@ -18,6 +18,7 @@ const (
 	pathLogin  = "/login"
 	pathDone   = "/done"
 	pathLost   = "/lost"
+	pathResync = "/resync"
 )
 
 // pathOf is the page of a step.
@@ -112,6 +113,14 @@ type signInView struct {
 	page
 	user    string
 	request string
+}
+
+// resyncView is a page on which two tokencodes in a row are asked for.
+type resyncView struct {
+	page
+	request  string
+	user     string
+	passcode string // on the second page: what was typed on the first
 }
 
 // stepView is a page of the conversation.

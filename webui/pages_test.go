@@ -39,6 +39,10 @@ func states() []state {
 		{name: "choose-neither", request: withPost("/pin", fields(), in("choose")), status: invalid},
 		{name: "done", request: withGet("/done", done), status: ok},
 		{name: "done-branded", request: withGet("/done", done), status: ok, change: branded},
+		{name: "resync", request: withGet("/resync"), status: ok},
+		{name: "resync-refused", request: withPost("/resync", fields("user", "ada", "passcode", "1", "tokencode", "2")), status: invalid},
+		{name: "resync-next", request: withPost("/resync", fields("user", "ada", "passcode", "1")), status: ok},
+		{name: "resync-next-empty", request: withPost("/resync", fields("user", "ada", "passcode", "1", "tokencode", "")), status: invalid},
 		{name: "lost", request: withGet("/lost"), status: ok},
 		{name: "not-found", request: withGet("/nowhere"), status: http.StatusNotFound},
 	}

@@ -72,6 +72,23 @@ func TestFirstStepHasOneAnswerForEveryRefusal(t *testing.T) {
 	}
 }
 
+func TestResynchronizeHasOneAnswerForEveryRefusal(t *testing.T) {
+	var want answer
+	for _, reason := range []events.Reason{"", events.ReasonBadPIN, events.ReasonUserUnknown, events.ReasonUserLocked, events.ReasonNextTokencodeWrong, events.ReasonTokencodeReused} {
+		h, err := New(testConfig(fixedNode{newScriptedNode(), engine.Outcome{Reason: reason, Reference: "7K3M-QX4P", User: "ada"}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := observe(t, serve(h, post("/resync", fields("user", "ada", "passcode", "1", "tokencode", "2"))))
+		if want.Status == 0 {
+			want = got
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s can be told from the others:\n%s", reason, d)
+		}
+	}
+}
+
 func TestReferencesCanBeReadOut(t *testing.T) {
 	for _, tc := range []struct {
 		bytes []byte

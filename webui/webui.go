@@ -92,6 +92,7 @@ func (s *site) table() map[string]route {
 		pathPIN:    step,
 		pathNext:   step,
 		pathLogin:  step,
+		pathResync: {get: s.showResync, post: s.resync},
 		pathDone:   {get: s.showDone},
 		pathLost:   {get: s.showLost},
 		"/livez":   {get: s.live},

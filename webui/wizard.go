@@ -41,12 +41,8 @@ func (v *visit) sameRequest() string {
 
 // signIn is POST /: it begins a conversation anew, whatever the browser had.
 func (s *site) signIn(v *visit) {
-	switch {
-	case v.form.user == "":
-		v.showSignIn(http.StatusUnprocessableEntity, problem{title: "problem_title", text: "user_missing", field: "user"}, v.newRequest())
-		return
-	case v.form.passcode == "":
-		v.showSignIn(http.StatusUnprocessableEntity, problem{title: "problem_title", text: "passcode_missing", field: "passcode"}, v.newRequest())
+	if pr := v.form.lacks(); pr.is() {
+		v.showSignIn(http.StatusUnprocessableEntity, pr, v.newRequest())
 		return
 	}
 	out, err := v.authenticate("")
@@ -54,15 +50,30 @@ func (s *site) signIn(v *visit) {
 		v.undecided(err)
 		return
 	}
-	if err == nil && out.Verdict != engine.Reject {
+	if err == nil && (out.Verdict == engine.Accept || out.Verdict == engine.Challenge) {
 		v.goOn(out)
 		return
 	}
 	// One answer, whatever the reason.
 	v.forget()
-	v.showSignIn(http.StatusUnprocessableEntity, problem{
-		title: "refused_title", text: "refused_text", reference: out.Reference, field: "passcode",
-	}, v.newRequest())
+	v.showSignIn(http.StatusUnprocessableEntity, refused(out), v.newRequest())
+}
+
+// lacks says which field of a first page is empty. It is the same for every
+// user, and nothing has been asked of the node.
+func (f form) lacks() problem {
+	switch {
+	case f.user == "":
+		return problem{title: "problem_title", text: "user_missing", field: "user"}
+	case f.passcode == "":
+		return problem{title: "problem_title", text: "passcode_missing", field: "passcode"}
+	}
+	return problem{}
+}
+
+// refused is the one answer to whoever has not proved anything yet.
+func refused(out engine.Outcome) problem {
+	return problem{title: "refused_title", text: "refused_text", reference: out.Reference, field: "passcode"}
 }
 
 // showStep is GET of a page within the conversation.

@@ -130,6 +130,46 @@ func TestRefusalThatEndsTheConversationLeadsBackToTheFirstPage(t *testing.T) {
 	}
 }
 
+func TestResynchronizeAsksForBothBeforeAnyAnswer(t *testing.T) {
+	v, n := newVisitor(t)
+	for _, user := range []string{"slow", "nobody"} {
+		res := v.send(post("/resync", fields("user", user, "passcode", "111 111")))
+		if page := body(t, res); res.StatusCode != http.StatusOK || !strings.Contains(page, `name="tokencode"`) {
+			t.Errorf("%s after the first passcode: status %d", user, res.StatusCode)
+		}
+	}
+	if len(n.seen()) != 0 {
+		t.Fatal("the first passcode reached the node alone")
+	}
+	res := v.send(post("/resync", fields("user", "nobody", "passcode", "111111", "tokencode", "222222")))
+	if page := body(t, res); res.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, "That did not work") || strings.Contains(page, "111111") {
+		t.Errorf("refusal: status %d", res.StatusCode)
+	}
+	if to := v.submit("/resync", fields("user", "slow", "passcode", "111111", "tokencode", "222 222")); to != "/done" {
+		t.Errorf("two tokencodes in a row lead to %s", to)
+	}
+}
+
+func TestVerdictOfAnotherPurposeLetsNobodyOn(t *testing.T) {
+	h, err := New(testConfig(fixedNode{newScriptedNode(), engine.Outcome{Verdict: engine.Resynchronized}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res := serve(h, post("/", fields("user", "ada", "passcode", "1"))); res.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("first step: status %d", res.StatusCode)
+	}
+	if res := serve(h, post("/login", fields("passcode", "1"), in("login"))); res.Header.Get("Location") == "/done" {
+		t.Error("login is done without an accept")
+	}
+	h, err = New(testConfig(fixedNode{newScriptedNode(), engine.Outcome{Verdict: engine.Accept}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res := serve(h, post("/resync", fields("user", "ada", "passcode", "1", "tokencode", "2"))); res.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("resynchronise: status %d", res.StatusCode)
+	}
+}
+
 func TestPagesOfOtherStepsLeadToTheRightOne(t *testing.T) {
 	h, n := newSite(t)
 	for _, tc := range []struct {
