@@ -59,12 +59,11 @@ func (a *API) addToken(ctx context.Context, in *newToken) (*answer[Token], error
 	if n.User != "" {
 		command.User = canonical(n.User)
 	}
-	if command.Token.Sealed, err = a.cfg.Seal.SealSeed(n.Serial, seed); err != nil {
+	if command.Token.Sealed, err = a.cfg.Seal.SealSeed(n.Serial, engine.Secret(seed)); err != nil {
 		return nil, err
 	}
 	if n.PIN != "" {
-		const first = 1 // the revision that a token comes with
-		if command.PIN, err = a.cfg.Seal.SealPIN(ctx, n.Serial, first, n.PIN); err != nil {
+		if command.PIN, err = a.sealPIN(ctx, n); err != nil {
 			return nil, err
 		}
 	}
@@ -72,6 +71,14 @@ func (a *API) addToken(ctx context.Context, in *newToken) (*answer[Token], error
 		return nil, err
 	}
 	return a.tokenNow(n.Serial)
+}
+
+func (a *API) sealPIN(ctx context.Context, n NewToken) ([]byte, error) {
+	const first = 1 // the revision that a token comes with
+	if n.PINStyle == string(tokencode.PINpad) {
+		return a.cfg.Seal.SealPINpad(n.Serial, first, n.PIN)
+	}
+	return a.cfg.Seal.SealPIN(ctx, n.Serial, first, n.PIN)
 }
 
 func (n NewToken) withDefaults() NewToken {

@@ -51,8 +51,10 @@ type Node interface {
 
 // Sealer seals what callers hand in, before it goes anywhere.
 type Sealer interface {
-	SealSeed(serial string, seed []byte) ([]byte, error)
+	SealSeed(serial string, seed engine.Secret) ([]byte, error)
 	SealPIN(ctx context.Context, serial string, revision uint64, pin engine.Secret) ([]byte, error)
+	// SealPINpad is SealPIN for a token that mixes the PIN into its tokencode.
+	SealPINpad(serial string, revision uint64, pin engine.Secret) ([]byte, error)
 	SealClientSecret(name string, secret engine.Secret) ([]byte, error)
 }
 

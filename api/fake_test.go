@@ -35,7 +35,6 @@ type fake struct {
 func newFake(t *testing.T) *fake {
 	t.Helper()
 	f := &fake{state: engine.NewState(), now: noon}
-	f.state.Policy.RefusalDelay = 0
 	for _, role := range Roles() {
 		f.put(t, engine.TableAPITokens, engine.APIToken{Name: role, Role: role, Digest: sha256.Sum256([]byte(bearer(role)))})
 	}
@@ -81,12 +80,16 @@ func (f *fake) Authenticate(_ context.Context, at engine.Attempt) (engine.Outcom
 	return f.outcome, f.refuse
 }
 
-func (f *fake) SealSeed(serial string, _ []byte) ([]byte, error) {
+func (f *fake) SealSeed(serial string, _ engine.Secret) ([]byte, error) {
 	return []byte("sealed seed of " + serial), nil
 }
 
 func (f *fake) SealPIN(_ context.Context, serial string, _ uint64, _ engine.Secret) ([]byte, error) {
 	return []byte("sealed PIN of " + serial), nil
+}
+
+func (f *fake) SealPINpad(serial string, _ uint64, _ engine.Secret) ([]byte, error) {
+	return []byte("sealed PINpad PIN of " + serial), nil
 }
 
 func (f *fake) SealClientSecret(name string, _ engine.Secret) ([]byte, error) {

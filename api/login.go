@@ -54,7 +54,6 @@ func (a *API) login() {
 }
 
 func (a *API) authenticate(ctx context.Context, in *loginRequest) (*answer[LoginAnswer], error) {
-	arrived := a.cfg.Now()
 	who := callerOf(ctx)
 	o, err := a.origin(ctx, "")
 	if err != nil {
@@ -78,30 +77,12 @@ func (a *API) authenticate(ctx context.Context, in *loginRequest) (*answer[Login
 		Choice:       engine.Choice(in.Body.Choice),
 		Conversation: in.Body.Conversation,
 		NoChallenge:  in.Body.NoChallenge,
-		Arrived:      arrived,
+		Arrived:      a.cfg.Now(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	if out.Verdict == engine.Reject {
-		if err := a.hold(ctx, arrived); err != nil {
-			return nil, err
-		}
-	}
 	return answered(viewOutcome(out)), nil
-}
-
-// hold keeps a refusal until a fixed time after the attempt arrived, so that
-// how long it took says nothing.
-func (a *API) hold(ctx context.Context, arrived time.Time) error {
-	wait := time.NewTimer(a.cfg.Node.State().Policy.RefusalDelay - a.cfg.Now().Sub(arrived))
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func viewOutcome(out engine.Outcome) LoginAnswer {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,25 +61,6 @@ func TestUndecidedLoginIsNoAnswer(t *testing.T) {
 	if status != http.StatusServiceUnavailable || strings.Contains(body, "accept") {
 		t.Errorf("status %d: %s", status, body)
 	}
-}
-
-func TestRefusalLeavesAtAFixedTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t)
-		f.now = time.Now()
-		f.state.Policy.RefusalDelay = 250 * time.Millisecond
-		began := time.Now()
-		call(t, f.api(t), RoleLogin, post, "/authenticate", `{"user":"ada","passcode":"1"}`)
-		if took := time.Since(began); took != 250*time.Millisecond {
-			t.Errorf("took %v", took)
-		}
-		f.outcome.Verdict = engine.Accept
-		began = time.Now()
-		call(t, f.api(t), RoleLogin, post, "/authenticate", `{"user":"ada","passcode":"1"}`)
-		if took := time.Since(began); took != 0 {
-			t.Errorf("an accept took %v", took)
-		}
-	})
 }
 
 func TestRetryOfALoginCarriesTheSameRequest(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keyfob/engine"
+	"keyfob/engine/tokencode"
 )
 
 // Token is a token as administrators see it. It has no seed and no PIN.
@@ -23,6 +24,7 @@ type Token struct {
 	PINSetAt      *time.Time `json:"pin_set_at,omitempty"`
 	PINSource     string     `json:"pin_source,omitempty" doc:"Who makes a new PIN; absent: as the policy says."`
 	Drift         int64      `json:"drift" doc:"Intervals that the token's clock is believed to be off."`
+	Last          int64      `json:"last" doc:"The last interval used, or the last press of an event token; nothing up to it is accepted again."`
 	Proven        bool       `json:"proven" doc:"It has been seen to be right once."`
 	LastUse       *time.Time `json:"last_use,omitempty"`
 	Born          *time.Time `json:"born,omitempty"`
@@ -42,7 +44,7 @@ func Mode(t *engine.Token) string {
 	switch {
 	case t.NextTokencode:
 		return ModeNextTokencode
-	case t.NewPIN:
+	case t.NewPIN, t.User != "" && len(t.PIN) == 0 && t.PINStyle != string(tokencode.NoPIN):
 		return ModeNewPIN
 	default:
 		return ModeNormal
@@ -65,6 +67,7 @@ func viewToken(t *engine.Token) Token {
 		PINSetAt:      instant(t.PINSetAt),
 		PINSource:     string(t.PINSource),
 		Drift:         t.Drift,
+		Last:          t.Last,
 		Proven:        t.Proven,
 		LastUse:       instant(t.LastUse),
 		Born:          instant(t.Born),

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"context"
+
+	"keyfob/api"
+	"keyfob/cluster"
+)
+
+// members is the cluster in the words of the API.
+type members struct{ *cluster.Node }
+
+// Status implements api.Cluster.
+func (m members) Status(ctx context.Context) (api.Status, error) {
+	s, err := m.Node.Status(ctx)
+	if err != nil {
+		return api.Status{}, err
+	}
+	out := api.Status{Leader: s.Leader, Nodes: []api.NodeStatus{}}
+	for _, n := range s.Nodes {
+		out.Nodes = append(out.Nodes, api.NodeStatus(n))
+	}
+	return out, nil
+}

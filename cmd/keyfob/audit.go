@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/events/journal"
+)
+
+func (e *environment) auditCommand() *cobra.Command {
+	return e.group("audit", "The audit trail: what happened, in order", e.auditTail(), e.auditVerify(), e.auditExport())
+}
+
+func (e *environment) auditTail() *cobra.Command {
+	r := e.remote()
+	var since, format string
+	var follow bool
+	c := command("tail", "Show events as they happen, one JSON object a line", func(c *cobra.Command, _ []string) error {
+		from, err := e.since(since)
+		if err != nil {
+			return err
+		}
+		if format != "json" {
+			return usagef("--format %q: want json", format)
+		}
+		query := url.Values{"since": {from.Format(time.RFC3339Nano)}}
+		if follow {
+			query.Set("follow", "true")
+		}
+		err = r.copyAudit(c.Context(), e, query)
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	})
+	f := c.Flags()
+	f.StringVar(&since, "since", "1h", "how far back: a duration, or an RFC 3339 time")
+	f.BoolVarP(&follow, "follow", "f", false, "wait for more, until interrupted")
+	f.StringVar(&format, "format", "json", "of an event: json")
+	return r.flags(c)
+}
+
+func (e *environment) since(text string) (time.Time, error) {
+	if d, err := time.ParseDuration(text); err == nil {
+		return e.Now().Add(-d).UTC(), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, usagef("--since %q is neither a duration like 1h nor a time like 2026-11-02T15:04:05Z", text)
+	}
+	return t.UTC(), nil
+}
+
+func (e *environment) auditExport() *cobra.Command {
+	r := e.remote()
+	var from uint64
+	c := command("export", "Write the audit trail, one JSON object a line, for keyfob audit verify and others", func(c *cobra.Command, _ []string) error {
+		return r.copyAudit(c.Context(), e, url.Values{"from": {strconv.FormatUint(from, 10)}})
+	})
+	c.Flags().Uint64Var(&from, "from", 1, "the first sequence number")
+	return r.flags(c)
+}
+
+// copyAudit writes what the API streams, line by line.
+func (r *remote) copyAudit(ctx context.Context, e *environment, query url.Values) error {
+	resp, err := r.send(ctx, http.MethodGet, "/audit?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 && err == nil {
+			if _, err := e.Out.Write(line); err != nil {
+				return fmt.Errorf("writing events: %w", err)
+			}
+		}
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			return nil
+		default:
+			return fmt.Errorf("the node ended the audit trail in the middle of an event: %w; its log says why", err)
+		}
+	}
+}
+
+// verified is what audit verify answers.
+type verified struct {
+	Path        string `json:"path"`
+	Whole       bool   `json:"whole"`
+	Cluster     string `json:"cluster"`
+	First       uint64 `json:"first"`
+	Last        uint64 `json:"last"`
+	Head        string `json:"head"`
+	Checkpoints int    `json:"checkpoints"`
+	Broken      uint64 `json:"broken,omitempty"`
+	Problem     string `json:"problem,omitempty"`
+}
+
+func (e *environment) auditVerify() *cobra.Command {
+	out := &output{}
+	return out.flag(command("verify [DIR|FILE]", "Check the chain of a data directory or of an export; it needs no running node", func(_ *cobra.Command, args []string) error {
+		path := journalIn(append(args, e.Getenv("KEYFOB_DATA"), defaultData))
+		report, err := journal.Verify(path, nil)
+		if err != nil {
+			return err
+		}
+		v := verified{
+			Path: path, Whole: report.Broken == 0, Cluster: report.Cluster, First: report.First, Last: report.Last,
+			Head: report.Head.String(), Checkpoints: report.Checkpoints, Broken: report.Broken, Problem: report.Problem,
+		}
+		if err := out.show(e.Out, v, func(tw *tabwriter.Writer) {
+			row(tw, "CLUSTER", v.Cluster)
+			row(tw, "EVENTS", fmt.Sprintf("%d to %d", v.First, v.Last))
+			row(tw, "HEAD", v.Head)
+			row(tw, "CHECKPOINTS", v.Checkpoints)
+		}); err != nil {
+			return err
+		}
+		if !v.Whole {
+			return fmt.Errorf("%s is broken at event %d: %s; keep it as evidence, and compare with another node's", path, v.Broken, v.Problem)
+		}
+		e.say("%s is whole from event %d to %d", path, v.First, v.Last)
+		return nil
+	}))
+}
+
+// journalIn is the journal of the first path that is given: a data directory's own,
+// or the path itself.
+func journalIn(paths []string) string {
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		if in := filepath.Join(path, "journal"); isDirectory(in) {
+			return in
+		}
+		return path
+	}
+	return defaultData
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

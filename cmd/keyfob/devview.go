@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"keyfob/api"
+	"keyfob/engine/tokenfile"
+)
+
+// show shows the sample tokens' codes and where to go: live on a terminal,
+// once elsewhere. It returns when ctx ends.
+func (d *devCluster) show(ctx context.Context) error {
+	v := &devView{cluster: d, out: d.env.Out, remote: d.remote()}
+	if f, ok := d.env.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		v.terminal = true
+		v.colour = d.env.Getenv("NO_COLOR") == "" && d.env.Getenv("TERM") != "dumb"
+	}
+	v.draw(ctx)
+	if !v.terminal {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			v.draw(ctx)
+		case <-ctx.Done():
+			d.env.say("\nending %d nodes …", len(d.nodes))
+			return nil
+		}
+	}
+}
+
+// devView draws.
+type devView struct {
+	cluster  *devCluster
+	out      io.Writer
+	remote   *remote
+	terminal bool
+	colour   bool
+	lines    int // drawn last time
+}
+
+const clearLine = "\x1b[K"
+
+func (v *devView) draw(ctx context.Context) {
+	var b bytes.Buffer
+	v.write(ctx, &b)
+	text := strings.TrimRight(b.String(), "\n")
+	if !v.terminal {
+		fmt.Fprintln(v.out, text)
+		return
+	}
+	lines := strings.Split(text, "\n")
+	frame := ""
+	if v.lines > 0 {
+		frame = fmt.Sprintf("\x1b[%dA\r", v.lines)
+	}
+	for _, line := range lines {
+		frame += line + clearLine + "\n"
+	}
+	for range v.lines - len(lines) {
+		frame += clearLine + "\n"
+	}
+	v.lines = max(v.lines, len(lines))
+	_, _ = io.WriteString(v.out, frame)
+}
+
+func (v *devView) write(ctx context.Context, b *bytes.Buffer) {
+	d := v.cluster
+	first := d.nodes[0]
+	fmt.Fprintf(b, "\n%s\n\n", v.bold("keyfob dev: "+d.dir))
+	tw := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
+	row(tw, "NODE", "STATE", "PID", "PAGES", "API", "RADIUS")
+	states := v.states(ctx)
+	for _, n := range d.nodes {
+		row(tw, n.name, states[n.name], n.pid(), "https://"+loopback(n.ports.web), "https://"+loopback(n.ports.admin), loopback(n.ports.radius))
+	}
+	row(tw)
+	row(tw, "USER", "TOKEN", "PIN", "STATE", "TOKENCODE", "PASSCODE", "LEFT")
+	v.tokens(ctx, tw)
+	_ = tw.Flush() // to memory
+	fmt.Fprintf(b, "\nOpen %s, as alice, with the tokencode alone: the wizard sets her PIN.\n", v.bold("https://"+loopback(first.ports.web)))
+	fmt.Fprintf(b, "At the VPN:  radclient, secret %s (any address of 127.0.0.0/8)\n", d.secret)
+	fmt.Fprintf(b, "Commands:    keyfob user list --data %s\n", first.dir)
+	fmt.Fprintf(b, "Everything:  %s\n", d.file(devFile))
+	if v.terminal {
+		fmt.Fprintf(b, "Ctrl-C ends the nodes; the next start goes on from here.\n")
+	}
+}
+
+// states is what each node is.
+func (v *devView) states(ctx context.Context) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, 900*time.Millisecond)
+	defer cancel()
+	states := map[string]string{}
+	var s api.Status
+	if err := v.remote.call(ctx, http.MethodGet, "/cluster", nil, &s); err != nil {
+		v.remote = v.cluster.remote() // perhaps another node runs
+	}
+	for _, n := range s.Nodes {
+		states[n.Name] = n.State
+	}
+	for _, n := range v.cluster.nodes {
+		if !n.running() {
+			states[n.name] = "ended"
+		}
+	}
+	return states
+}
+
+// tokens writes the lines of the sample tokens.
+func (v *devView) tokens(ctx context.Context, tw *tabwriter.Writer) {
+	ctx, cancel := context.WithTimeout(ctx, 900*time.Millisecond)
+	defer cancel()
+	known := map[string]api.Token{}
+	if tokens, err := all[api.Token](ctx, v.remote, "/tokens", nil); err == nil {
+		for _, t := range tokens {
+			known[t.Serial] = t
+		}
+	}
+	now := v.cluster.env.Now()
+	for _, s := range v.cluster.people {
+		code, passcode, left := v.cluster.display(s, known[s.Serial], now)
+		state := s.Mode
+		if t, ok := known[s.Serial]; ok {
+			state = tokenState(t)
+		}
+		row(tw, s.User, s.Kind+" "+s.Serial, s.PIN, state, code, passcode, left)
+	}
+}
+
+// display is what a sample token shows, with the PIN of the first start.
+func (d *devCluster) display(s sample, t api.Token, now time.Time) (code, passcode, left string) {
+	token, err := tokenfile.ParseURI(s.URI)
+	if err != nil {
+		return "-", "-", "-"
+	}
+	offsets, err := offsetsIn(s.URI)
+	if err != nil {
+		return "-", "-", "-"
+	}
+	m := moment{at: now}
+	if token.Params.Period == 0 {
+		m.next = max(0, t.Last+1-token.Counter) // pressed as often as the cluster has seen
+	}
+	shown, err := softToken{token, offsets[token.Serial]}.show(m, s.PIN)
+	if err != nil {
+		return "-", "-", "-"
+	}
+	if left = "button"; token.Params.Period > 0 {
+		left = fmt.Sprintf("%d s", shown.SecondsLeft)
+	}
+	return shown.Tokencode, shown.Passcode, left
+}
+
+func (v *devView) bold(s string) string {
+	if !v.colour {
+		return s
+	}
+	return "\x1b[1m" + s + "\x1b[0m"
+}

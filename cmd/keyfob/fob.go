@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/engine/tokencode"
+	"keyfob/engine/tokenfile"
+)
+
+// offsetParameter, in an otpauth URI, says by how many seconds the token's clock is
+// off. It is ours, for demonstrations and tests of drift; apps ignore it.
+const offsetParameter = "keyfob_offset"
+
+// shown is what a software token shows.
+type shown struct {
+	Serial      string `json:"serial"`
+	Kind        string `json:"kind"`
+	Tokencode   string `json:"tokencode"`
+	Passcode    string `json:"passcode,omitempty"`
+	SecondsLeft int    `json:"seconds_left"` // 0 for tokens with a button
+}
+
+// softToken is a token and its own idea of the time.
+type softToken struct {
+	tokenfile.Token
+	Offset time.Duration
+}
+
+// moment is when a token is looked at.
+type moment struct {
+	at   time.Time
+	next int64 // intervals, or presses, after that
+}
+
+func (e *environment) fobCommand() *cobra.Command {
+	out := &output{}
+	var when, pin, passwordFile, device string
+	var next int64
+	c := command("fob FILE|URI", "Be a software token: show the tokencode of an otpauth URI, a CTF string or a token file", func(_ *cobra.Command, args []string) error {
+		m := moment{at: e.Now(), next: next}
+		if when != "" {
+			var err error
+			if m.at, err = time.Parse(time.RFC3339, when); err != nil {
+				return usagef("--at %q is not a time like 2026-11-02T15:04:05Z", when)
+			}
+		}
+		tokens, err := e.readTokens(args[0], passwordFile, device)
+		if err != nil {
+			return err
+		}
+		var all []shown
+		for _, t := range tokens {
+			s, err := t.show(m, pin)
+			if err != nil {
+				return err
+			}
+			all = append(all, s)
+		}
+		return out.show(e.Out, oneOrAll(all), func(tw *tabwriter.Writer) {
+			row(tw, "SERIAL", "KIND", "TOKENCODE", "PASSCODE", "SECONDS LEFT")
+			for _, s := range all {
+				row(tw, s.Serial, s.Kind, s.Tokencode, s.Passcode, s.SecondsLeft)
+			}
+		})
+	})
+	f := c.Flags()
+	f.StringVar(&when, "at", "", "the time, as RFC 3339 (default now)")
+	f.Int64Var(&next, "next", 0, "so many tokencodes later; for a token with a button, presses after the counter in the URI")
+	f.StringVar(&pin, "pin", "", "show the passcode with this PIN too")
+	f.StringVar(&passwordFile, "password-file", "", "`FILE` with the password of the token, - for standard input")
+	f.StringVar(&device, "device-id", "", "the device that the token is bound to")
+	return out.flag(c)
+}
+
+// oneOrAll is one object for one token, and a list for several.
+func oneOrAll(all []shown) any {
+	if len(all) == 1 {
+		return all[0]
+	}
+	return all
+}
+
+// readTokens reads the tokens of a URI, a CTF string or a file.
+func (e *environment) readTokens(arg, passwordFile, device string) ([]softToken, error) {
+	o := tokenfile.Options{DeviceID: device}
+	if passwordFile != "" {
+		password, err := e.readSecret(passwordFile)
+		if err != nil {
+			return nil, err
+		}
+		o.Password = tokenfile.Secret(password)
+	}
+	text := arg
+	if b, err := os.ReadFile(arg); err == nil {
+		text = string(b)
+	} else if !looksLikeToken(arg) {
+		return nil, fmt.Errorf("reading token: %w", err)
+	}
+	result, err := tokenfile.Read(strings.NewReader(text), o)
+	if err != nil {
+		return nil, fmt.Errorf("reading token: %w", err)
+	}
+	if len(result.Refused) > 0 {
+		return nil, fmt.Errorf("reading token: %w", result.Refused[0])
+	}
+	offsets, err := offsetsIn(text)
+	if err != nil {
+		return nil, err
+	}
+	tokens := make([]softToken, len(result.Tokens))
+	for i, t := range result.Tokens {
+		tokens[i] = softToken{t, offsets[t.Serial]}
+	}
+	return tokens, nil
+}
+
+// looksLikeToken tells a token from the name of a file: a URI, or the digits of
+// a CTF string.
+func looksLikeToken(arg string) bool {
+	return strings.Contains(arg, "://") || len(arg) > 40 && strings.Trim(arg, "0123456789-") == ""
+}
+
+// offsetsIn are the clocks' offsets in the URIs of a text, by serial.
+func offsetsIn(text string) (map[string]time.Duration, error) {
+	offsets := map[string]time.Duration{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		u, err := url.Parse(line)
+		if err != nil || !u.Query().Has(offsetParameter) {
+			continue
+		}
+		seconds, err := time.ParseDuration(u.Query().Get(offsetParameter) + "s")
+		if err != nil {
+			return nil, fmt.Errorf("reading token: %s is not a number of seconds", offsetParameter)
+		}
+		t, err := tokenfile.ParseURI(line)
+		if err != nil {
+			return nil, fmt.Errorf("reading token: %w", err)
+		}
+		offsets[t.Serial] = seconds
+	}
+	return offsets, nil
+}
+
+// show is what the token displays at a moment.
+func (t softToken) show(m moment, pin string) (shown, error) {
+	g, err := tokencode.New(t.Params, t.Seed)
+	if err != nil {
+		return shown{}, fmt.Errorf("token %s: %w", t.Serial, err)
+	}
+	s := shown{Serial: t.Serial, Kind: string(t.Params.Kind)}
+	interval := t.Counter + m.next
+	if t.Params.Period > 0 {
+		at := m.at.Add(t.Offset)
+		interval = tokencode.Interval(t.Params, at) + m.next
+		left := tokencode.Start(t.Params, interval+1).Sub(at)
+		s.SecondsLeft = int((left + time.Second - 1) / time.Second)
+	}
+	s.Tokencode = g.At(interval)
+	if pin != "" {
+		if s.Passcode, err = t.PINStyle.Passcode(pin, s.Tokencode); err != nil {
+			return shown{}, fmt.Errorf("token %s: %w", t.Serial, err)
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The tests of this package run on a machine of their own: in network, mount
+// and process namespaces that the kernel makes for them and takes down with
+// them. So a test may use any port and any address, let programs detach
+// themselves, and crash: nothing is left, and nothing of the real machine is
+// touched. That needs root; without it the tests run where they are, and those
+// that need a network of their own are skipped.
+//
+// The test binary starts itself twice to get there: as the new machine's first
+// process, which gathers what has ended and lost its parent, and as the tests.
+const (
+	machineVar   = "KEYFOB_TEST_MACHINE"
+	machineFirst = "first" // the machine's first process
+	machineTests = "tests" // the tests on it
+)
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(machineVar) {
+	case machineTests:
+		os.Exit(m.Run())
+	case machineFirst:
+		os.Exit(firstProcess())
+	}
+	status, err := onNewMachine()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "no machine of their own for these tests: %v\n", err)
+		status = m.Run()
+	}
+	os.Exit(status)
+}
+
+// onNewMachine runs this program again on a new machine, and returns its exit
+// status.
+func onNewMachine() (int, error) {
+	if os.Getuid() != 0 {
+		return 0, errors.New("not root")
+	}
+	// The kernel ends the new machine with the thread that made it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	c := myself(machineFirst)
+	c.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	return statusOf(c.Run())
+}
+
+// firstProcess makes the namespaces it is in into a machine, and runs the
+// tests on it.
+func firstProcess() int {
+	if err := furnish(); err != nil {
+		fmt.Fprintln(os.Stderr, "furnishing the machine for the tests:", err)
+		return 1
+	}
+	c := myself(machineTests)
+	if err := c.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			fmt.Fprintln(os.Stderr, "waiting for the tests:", err)
+			return 1
+		case pid == c.Process.Pid && status.Signaled():
+			return 128 + int(status.Signal())
+		case pid == c.Process.Pid:
+			return status.ExitStatus()
+		}
+	}
+}
+
+// furnish gives the new namespaces a /proc, a loopback, and places that
+// programs may write to instead of the real ones.
+func furnish() error {
+	mounts := []struct {
+		source, target, kind string
+		flags                uintptr
+	}{
+		{"none", "/", "", unix.MS_REC | unix.MS_PRIVATE},
+		{"proc", "/proc", "proc", 0},
+		{"tmpfs", "/run", "tmpfs", 0}, // where ip(8) names namespaces, and vpnc-script keeps what it changed
+	}
+	for _, m := range mounts {
+		if err := unix.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
+			return fmt.Errorf("mounting %s: %w", m.target, err)
+		}
+	}
+	if resolv, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
+		if err := os.WriteFile("/run/resolv.conf", nil, 0o644); err != nil { //nolint:gosec // everybody reads it
+			return err
+		}
+		if err := unix.Mount("/run/resolv.conf", resolv, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mounting %s: %w", resolv, err)
+		}
+	}
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// myself is this program with the same arguments, in another role.
+func myself(role string) *exec.Cmd {
+	c := exec.Command("/proc/self/exe", os.Args[1:]...)
+	c.Args[0] = os.Args[0]
+	c.Env = append(os.Environ(), machineVar+"="+role)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return c
+}
+
+// statusOf tells a program that failed from one that could not be started.
+func statusOf(err error) (int, error) {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0, nil
+	case !errors.As(err, &exit):
+		return 0, err
+	case exit.ExitCode() < 0:
+		return 1, nil
+	default:
+		return exit.ExitCode(), nil
+	}
+}
+
+// needMachine skips the test where it would have to change the real machine's
+// network, or where programs are missing.
+func needMachine(t *testing.T, programs ...string) {
+	t.Helper()
+	if os.Getenv(machineVar) != machineTests {
+		t.Skip("needs root, for a network of its own")
+	}
+	needPrograms(t, programs...)
+}
+
+// needPrograms skips the test where programs are missing, and names them.
+func needPrograms(t *testing.T, programs ...string) {
+	t.Helper()
+	var missing []string
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			missing = append(missing, program)
+		}
+	}
+	if len(missing) > 0 {
+		t.Skip("not installed: " + strings.Join(missing, ", "))
+	}
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// output is how a command shows what it found.
+type output struct{ format string }
+
+// flag adds -o to a command.
+func (o *output) flag(c *cobra.Command) *cobra.Command {
+	c.Flags().VarP(o, "output", "o", "table or json")
+	if err := c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic("keyfob: " + err.Error()) // the flag was added the line before
+	}
+	return c
+}
+
+// String, Set and Type make it a flag's value.
+func (o *output) String() string {
+	if o.format == "" {
+		return "table"
+	}
+	return o.format
+}
+
+func (o *output) Set(s string) error {
+	if s != "table" && s != "json" {
+		return fmt.Errorf("want table or json")
+	}
+	o.format = s
+	return nil
+}
+
+func (o *output) Type() string { return "FORMAT" }
+
+// show writes a value as JSON, or what table writes of it.
+func (o *output) show(w io.Writer, value any, table func(*tabwriter.Writer)) error {
+	if o.format == "json" {
+		return writeJSON(w, value)
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	table(tw)
+	return tw.Flush()
+}
+
+func writeJSON(w io.Writer, value any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(value)
+}
+
+// row writes a line of a table. What other people chose is shown without
+// control characters: it goes to an administrator's terminal.
+func row(tw *tabwriter.Writer, cells ...any) {
+	texts := make([]string, len(cells))
+	for i, c := range cells {
+		texts[i] = cell(c)
+	}
+	fmt.Fprintln(tw, strings.TrimRight(strings.Join(texts, "\t"), "\t "))
+}
+
+func cell(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "-"
+	case *time.Time:
+		if v == nil {
+			return "-"
+		}
+		return v.Local().Format("2006-01-02 15:04:05")
+	case bool:
+		if v {
+			return "yes"
+		}
+		return "no"
+	case []string:
+		return cell(strings.Join(v, " "))
+	}
+	s := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, fmt.Sprint(v))
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// shown writes the value of a command that has said in words what it did:
+// only where JSON was asked for.
+func (o *output) shown(e *environment, value any) error {
+	if o.format != "json" {
+		return nil
+	}
+	return writeJSON(e.Out, value)
+}
+
+// say tells people what was done, beside the output.
+func (e *environment) say(format string, args ...any) {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = cell(s)
+		}
+	}
+	fmt.Fprintf(e.Err, format+"\n", args...)
+}

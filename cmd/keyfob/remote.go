@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+)
+
+const (
+	socketName = "admin.sock" // in the data directory
+	callWait   = 30 * time.Second
+)
+
+// remote is a node's API, for the commands that need one.
+type remote struct {
+	env    *environment
+	server string
+	ca     string
+	data   string
+	reason string
+
+	base   string // of URLs
+	token  string
+	client *http.Client
+}
+
+// flags adds the flags by which a node is found.
+func (r *remote) flags(c *cobra.Command) *cobra.Command {
+	f := c.Flags()
+	f.StringVar(&r.server, "server", "", "`URL` of a node's API (KEYFOB_SERVER)")
+	f.StringVar(&r.ca, "ca", "", "`FILE` with the certificates that the node's must chain to (KEYFOB_CA)")
+	f.StringVar(&r.data, "data", "", "data `DIR` of the node on this machine, whose socket is used (KEYFOB_DATA)")
+	return c
+}
+
+// because adds the flag for the reason of a change.
+func (r *remote) because(c *cobra.Command) *cobra.Command {
+	r.flags(c)
+	c.Flags().StringVar(&r.reason, "reason", "", "`TEXT` for the audit trail; default the command")
+	return c
+}
+
+// why is the reason of a change.
+func (r *remote) why(c *cobra.Command) string {
+	if r.reason != "" {
+		return r.reason
+	}
+	return c.CommandPath()
+}
+
+// connect finds out where the API is.
+func (r *remote) connect() error {
+	pick := func(flag *string, variable string) {
+		if *flag == "" {
+			*flag = r.env.Getenv(variable)
+		}
+	}
+	if r.data == "" { // a socket that was asked for wins over the environment
+		pick(&r.server, "KEYFOB_SERVER")
+	}
+	if r.server == "" {
+		pick(&r.data, "KEYFOB_DATA")
+	}
+	pick(&r.ca, "KEYFOB_CA")
+	switch {
+	case r.server != "":
+		return r.overTLS()
+	case r.data != "":
+		return r.overSocket()
+	}
+	if _, err := os.Stat(filepath.Join(defaultData, socketName)); err == nil {
+		r.data = defaultData
+		return r.overSocket()
+	}
+	return errors.New("which node? give --server URL (or KEYFOB_SERVER) with an API token in KEYFOB_TOKEN, or, on the node, --data DIR")
+}
+
+func (r *remote) overSocket() error {
+	path := filepath.Join(r.data, socketName)
+	r.base = "http://keyfob" + api.Prefix
+	r.client = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return nil, fmt.Errorf("there is no %s: is the node running, and is that its data directory?", path)
+			case errors.Is(err, fs.ErrPermission):
+				return nil, fmt.Errorf("%s is for root and the server's user: use sudo, or --server with an API token", path)
+			}
+			return conn, err
+		},
+	}}
+	return nil
+}
+
+func (r *remote) overTLS() error {
+	u, err := url.Parse(r.server)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return usagef("--server %q is not of the form https://host:port", r.server)
+	}
+	if r.token = r.env.Getenv("KEYFOB_TOKEN"); r.token == "" {
+		return errors.New("an API token is needed: put one into KEYFOB_TOKEN (keyfob api-token issue makes one)")
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if r.ca != "" {
+		pem, err := os.ReadFile(r.ca)
+		if err != nil {
+			return fmt.Errorf("reading CA: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("%s holds no certificate in PEM", r.ca)
+		}
+	}
+	r.base = "https://" + u.Host + api.Prefix
+	r.client = &http.Client{Transport: &http.Transport{TLSClientConfig: conf, ForceAttemptHTTP2: true}}
+	return nil
+}
+
+// call asks the API; in and out may be nil.
+func (r *remote) call(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, callWait)
+	defer cancel()
+	resp, err := r.send(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("reading the node's answer: %w", err)
+	}
+	return nil
+}
+
+// send sends a request and answers the response of one that went well.
+func (r *remote) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	if r.client == nil {
+		if err := r.connect(); err != nil {
+			return nil, err
+		}
+	}
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("writing the request: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, r.base+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("making the request: %w", err)
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return nil, r.unreachable(err)
+	}
+	if resp.StatusCode/100 != 2 {
+		defer resp.Body.Close()
+		return nil, problemIn(resp)
+	}
+	return resp, nil
+}
+
+// unreachable says what to do about a node that does not answer.
+func (r *remote) unreachable(err error) error {
+	var authority x509.UnknownAuthorityError
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err
+	}
+	switch {
+	case errors.As(err, &authority):
+		return fmt.Errorf("%s has a certificate that this machine does not know: give --ca FILE (or KEYFOB_CA)", r.server)
+	case r.server == "":
+		return fmt.Errorf("asking the node at %s: %w", r.data, err)
+	}
+	return fmt.Errorf("asking %s: %w; does the node run, and is that its admin.listen?", r.server, err)
+}
+
+// apiError is a problem that the API answered.
+type apiError struct {
+	Type   string `json:"type"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Message  string `json:"message"`
+		Location string `json:"location"`
+	} `json:"errors"`
+}
+
+func (e *apiError) Error() string {
+	text := e.Detail
+	for _, one := range e.Errors {
+		text += fmt.Sprintf("; %s: %s", strings.TrimPrefix(one.Location, "body."), one.Message)
+	}
+	return text
+}
+
+func problemIn(resp *http.Response) error {
+	e := &apiError{}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil || json.Unmarshal(body, e) != nil || e.Detail == "" {
+		return fmt.Errorf("%s answered %s, which is not keyfob's API: is that the node's admin.listen?", resp.Request.URL.Host, resp.Status)
+	}
+	return e
+}
+
+// isCode reports whether an error is the API's problem of that code.
+func isCode(err error, code string) bool {
+	var e *apiError
+	return errors.As(err, &e) && strings.HasSuffix(e.Type, ":"+code)
+}
+
+// all collects every page of a listing.
+func all[T any](ctx context.Context, r *remote, path string, query url.Values) ([]T, error) {
+	items := []T{}
+	if query == nil {
+		query = url.Values{}
+	}
+	query.Set("limit", "1000")
+	for {
+		var list api.List[T]
+		if err := r.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &list); err != nil {
+			return nil, err
+		}
+		items = append(items, list.Items...)
+		if list.Next == "" {
+			return items, nil
+		}
+		query.Set("after", list.Next)
+	}
+}
+
+// at is a path of the API with names in it.
+func at(parts ...string) string {
+	for i, p := range parts {
+		parts[i] = url.PathEscape(p)
+	}
+	return "/" + strings.Join(parts, "/")
+}
+
+func (e *environment) remote() *remote { return &remote{env: e} }

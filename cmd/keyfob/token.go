@@ -1,0 +1,134 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+)
+
+func (e *environment) tokenCommand() *cobra.Command {
+	return e.group("token", "Tokens: devices and apps that display tokencodes",
+		e.tokenImport(),
+		e.tokenAdd(),
+		e.tokenIssue(),
+		e.tokenList(),
+		e.tokenShow(),
+		e.tokenAssign(),
+		e.tokenVerb("unassign", "Take a token from its user; its PIN is gone", "belongs to nobody"),
+		e.tokenVerb("enable", "Let a token be used again", "enabled"),
+		e.tokenVerb("disable", "Refuse a token until it is enabled", "disabled"),
+		e.tokenVerb("clear-pin", "Forget the PIN; the next login sets one", "has no PIN; the next login sets one"),
+		e.tokenVerb("new-pin", "Demand a new PIN at the next login", "asks for a new PIN at the next login"),
+		e.tokenVerb("next-tokencode", "Demand the next tokencode at the next login", "asks for the next tokencode at the next login"),
+		e.tokenDelete(),
+	)
+}
+
+func (e *environment) tokenList() *cobra.Command {
+	r, out := e.remote(), &output{}
+	var user string
+	var unassigned bool
+	c := command("list", "List tokens", func(c *cobra.Command, _ []string) error {
+		query := url.Values{}
+		if user != "" {
+			query.Set("user", user)
+		}
+		if unassigned {
+			query.Set("unassigned", "true")
+		}
+		tokens, err := all[api.Token](c.Context(), r, "/tokens", query)
+		if err != nil {
+			return err
+		}
+		return out.show(e.Out, tokens, func(tw *tabwriter.Writer) { tokenRows(tw, tokens...) })
+	})
+	c.Flags().StringVar(&user, "user", "", "only this user's")
+	c.Flags().BoolVar(&unassigned, "unassigned", false, "only those that belong to nobody")
+	return out.flag(r.flags(c))
+}
+
+func (e *environment) tokenShow() *cobra.Command {
+	r, out := e.remote(), &output{}
+	return out.flag(r.flags(command("show SERIAL", "Show a token", func(c *cobra.Command, args []string) error {
+		var t api.Token
+		if err := r.call(c.Context(), http.MethodGet, at("tokens", args[0]), nil, &t); err != nil {
+			return err
+		}
+		return out.show(e.Out, t, func(tw *tabwriter.Writer) { tokenRows(tw, t) })
+	})))
+}
+
+func (e *environment) tokenAssign() *cobra.Command {
+	r, out := e.remote(), &output{}
+	return out.flag(r.because(command("assign SERIAL USER", "Give a token to a user", func(c *cobra.Command, args []string) error {
+		var t api.Token
+		in := map[string]string{"user": args[1], "reason": r.why(c)}
+		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "assign"), in, &t); err != nil {
+			return err
+		}
+		e.say("token %s belongs to %s; %s", t.Serial, t.User, nextLogin(t))
+		return out.shown(e, t)
+	})))
+}
+
+func (e *environment) tokenVerb(verb, short, done string) *cobra.Command {
+	r, out := e.remote(), &output{}
+	return out.flag(r.because(command(verb+" SERIAL", short, func(c *cobra.Command, args []string) error {
+		var t api.Token
+		in := map[string]string{"reason": r.why(c)}
+		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], verb), in, &t); err != nil {
+			return err
+		}
+		e.say("token %s %s", t.Serial, done)
+		return out.shown(e, t)
+	})))
+}
+
+func (e *environment) tokenDelete() *cobra.Command {
+	r := e.remote()
+	return r.because(command("delete SERIAL", "Forget a token and its seed", func(c *cobra.Command, args []string) error {
+		if err := r.call(c.Context(), http.MethodDelete, at("tokens", args[0])+because(r.why(c)), nil, nil); err != nil {
+			return err
+		}
+		e.say("token %s deleted", args[0])
+		return nil
+	}))
+}
+
+func tokenRows(tw *tabwriter.Writer, tokens ...api.Token) {
+	row(tw, "SERIAL", "KIND", "USER", "STATE", "PIN", "DRIFT", "LAST USE")
+	for _, t := range tokens {
+		row(tw, t.Serial, t.Kind, t.User, tokenState(t), t.HasPIN, t.Drift, t.LastUse)
+	}
+}
+
+func tokenState(t api.Token) string {
+	switch {
+	case t.Disabled:
+		return "disabled"
+	case t.User == "":
+		return "unassigned"
+	case t.Mode == api.ModeNewPIN:
+		return "New PIN mode"
+	case t.Mode == api.ModeNextTokencode:
+		return "Next Tokencode mode"
+	default:
+		return "ready"
+	}
+}
+
+// nextLogin says what the owner will be asked for.
+func nextLogin(t api.Token) string {
+	switch t.Mode {
+	case api.ModeNewPIN:
+		return "the next login, with the tokencode alone, sets its PIN"
+	case api.ModeNextTokencode:
+		return "the next login asks for the next tokencode"
+	default:
+		return "it is ready"
+	}
+}
