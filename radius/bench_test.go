@@ -3,9 +3,14 @@ package radius
 import (
 	"context"
 	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"keyfob/engine"
 	"keyfob/events"
@@ -80,4 +85,61 @@ func BenchmarkSockets(b *testing.B) {
 	}
 	callers.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "logins/s")
+}
+
+// BenchmarkFlood is how long logins take, one after the other, while strangers
+// send 20,000 packets a second.
+func BenchmarkFlood(b *testing.B) {
+	for _, rate := range []int{0, 20000} {
+		b.Run(strconv.Itoa(rate)+"/s", func(b *testing.B) {
+			state := newFakeNode(vpn("vpn", "127.0.0.1/32", "rsa", "auto")).state
+			s := start(b, trivial{state}, nil)
+			if rate > 0 {
+				stop := flood(b, s.Addr(), rate)
+				defer stop()
+			}
+			c := dial(b, s.Addr(), nil)
+			var took []time.Duration
+			for b.Loop() {
+				began := time.Now()
+				if _, err := c.Authenticate(b.Context(), Login{User: "alice", Passcode: "1234123456"}); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(began))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+		})
+	}
+}
+
+// flood sends junk from an address that belongs to no client.
+func flood(b *testing.B, to netip.AddrPort, rate int) (stop func()) {
+	b.Helper()
+	conn, err := net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 66)}, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		b.Fatal(err)
+	}
+	junk := make([]byte, 100)
+	ctx, cancel := context.WithCancel(b.Context())
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				for range rate / 1000 {
+					_, _ = conn.Write(junk)
+				}
+			}
+		}
+	})
+	return func() {
+		cancel()
+		sender.Wait()
+		_ = conn.Close()
+	}
 }
