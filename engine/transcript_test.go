@@ -92,6 +92,7 @@ type world struct {
 	request uint32
 	news    []events.Draft
 	last    engine.Outcome
+	record  func(events.Time, events.Draft) // if set, hears of every event
 }
 
 func newWorld(t *testing.T) *world {
@@ -270,6 +271,9 @@ func (w *world) command(c engine.Command) string {
 func (w *world) apply(drafts []events.Draft) {
 	for _, d := range drafts {
 		w.state.Apply(events.At(w.now), d)
+		if w.record != nil {
+			w.record(events.At(w.now), d)
+		}
 	}
 	w.news = drafts
 }

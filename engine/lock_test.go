@@ -1,0 +1,121 @@
+package engine_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// model is the automaton of failures and locks, told once more and as plainly
+// as can be: two budgets, a common count, waits, doubling locks, a hard stop.
+type model struct {
+	failures int
+	mode     bool // Next Tokencode mode
+	budgets  [2]struct {
+		failures, locks int
+		until, wait     int64 // milliseconds
+		stopped         bool
+	}
+}
+
+// attempt is a first step: right or wrong, in time or not. It answers whether
+// somebody is let in (or asked for the next tokencode).
+func (m *model) attempt(p engine.Policy, budget int, right bool, now int64) bool {
+	b := &m.budgets[budget]
+	switch {
+	case b.stopped || now < b.until:
+		return false
+	case right && now >= b.wait:
+		if !m.mode { // in the mode the next tokencode is still to come
+			*m = model{}
+		}
+		return true
+	}
+	m.failures++
+	b.failures++
+	b.wait = 0
+	if n := b.failures - p.NextTokencodeAfter; n > 0 {
+		b.wait = now + min(int64(n)*p.WaitStep.Milliseconds(), p.WaitMost.Milliseconds())
+	}
+	m.mode = m.mode || m.failures >= p.NextTokencodeAfter
+	switch {
+	case b.failures >= p.StopAfter:
+		b.stopped, b.wait = true, 0
+		b.locks++
+	case b.failures%p.LockAfter == 0:
+		b.until, b.wait = now+p.LockFor.Milliseconds()<<b.locks, 0
+		b.locks++
+	}
+	return false
+}
+
+// TestLocksAreThoseOfTheModel plays a million random sequences (fewer with
+// -short) to the engine and to the model.
+func TestLocksAreThoseOfTheModel(t *testing.T) {
+	t.Parallel()
+	sequences := 1_000_000
+	if testing.Short() {
+		sequences = 20_000
+	}
+	w := given(t, "user ada", "token a1 user=ada pin=471108", "client vpn 192.0.2.0/24 trusted", "policy next_tokencode.after=2 lock.after=3 lock.stop_after=7")
+	begin := w.state
+	token := begin.Token("a1")
+	random := rand.New(rand.NewPCG(4711, 815)) //nolint:gosec // a test that can be repeated
+	var let, locked, stopped int
+	for sequence := range sequences {
+		state, m := begin.Copy(), model{}
+		p := state.Policy
+		now := events.At(w.now)
+		for step := range 4 + random.IntN(9) {
+			if random.IntN(8) == 0 {
+				now = now.Add(time.Duration(random.IntN(180)) * time.Minute)
+			} else {
+				now = now.Add(time.Duration(random.IntN(2500)) * time.Millisecond)
+			}
+			budget, right := random.IntN(2), random.IntN(6) == 0
+			origin := events.Origin{Request: events.Request{1: byte(sequence), 2: byte(sequence >> 8), 3: byte(sequence >> 16), 4: byte(step + 1)}, Door: events.DoorWeb}
+			if budget == 1 {
+				origin.Door, origin.Client = events.DoorRADIUS, "vpn"
+			}
+			e := engine.TokenEvidence{Serial: "a1", Revision: token.Revision, Found: right, PIN: right}
+			if right {
+				e.Interval = max(int64(now)/60_000, state.Token("a1").Last+1)
+				if e.Interval > int64(now)/60_000+1 {
+					continue // no code left to type within the window
+				}
+			}
+			d, err := engine.Decide(state, origin, engine.Authenticate{User: "ada", Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{e}}}, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, draft := range d.Drafts {
+				state.Apply(now, draft)
+			}
+			want := m.attempt(p, budget, right, int64(now))
+			u := state.User("ada")
+			if want {
+				let++
+			}
+			got := d.Answer.Verdict != engine.Reject
+			if got != want || int(u.Failures) != m.failures || state.Token("a1").NextTokencode != m.mode ||
+				int(u.Strangers.Count) != m.budgets[0].locks || int(u.Trusted.Count) != m.budgets[1].locks ||
+				u.Strangers.Stopped != m.budgets[0].stopped || u.Trusted.Stopped != m.budgets[1].stopped {
+				t.Fatalf("sequence %d, step %d (budget %d, right %v): let in %v, want %v; user %+v, model %+v",
+					sequence, step, budget, right, got, want, u, m)
+			}
+		}
+		for _, b := range m.budgets {
+			locked += b.locks
+			if b.stopped {
+				stopped++
+			}
+		}
+	}
+	t.Logf("%d sequences: let in %d times, locked %d times, stopped %d times", sequences, let, locked, stopped)
+	if let == 0 || locked == 0 || stopped == 0 {
+		t.Error("the sequences do not reach every state")
+	}
+}
