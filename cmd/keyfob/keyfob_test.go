@@ -1,0 +1,51 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The scripts in testdata are what the program promises on a command line.
+func TestScripts(t *testing.T) {
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "keyfob"), ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building keyfob: %v: %s", err, out)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
+			env.Setenv("BASE", strconv.Itoa(freeBase(t)))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": status,
+			"json":   jsonEquals,
+			"end":    endNodes,
+		},
+	})
+}
+
+func TestExamplesInTheManualAreCurrent(t *testing.T) {
+	e := &environment{Environ: func() []string { return nil }}
+	for _, name := range []string{"../../docs/examples/keyfob.yaml"} {
+		c, err := e.loadConfig(name)
+		if err != nil {
+			t.Errorf("%s: %v", filepath.Base(name), err)
+		}
+		if c.Node == "" {
+			t.Errorf("%s names no node", name)
+		}
+	}
+	if _, err := os.Stat("../../deploy/keyfob.service"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// status runs a command and holds it to its exit status: status 2 keyfob user.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N command …")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// jsonEquals holds a value in a JSON file to what it should be, or sets a
+// variable: json stdout nodes.0.name n1; json dev.json nodes.0.dir -> N1.
+func jsonEquals(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: json FILE PATH [VALUE | -> VARIABLE]")
+	}
+	var v any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &v))
+	for _, step := range strings.Split(args[1], ".") {
+		switch at := v.(type) {
+		case map[string]any:
+			v = at[step]
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i >= len(at) {
+				ts.Fatalf("%s has no %s of %s", args[0], step, args[1])
+			}
+			v = at[i]
+		default:
+			v = nil
+		}
+	}
+	text := ""
+	if v != nil {
+		text = strings.TrimSuffix(fmt.Sprintf("%v", v), ".0")
+	}
+	switch {
+	case len(args) == 4 && args[2] == "->":
+		ts.Setenv(args[3], text)
+	case len(args) == 2:
+		if (text != "") == neg {
+			ts.Fatalf("%s of %s is %q", args[1], args[0], text)
+		}
+	case (text == strings.Join(args[2:], " ")) == neg:
+		ts.Fatalf("%s of %s is %q, not %q", args[1], args[0], text, strings.Join(args[2:], " "))
+	}
+}
+
+// endNodes ends the nodes of a dev.json and waits until they are gone.
+func endNodes(ts *testscript.TestScript, _ bool, args []string) {
+	var info devInfo
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &info))
+	for _, n := range info.Nodes {
+		ts.Check(syscall.Kill(n.PID, syscall.SIGTERM))
+	}
+	for _, n := range info.Nodes {
+		deadline := time.Now().Add(30 * time.Second)
+		for running(n.PID) {
+			if time.Now().After(deadline) {
+				_ = syscall.Kill(n.PID, syscall.SIGKILL)
+				ts.Fatalf("node %s does not end", n.Name)
+			}
+			pause(20 * time.Millisecond)
+		}
+	}
+}
+
+// running reports whether a process is there; one that has ended and was not
+// waited for by its parent is not.
+func running(pid int) bool {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return false
+	}
+	after := string(b)[strings.LastIndexByte(string(b), ')')+1:]
+	return !strings.HasPrefix(strings.TrimSpace(after), "Z")
+}
+
+func pause(d time.Duration) { <-time.After(d) }
+
+// freeBase is a base port from which on all ports of a dev cluster are free.
+func freeBase(t *testing.T) int {
+	t.Helper()
+	for base := 21000 + os.Getpid()%300*100; base < 60000; base += 100 {
+		if allFree(base) {
+			return base
+		}
+	}
+	t.Fatal("no free ports")
+	return 0
+}
+
+func allFree(base int) bool {
+	for port := base; port < base+30; port++ {
+		l, err := net.Listen("tcp", loopback(port))
+		if err != nil {
+			return false
+		}
+		_ = l.Close()
+	}
+	return true
+}
