@@ -168,11 +168,14 @@ func TestStokenRCIsReadWithoutItsPIN(t *testing.T) {
 }
 
 func TestCTFIsFoundInMail(t *testing.T) {
-	mail := "Hello Ann,\n\nopen this link on your phone:\n" +
-		"<http://127.0.0.1/securid/ctf?ctfData=3D2000123456789730420717767522160=\n" +
-		"50450744647071253341607664173163270001302716770736>\n\nYour help desk"
-	got, err := Read(strings.NewReader(mail), Options{})
-	if err != nil || got.Format != CTF || len(got.Tokens) != 1 || len(got.Refused) != 0 || len(got.Notes) != 1 {
-		t.Fatalf("%v, %+v", err, got)
+	for _, link := range []string{
+		"<http://127.0.0.1/securid/ctf?ctfData=3D2000123456789730420717767522160=\n50450744647071253341607664173163270001302716770736>",
+		"com.rsa.securid://ctf?CTFDATA=\n200012345678973042071776752216050450744647071253341607664173163270001302716770736",
+		"com.rsa.securid://ctf?ctfData=2000-1234-5678-9730-4207-1776-7522-1605-0450-7446-4707-1253-3416-0766-4173-1632-7000-1302-7167-7073-6",
+	} {
+		got, err := Read(strings.NewReader("Hello Ann,\n\nopen this link on your phone:\n"+link+"\n\nYour help desk"), Options{})
+		if err != nil || got.Format != CTF || len(got.Tokens) != 1 || len(got.Refused) != 0 || len(got.Notes) != 1 {
+			t.Errorf("%s: %v, %+v", link, err, got)
+		}
 	}
 }

@@ -84,19 +84,20 @@ func readCTF(in *lines, c *collector) error {
 }
 
 // joinSoftBreaks undoes the line breaks that mail (RFC 2045, section 6.7) puts into
-// a link: a line broken so ends with "=".
+// a link: a line broken so ends with "=". The marker's own "=" stays.
 func joinSoftBreaks(line string, in *lines) string {
 	if indexFold(line, ctfMarker) < 0 {
 		return line
 	}
-	for strings.HasSuffix(line, "=") && len(line) < maxURI && !hasSuffixFold(line, ctfMarker+"=") {
-		next, ok := in.next()
-		if !ok {
-			break
+	var whole strings.Builder
+	for strings.HasSuffix(line, "=") && whole.Len() < maxURI {
+		if !hasSuffixFold(line, ctfMarker) {
+			line = line[:len(line)-1]
 		}
-		line = line[:len(line)-1] + next
+		whole.WriteString(line)
+		line, _ = in.next() // empty at the end
 	}
-	return line
+	return whole.String() + line
 }
 
 func holdsCTF(line string) bool {
