@@ -89,7 +89,7 @@ func resign(raw []byte) []byte {
 			copy(p[at:], mac[:])
 		}
 		if p.Code() == AccountingRequest {
-			sum := m.digest(p[:4], vector[:], p[headerLength:], []byte(testSecret.Reveal()))
+			sum := m.authenticator(p, vector, []byte(testSecret.Reveal()))
 			copy(p[4:], sum[:])
 		}
 	})

@@ -28,9 +28,11 @@ type sharedSecret struct {
 
 // md5State is kept for reuse: it is the most frequent allocation otherwise.
 type md5State struct {
-	mac  hash.Hash // keyed with the secret
-	hash hash.Hash
-	out  Authenticator
+	mac    hash.Hash // keyed with the secret
+	hash   hash.Hash
+	vector Authenticator // what goes into a hash must not be on a stack
+	zero   Authenticator
+	out    Authenticator
 }
 
 func newSharedSecret(secret engine.Secret) *sharedSecret {
@@ -53,12 +55,25 @@ func (s *sharedSecret) with(f func(*md5State)) {
 	})
 }
 
-// digest is the MD5 of the parts.
-func (m *md5State) digest(parts ...[]byte) Authenticator {
+// pad hides or reveals a block of a password: the MD5 of the secret and the
+// block before (RFC 2865, section 5.2).
+func (m *md5State) pad(key, before []byte) Authenticator {
 	m.hash.Reset()
-	for _, part := range parts {
-		m.hash.Write(part)
-	}
+	m.hash.Write(key)
+	m.hash.Write(before)
+	m.hash.Sum(m.out[:0])
+	return m.out
+}
+
+// authenticator is what stands in that field of a response, or of an
+// Accounting-Request (RFC 2865, section 3; RFC 2866, section 3).
+func (m *md5State) authenticator(p Packet, request Authenticator, key []byte) Authenticator {
+	m.vector = request
+	m.hash.Reset()
+	m.hash.Write(p[:4])
+	m.hash.Write(m.vector[:])
+	m.hash.Write(p[headerLength:])
+	m.hash.Write(key)
 	m.hash.Sum(m.out[:0])
 	return m.out
 }
@@ -67,13 +82,13 @@ func (m *md5State) digest(parts ...[]byte) Authenticator {
 // packet that has it at an offset. The vector stands in for the packet's own
 // authenticator: in a response that of the request.
 func (m *md5State) messageAuthenticator(p Packet, at int, vector Authenticator) Authenticator {
-	var zero Authenticator
+	m.vector = vector
 	m.mac.Reset()
 	m.mac.Write(p[:4])
-	m.mac.Write(vector[:])
+	m.mac.Write(m.vector[:])
 	m.mac.Write(p[headerLength:at])
-	m.mac.Write(zero[:])
-	m.mac.Write(p[at+len(zero):])
+	m.mac.Write(m.zero[:])
+	m.mac.Write(p[at+len(m.zero):])
 	m.mac.Sum(m.out[:0])
 	return m.out
 }
@@ -92,7 +107,7 @@ func (s *sharedSecret) signed(p Packet, at int, vector Authenticator) (ok bool) 
 // Accounting-Request that is zero (RFC 2866, section 3).
 func (s *sharedSecret) authentic(p Packet, request Authenticator) (ok bool) {
 	s.with(func(m *md5State) {
-		want := m.digest(p[:4], request[:], p[headerLength:], s.key)
+		want := m.authenticator(p, request, s.key)
 		ok = subtle.ConstantTimeCompare(want[:], p[4:headerLength]) == 1
 	})
 	return ok
@@ -108,7 +123,7 @@ func (s *sharedSecret) sign(p Packet, request, vector Authenticator) {
 			mac := m.messageAuthenticator(p, messageAuthenticatorAt, vector)
 			copy(p[messageAuthenticatorAt:], mac[:])
 		}
-		sum := m.digest(p[:4], request[:], p[headerLength:], s.key)
+		sum := m.authenticator(p, request, s.key)
 		copy(p[4:], sum[:])
 	})
 }
@@ -144,7 +159,7 @@ func (s *sharedSecret) reveal(hidden []byte, request Authenticator) (engine.Secr
 	s.with(func(m *md5State) {
 		previous := request[:]
 		for i := 0; i < len(hidden); i += block {
-			pad := m.digest(s.key, previous)
+			pad := m.pad(s.key, previous)
 			subtle.XORBytes(clear[i:], hidden[i:i+block], pad[:])
 			previous = hidden[i : i+block]
 		}
@@ -172,7 +187,7 @@ func (s *sharedSecret) hide(password engine.Secret, request Authenticator) ([]by
 	s.with(func(m *md5State) {
 		previous := request[:]
 		for i := 0; i < len(hidden); i += block {
-			pad := m.digest(s.key, previous)
+			pad := m.pad(s.key, previous)
 			subtle.XORBytes(hidden[i:], hidden[i:i+block], pad[:])
 			previous = hidden[i : i+block]
 		}

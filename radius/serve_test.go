@@ -393,3 +393,39 @@ func TestAccountingIsAnsweredWhenItIsAuthentic(t *testing.T) {
 		t.Error("a login was answered on the accounting port")
 	}
 }
+
+func TestAnswerThatDoesNotFitIsNotSent(t *testing.T) {
+	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "nochallenge", "auto"))
+	b := newBench(t, node, func(c *Config) { c.PageURL = "https://token.example.com/" })
+	full := newPackets(true).login("alice", "0", func(r *Request) {
+		for len(r.packet.b)+2+maxValue <= maxPacket {
+			r.Add(ProxyState, make([]byte, maxValue))
+		}
+		r.Add(ProxyState, make([]byte, maxPacket-2-len(r.packet.b)))
+	})
+	// All of the Proxy-State must come back, and the words have no room left.
+	if answer := b.ask(vpnAddress, full); answer != nil || b.counts.of(DropUnanswerable) != 1 {
+		t.Errorf("answer has %d bytes, drops are %v", len(answer), b.counts.dropped)
+	}
+	if b.outstanding.Load() != 0 {
+		t.Error("a request is counted as outstanding for ever")
+	}
+	node.decide = script(engine.Outcome{Verdict: engine.Accept}, nil)
+	mustAnswer(t, full, b.ask(vpnAddress, full), AccessAccept)
+}
+
+func TestComplaintsAreLoggedNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, m := newBench(t, newFakeNode(), nil), newPackets(true)
+		for range 25 {
+			b.ask("203.0.113.1:5000", m.login("alice", "1"))
+			pass(time.Second)
+		}
+		if got := strings.Count(b.log.String(), advice[DropUnknownClient]); got != 3 {
+			t.Errorf("%d lines in 25 seconds:\n%s", got, b.log)
+		}
+		if !strings.Contains(b.log.String(), "more_like_it=9") {
+			t.Errorf("log does not tell how many there were:\n%s", b.log)
+		}
+	})
+}

@@ -170,8 +170,7 @@ func TestClientBelievesOnlyTheServer(t *testing.T) {
 	// attribute that it cannot compute.
 	blast := append(Packet{byte(AccessAccept), request.ID(), 0, headerLength}, make([]byte, 16)...)
 	newSharedSecret(testSecret).with(func(s *md5State) {
-		a := request.Authenticator()
-		sum := s.digest(blast[:4], a[:], []byte(testSecret.Reveal()))
+		sum := s.authenticator(blast, request.Authenticator(), []byte(testSecret.Reveal()))
 		copy(blast[4:], sum[:])
 	})
 	m.deliver(blast)
