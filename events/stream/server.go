@@ -1,0 +1,196 @@
+package stream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// publisherInbox is where the publisher hears answers, out of the readers'
+// hearing.
+const publisherInbox = "_KEYFOB"
+
+const (
+	readyWithin = 10 * time.Second
+	maxPayload  = 1 << 20
+)
+
+// ServerConfig is what an embedded server is made of.
+type ServerConfig struct {
+	Name   string // of the node
+	Dir    string // where the stream is kept, in Dir/nats
+	Listen string // host:port; port 0 takes a free one
+	Keys   Keys
+	// TLSCert and TLSKey are files in PEM; both or none.
+	TLSCert, TLSKey string
+	Log             *slog.Logger
+}
+
+// Validate reports everything that is wrong.
+func (c ServerConfig) Validate() error {
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New(what))
+		}
+	}
+	need(c.Name != "", "no name")
+	need(c.Dir != "", "no directory")
+	_, _, err := hostPort(c.Listen)
+	need(err == nil, fmt.Sprintf("address to listen on: %v", err))
+	need((c.TLSCert == "") == (c.TLSKey == ""), "a TLS certificate needs its key, and a key its certificate")
+	need(c.Keys.Operator != Seed{} && c.Keys.System != Seed{} && c.Keys.Account != Seed{}, "no keys")
+	need(c.Log != nil, "no log")
+	return errors.Join(errs...)
+}
+
+// hostPort takes an address apart, in the way that the server wants it: -1 is
+// any port.
+func hostPort(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, err
+	}
+	if port, err = strconv.Atoi(text); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("port %q is not between 0 and 65535", text)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	return host, port, nil
+}
+
+// Server is an embedded NATS server that holds the audit stream. Nobody gets
+// in without credentials.
+type Server struct {
+	nats  *server.Server
+	creds []byte // the publisher's
+	tls   bool
+}
+
+// Start starts a server and returns when it takes connections.
+func Start(c ServerConfig) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("starting NATS server: %w", err)
+	}
+	s, err := start(c)
+	if err != nil {
+		return nil, fmt.Errorf("starting NATS server: %w", err)
+	}
+	return s, nil
+}
+
+func start(c ServerConfig) (*Server, error) {
+	a, err := c.Keys.authority()
+	if err != nil {
+		return nil, err
+	}
+	publisher, err := publisherClaims()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{tls: c.TLSCert != ""}
+	if s.creds, err = credentials(publisher, a.account); err != nil {
+		return nil, err
+	}
+	options, err := options(c, a)
+	if err != nil {
+		return nil, err
+	}
+	if s.nats, err = server.NewServer(options); err != nil {
+		return nil, err
+	}
+	s.nats.SetLoggerV2(logger{c.Log}, false, false, false)
+	s.nats.Start()
+	if !s.nats.ReadyForConnections(readyWithin) {
+		s.Close()
+		return nil, fmt.Errorf("not ready on %s after %v", c.Listen, readyWithin)
+	}
+	return s, nil
+}
+
+func options(c ServerConfig, a *authority) (*server.Options, error) {
+	host, port, err := hostPort(c.Listen)
+	if err != nil {
+		return nil, err
+	}
+	o := &server.Options{
+		ServerName:       c.Name,
+		Host:             host,
+		Port:             port,
+		NoSigs:           true,
+		MaxPayload:       maxPayload,
+		JetStream:        true,
+		StoreDir:         filepath.Join(c.Dir, "nats"),
+		SyncInterval:     syncInterval,
+		TrustedOperators: []*jwt.OperatorClaims{a.operator},
+		SystemAccount:    a.system,
+		AccountResolver:  a.resolver,
+	}
+	if c.TLSCert == "" {
+		return o, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("reading TLS certificate: %w", err)
+	}
+	o.TLS = true
+	o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	o.TLSTimeout = 5
+	return o, nil
+}
+
+// URL is where consumers on this machine connect.
+func (s *Server) URL() string {
+	scheme, host := "nats://", "127.0.0.1"
+	if s.tls {
+		scheme = "tls://"
+	}
+	a, ok := s.nats.Addr().(*net.TCPAddr)
+	if !ok {
+		return ""
+	}
+	if !a.IP.IsUnspecified() {
+		host = a.IP.String()
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(a.Port))
+}
+
+// Connect connects the publisher, without a socket.
+func (s *Server) Connect(context.Context) (*nats.Conn, error) {
+	return nats.Connect("", nats.InProcessServer(s.nats), nats.UserCredentialBytes(s.creds),
+		nats.CustomInboxPrefix(publisherInbox), nats.Name("keyfob publisher"), nats.NoReconnect())
+}
+
+// Close ends all connections and writes the stream's files through.
+func (s *Server) Close() {
+	s.nats.Shutdown()
+	s.nats.WaitForShutdown()
+}
+
+// logger passes on what an operator should see.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
+func (l logger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
+func (l logger) Errorf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
+func (l logger) Fatalf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
+func (l logger) Debugf(string, ...any)           {}
+func (l logger) Tracef(string, ...any)           {}
+
+func (l logger) say(level slog.Level, format string, v []any) {
+	l.log.Log(context.Background(), level, "nats server", "text", fmt.Sprintf(format, v...))
+}

@@ -1,0 +1,313 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func testKeys() Keys {
+	var k Keys
+	k.Operator[0], k.System[0], k.Account[0] = 1, 2, 3
+	return k
+}
+
+func startServer(t *testing.T, dir string) *Server {
+	t.Helper()
+	s, err := Start(ServerConfig{Name: "n1", Dir: dir, Listen: "127.0.0.1:0", Keys: testKeys(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// credsFile is credentials as a consumer has them.
+func credsFile(t *testing.T, k Keys, expires time.Time) string {
+	t.Helper()
+	text, err := k.ReaderCredentials("siem", expires)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "siem.creds")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// reader is a consumer's connection from outside.
+func reader(t *testing.T, s *Server) (*nats.Conn, *refused) {
+	t.Helper()
+	r := &refused{all: make(chan error, 100)}
+	nc, err := nats.Connect(s.URL(), nats.UserCredentials(credsFile(t, testKeys(), time.Time{})),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { r.all <- err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc, r
+}
+
+// refused is what the server refused a connection.
+type refused struct{ all chan error }
+
+func (r *refused) one(t *testing.T, what string) {
+	t.Helper()
+	select {
+	case err := <-r.all:
+		if !errors.Is(err, nats.ErrPermissionViolation) {
+			t.Errorf("%s: %v", what, err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Errorf("%s was not refused", what)
+	}
+}
+
+func TestNobodyGetsInWithoutCredentials(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	other := testKeys()
+	other.Account[5] = 9
+	for name, option := range map[string]nats.Option{
+		"anonymous":            nats.Name("nobody"),
+		"a password":           nats.UserInfo("admin", "admin"),
+		"expired credentials":  nats.UserCredentials(credsFile(t, testKeys(), time.Now().Add(-time.Minute))),
+		"another cluster's":    nats.UserCredentials(credsFile(t, other, time.Time{})),
+		"the publisher's ones": nats.UserCredentialBytes(s.creds), // good in the process only
+	} {
+		if nc, err := nats.Connect(s.URL(), option); err == nil {
+			nc.Close()
+			t.Errorf("%s: connected", name)
+		}
+	}
+	nc, err := nats.Connect(s.URL(), nats.UserCredentials(credsFile(t, testKeys(), time.Now().Add(time.Hour))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+}
+
+func TestReaderReadsInEveryWay(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	j := story(50)
+	publish(t, s, j, 50)
+	nc, r := reader(t, s)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+
+	old, err := nc.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, options := range map[string][]nats.SubOpt{
+		"push":    {nats.DeliverAll()},
+		"ordered": {nats.OrderedConsumer()},
+		"durable": {nats.Durable("siem-push"), nats.ManualAck(), nats.AckExplicit()},
+	} {
+		sub, err := old.SubscribeSync(Subjects, options...)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for n := range 50 {
+			m, err := sub.NextMsgWithContext(ctx)
+			if err != nil {
+				t.Fatalf("%s: message %d: %v", name, n+1, err)
+			}
+			if want := j.message(uint64(n + 1)); !bytes.Equal(m.Data, want) {
+				t.Fatalf("%s: message %d is %s, want %s", name, n+1, m.Data, want)
+			}
+			if name == "durable" {
+				if err := m.AckSync(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := sub.Unsubscribe(); err != nil {
+			t.Error(err)
+		}
+	}
+
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := js.Stream(ctx, Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := st.GetMsg(ctx, 17); err != nil || !bytes.Equal(m.Data, j.message(17)) {
+		t.Errorf("single message: %v", err)
+	}
+	ordered, err := st.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	durable, err := st.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: "siem", AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]jetstream.Consumer{"ordered": ordered, "durable": durable} {
+		for n := range 50 {
+			m, err := c.Next(jetstream.FetchMaxWait(10 * time.Second))
+			if err != nil {
+				t.Fatalf("%s: message %d: %v", name, n+1, err)
+			}
+			meta, _ := m.Metadata()
+			if meta.Sequence.Stream != uint64(n+1) || m.Headers().Get("Nats-Msg-Id") != fmt.Sprint(n+1) || m.Headers().Get("Content-Type") != contentType {
+				t.Fatalf("%s: message %d has sequence %d, headers %v", name, n+1, meta.Sequence.Stream, m.Headers())
+			}
+			if err := m.DoubleAck(ctx); name == "durable" && err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	select {
+	case err := <-r.all:
+		t.Errorf("refused: %v", err)
+	default:
+	}
+}
+
+func TestReaderCannotWrite(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	j := story(10)
+	publish(t, s, j, 10)
+	nc, r := reader(t, s)
+	for _, subject := range []string{
+		"keyfob.audit.hq.auth.accepted", "keyfob.audit.x", "anything",
+		"$JS.API.STREAM.DELETE." + Name, "$JS.API.STREAM.PURGE." + Name, "$JS.API.STREAM.UPDATE." + Name,
+		"$JS.API.STREAM.CREATE.OTHER", "$JS.API.STREAM.MSG.DELETE." + Name, "$JS.API.STREAM.RESTORE." + Name,
+		"$JS.API.STREAM.SNAPSHOT." + Name, "$JS.API.CONSUMER.CREATE.OTHER.x", "$SYS.REQ.SERVER.PING",
+		"$JS.API.STREAM.LIST", publisherInbox + ".x",
+	} {
+		if err := nc.Publish(subject, nil); err != nil {
+			t.Fatal(err)
+		}
+		r.one(t, "publishing on "+subject)
+	}
+	for _, subject := range []string{">", "$SYS.>", "$JS.API.>", publisherInbox + ".>"} {
+		if _, err := nc.SubscribeSync(subject); err != nil {
+			t.Fatal(err)
+		}
+		_ = nc.Flush()
+		r.one(t, "subscribing to "+subject)
+	}
+	stillThere(t, s, j, 10)
+}
+
+// TestConsumerCannotBeUsedAsAWeapon makes consumers that deliver where a
+// reader may not publish. The server does that with its own rights, an empty
+// message if asked for headers only.
+func TestConsumerCannotBeUsedAsAWeapon(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	j := story(10)
+	publish(t, s, j, 10)
+	nc, _ := reader(t, s)
+	old, err := nc.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, subject := range []string{
+		"$JS.API.STREAM.DELETE." + Name, "$JS.API.STREAM.PURGE." + Name, "$JS.API.STREAM.UPDATE." + Name,
+		"$JS.API.STREAM.MSG.DELETE." + Name, "$JS.API.STREAM.CREATE." + Name, "$JS.API.STREAM.CREATE.OTHER",
+		"$JS.API.STREAM.RESTORE." + Name, "$JS.API.STREAM.RESTORE.OTHER", "$JS.API.STREAM.SNAPSHOT." + Name,
+		"$JS.API.STREAM.PEER.REMOVE." + Name, "$JS.API.STREAM.LEADER.STEPDOWN." + Name, "$JS.API.ACCOUNT.PURGE.x",
+		"$JS.API.CONSUMER.CREATE." + Name, "$SYS.REQ.ACCOUNT.PING.CONNZ", "$SYS.REQ.SERVER.PING", "$SYS.REQ.CLAIMS.DELETE",
+		"$SYS.REQ.SERVER.RELOAD", "keyfob.audit.hq.auth.accepted",
+	} {
+		for _, headersOnly := range []bool{false, true} {
+			_, err := old.AddConsumer(Name, &nats.ConsumerConfig{
+				Durable: fmt.Sprintf("weapon-%d-%v", i, headersOnly), DeliverSubject: subject, AckPolicy: nats.AckNonePolicy,
+				HeadersOnly: headersOnly, FlowControl: false,
+			})
+			if err == nil {
+				continue
+			}
+			var api *nats.APIError
+			if !errors.As(err, &api) {
+				t.Errorf("%s: %v", subject, err)
+			}
+			t.Logf("%s: %v", subject, err)
+		}
+	}
+	// All deliveries are done when the last message was tried on each.
+	for c := range old.Consumers(Name) {
+		t.Logf("%s delivered %d", c.Config.DeliverSubject, c.Delivered.Stream)
+	}
+	stillThere(t, s, j, 10)
+}
+
+func TestNotEvenThePublisherCanDelete(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	j := story(10)
+	publish(t, s, j, 10)
+	// The account's own key can make a user with every right.
+	a, err := testKeys().authority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := newUser("root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := credentials(root, a.account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(s.URL(), nats.UserCredentialBytes(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := js.DeleteStream(ctx, Name); err == nil {
+		t.Error("deleted")
+	}
+	stillThere(t, s, j, 10)
+}
+
+func stillThere(t *testing.T, s *Server, j *list, n uint64) {
+	t.Helper()
+	nc, _ := reader(t, s)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(t, js, j, n)
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	k := testKeys()
+	k.Account = Seed([]byte("canary-canary-canary-canary-cana"))
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "keys", k, "seed", k.Account)
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %x %d", k, k, k, k, k, k.Account), log.String()} {
+		if bytes.Contains([]byte(text), []byte("canary")) || bytes.Contains([]byte(text), []byte("63616e617279")) || bytes.Contains([]byte(text), []byte("99 97 110")) {
+			t.Errorf("%s", text)
+		}
+	}
+}
+
+func TestConfigReportsEverythingThatIsWrong(t *testing.T) {
+	err := ServerConfig{Listen: "x:99999", TLSCert: "c"}.Validate()
+	for _, want := range []string{"no name", "no directory", "99999", "TLS", "no keys", "no log"} {
+		if err == nil || !bytes.Contains([]byte(err.Error()), []byte(want)) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+}
