@@ -37,6 +37,7 @@ func radclient(t *testing.T, server netip.AddrPort, command string, attributes .
 const signed = "Message-Authenticator = 0x00"
 
 func TestRadclientUnderstandsTheServer(t *testing.T) {
+	t.Parallel()
 	node := newFakeNode(loopback("rsa", "allow"))
 	node.decide = func(a engine.Attempt) (engine.Outcome, error) {
 		switch {
@@ -102,6 +103,7 @@ func TestRadclientUnderstandsTheServer(t *testing.T) {
 }
 
 func TestRadclientIsHeldToThePolicy(t *testing.T) {
+	t.Parallel()
 	login := []string{"User-Name = alice", "User-Password = 1234123456"}
 	with := func(more ...string) []string { return append(login[:2:2], more...) }
 	const accepted, silence = "Received Access-Accept", "No reply from server"
@@ -126,6 +128,7 @@ func TestRadclientIsHeldToThePolicy(t *testing.T) {
 }
 
 func TestRadclientRetransmitsUntilTheClusterDecides(t *testing.T) {
+	t.Parallel()
 	node := newFakeNode(loopback("rsa", "auto"))
 	accept := node.decide
 	tries := 0

@@ -293,6 +293,7 @@ func TestConnectionIsAnsweredBeforeTheEnd(t *testing.T) {
 // TestRadsecproxyBringsAnyVPN has radsecproxy turn UDP into TLS, as in front of
 // a VPN that speaks only UDP.
 func TestRadsecproxyBringsAnyVPN(t *testing.T) {
+	t.Parallel()
 	path, err := exec.LookPath("radsecproxy")
 	if err != nil {
 		t.Skip("radsecproxy is missing (Debian: radsecproxy)")
