@@ -53,6 +53,7 @@ import (
 	"time"
 
 	"keyfob/cluster/vault"
+	"keyfob/engine"
 )
 
 // Config is how a node is made.
@@ -95,6 +96,9 @@ type Config struct {
 	// Observe is told of each committed batch: its events, and how long the
 	// commit took. It must not block. Nil is allowed.
 	Observe func(events int, took time.Duration)
+	// Deliver sends a tokencode to its user. It must not block. Nil: this site
+	// sends none.
+	Deliver func(engine.Delivery)
 }
 
 // DefaultConfig is the configuration that works; Node, Data, Listen and Log

@@ -36,6 +36,9 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 		return engine.Outcome{}, fmt.Errorf("no majority agrees with this node's clock: %w", engine.ErrUndecided)
 	}
 	a.Origin = n.from(a.Origin)
+	if a.Session != "" {
+		a.Origin.Request = n.repeatable(a)
+	}
 	ctx, cancel := context.WithTimeout(ctx, n.c.Patience)
 	defer cancel()
 	out, err := n.login(ctx, a)
@@ -127,6 +130,13 @@ func (n *Node) finish(ctx context.Context, o events.Origin, c engine.Checked, r 
 		return engine.Outcome{}, err
 	}
 	out.Conversation = sealed
+	switch {
+	case next.Delivery == nil:
+	case n.c.Deliver == nil:
+		n.log.ErrorContext(ctx, "tokencode was not sent: no way of sending is configured", "serial", next.Delivery.Serial)
+	default:
+		n.c.Deliver(*next.Delivery)
+	}
 	return out, nil
 }
 

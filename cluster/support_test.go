@@ -27,6 +27,8 @@ type rig struct {
 	off map[string]time.Duration
 	now map[string]time.Duration // what the whole cluster's clock was moved by, under ""
 	con map[string][]net.Conn
+
+	configure func(*Config) // may change what the nodes made from now on are told
 }
 
 type testNode struct {
@@ -66,12 +68,15 @@ func (r *rig) config(name string) Config {
 	c := DefaultConfig()
 	c.Node, c.Data, c.Listen, c.Version = name, r.t.TempDir(), l.Addr().String(), "test"
 	c.Log = slog.New(slog.NewTextHandler(testWriter{r.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c.Heartbeat, c.Lease = 300*time.Millisecond, 200*time.Millisecond
+	c.Heartbeat, c.Lease = 500*time.Millisecond, 300*time.Millisecond
 	c.Pulse, c.LostAfter = 50*time.Millisecond, time.Second
 	c.SampleEvery = 200 * time.Millisecond
 	c.Vault.Remembered = 1 << 12
 	c.Now = func() time.Time { return r.clock(name) }
 	c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) { return r.dial(ctx, name, addr) }
+	if r.configure != nil {
+		r.configure(&c)
+	}
 	return c
 }
 
@@ -203,16 +208,20 @@ func (r *rig) close() {
 // eventually tries until there is no error.
 func (r *rig) eventually(what string, try func() error) {
 	r.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		err := try()
 		if err == nil {
 			return
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
 			r.t.Fatalf("waiting for %s: %v", what, err)
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -256,6 +265,19 @@ func (r *rig) leader() (leader *testNode) {
 	return leader
 }
 
+// follower is some node that does not lead.
+func (r *rig) follower() *testNode {
+	r.t.Helper()
+	leader := r.leader()
+	for _, n := range r.nodes {
+		if n != leader && n.done != nil {
+			return n
+		}
+	}
+	r.t.Fatal("there is no follower")
+	return nil
+}
+
 func (r *rig) isCut(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -296,8 +318,12 @@ func (r *rig) attempt(user string, typed engine.Secret) engine.Attempt {
 
 func (r *rig) fob(user string) fob {
 	r.t.Helper()
-	f := fob{user: user, serial: "T-" + user, pin: "2468"}
-	n := r.nodes[0]
+	return r.fobOn(r.nodes[0], user)
+}
+
+func (r *rig) fobOn(n *testNode, user string) fob {
+	r.t.Helper()
+	f := fob{user: user, serial: "T-" + user, pin: "135792"}
 	sealed, err := n.SealSeed(f.serial, engine.Secret(f.seed()))
 	if err != nil {
 		r.t.Fatal(err)

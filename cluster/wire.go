@@ -95,6 +95,12 @@ var forms = []form{
 	plain[engine.AdmitNode](23),
 	plain[engine.RemoveNode](24),
 	{25, reflect.TypeFor[engine.Note](), decodeNote},
+	plain[engine.ZeroDrift](26),
+	plain[engine.SetTemporaryPIN](27),
+	plain[engine.ResynchronizeToken](28),
+	plain[engine.LoseToken](29),
+	plain[engine.FindToken](30),
+	plain[engine.ReplaceToken](31),
 }
 
 // decodeNote reads a note, whose event says itself of which kind it is.

@@ -69,6 +69,21 @@ func (k *checker) ownPIN(ctx context.Context, t *Token, rules PINRules, e *PINEv
 	return k.seal(ctx, t, e, c, k.typed)
 }
 
+// TemporaryPIN is a PIN that an administrator sets: as typed, when it keeps the
+// rules, or a generated one. The error of an unfit one is a *Refusal.
+func TemporaryPIN(s *State, keys Keys, t *Token, typed Secret) (Secret, error) {
+	rules := t.pinRules(&s.Policy)
+	if typed == "" {
+		pin, err := generatePIN(keys, rules, t, t.User)
+		return Secret(pin), err
+	}
+	pin := canonicalTyped(typed)
+	if problem := unfit(pin, rules, t, t.User); problem != ProblemNone {
+		return "", refuse(Invalid, "this PIN will not do (%s): want %d to %d characters, nothing that is easily guessed", problem, rules.Min, rules.Max)
+	}
+	return Secret(pin), nil
+}
+
 // usedBefore reports whether what was typed is the token's PIN, or one of the
 // last that it had.
 func (k *checker) usedBefore(ctx context.Context, t *Token) (bool, error) {

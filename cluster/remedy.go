@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"keyfob/cluster/vault"
+	"keyfob/engine"
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+// The remedies that need this node's keys. What they make is sealed here; the
+// leader decides as it does on every command.
+
+// token is a token of the present state, or a refusal.
+func (n *Node) token(serial string) (*engine.Token, error) {
+	if t := n.State().Token(serial); t != nil {
+		return t, nil
+	}
+	return nil, &engine.Refusal{Code: engine.NotFound, Text: fmt.Sprintf("there is no token %.64q; see keyfob token list", serial)}
+}
+
+// SetTemporaryPIN gives a token a PIN that must be changed at its first use. An
+// empty pin has one made. The PIN that was set comes back, to be told to the
+// owner once.
+func (n *Node) SetTemporaryPIN(ctx context.Context, o events.Origin, serial string, pin engine.Secret) (engine.Secret, error) {
+	t, err := n.token(serial)
+	if err != nil {
+		return "", err
+	}
+	if pin, err = engine.TemporaryPIN(n.State(), n.keys, t, pin); err != nil {
+		return "", err
+	}
+	c := engine.SetTemporaryPIN{Serial: serial, Revision: t.PINRevision + 1}
+	if c.Sealed, err = n.sealPINOf(ctx, t, c.Revision, pin); err != nil {
+		return "", undecided(err)
+	}
+	return pin, n.Do(ctx, o, c)
+}
+
+// sealPINOf seals a PIN in the way of the token's style.
+func (n *Node) sealPINOf(ctx context.Context, t *engine.Token, revision uint64, pin engine.Secret) ([]byte, error) {
+	if t.PINStyle == string(tokencode.PINpad) {
+		return n.keys.SealPINpad(t.Serial, revision, pin)
+	}
+	return n.keys.SealPIN(ctx, t.Serial, revision, pin)
+}
+
+// Resynchronize puts a token right by two tokencodes in a row that its owner
+// read out.
+func (n *Node) Resynchronize(ctx context.Context, o events.Origin, serial string, first, second engine.Secret) error {
+	view := n.machine.View()
+	e, err := engine.CheckInARow(view.State, n.keys, serial, first, second, max(events.At(n.c.Now()), view.Time))
+	if err != nil {
+		return err
+	}
+	return n.Do(ctx, o, engine.ResynchronizeToken{Evidence: e})
+}
+
+// Loss is what an administrator decides when a token is lost.
+type Loss struct {
+	Serial string
+	Codes  int           // emergency tokencodes, each good once; 0: none
+	Fixed  bool          // one emergency tokencode instead, good until the end
+	For    time.Duration // how long they are good
+	Found  string        // what the token's own tokencodes do meanwhile: refuse, allow, after
+}
+
+// Lose says that a token is not with its owner. The emergency tokencodes come
+// back, to be given out once.
+func (n *Node) Lose(ctx context.Context, o events.Origin, loss Loss) ([]string, error) {
+	lost := events.TokenLost{
+		Serial: loss.Serial, Fixed: loss.Fixed, Found: loss.Found, Until: events.At(n.c.Now().Add(loss.For)),
+	}
+	count := loss.Codes
+	if loss.Fixed {
+		count = 1
+	}
+	var codes []string
+	if count > 0 {
+		var text engine.Secret
+		var err error
+		if codes, text, err = engine.EmergencyTokencodes(count, n.keys.Random); err != nil {
+			return nil, err
+		}
+		if lost.Sealed, err = n.SealSeed(engine.EmergencyPlace(loss.Serial), text); err != nil {
+			return nil, err
+		}
+	}
+	return codes, n.Do(ctx, o, engine.LoseToken{Lost: lost})
+}
+
+// Replace gives a token's owner another one, which takes its place at its first
+// success. With keepPIN the PIN goes with it.
+func (n *Node) Replace(ctx context.Context, o events.Origin, old, serial string, keepPIN bool) error {
+	c := engine.ReplaceToken{Old: old, Serial: serial}
+	from, err := n.token(old)
+	if err != nil {
+		return err
+	}
+	to, err := n.token(serial)
+	if err != nil {
+		return err
+	}
+	if keepPIN && len(from.PIN) != 0 {
+		c.Revision = to.PINRevision + 1
+		before, after := vault.PINIdentity(old, from.PINRevision), vault.PINIdentity(serial, c.Revision)
+		if from.PINStyle == string(tokencode.PINpad) {
+			before, after = pinpadPlace(old, from.PINRevision), pinpadPlace(serial, c.Revision)
+		}
+		if c.PIN, err = n.vault.Move(vault.PINs, before, after, from.PIN); err != nil {
+			return undecided(err)
+		}
+	}
+	return n.Do(ctx, o, c)
+}
+
+// repeatable is the request id of a login that its client may send again, to
+// this node or to another: made, with the cluster's key, of all that the login
+// says. Whoever sends the same gets the same answer for a while.
+func (n *Node) repeatable(a engine.Attempt) events.Request {
+	user, err := engine.Canonical(a.User)
+	if err != nil {
+		user = a.User
+	}
+	var text strings.Builder
+	for _, part := range []string{
+		a.Origin.Client, string(a.Origin.Door), a.Session, user, a.Typed.Reveal(), a.Again.Reveal(), a.Conversation, string(a.Purpose),
+	} {
+		fmt.Fprintf(&text, "%d:%s", len(part), part)
+	}
+	var r events.Request
+	_, _ = hex.Decode(r[:], []byte(n.vault.Pseudonym("login "+text.String()))) // 32 hex digits
+	return r
+}

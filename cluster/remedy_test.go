@@ -1,0 +1,147 @@
+package cluster
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// TestRepeatedLoginAtAnotherNodeIsNotReuse: a VPN that heard no answer asks the
+// next node with a fresh packet (T-28, F-35).
+func TestRepeatedLoginAtAnotherNodeIsNotReuse(t *testing.T) {
+	r := newCluster(t, 3)
+	f := r.fob("ada")
+	a := r.attempt("ada", f.passcode(r.clock(""), 0))
+	a.Session = "acct-4711"
+	r.want(r.nodes[1], a, engine.Accept)
+	sequence := r.leader().Journal()
+	last, _ := sequence.Last()
+
+	a.Origin.Request = newRequest() // another packet
+	a.User = " ADA"                 // the same user
+	r.want(r.nodes[2], a, engine.Accept)
+	if now, _ := sequence.Last(); now != last {
+		t.Errorf("the repeated login was written down: %d records after %d", now, last)
+	}
+	leader := r.leader()
+	r.kill(leader)
+	r.want(r.follower(), a, engine.Accept) // also when the leader died in between
+	r.start(leader)
+	r.ready(3)
+
+	for name, change := range map[string]func(*engine.Attempt){
+		"another session":      func(a *engine.Attempt) { a.Session = "acct-4712" },
+		"another client":       func(a *engine.Attempt) { a.Origin.Client = "other" },
+		"no session attribute": func(a *engine.Attempt) { a.Session = "" },
+	} {
+		b := a
+		b.Origin.Request = newRequest()
+		change(&b)
+		if out := r.must(r.nodes[0], b); out.Verdict != engine.Reject || out.Reason != events.ReasonTokencodeReused {
+			t.Errorf("%s: %v (%s), want reuse", name, out.Verdict, out.Reason)
+		}
+	}
+	r.advance("", 11*time.Second)
+	if out := r.must(r.nodes[0], a); out.Verdict != engine.Reject {
+		t.Errorf("after 11 s: %v", out.Verdict)
+	}
+}
+
+func TestRemediesOfAnAdministrator(t *testing.T) {
+	r := newCluster(t, 1)
+	n, ctx := r.nodes[0], t.Context()
+	f, g := r.fob("ada"), r.fob("bob")
+
+	pin, err := n.SetTemporaryPIN(ctx, admin(), f.serial, "")
+	if err != nil || len(pin) < 6 {
+		t.Fatalf("temporary PIN of %d digits: %v", len(pin), err)
+	}
+	f.pin = pin.Reveal()
+	if out := r.must(n, r.attempt("ada", f.passcode(r.clock(""), 0))); out.Prompt.Step != events.StepNewPIN {
+		t.Errorf("temporary PIN: %v, asks %s", out.Verdict, out.Prompt.Step)
+	}
+	var refusal *engine.Refusal
+	if _, err := n.SetTemporaryPIN(ctx, admin(), f.serial, "111111"); !errors.As(err, &refusal) {
+		t.Errorf("a trivial PIN is set: %v", err)
+	}
+
+	codes, err := n.Lose(ctx, admin(), Loss{Serial: g.serial, Codes: 3, For: time.Hour, Found: engine.FoundRefuse})
+	if err != nil || len(codes) != 3 {
+		t.Fatalf("%d emergency tokencodes: %v", len(codes), err)
+	}
+	r.want(n, r.attempt("bob", engine.Secret(g.pin+codes[1])), engine.Accept)
+	r.want(n, r.attempt("bob", engine.Secret(g.pin+codes[1])), engine.Reject)
+	r.want(n, r.attempt("bob", g.passcode(r.clock(""), 0)), engine.Reject)
+	if err := n.Do(ctx, admin(), engine.FindToken{Serial: g.serial}); err != nil {
+		t.Fatal(err)
+	}
+
+	h := fob{user: "bob the second", serial: "T-new", pin: g.pin}
+	sealed, err := n.SealSeed(h.serial, engine.Secret(h.seed()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Do(ctx, admin(), engine.ImportToken{Token: events.TokenImported{
+		Serial: h.serial, Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 30, Sealed: sealed,
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Replace(ctx, admin(), g.serial, h.serial, true); err != nil {
+		t.Fatal(err)
+	}
+	r.want(n, r.attempt("bob", h.passcode(r.clock(""), 1)), engine.Accept)
+	if old := n.State().Token(g.serial); old.User != "" || !old.Disabled {
+		t.Errorf("the replaced token is still in use: %+v", old)
+	}
+
+	first, second := h.passcode(r.clock(""), 200)[len(h.pin):], h.passcode(r.clock(""), 201)[len(h.pin):]
+	if err := n.Resynchronize(ctx, admin(), h.serial, first, second); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Resynchronize(ctx, admin(), h.serial, first, second); !errors.As(err, &refusal) {
+		t.Errorf("the same two again: %v", err)
+	}
+	r.want(n, r.attempt("bob", h.passcode(r.clock(""), 202)), engine.Accept)
+}
+
+func TestTokencodeOnDemandIsDeliveredAndGoodOnAnyNode(t *testing.T) {
+	r := newRig(t)
+	sent := make(chan engine.Delivery, 4)
+	r.configure = func(c *Config) { c.Deliver = func(d engine.Delivery) { sent <- d } }
+	r.found("n1")
+	r.join("n2")
+	r.ready(2)
+	n := r.nodes[0]
+	address, err := n.SealSeed("O-1", "mailto:olga@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin, err := n.SealPIN(t.Context(), "O-1", 1, "471108")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []engine.Command{
+		engine.AddUser{User: "olga"},
+		engine.ImportToken{User: "olga", PIN: pin, Token: events.TokenImported{Serial: "O-1", Kind: engine.KindOnDemand, Digits: 8, Sealed: address}},
+	} {
+		if err := n.Do(t.Context(), admin(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := r.must(n, r.attempt("olga", "471108"))
+	if out.Verdict != engine.Challenge || !out.Prompt.Sent {
+		t.Fatalf("%+v", out)
+	}
+	d := <-sent
+	if d.Address.Reveal() != "mailto:olga@example.com" {
+		t.Errorf("sent to %q", d.Address.Reveal())
+	}
+	a := r.attempt("olga", d.Tokencode)
+	a.Conversation = out.Conversation
+	r.want(r.nodes[1], a, engine.Accept)
+	a.Origin.Request = newRequest()
+	r.want(n, a, engine.Reject)
+}
