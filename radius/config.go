@@ -26,7 +26,7 @@ type Config struct {
 	// both may change while the server runs, by the callbacks of tls.Config.
 	RadSec      []string
 	TLS         *tls.Config
-	Connections int // over TLS, at the same time
+	Connections int // over TLS, at the same time; a quarter of them from one address
 
 	// PageURL is where users put their tokens right. It is named to users whose
 	// VPN cannot ask anything back.

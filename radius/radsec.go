@@ -24,6 +24,7 @@ const (
 	handshakeTimeout = 10 * time.Second
 	idleTimeout      = 15 * time.Minute
 	writeTimeout     = time.Second // of an answer to a client that does not read
+	perAddress       = 4           // one address gets a quarter of the connections
 )
 
 // radsec is RADIUS over TLS (RFC 6614): authentication, accounting and status
@@ -91,13 +92,25 @@ func (s *Server) acceptAll(r *radsec) error {
 func (r *radsec) enter(conn net.Conn) *session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stopped || len(r.sessions) >= r.limit {
+	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort() //nolint:errcheck,forcetypeassert // "tcp"
+	if r.stopped || len(r.sessions) >= r.limit || r.count(from.Addr()) >= max(1, r.limit/perAddress) {
 		return nil
 	}
-	x := &session{conn: tls.Server(conn, r.tls), from: conn.RemoteAddr().(*net.TCPAddr).AddrPort()} //nolint:errcheck,forcetypeassert // "tcp"
+	x := &session{conn: tls.Server(conn, r.tls), from: from}
 	x.port = &port{secure: true, reply: x.reply, hangUp: x.hangUp}
 	r.sessions[x] = struct{}{}
 	return x
+}
+
+// count is how many connections an address has. mu is held.
+func (r *radsec) count(address netip.Addr) int {
+	n := 0
+	for x := range r.sessions {
+		if x.from.Addr() == address {
+			n++
+		}
+	}
+	return n
 }
 
 // leave ends a connection, unless the server is stopping: then answers may

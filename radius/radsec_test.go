@@ -215,7 +215,7 @@ func TestNonsenseEndsTheConnection(t *testing.T) {
 func TestConnectionsAreBounded(t *testing.T) {
 	a := newAuthority(t)
 	s := start(t, newFakeNode(vpn("vpn1", "127.0.0.0/8", "rsa", "allow")), func(c *Config) {
-		c.RadSec, c.Connections = []string{"127.0.0.1:0"}, 1
+		c.RadSec, c.Connections = []string{"127.0.0.1:0"}, 4
 		c.TLS = &tls.Config{Certificates: []tls.Certificate{a.issue(t, "n1")}, ClientCAs: a.pool()} //nolint:gosec // as above
 	})
 	conn := connect(t, s, a, a.issue(t, "vpn1"))
