@@ -1,7 +1,9 @@
 package tokenfile
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -64,6 +66,15 @@ func clean(s string) string {
 		s = s[:len(s)-1]
 	}
 	return s
+}
+
+// shown quotes a short value for an error. A longer one is only counted: in a
+// table whose columns are mixed up it may be the secret.
+func shown(s string) string {
+	if len(s) > 10 {
+		return fmt.Sprintf("something of %d characters", len(s))
+	}
+	return strconv.Quote(s)
 }
 
 // collector gathers the result of one file within its limits.

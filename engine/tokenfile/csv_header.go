@@ -140,7 +140,7 @@ func (r csvRow) params(tok *Token, _ Options) (err error) {
 			}
 		}
 	default:
-		return ErrUnsupported.because("its kind is %.20q and must be totp, hotp or securid", r.get("kind"))
+		return ErrUnsupported.because("its kind is %s and must be totp, hotp or securid", shown(r.get("kind")))
 	}
 	if p.Kind != tokencode.SecurID {
 		if p.Algorithm, err = parseAlgorithm(r.get("algorithm")); err != nil {
@@ -181,7 +181,7 @@ func (r csvRow) pinStyle(tok *Token, _ Options) error {
 	case "1":
 		style = string(tokencode.PINpad)
 	default:
-		return ErrFormat.because("its add_pin is %.20q and must be 0 or 1", r.get("add_pin"))
+		return ErrFormat.because("its add_pin is %s and must be 0 or 1", shown(r.get("add_pin")))
 	}
 	switch tok.PINStyle = tokencode.PINStyle(style); {
 	case style == "":
@@ -189,7 +189,7 @@ func (r csvRow) pinStyle(tok *Token, _ Options) error {
 	case tok.PINStyle == tokencode.PINpad && tok.Params.Kind != tokencode.SecurID:
 		return ErrUnsupported.because("only SecurID tokens mix the PIN in (pin_style pinpad)")
 	case tok.PINStyle != tokencode.Fob && tok.PINStyle != tokencode.PINpad && tok.PINStyle != tokencode.NoPIN:
-		return ErrFormat.because("its pin_style is %.20q and must be fob, pinpad or none", style)
+		return ErrFormat.because("its pin_style is %s and must be fob, pinpad or none", shown(style))
 	}
 	return nil
 }

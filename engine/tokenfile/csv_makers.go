@@ -45,7 +45,7 @@ func (yubicoLog) token(fields []string, _ Options) (Token, error) {
 		PINStyle: tokencode.Fob,
 	}
 	if factor := fields[yubicoFactor]; factor != "" && factor != "0" {
-		return tok, ErrUnsupported.because("its moving factor begins at %.20q; set up with 0 it could be read", factor)
+		return tok, ErrUnsupported.because("its moving factor begins at %s; set up with 0 it could be read", shown(factor))
 	}
 	var err error
 	if tok.Params.Digits, err = number(fields[yubicoDigits], "digits"); err != nil {
@@ -107,7 +107,7 @@ func (bareTable) token(fields []string, _ Options) (Token, error) {
 		tok.Params.Period = time.Duration(interval) * time.Second
 	case tokencode.HOTP:
 	default:
-		return tok, ErrUnsupported.because("its kind is %.20q and must be totp or hotp", fields[2])
+		return tok, ErrUnsupported.because("its kind is %s and must be totp or hotp", shown(fields[2]))
 	}
 	tok.Seed, err = decodeSecret(fields[1], Hex)
 	return tok, err

@@ -135,6 +135,26 @@ func TestBadRowsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestMixedUpColumnsDoNotShowTheSecret(t *testing.T) {
+	for _, columns := range []string{"kind", "digits", "interval", "algorithm", "expires", "born", "pin_style", "add_pin"} {
+		header := "serial,secret_hex,kind," + columns
+		row := "T1," + secretHex + ",totp,"
+		if columns == "kind" {
+			header, row = "serial,secret_hex,kind", "T1,"+secretHex+","
+		}
+		for _, secret := range []string{secretHex, secretBase32, "JBSWY3DPEHPK3PXP"} {
+			got, err := Read(strings.NewReader(header+"\n"+row+secret), Options{})
+			if err != nil || len(got.Refused) != 1 {
+				t.Errorf("%s: %v, %+v", columns, err, got)
+				continue
+			}
+			if strings.Contains(strings.ToUpper(got.Refused[0].Error()), secret[:8]) {
+				t.Errorf("the secret stands in %v", got.Refused[0])
+			}
+		}
+	}
+}
+
 func TestUnknownColumnsAreNoted(t *testing.T) {
 	got, err := Read(strings.NewReader("serial,secret_hex,kind,desk\nT1,"+secretHex+",totp,12"), Options{})
 	if err != nil || len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "desk") {

@@ -203,10 +203,18 @@ func writeCTF3(t Token, o CTFOptions, entropy io.Reader) (string, error) {
 	if t.Params.Digits == 7 {
 		return "", ErrUnsupported.because("a CTF string of version %d holds tokens of 6 or 8 digits", o.Version)
 	}
-	device := ctf3DeviceBytes(o.DeviceID)
-	if device[0] == 0 && o.DeviceID != "" {
+	if o.DeviceID != "" && ctf3DeviceBytes(o.DeviceID)[0] == 0 {
 		return "", ErrUnsupported.because("the device ID has no letter and no digit, which is all that a CTF string looks at")
 	}
+	nonce := make([]byte, aes.BlockSize)
+	if _, err := io.ReadFull(entropy, nonce); err != nil {
+		return "", fmt.Errorf("drawing the nonce of a CTF string: %w", err)
+	}
+	return sealCTF3(ctf3Plain(t), o, nonce), nil
+}
+
+// sealCTF3 encrypts a payload and lays the string out around it.
+func sealCTF3(plain []byte, o CTFOptions, nonce []byte) string {
 	data := make([]byte, ctf3Size)
 	data[0] = byte(o.Version)
 	if o.Password != "" {
@@ -215,17 +223,14 @@ func writeCTF3(t Token, o CTFOptions, entropy io.Reader) (string, error) {
 	if o.DeviceID != "" {
 		data[ctf3Device] = 1
 	}
-	nonce := data[ctf3Nonce:ctf3Payload]
-	if _, err := io.ReadFull(entropy, nonce); err != nil {
-		return "", fmt.Errorf("drawing the nonce of a CTF string: %w", err)
-	}
-	password := []byte(o.Password)
+	copy(data[ctf3Nonce:], nonce)
+	device, password := ctf3DeviceBytes(o.DeviceID), []byte(o.Password)
 	copy(data[ctf3DeviceHash:], ctf3Hash(nonce, device, nil))
 	copy(data[ctf3BothHash:], ctf3Hash(nonce, device, password))
 	key := ctf3Key(data, device, password, ctf3LabelEnc)
-	cipher.NewCBCEncrypter(newAES(key), nonce).CryptBlocks(data[ctf3Payload:ctf3MAC], ctf3Plain(t))
+	cipher.NewCBCEncrypter(newAES(key), nonce).CryptBlocks(data[ctf3Payload:ctf3MAC], plain)
 	copy(data[ctf3MAC:], ctf3Sum(data, device, password))
-	return ctfLink + url.QueryEscape(base64.StdEncoding.EncodeToString(data)), nil
+	return ctfLink + url.QueryEscape(base64.StdEncoding.EncodeToString(data))
 }
 
 func ctf3Plain(t Token) []byte {

@@ -18,5 +18,5 @@ func parseDay(s string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, ErrFormat.because("the date %.20q is not YYYY/MM/DD", s)
+	return time.Time{}, ErrFormat.because("the date %s is not YYYY/MM/DD", shown(s))
 }

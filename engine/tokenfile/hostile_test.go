@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -320,9 +321,13 @@ func TestDuplicateSerialsAreRefused(t *testing.T) {
 }
 
 func TestSecretsAreNeverPrinted(t *testing.T) {
+	var out bytes.Buffer
 	o := Options{Password: "hunter2", Key: "hunter2"}
 	tok := Token{Seed: tokencode.Seed("hunter2")}
 	text := fmt.Sprintf("%v %+v %#v %x %q %s", o, o, o, o.Password, o.Password, o.Password) + fmt.Sprintf("%v %+v %#v", tok, tok, tok) + o.Password.String() + o.Password.GoString()
+	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "password", o.Password, "options", o, "token", tok)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "password", o.Password, "options", o, "token", tok)
+	text += out.String()
 	if strings.Contains(text, "hunter2") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) {
 		t.Error(text)
 	}

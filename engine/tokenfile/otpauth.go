@@ -132,7 +132,7 @@ func parseAlgorithm(s string) (tokencode.Algorithm, error) {
 	case tokencode.SHA1, tokencode.SHA256, tokencode.SHA512:
 		return a, nil
 	default:
-		return "", ErrUnsupported.because("the algorithm must be SHA1, SHA256 or SHA512, not %.20q", s)
+		return "", ErrUnsupported.because("the algorithm must be SHA1, SHA256 or SHA512, not %s", shown(s))
 	}
 }
 
@@ -148,7 +148,7 @@ func parseCounter(s string) (int64, error) {
 func number(s, what string) (int, error) {
 	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 16)
 	if err != nil {
-		return 0, ErrFormat.because("%s must be a number, not %.20q", what, s)
+		return 0, ErrFormat.because("%s must be a number, not %s", what, shown(s))
 	}
 	return int(n), nil
 }
