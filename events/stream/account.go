@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,14 +32,18 @@ type Keys struct {
 	Account  Seed
 }
 
+// Two accounts keep readers from writing. NATS checks what a client publishes,
+// but not where it has the answer sent, nor where a consumer that it makes
+// delivers: in one account a reader can have the server's answers put into the
+// stream, and an empty one into $JS.API.STREAM.DELETE (tried with 2.15.2).
+// So the stream lives in one account and readers in another, which imports
+// what they need: what they have sent elsewhere ends in their own account.
+// Where a consumer delivers is still in the stream's; there the server wants a
+// listener on just that subject, refuses keyfob.audit.> as a cycle, and the
+// requests that harm are turned away (refusals).
+
 // readerAPI is what a reader may ask of JetStream: what nats.go needs for
 // ordered consumers, durable ones, pulled or pushed, and single messages.
-//
-// Whoever can make a consumer can have the server deliver to any subject, with
-// the server's own rights: no permission of the reader applies. Delivery into
-// keyfob.audit.> the server refuses itself, as a cycle. Delivery into its API
-// is refused by refusals; what is left of the API takes no harm from a record
-// as a request, nor from an empty one.
 var readerAPI = []string{
 	"$JS.API.INFO",
 	"$JS.API.STREAM.NAMES",
@@ -49,11 +55,18 @@ var readerAPI = []string{
 	"$JS.API.CONSUMER.INFO." + Name + ".*",
 	"$JS.API.CONSUMER.NAMES." + Name,
 	"$JS.API.CONSUMER.LIST." + Name,
-	"$JS.API.CONSUMER.MSG.NEXT." + Name + ".*",
+	pullAPI,
 	"$JS.API.CONSUMER.DELETE." + Name + ".*",
 	"$JS.ACK." + Name + ".>",
 	"$JS.FC." + Name + ".>",
 }
+
+// pullAPI is the one request with many answers.
+const pullAPI = "$JS.API.CONSUMER.MSG.NEXT." + Name + ".*"
+
+// readerHears is what is delivered to readers: to their inboxes, and the
+// stream's subjects as they are published, without JetStream's promises.
+var readerHears = []string{"_INBOX.>", Subjects}
 
 // publisherAPI is what the publisher may ask of JetStream.
 var publisherAPI = []string{
@@ -65,8 +78,7 @@ var publisherAPI = []string{
 
 // refusals are the requests that nobody may make of an embedded server, not
 // even itself. They are turned away where they enter the system account, which
-// is behind every permission: a consumer without payload that delivers into
-// $JS.API.STREAM.DELETE would otherwise delete the stream (tried with 2.15.2).
+// is behind every permission.
 var refusals = []string{
 	"$JS.API.STREAM.DELETE.*",
 	"$JS.API.STREAM.PURGE.*",
@@ -85,8 +97,33 @@ const maxConsumers = 1000
 type authority struct {
 	operator *jwt.OperatorClaims
 	system   string // public key
-	account  nkeys.KeyPair
+	stream   account
+	readers  account
 	resolver *server.MemAccResolver
+}
+
+// account is an account's key.
+type account struct {
+	nkeys.KeyPair
+	public string
+}
+
+func newAccount(seed []byte) (account, error) {
+	key, err := nkeys.FromRawSeed(nkeys.PrefixByteAccount, seed)
+	if err != nil {
+		return account{}, err
+	}
+	public, err := key.PublicKey()
+	return account{key, public}, err
+}
+
+// readers is the account of those who read. Its key comes from the stream's.
+func (k Keys) readers() (account, error) {
+	seed, err := hkdf.Key(sha256.New, k.Account[:], nil, "keyfob audit stream readers", len(k.Account))
+	if err != nil {
+		return account{}, err
+	}
+	return newAccount(seed)
 }
 
 func (k Keys) authority() (*authority, error) {
@@ -94,19 +131,17 @@ func (k Keys) authority() (*authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("operator key: %w", err)
 	}
-	system, err := nkeys.FromRawSeed(nkeys.PrefixByteAccount, k.System[:])
-	if err != nil {
-		return nil, fmt.Errorf("system account key: %w", err)
+	system, systemErr := newAccount(k.System[:])
+	stream, streamErr := newAccount(k.Account[:])
+	readers, readersErr := k.readers()
+	if err := errors.Join(systemErr, streamErr, readersErr); err != nil {
+		return nil, fmt.Errorf("account keys: %w", err)
 	}
-	account, err := nkeys.FromRawSeed(nkeys.PrefixByteAccount, k.Account[:])
-	if err != nil {
-		return nil, fmt.Errorf("account key: %w", err)
-	}
-	a := &authority{account: account, resolver: &server.MemAccResolver{}}
-	if a.system, err = system.PublicKey(); err != nil {
-		return nil, err
-	}
-	return a, errors.Join(a.sign(operator), a.add(operator, systemClaims(a.system)), a.add(operator, accountClaims(account)))
+	a := &authority{system: system.public, stream: stream, readers: readers, resolver: &server.MemAccResolver{}}
+	return a, errors.Join(a.sign(operator),
+		a.add(operator, systemClaims(system)),
+		a.add(operator, streamClaims(stream)),
+		a.add(operator, readersClaims(readers, stream)))
 }
 
 // sign makes the operator's claims.
@@ -134,8 +169,8 @@ func (a *authority) add(operator nkeys.KeyPair, claims *jwt.AccountClaims) error
 	return a.resolver.Store(claims.Subject, text)
 }
 
-func systemClaims(public string) *jwt.AccountClaims {
-	claims := jwt.NewAccountClaims(public)
+func systemClaims(a account) *jwt.AccountClaims {
+	claims := jwt.NewAccountClaims(a.public)
 	claims.Name = "keyfob-system"
 	for _, subject := range refusals {
 		claims.AddMapping(jwt.Subject(subject), jwt.WeightedMapping{Subject: nowhere})
@@ -143,15 +178,37 @@ func systemClaims(public string) *jwt.AccountClaims {
 	return claims
 }
 
-func accountClaims(key nkeys.KeyPair) *jwt.AccountClaims {
-	public, _ := key.PublicKey() // cannot fail: the key has its private half
-	claims := jwt.NewAccountClaims(public)
+func streamClaims(a account) *jwt.AccountClaims {
+	claims := jwt.NewAccountClaims(a.public)
 	claims.Name = "keyfob-audit"
 	claims.Limits.JetStreamLimits = jwt.JetStreamLimits{
 		DiskStorage: jwt.NoLimit, MemoryStorage: jwt.NoLimit, // the second for ordered consumers
 		Streams: 1, Consumer: maxConsumers, MaxAckPending: 65_536,
 	}
 	claims.Limits.LeafNodeConn = 0
+	for _, subject := range readerAPI {
+		export := &jwt.Export{Name: subject, Subject: jwt.Subject(subject), Type: jwt.Service, ResponseType: jwt.ResponseTypeSingleton}
+		if subject == pullAPI {
+			export.ResponseType = jwt.ResponseTypeStream
+		}
+		claims.Exports.Add(export)
+	}
+	for _, subject := range readerHears {
+		claims.Exports.Add(&jwt.Export{Name: subject, Subject: jwt.Subject(subject), Type: jwt.Stream})
+	}
+	return claims
+}
+
+func readersClaims(a, stream account) *jwt.AccountClaims {
+	claims := jwt.NewAccountClaims(a.public)
+	claims.Name = "keyfob-readers"
+	claims.Limits.LeafNodeConn = 0
+	for _, subject := range readerAPI {
+		claims.Imports.Add(&jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: stream.public, Type: jwt.Service})
+	}
+	for _, subject := range readerHears {
+		claims.Imports.Add(&jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: stream.public, Type: jwt.Stream})
+	}
 	return claims
 }
 
@@ -169,11 +226,11 @@ func (k Keys) ReaderCredentials(name string, expires time.Time) ([]byte, error) 
 	if !expires.IsZero() {
 		claims.Expires = expires.Unix()
 	}
-	account, err := nkeys.FromRawSeed(nkeys.PrefixByteAccount, k.Account[:])
+	readers, err := k.readers()
 	if err != nil {
 		return nil, fmt.Errorf("making credentials of reader %q: %w", name, err)
 	}
-	text, err := credentials(claims, account)
+	text, err := credentials(claims, readers)
 	if err != nil {
 		return nil, fmt.Errorf("making credentials of reader %q: %w", name, err)
 	}
@@ -186,7 +243,7 @@ func readerClaims(name string) (*userClaims, error) {
 		return nil, err
 	}
 	claims.Pub.Allow.Add(readerAPI...)
-	claims.Sub.Allow.Add("_INBOX.>", Subjects)
+	claims.Sub.Allow.Add(readerHears...)
 	return claims, nil
 }
 

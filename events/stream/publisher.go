@@ -284,7 +284,7 @@ func (p *Publisher) feed(ctx context.Context, nc *nats.Conn, js jetstream.JetStr
 				return fmt.Errorf("record %d became message %d: %w", sent[0].sequence, ack.Sequence, errMoved)
 			}
 			p.published.Store(ack.Sequence)
-			sent = append(sent[:0], sent[1:]...)
+			sent = sent[1:]
 		case err := <-sent[0].ack.Err():
 			return refusal(sent[0].sequence, err)
 		case <-timer.C:

@@ -103,7 +103,7 @@ func start(c ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{tls: c.TLSCert != ""}
-	if s.creds, err = credentials(publisher, a.account); err != nil {
+	if s.creds, err = credentials(publisher, a.stream); err != nil {
 		return nil, err
 	}
 	options, err := options(c, a)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -223,7 +224,7 @@ func TestConsumerCannotBeUsedAsAWeapon(t *testing.T) {
 		"$JS.API.STREAM.RESTORE." + Name, "$JS.API.STREAM.RESTORE.OTHER", "$JS.API.STREAM.SNAPSHOT." + Name,
 		"$JS.API.STREAM.PEER.REMOVE." + Name, "$JS.API.STREAM.LEADER.STEPDOWN." + Name, "$JS.API.ACCOUNT.PURGE.x",
 		"$JS.API.CONSUMER.CREATE." + Name, "$SYS.REQ.ACCOUNT.PING.CONNZ", "$SYS.REQ.SERVER.PING", "$SYS.REQ.CLAIMS.DELETE",
-		"$SYS.REQ.SERVER.RELOAD", "keyfob.audit.hq.auth.accepted",
+		"$SYS.REQ.SERVER.RELOAD", "$JS.API.CONSUMER.MSG.NEXT." + Name + ".victim", "keyfob.audit.hq.auth.accepted",
 	} {
 		for _, headersOnly := range []bool{false, true} {
 			_, err := old.AddConsumer(Name, &nats.ConsumerConfig{
@@ -237,14 +238,59 @@ func TestConsumerCannotBeUsedAsAWeapon(t *testing.T) {
 			if !errors.As(err, &api) {
 				t.Errorf("%s: %v", subject, err)
 			}
-			t.Logf("%s: %v", subject, err)
 		}
 	}
-	// All deliveries are done when the last message was tried on each.
-	for c := range old.Consumers(Name) {
-		t.Logf("%s delivered %d", c.Config.DeliverSubject, c.Delivered.Stream)
+	if sub, err := old.PullSubscribe(Subjects, "victim"); err != nil {
+		t.Error(err)
+	} else if m, err := sub.Fetch(10, nats.MaxWait(10*time.Second)); err != nil || len(m) != 10 {
+		t.Errorf("%d messages for somebody else: %v", len(m), err)
 	}
 	stillThere(t, s, j, 10)
+}
+
+// TestAnswersCannotBeUsedAsAWeapon asks for answers where a reader may not
+// publish. Servers do not look at that.
+func TestAnswersCannotBeUsedAsAWeapon(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	j := story(10)
+	publish(t, s, j, 10)
+	nc, _ := reader(t, s)
+	old, err := nc.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, headersOnly := range []bool{false, true} {
+		name := fmt.Sprintf("pull-%v", headersOnly)
+		if _, err := old.AddConsumer(Name, &nats.ConsumerConfig{Durable: name, AckPolicy: nats.AckExplicitPolicy, HeadersOnly: headersOnly}); err != nil {
+			t.Fatal(err)
+		}
+		for _, reply := range []string{
+			"keyfob.audit.hq.auth.accepted", "$JS.API.STREAM.DELETE." + Name, "$JS.API.STREAM.PURGE." + Name,
+			"$JS.API.STREAM.CREATE.OTHER", "$JS.API.STREAM.UPDATE." + Name, "$JS.API.CONSUMER.DELETE." + Name + "." + name,
+			publisherInbox + ".x", "$JS.ACK." + Name + "." + name + ".1.1.1.1.1", "$SYS.REQ.SERVER.PING",
+		} {
+			for _, request := range []string{
+				"$JS.API.STREAM.INFO." + Name, "$JS.API.STREAM.MSG.GET." + Name, "$JS.API.CONSUMER.MSG.NEXT." + Name + "." + name,
+				"$JS.API.CONSUMER.INFO." + Name + "." + name,
+			} {
+				payload := ""
+				if strings.Contains(request, "MSG.GET") {
+					payload = `{"seq":3}`
+				}
+				if err := nc.PublishRequest(request, reply, []byte(payload)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if _, err := old.AccountInfo(); err != nil { // what was sent before is done
+		t.Fatal(err)
+	}
+	stillThere(t, s, j, 10)
+	p := run(t, j, s.Connect)
+	j.add(5)
+	eventually(t, "publishing after the attack", func() bool { return p.Published() == 15 })
+	stillThere(t, s, j, 15)
 }
 
 func TestNotEvenThePublisherCanDelete(t *testing.T) {
@@ -260,7 +306,7 @@ func TestNotEvenThePublisherCanDelete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := credentials(root, a.account)
+	text, err := credentials(root, a.stream)
 	if err != nil {
 		t.Fatal(err)
 	}

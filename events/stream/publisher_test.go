@@ -1,0 +1,357 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// elsewhere is a NATS of the site's, where others have rights too.
+func elsewhere(t *testing.T) (url string, js jetstream.JetStream) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, JetStream: true, StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(readyWithin) {
+		t.Fatal("not ready")
+	}
+	return s.ClientURL(), connect(t, s.ClientURL())
+}
+
+func connect(t *testing.T, url string, options ...nats.Option) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(url, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func readerOf(t *testing.T, s *Server) jetstream.JetStream {
+	t.Helper()
+	return connect(t, s.URL(), nats.UserCredentials(credsFile(t, testKeys(), time.Time{})))
+}
+
+func TestStreamFollowsTheJournal(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	j := story(5)
+	p := run(t, j, s.Connect)
+	for range 20 {
+		j.add(61)
+	}
+	eventually(t, "publishing", func() bool { return p.Backlog() == 0 })
+	if p.Published() != 1225 {
+		t.Errorf("%d published", p.Published())
+	}
+	holds(t, readerOf(t, s), j, 1225)
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	if p.Published() != 1225 {
+		t.Errorf("%d published after the end", p.Published())
+	}
+}
+
+func TestConsumerGoesOnAtAnotherNode(t *testing.T) {
+	j := story(40)
+	one, two := startServer(t, t.TempDir()), startServer(t, t.TempDir())
+	publish(t, one, j, 40)
+	publish(t, two, j, 40)
+	creds := credsFile(t, testKeys(), time.Time{})
+	last := uint64(0)
+	for _, s := range []*Server{one, two} {
+		st, err := connect(t, s.URL(), nats.UserCredentials(creds)).Stream(t.Context(), Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := st.OrderedConsumer(t.Context(), jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: last + 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			m, err := c.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			meta, _ := m.Metadata()
+			if meta.Sequence.Stream != last+1 || string(m.Data()) != string(j.message(last+1)) {
+				t.Fatalf("message %d after %d", meta.Sequence.Stream, last)
+			}
+			last++
+		}
+	}
+}
+
+func TestRestartsInTheMiddleLeaveNoTrace(t *testing.T) {
+	dir := t.TempDir()
+	j := story(4000)
+	s := startServer(t, dir)
+	for i := uint64(1); i <= 5; i++ {
+		p := run(t, j, s.Connect)
+		eventually(t, "a piece", func() bool { return p.Published() >= min(i*700, 4000) })
+		if i%2 == 0 { // the server goes away under it
+			s.Close()
+			_ = p.stop()
+			s = startServer(t, dir)
+			continue
+		}
+		if err := p.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(t, s, j, 4000)
+	holds(t, readerOf(t, s), j, 4000)
+}
+
+func TestOutageHoldsNothingUpAndLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	var at atomic.Pointer[Server]
+	at.Store(startServer(t, dir))
+	j := story(100)
+	p := run(t, j, func(ctx context.Context) (*nats.Conn, error) { return at.Load().Connect(ctx) })
+	eventually(t, "publishing", func() bool { return p.Published() == 100 })
+	at.Load().Close()
+	j.add(900) // does not wait
+	if p.Backlog() != 900 {
+		t.Errorf("backlog %d", p.Backlog())
+	}
+	at.Store(startServer(t, dir))
+	eventually(t, "publishing after the outage", func() bool { return p.Published() == 1000 })
+	holds(t, readerOf(t, at.Load()), j, 1000)
+}
+
+func TestDeletedStreamHeals(t *testing.T) {
+	url, js := elsewhere(t)
+	j := story(300)
+	p := run(t, j, External(url, ""))
+	eventually(t, "publishing", func() bool { return p.Published() == 300 })
+	if err := js.DeleteStream(t.Context(), Name); err != nil {
+		t.Fatal(err)
+	}
+	j.add(1) // so that it notices
+	eventually(t, "healing", func() bool { return p.Published() == 301 })
+	holds(t, js, j, 301)
+
+	dir := t.TempDir()
+	s := startServer(t, dir)
+	publish(t, s, j, 301)
+	s.Close()
+	if err := os.RemoveAll(filepath.Join(dir, "nats")); err != nil {
+		t.Fatal(err)
+	}
+	s = startServer(t, dir)
+	publish(t, s, j, 301)
+	holds(t, readerOf(t, s), j, 301)
+}
+
+func TestStreamPutBackToAnOlderStateHeals(t *testing.T) {
+	dir, backup := t.TempDir(), filepath.Join(t.TempDir(), "nats")
+	j := story(200)
+	s := startServer(t, dir)
+	publish(t, s, j, 200)
+	s.Close()
+	if err := os.CopyFS(backup, os.DirFS(filepath.Join(dir, "nats"))); err != nil {
+		t.Fatal(err)
+	}
+	s = startServer(t, dir)
+	j.add(200)
+	publish(t, s, j, 400)
+	s.Close()
+	if err := os.RemoveAll(filepath.Join(dir, "nats")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(backup, filepath.Join(dir, "nats")); err != nil {
+		t.Fatal(err)
+	}
+	s = startServer(t, dir)
+	holds(t, readerOf(t, s), j, 200)
+	publish(t, s, j, 400)
+	holds(t, readerOf(t, s), j, 400)
+}
+
+// TestRepeatAfterTheWindowIsRefused: JetStream forgets the ids of messages
+// after a while, and would store a repeat if nothing else kept it out.
+func TestRepeatAfterTheWindowIsRefused(t *testing.T) {
+	url, js := elsewhere(t)
+	j := story(10)
+	p := run(t, j, External(url, ""))
+	eventually(t, "publishing", func() bool { return p.Published() == 10 })
+	st, err := js.Stream(t.Context(), Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := st.CachedInfo().Config
+	// A stranger's message with an id that is remembered tells when it is not.
+	config.Subjects = []string{Subjects, "probe"}
+	if _, err := js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.stop()
+	repeat := &nats.Msg{Subject: "probe", Header: nats.Header{"Nats-Msg-Id": {"10"}}}
+	count := uint64(0)
+	eventually(t, "the id to be forgotten", func() bool {
+		ack, err := js.PublishMsg(t.Context(), repeat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count = ack.Sequence
+		return !ack.Duplicate
+	})
+	if count != 11 {
+		t.Fatalf("the probe became message %d", count)
+	}
+	records, _ := j.Read(10, 1)
+	again, err := p.send(js, records[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case ack := <-again.Ok():
+		t.Errorf("stored again as %d", ack.Sequence)
+	case err := <-again.Err():
+		if !errors.Is(refusal(10, err), errMoved) {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTwoPublishersAtOnceAreHarmless(t *testing.T) {
+	url, js := elsewhere(t)
+	j := story(1)
+	one, two, three := run(t, j, External(url, "")), run(t, j, External(url, "")), run(t, j, External(url, ""))
+	for range 40 {
+		j.add(50)
+	}
+	eventually(t, "publishing", func() bool { return one.Published() == 2001 || two.Published() == 2001 || three.Published() == 2001 })
+	holds(t, js, j, 2001)
+}
+
+func TestForkIsLeftAlone(t *testing.T) {
+	url, js := elsewhere(t)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: Name, Subjects: []string{Subjects}}); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		if _, err := js.Publish(t.Context(), "keyfob.audit.hq.auth.accepted", []byte(fmt.Sprint("forged ", n))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := NewPublisher(PublisherConfig{Journal: story(10), Connect: External(url, ""), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := p.Run(ctx); !errors.Is(err, ErrFork) {
+		t.Fatalf("it ended with %v", err)
+	}
+	st, err := js.Stream(t.Context(), Name)
+	if err != nil || st.CachedInfo().State.LastSeq != 3 {
+		t.Errorf("something was published behind: %v", err)
+	}
+}
+
+func TestNothingIsPublishedWithAHole(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	j := story(20)
+	j.setHole(true)
+	p := run(t, j, func(ctx context.Context) (*nats.Conn, error) {
+		if !j.Whole() {
+			t.Error("connected with a hole")
+		}
+		return s.Connect(ctx)
+	})
+	j.add(10)
+	if p.Published() != 0 || p.Backlog() != 30 {
+		t.Errorf("%d published", p.Published())
+	}
+	j.setHole(false)
+	eventually(t, "publishing", func() bool { return p.Published() == 30 })
+	holds(t, readerOf(t, s), j, 30)
+}
+
+func TestStreamCanBeginLater(t *testing.T) {
+	url, js := elsewhere(t)
+	j := story(100)
+	p, err := NewPublisher(PublisherConfig{Journal: j, Connect: External(url, ""), First: 61, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	eventually(t, "publishing", func() bool { return p.Published() == 100 })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	st, err := js.Stream(t.Context(), Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state := st.CachedInfo().State; state.FirstSeq != 61 || state.LastSeq != 100 || state.Msgs != 40 {
+		t.Errorf("%+v", state)
+	}
+	if m, err := st.GetMsg(t.Context(), 61); err != nil || string(m.Data) != string(j.message(61)) {
+		t.Errorf("message 61: %v", err)
+	}
+}
+
+// TestStreamAheadOfTheJournalIsWaitedFor: a crash may take the end of a
+// journal, which comes back from the replicated log.
+func TestStreamAheadOfTheJournalIsWaitedFor(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	publish(t, s, story(50), 50)
+	j := story(30)
+	p := run(t, j, s.Connect)
+	j.add(15)
+	j.add(15)
+	eventually(t, "publishing", func() bool { return p.Published() == 60 })
+	holds(t, readerOf(t, s), j, 60)
+}
+
+func BenchmarkPublish(b *testing.B) {
+	s, err := Start(ServerConfig{Name: "n1", Dir: b.TempDir(), Listen: "127.0.0.1:0", Keys: testKeys(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	j := story(b.N)
+	p, err := NewPublisher(PublisherConfig{Journal: j, Connect: s.Connect, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error, 1)
+	b.ReportAllocs()
+	b.ResetTimer()
+	go func() { done <- p.Run(ctx) }()
+	for p.Backlog() > 0 {
+		select {
+		case err := <-done:
+			b.Fatal(err)
+		case <-time.After(100 * time.Microsecond):
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	cancel()
+	<-done
+}
