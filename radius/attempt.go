@@ -80,8 +80,11 @@ func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 	if a, ok := address(f.calling); ok {
 		source = a
 	}
+	// The same packet always has the same name, so a retransmission finds its
+	// answer; a login sent anew is told by its session.
 	a := engine.Attempt{
 		Origin: events.Origin{
+			Request:  r.id,
 			Node:     s.cfg.Node,
 			Site:     s.siteOf(c),
 			Door:     events.DoorRADIUS,
@@ -92,34 +95,10 @@ func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 		Typed:        typed,
 		Conversation: string(f.state),
 		NoChallenge:  c.dialect.silent(),
+		Session:      r.fields.sessionID(),
 		Arrived:      r.arrived,
 	}
-	a.Origin.Request = s.requestOf(r, &a)
 	return a, ""
-}
-
-// requestOf names an attempt so that it has the same name whenever the VPN
-// sends it again, on whatever node.
-//
-// The same packet always has the same name. A login sent anew in another
-// packet has it if the VPN says which session it is for, since only then it
-// can be told from somebody else who types what was seen on a display. What
-// was typed goes into that name under the cluster's key: nobody who reads the
-// name can try PINs against it.
-func (s *Server) requestOf(r *request, a *engine.Attempt) events.Request {
-	session := r.fields.sessionID()
-	if session == "" || s.cfg.Pseudonym == nil {
-		return r.id
-	}
-	text := newText("radius login")
-	for _, part := range []string{
-		r.client.name, r.source.String(), a.User, a.Typed.Reveal(), a.Conversation, session,
-	} {
-		text.add(part)
-	}
-	d := newDigest("login")
-	d.add([]byte(s.cfg.Pseudonym(text.String())))
-	return d.request()
 }
 
 // sessionID tells one login from another of the same user: the accounting
@@ -175,22 +154,6 @@ func (s *Server) siteOf(c *client) string {
 		return c.site
 	}
 	return s.cfg.Site
-}
-
-// text joins strings so that no two lists of strings give the same.
-type text struct{ strings.Builder }
-
-func newText(purpose string) *text {
-	t := &text{}
-	t.add(purpose)
-	return t
-}
-
-func (t *text) add(part string) {
-	var length [4]byte
-	binary.BigEndian.PutUint32(length[:], uint32(len(part))) //nolint:gosec // parts of a packet
-	t.Write(length[:])
-	t.WriteString(part)
 }
 
 // digest makes the name of a request of its parts.

@@ -45,12 +45,6 @@ type Config struct {
 	PerClient   int // the same, of one client
 	Remembered  int // answers kept at most
 
-	// Pseudonym is a digest of a text under a key that all nodes share. With
-	// it, a login that a VPN sends anew, to this node or to another, is known
-	// to be the same when the VPN says which session it is for. Nil: only
-	// retransmissions of the same packet are known.
-	Pseudonym func(text string) string
-
 	Observer Observer // nil: nobody counts
 }
 
