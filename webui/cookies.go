@@ -43,20 +43,24 @@ func (v *visit) remember(conversation string, expires time.Time) error {
 		return fmt.Errorf("keeping conversation: %w", err)
 	}
 	http.SetCookie(v.w, c)
-	http.SetCookie(v.w, sealCookie(&http.Cookie{Name: doneCookie, MaxAge: -1}))
+	v.drop(doneCookie)
 	return nil
 }
 
 // forget ends whatever the browser had. It sends the same lines whether there
 // was anything or not.
 func (v *visit) forget() {
-	http.SetCookie(v.w, sealCookie(&http.Cookie{Name: conversationCookie, MaxAge: -1}))
-	http.SetCookie(v.w, sealCookie(&http.Cookie{Name: doneCookie, MaxAge: -1}))
+	v.drop(conversationCookie)
+	v.drop(doneCookie)
+}
+
+func (v *visit) drop(name string) {
+	http.SetCookie(v.w, sealCookie(&http.Cookie{Name: name, MaxAge: -1}))
 }
 
 // finish ends the conversation and lets the last page be shown for a while.
 func (v *visit) finish() {
-	http.SetCookie(v.w, sealCookie(&http.Cookie{Name: conversationCookie, MaxAge: -1}))
+	v.drop(conversationCookie)
 	http.SetCookie(v.w, sealCookie(&http.Cookie{Name: doneCookie, Value: "1", MaxAge: int(doneFor.Seconds())}))
 }
 

@@ -265,6 +265,12 @@ func (p *Page) WaitFor(selector string) {
 	p.do("waiting for "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
 }
 
+// WaitUntil waits until a JavaScript expression is true in the page.
+func (p *Page) WaitUntil(expression string) {
+	p.t.Helper()
+	run(p, "waiting until "+expression, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience)))
+}
+
 // Title is the title of the page.
 func (p *Page) Title() string { p.t.Helper(); return run(p, "reading title", chromedp.Title()) }
 
