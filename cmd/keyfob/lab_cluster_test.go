@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"keyfob/api"
+)
+
+// soon is how long anything may take on a busy machine that is not waited for
+// on purpose.
+const soon = 60 * time.Second
+
+// glance is the pause between two looks at a condition outside this process.
+const glance = 50 * time.Millisecond
+
+// binary is the keyfob that the tests run, built once.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "keyfob-test-")
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Join(dir, "keyfob")
+	c := exec.Command("go", "build", "-o", name, ".")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building keyfob: %w\n%s", err, out)
+	}
+	return name, nil
+})
+
+// lab is a cluster that `keyfob dev --detach` has started, as it is seen from
+// outside: dev.json and programs.
+type lab struct {
+	t       *testing.T
+	program string
+	dir     string
+	base    int
+	devInfo
+}
+
+// startLab starts a cluster of three nodes. They end with the test.
+func startLab(t *testing.T) *lab {
+	t.Helper()
+	program, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{t: t, program: program, dir: t.TempDir(), base: freeBase(t)}
+	t.Cleanup(func() {
+		l.killAll()
+		if t.Failed() {
+			l.showLogs()
+		}
+	})
+	l.start()
+	return l
+}
+
+// start starts all nodes, and reads where they are.
+func (l *lab) start() {
+	l.t.Helper()
+	l.keyfob("dev", "--dir", l.dir, "--base-port", strconv.Itoa(l.base), "--detach")
+	info, err := readDevFile(filepath.Join(l.dir, devFile))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if len(info.Nodes) != 3 {
+		l.t.Fatalf("%d nodes in dev.json", len(info.Nodes))
+	}
+	l.devInfo = info
+}
+
+// keyfob runs a command to its end and returns what it wrote to stdout.
+func (l *lab) keyfob(args ...string) []byte {
+	l.t.Helper()
+	return l.keyfobIn(l.t, args...)
+}
+
+// keyfobIn is keyfob for a subtest.
+func (l *lab) keyfobIn(t *testing.T, args ...string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
+	defer cancel()
+	c := exec.CommandContext(ctx, l.program, args...)
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err := c.Run(); err != nil {
+		t.Fatalf("keyfob %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.Bytes()
+}
+
+// admin runs a command against the API of the first node that is up, as an
+// administrator who sits elsewhere.
+func (l *lab) admin(t *testing.T, args ...string) []byte {
+	t.Helper()
+	for _, n := range l.Nodes {
+		if l.alive(n) {
+			t.Setenv("KEYFOB_TOKEN", l.APIToken)
+			return l.keyfobIn(t, append(args, "--server", n.API, "--ca", l.CA)...)
+		}
+	}
+	t.Fatal("no node runs")
+	return nil
+}
+
+// user is a sample user.
+func (l *lab) user(t *testing.T, name string) sample {
+	t.Helper()
+	i := slices.IndexFunc(l.Users, func(s sample) bool { return s.User == name })
+	if i < 0 {
+		t.Fatalf("dev.json has no user %s", name)
+	}
+	return l.Users[i]
+}
+
+func (l *lab) node(name string) devNodeInfo {
+	l.t.Helper()
+	i := slices.IndexFunc(l.Nodes, func(n devNodeInfo) bool { return n.Name == name })
+	if i < 0 {
+		l.t.Fatalf("dev.json has no node %s", name)
+	}
+	return l.Nodes[i]
+}
+
+func (l *lab) alive(n devNodeInfo) bool { return running(n.PID) }
+
+// kill ends a node as a power cut does, and waits until it has gone.
+func (l *lab) kill(n devNodeInfo) {
+	if n.PID == 0 {
+		return
+	}
+	_ = syscall.Kill(n.PID, syscall.SIGKILL)
+	deadline := time.Now().Add(soon)
+	for l.alive(n) {
+		if time.Now().After(deadline) {
+			l.t.Errorf("node %s survives SIGKILL", n.Name)
+			return
+		}
+		pause(glance)
+	}
+}
+
+func (l *lab) killAll() {
+	for _, n := range l.Nodes {
+		_ = syscall.Kill(n.PID, syscall.SIGKILL)
+	}
+	for _, n := range l.Nodes {
+		l.kill(n)
+	}
+}
+
+// showLogs logs the ends of what the nodes wrote.
+func (l *lab) showLogs() {
+	for _, n := range l.Nodes {
+		b, err := os.ReadFile(filepath.Join(n.Dir, "log"))
+		if err != nil {
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+		l.t.Logf("log of node %s:\n%s", n.Name, strings.Join(lines[max(0, len(lines)-20):], "\n"))
+	}
+}
+
+// status is what a node says about its cluster.
+func (l *lab) status(ctx context.Context, n devNodeInfo) (api.Status, error) {
+	c := exec.CommandContext(ctx, l.program, "cluster", "status", "-o", "json", "--data", n.Dir)
+	var status api.Status
+	out, err := c.Output()
+	if err != nil {
+		return status, err
+	}
+	return status, json.Unmarshal(out, &status)
+}
+
+// leader is the node that leads, as soon as one does.
+func (l *lab) leader(t *testing.T) devNodeInfo {
+	t.Helper()
+	var leader devNodeInfo
+	eventually(t, "a leader", func() error {
+		for _, n := range l.Nodes {
+			if !l.alive(n) {
+				continue
+			}
+			status, err := l.status(t.Context(), n)
+			if err != nil {
+				return err
+			}
+			i := slices.IndexFunc(l.Nodes, func(n devNodeInfo) bool { return n.Name == status.Leader })
+			if i < 0 || !l.alive(l.Nodes[i]) {
+				return fmt.Errorf("node %s says the leader is %q", n.Name, status.Leader)
+			}
+			leader = l.Nodes[i]
+			return nil
+		}
+		return fmt.Errorf("no node runs")
+	})
+	return leader
+}
+
+// transfer hands the lead to a node.
+func (l *lab) transfer(t *testing.T, to devNodeInfo) {
+	t.Helper()
+	eventually(t, "the lead of "+to.Name, func() error {
+		if leader := l.leader(t); leader.Name != to.Name {
+			out, err := exec.CommandContext(t.Context(), l.program, "cluster", "transfer", to.Name, "--data", leader.Dir).CombinedOutput()
+			return fmt.Errorf("node %s leads: %w: %s", leader.Name, err, out)
+		}
+		return nil
+	})
+}
+
+// client is an HTTPS client that trusts the cluster's pages.
+func (l *lab) client(t *testing.T) *http.Client {
+	t.Helper()
+	pem, err := os.ReadFile(l.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Transport:     transport,
+		Timeout:       soon,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// eventually tries until a condition holds, and fails the test with what was
+// missing last when it takes too long.
+func eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	deadline := time.Now().Add(soon)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) || t.Context().Err() != nil {
+			t.Fatalf("waited in vain for %s: %v", what, err)
+		}
+		pause(glance)
+	}
+}

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"text/template"
+)
+
+// Networks of the lab: the gateways and the nodes are in the tests' own
+// network, the users' computers in a namespace behind a cable. The nodes of a
+// dev cluster listen on loopback only, so each gateway asks them from a
+// loopback address of its own, by which keyfob knows it.
+const (
+	outside     = "computer"  // the namespace of the users' computers
+	gatewayAddr = "10.99.2.1" // what users connect to
+	usersAddr   = "10.99.2.2"
+)
+
+// vpnPrograms are the programs that a VPN needs here.
+var vpnPrograms = []string{"ocserv", "openconnect", "ip", "ping"}
+
+// plug lays the cable between the gateways and the users' computers.
+func plug(t *testing.T) {
+	t.Helper()
+	sh(t, "ip", "netns", "add", outside)
+	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", outside).Run() })
+	sh(t, "ip", "link", "add", "office", "type", "veth", "peer", "name", "home", "netns", outside)
+	sh(t, "ip", "addr", "add", gatewayAddr+"/24", "dev", "office")
+	sh(t, "ip", "link", "set", "office", "up")
+	sh(t, "ip", "-n", outside, "link", "set", "lo", "up")
+	sh(t, "ip", "-n", outside, "addr", "add", usersAddr+"/24", "dev", "home")
+	sh(t, "ip", "-n", outside, "link", "set", "home", "up")
+}
+
+func sh(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+// gateway is a company's VPN gateway: a real ocserv that asks keyfob over
+// RADIUS.
+type gateway struct {
+	Dir     string
+	Number  int    // tells the gateways of a lab apart: their addresses, ports and networks
+	Secret  string // shared with keyfob
+	Servers string // the nodes it asks, the first one first
+}
+
+// Source is the address that its requests come from.
+func (g *gateway) Source() string { return fmt.Sprintf("127.0.1.%d", g.Number) }
+
+// Listen and Port are where users connect to.
+func (g *gateway) Listen() string { return gatewayAddr }
+func (g *gateway) Port() int      { return 4430 + g.Number }
+
+// Inside is an address that can be reached through the tunnel only.
+func (g *gateway) Inside() string { return fmt.Sprintf("192.168.%d.1", 70+g.Number) }
+
+// Pool is the network of the tunnels.
+func (g *gateway) Pool() string { return fmt.Sprintf("192.168.%d.0", 80+g.Number) }
+
+var ocservConf = template.Must(template.New("ocserv.conf").Parse(`auth = "radius[config={{.Dir}}/radcli.conf]"
+listen-host = {{.Listen}}
+tcp-port = {{.Port}}
+udp-port = {{.Port}}
+run-as-user = root
+run-as-group = root
+socket-file = {{.Dir}}/ocserv.sock
+isolate-workers = false
+server-cert = {{.Dir}}/server.crt
+server-key = {{.Dir}}/server.key
+auth-timeout = 240
+max-ban-score = 0
+max-clients = 16
+max-same-clients = 0
+cookie-timeout = 60
+use-occtl = false
+device = gw{{.Number}}n
+ipv4-network = {{.Pool}}
+ipv4-netmask = 255.255.255.0
+route = {{.Inside}}/32
+cisco-client-compat = true
+`))
+
+var radcliConf = template.Must(template.New("radcli.conf").Parse(`nas-identifier gateway-{{.Number}}
+authserver {{.Servers}}
+acctserver {{.Servers}}
+servers {{.Dir}}/servers
+dictionary /etc/radcli/dictionary
+radius_timeout 3
+radius_retries 2
+bindaddr {{.Source}}
+`))
+
+// newGateway builds a gateway and registers it with keyfob, in a dialect.
+func (l *lab) newGateway(t *testing.T, number int, dialect string) *gateway {
+	t.Helper()
+	g := &gateway{Dir: t.TempDir(), Number: number, Secret: fmt.Sprintf("secret-of-gateway-%d-6bd1f0c2", number)}
+	certify(t, g.Dir, net.ParseIP(g.Listen()))
+	sh(t, "ip", "addr", "add", g.Inside()+"/32", "dev", "lo")
+	t.Cleanup(func() { _ = exec.Command("ip", "addr", "del", g.Inside()+"/32", "dev", "lo").Run() })
+	secret := filepath.Join(g.Dir, "secret")
+	if err := os.WriteFile(secret, []byte(g.Secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.admin(t, "client", "add", fmt.Sprintf("gateway-%d", number), g.Source()+"/32", "--dialect", dialect, "--secret-file", secret)
+	return g
+}
+
+// asks starts the gateway, asking the given nodes, the first one first. It
+// runs until stop is called, or the test ends.
+func (g *gateway) asks(t *testing.T, nodes ...devNodeInfo) (stop func()) {
+	t.Helper()
+	var servers []string
+	for _, n := range nodes {
+		servers = append(servers, n.RADIUS)
+	}
+	g.Servers = strings.Join(servers, ",")
+	g.write(t, "servers", "127.0.0.1 "+g.Secret+"\n") // by address, without the port
+	g.write(t, "radcli.conf", render(t, radcliConf, g))
+	g.write(t, "ocserv.conf", render(t, ocservConf, g))
+	p := launch(t, nil, "ocserv", "--debug", "2", "--foreground", "--config", filepath.Join(g.Dir, "ocserv.conf"))
+	eventually(t, "the gateway", func() error {
+		if p.ended() {
+			return fmt.Errorf("ocserv ended:\n%s", p.output())
+		}
+		conn, err := net.Dial("tcp", net.JoinHostPort(g.Listen(), strconv.Itoa(g.Port())))
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	})
+	return p.stop
+}
+
+func (g *gateway) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(g.Dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func render(t *testing.T, tmpl *template.Template, data any) string {
+	t.Helper()
+	var b strings.Builder
+	if err := tmpl.Execute(&b, data); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// connect runs openconnect on the user's computer; the user types a passcode
+// and nothing else.
+func (g *gateway) connect(t *testing.T, user, passcode string) *process {
+	t.Helper()
+	return g.openconnect(t, user, strings.NewReader(passcode+"\n"))
+}
+
+// openconnect runs openconnect on the user's computer. What the user types at
+// each prompt comes from stdin, a line each.
+func (g *gateway) openconnect(t *testing.T, user string, stdin io.Reader) *process {
+	t.Helper()
+	return launch(t, stdin, "ip", "netns", "exec", outside, "openconnect", "--passwd-on-stdin",
+		"--user="+user, "--cafile="+filepath.Join(g.Dir, "ca.crt"),
+		fmt.Sprintf("--interface=vpn%d", g.Number), "--script=/usr/share/vpnc-scripts/vpnc-script",
+		fmt.Sprintf("https://%s:%d/", g.Listen(), g.Port()))
+}
+
+// refuses holds the gateway to refusing a login, and returns what the user saw
+// of it.
+func (g *gateway) refuses(t *testing.T, user, passcode string) string {
+	t.Helper()
+	p := g.connect(t, user, passcode)
+	defer p.stop()
+	eventually(t, "the end of openconnect", func() error {
+		if !p.ended() {
+			return fmt.Errorf("it runs:\n%s", p.output())
+		}
+		return nil
+	})
+	if said := p.output(); !strings.Contains(said, "Access denied.") || strings.Contains(said, "CSTP connected") {
+		t.Errorf("openconnect showed no refusal:\n%s", said)
+	}
+	return p.output()
+}
+
+// letsIn holds the gateway to letting a user in: the tunnel comes up, and a
+// packet crosses it.
+func (g *gateway) letsIn(t *testing.T, user, passcode string) {
+	t.Helper()
+	if err := g.ping(t.Context()); err == nil {
+		t.Fatalf("%s can be reached without a tunnel", g.Inside())
+	}
+	p := g.connect(t, user, passcode)
+	defer p.stop()
+	g.carries(t, p)
+}
+
+// carries waits until a packet crosses openconnect's tunnel.
+func (g *gateway) carries(t *testing.T, p *process) {
+	t.Helper()
+	eventually(t, "a packet through the tunnel", func() error {
+		if p.ended() {
+			t.Fatalf("openconnect ended:\n%s", p.output())
+		}
+		if err := g.ping(t.Context()); err != nil {
+			return fmt.Errorf("%w; openconnect said:\n%s", err, p.output())
+		}
+		return nil
+	})
+}
+
+// ping sends one packet from the user's computer to the inside.
+func (g *gateway) ping(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "ip", "netns", "exec", outside, "ping", "-c", "1", "-W", "1", g.Inside()).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("ping %s: %w: %s", g.Inside(), err, out)
+	}
+	return nil
+}
+
+// process is a program that runs beside the test.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+
+	mu   sync.Mutex // guards said
+	said bytes.Buffer
+}
+
+// launch starts a program. It ends with the test at the latest.
+func launch(t *testing.T, stdin io.Reader, name string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, p, p
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // what it said tells more
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.stop()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", name, p.output())
+		}
+	})
+	return p
+}
+
+// Write takes what the program says.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.Write(b)
+}
+
+func (p *process) output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.String()
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop ends the program, gently at first, and waits until it has ended.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	for range 200 {
+		if p.ended() {
+			return
+		}
+		pause(glance)
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"keyfob/webui/browsertest"
+)
+
+// configured is the last page's heading. It is the whole point of the product.
+const configured = "Your token is now configured for use with your company VPN connection."
+
+// visitor is a user in front of the page.
+type visitor struct {
+	*browsertest.Page
+	t    *testing.T
+	name string // of the pictures
+}
+
+func visit(t *testing.T, b *browsertest.Browser, name, url string) *visitor {
+	t.Helper()
+	v := &visitor{Page: b.Open(t, browsertest.Options{}), t: t, name: name}
+	v.Visit(url)
+	v.at("/", "Set up your token")
+	return v
+}
+
+// at holds the visitor to being on a page, and takes a picture of it.
+func (v *visitor) at(path, heading string) {
+	v.t.Helper()
+	if at, says := v.Path(), v.Text("h1"); at != path || says != heading {
+		v.t.Fatalf("%s is at %s, which says %q: want %s and %q\n%s", v.name, at, says, path, heading, v.Text("main"))
+	}
+	v.Shoot("story." + v.name + "." + strings.Trim(path, "/"))
+}
+
+// signIn fills in the first page.
+func (v *visitor) signIn(user, passcode string) {
+	v.t.Helper()
+	v.Fill("#user", user)
+	v.answer("#passcode", passcode)
+}
+
+// answer fills in one field and sends the form.
+func (v *visitor) answer(field, text string) {
+	v.t.Helper()
+	v.Fill(field, text)
+	v.Follow("button[type=submit]")
+}
+
+// choosePIN fills in the page for a new PIN.
+func (v *visitor) choosePIN(pin string) {
+	v.t.Helper()
+	v.Fill("#pin", pin)
+	v.answer("#pin_again", pin)
+}
+
+// balance is what stands in front of the pages in real life: one address, and
+// behind it the first node that takes a connection.
+func balance(t *testing.T, nodes ...devNodeInfo) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open sync.WaitGroup
+	open.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			open.Go(func() { relay(conn, nodes) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		open.Wait()
+	})
+	return "https://" + l.Addr().String()
+}
+
+func relay(user net.Conn, nodes []devNodeInfo) {
+	defer user.Close()
+	for _, n := range nodes {
+		node, err := net.Dial("tcp", strings.TrimPrefix(n.Web, "https://"))
+		if err != nil {
+			continue
+		}
+		defer node.Close()
+		var both sync.WaitGroup
+		for _, way := range [][2]net.Conn{{user, node}, {node, user}} {
+			both.Go(func() {
+				_, _ = io.Copy(way[0], way[1])
+				_ = way[0].Close()
+			})
+		}
+		both.Wait()
+		return
+	}
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"keyfob/webui/browsertest"
+)
+
+// TestTheStory is what keyfob is for, from one end to the other with real
+// programs: a cluster of three processes, VPN gateways (ocserv) that ask it
+// over RADIUS, users with openconnect, with Chromium and with tokens in their
+// hands, and an auditor at the audit stream. The users wait for real codes to
+// change, as users do; those who have nothing to do with each other wait at
+// the same time.
+func TestTheStory(t *testing.T) {
+	needMachine(t, append(vpnPrograms, "chromium", "radclient")...)
+	l := startLab(t)
+	n1, n2, n3 := l.node("n1"), l.node("n2"), l.node("n3")
+	l.transfer(t, n1)
+	plug(t)
+	browser := browsertest.Start(t)
+	auditor := l.audit(t)
+
+	headquarters := l.newGateway(t, 1, "nochallenge")
+	branch := l.newGateway(t, 2, "nochallenge")
+	warehouse := l.newGateway(t, 3, "nochallenge")
+	modern := l.newGateway(t, 4, "rsa")
+	alice := l.fob(t, "alice")
+
+	t.Run("users", func(t *testing.T) {
+		t.Run("alice", func(t *testing.T) {
+			t.Parallel()
+			stop := headquarters.asks(t, n1, n2)
+			t.Run("1 a new token is refused, and the refusal names the page", func(t *testing.T) {
+				said := headquarters.refuses(t, "alice", alice.tokencode(t))
+				if !strings.Contains(said, "Access denied.") || !strings.Contains(said, n1.Web) {
+					t.Errorf("openconnect showed no refusal with the page's address %s:\n%s", n1.Web, said)
+				}
+			})
+			t.Run("2 the page on node 2 sets her PIN", func(t *testing.T) { l.setsPIN(t, browser, alice, n2) })
+			t.Run("3 the gateway asks node 3 and lets her in", func(t *testing.T) {
+				stop()
+				stop = headquarters.asks(t, n3, n2)
+				headquarters.letsIn(t, "alice", alice.passcode(t))
+			})
+			t.Run("4 guesses do not get in, and she gets out of their way", func(t *testing.T) {
+				l.isGuessedAt(t, browser, headquarters, alice, n1)
+			})
+		})
+		t.Run("5 frank's slow clock", func(t *testing.T) {
+			t.Parallel()
+			branch.asks(t, n2, n3)
+			l.isSlow(t, browser, branch, l.fob(t, "frank"), n3)
+		})
+		t.Run("a VPN that can ask", func(t *testing.T) {
+			t.Parallel()
+			modern.asks(t, n1, n2, n3)
+			l.isAskedAtThePrompt(t, modern)
+		})
+		t.Run("radclient", func(t *testing.T) {
+			t.Parallel()
+			l.isAskedByRadclient(t, l.fob(t, "carol"))
+		})
+	})
+	if t.Failed() {
+		return
+	}
+	t.Run("6 the leader is killed between two steps", func(t *testing.T) {
+		warehouse.asks(t, n1, n2, n3)
+		l.losesTheLeader(t, browser, warehouse, l.fob(t, "grace"), alice)
+	})
+	t.Run("7 the auditor has read everything", func(t *testing.T) { l.isAudited(t, auditor) })
+}
+
+// setsPIN: a user whose token is in New PIN mode opens the page, chooses a PIN,
+// and logs in with it.
+func (l *lab) setsPIN(t *testing.T, browser *browsertest.Browser, f *fob, n devNodeInfo) {
+	v := visit(t, browser, f.User, n.Web)
+	v.signIn(f.User, f.tokencode(t))
+	v.at("/pin", "Choose your PIN")
+	v.choosePIN("584213")
+	v.at("/login", "Sign in with your new PIN")
+	f.PIN = "584213"
+	v.answer("#passcode", f.passcode(t))
+	v.at("/done", configured)
+}
+
+// isGuessedAt: a passcode is good once; three guesses put the token into Next
+// Tokencode mode, and the page gets it out.
+func (l *lab) isGuessedAt(t *testing.T, browser *browsertest.Browser, g *gateway, f *fob, n devNodeInfo) {
+	spent := f.PIN + f.used
+	g.refuses(t, f.User, spent)
+	v := visit(t, browser, f.User+"-spent", n.Web)
+	v.signIn(f.User, spent)
+	v.at("/", "Set up your token")
+	for _, guess := range []string{"000000000000", "111111111111", "222222222222"} {
+		g.refuses(t, f.User, guess)
+	}
+	said := g.refuses(t, f.User, f.passcode(t))
+	if !strings.Contains(said, l.Nodes[0].Web) && !strings.Contains(said, l.Nodes[2].Web) {
+		t.Errorf("the refusal names no page:\n%s", said)
+	}
+
+	v = visit(t, browser, f.User+"-guessed", n.Web)
+	v.signIn(f.User, f.passcode(t))
+	v.at("/next", "One more tokencode")
+	v.answer("#tokencode", f.tokencode(t))
+	v.at("/done", configured)
+	g.letsIn(t, f.User, f.passcode(t))
+}
+
+// isSlow: a token whose clock is off by more than the small window is refused
+// by the VPN, put right by the page, and let in.
+func (l *lab) isSlow(t *testing.T, browser *browsertest.Browser, g *gateway, f *fob, n devNodeInfo) {
+	g.refuses(t, f.User, f.passcode(t))
+	v := visit(t, browser, f.User, n.Web)
+	v.signIn(f.User, f.passcode(t))
+	v.at("/next", "One more tokencode")
+	v.answer("#tokencode", f.tokencode(t))
+	v.at("/done", configured)
+	g.letsIn(t, f.User, f.passcode(t))
+}
+
+// losesTheLeader: the leader dies between two pages of a user, who is not told
+// and goes on. Nothing that was used can be used again, and the VPN, which asks
+// the dead node first, lets the user in.
+func (l *lab) losesTheLeader(t *testing.T, browser *browsertest.Browser, g *gateway, f, other *fob) {
+	l.transfer(t, l.Nodes[0])
+	spent := map[string]string{other.User: other.PIN + other.used}
+	v := visit(t, browser, f.User, balance(t, l.Nodes...))
+	spent[f.User] = f.passcode(t)
+	v.signIn(f.User, spent[f.User])
+	v.at("/next", "One more tokencode")
+	l.kill(l.Nodes[0])
+	v.answer("#tokencode", f.tokencode(t))
+	v.at("/done", configured)
+
+	for _, n := range l.Nodes[1:] {
+		for user, passcode := range spent {
+			if result := l.authenticate(t, n, user, passcode); result != "reject" {
+				t.Errorf("%s's spent passcode at node %s after the leader was lost: %s", user, n.Name, result)
+			}
+		}
+	}
+	g.letsIn(t, f.User, f.passcode(t))
+}
+
+// isAudited: whoever reads the stream learns everything that happened, in
+// order, without a gap (the auditor checks that), and nothing that was secret.
+func (l *lab) isAudited(t *testing.T, a *auditor) {
+	for _, about := range []string{
+		"auth.challenged alice", "token.pin_set alice", "auth.accepted alice",
+		"auth.rejected alice", "user.failure_counted alice", "token.next_tokencode_required alice", "user.failures_reset alice",
+		"token.drift_adjusted frank", "auth.accepted frank",
+		"token.pin_set carol", "auth.accepted grace",
+		"cluster.node_lost", "cluster.leader_changed",
+	} {
+		a.expect(t, about)
+	}
+	t.Logf("%d records, whole", len(a.read(t)))
+}
