@@ -63,7 +63,8 @@ func (a *API) addToken(ctx context.Context, in *newToken) (*answer[Token], error
 		return nil, err
 	}
 	if n.PIN != "" {
-		if command.PIN, err = a.sealPIN(ctx, n); err != nil {
+		const first = 1 // the revision of the PIN that a token comes with
+		if command.PIN, err = a.sealPIN(ctx, n.Serial, n.PINStyle, first, n.PIN); err != nil {
 			return nil, err
 		}
 	}
@@ -73,12 +74,12 @@ func (a *API) addToken(ctx context.Context, in *newToken) (*answer[Token], error
 	return a.tokenNow(n.Serial)
 }
 
-func (a *API) sealPIN(ctx context.Context, n NewToken) ([]byte, error) {
-	const first = 1 // the revision that a token comes with
-	if n.PINStyle == string(tokencode.PINpad) {
-		return a.cfg.Seal.SealPINpad(n.Serial, first, n.PIN)
+// sealPIN seals a PIN as the token's style needs it.
+func (a *API) sealPIN(ctx context.Context, serial, style string, revision uint64, pin engine.Secret) ([]byte, error) {
+	if style == string(tokencode.PINpad) {
+		return a.cfg.Seal.SealPINpad(serial, revision, pin)
 	}
-	return a.cfg.Seal.SealPIN(ctx, n.Serial, first, n.PIN)
+	return a.cfg.Seal.SealPIN(ctx, serial, revision, pin)
 }
 
 func (n NewToken) withDefaults() NewToken {

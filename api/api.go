@@ -77,10 +77,14 @@ type Journal interface {
 
 // Config is what the API is made of.
 type Config struct {
-	Node    Node
-	Seal    Sealer
-	Cluster Cluster
-	Journal Journal
+	Node     Node
+	Seal     Sealer
+	Remedies Remedies
+	Cluster  Cluster
+	Journal  Journal
+	// Readers makes the credentials by which a consumer reads the audit stream
+	// at NATS.
+	Readers func(name string, expires time.Time) ([]byte, error)
 
 	Name   string           // of this node, for the origin of what is commanded here
 	Site   string           // of this node
@@ -99,8 +103,10 @@ func (c Config) Validate() error {
 	}
 	need(c.Node != nil, "node")
 	need(c.Seal != nil, "seal")
+	need(c.Remedies != nil, "remedies")
 	need(c.Cluster != nil, "cluster")
 	need(c.Journal != nil, "journal")
+	need(c.Readers != nil, "readers")
 	need(c.Now != nil, "now")
 	need(c.Random != nil, "random")
 	need(c.Log != nil, "log")
@@ -129,6 +135,7 @@ func New(cfg Config) (*API, error) {
 
 	a.users()
 	a.tokens()
+	a.remedies()
 	a.clients()
 	a.policy()
 	a.cluster()

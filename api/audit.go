@@ -37,6 +37,39 @@ func (a *API) audit() {
 		}},
 	}
 	huma.Register(a.huma, op, a.readAudit)
+	register(a, route{post, "/audit/readers", "admit-reader", "Make credentials by which a consumer reads the audit stream at NATS, shown once", administrators, 201}, a.admitReader)
+}
+
+// Reader is a consumer of the audit stream.
+type Reader struct {
+	Name        string     `json:"name"`
+	Credentials string     `json:"credentials" doc:"Text of a NATS credentials file, shown this once. It is good at every node's embedded server."`
+	Expires     *time.Time `json:"expires,omitempty"`
+}
+
+type newReader struct {
+	Body struct {
+		Because
+		Name       string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
+		TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" doc:"How long they are good; absent: for ever."`
+	}
+}
+
+func (a *API) admitReader(ctx context.Context, in *newReader) (*answer[Reader], error) {
+	r := Reader{Name: in.Body.Name}
+	var expires time.Time
+	if in.Body.TTLSeconds > 0 {
+		expires = a.cfg.Now().Add(time.Duration(in.Body.TTLSeconds) * time.Second).UTC()
+		r.Expires = &expires
+	}
+	text, err := a.cfg.Readers(in.Body.Name, expires)
+	if err != nil {
+		return nil, err
+	}
+	// The state does not know readers: NATS does.
+	a.cfg.Log.WarnContext(ctx, "reader of the audit stream admitted", "reader", in.Body.Name, "actor", callerOf(ctx).name, "reason", in.Body.Reason)
+	r.Credentials = string(text)
+	return answered(r), nil
 }
 
 func (a *API) readAudit(ctx context.Context, in *auditRange) (*huma.StreamResponse, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"io"
 	"iter"
 	"log/slog"
@@ -27,6 +28,7 @@ type fake struct {
 	did      []engine.Command
 	origins  []events.Origin
 	attempts []engine.Attempt
+	losses   []Loss
 	outcome  engine.Outcome
 	records  []events.Record
 	now      time.Time
@@ -78,6 +80,29 @@ func (f *fake) Do(_ context.Context, o events.Origin, c engine.Command) error {
 func (f *fake) Authenticate(_ context.Context, at engine.Attempt) (engine.Outcome, error) {
 	f.attempts = append(f.attempts, at)
 	return f.outcome, f.refuse
+}
+
+func (f *fake) Resynchronize(_ context.Context, o events.Origin, _ string, _, _ engine.Secret) error {
+	f.origins = append(f.origins, o)
+	return f.refuse
+}
+
+func (f *fake) SetTemporaryPIN(_ context.Context, o events.Origin, _ string, pin engine.Secret) (engine.Secret, error) {
+	f.origins = append(f.origins, o)
+	if pin != "" {
+		return "", errors.New("a PIN was chosen")
+	}
+	return "135790", f.refuse
+}
+
+func (f *fake) Lose(_ context.Context, o events.Origin, loss Loss) ([]string, error) {
+	f.origins, f.losses = append(f.origins, o), append(f.losses, loss)
+	return []string{"0123456789"}, f.refuse
+}
+
+func (f *fake) Replace(_ context.Context, o events.Origin, _, _ string, _ bool) error {
+	f.origins = append(f.origins, o)
+	return f.refuse
 }
 
 func (f *fake) SealSeed(serial string, _ engine.Secret) ([]byte, error) {
@@ -135,8 +160,9 @@ func (f *fake) Records(_ context.Context, from uint64, _ bool) iter.Seq2[events.
 func (f *fake) api(t *testing.T) *API {
 	t.Helper()
 	a, err := New(Config{
-		Node: f, Seal: f, Cluster: f, Journal: f,
-		Name: "n1", Site: "hq", Now: func() time.Time { return f.now }, Random: rand.Reader,
+		Node: f, Seal: f, Remedies: f, Cluster: f, Journal: f,
+		Readers: func(name string, _ time.Time) ([]byte, error) { return []byte("credentials of " + name), nil },
+		Name:    "n1", Site: "hq", Now: func() time.Time { return f.now }, Random: rand.Reader,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

@@ -18,7 +18,8 @@ type loginRequest struct {
 type Login struct {
 	User         string        `json:"user" minLength:"1" maxLength:"512"`
 	Passcode     engine.Secret `json:"passcode,omitempty" maxLength:"256" doc:"What the step asks for: a passcode, a tokencode or a PIN."`
-	Again        engine.Secret `json:"again,omitempty" maxLength:"256" doc:"A new PIN once more, where it is asked for twice at once."`
+	Again        engine.Secret `json:"again,omitempty" maxLength:"256" doc:"A new PIN once more, where it is asked for twice at once; to resynchronize: the next tokencode."`
+	Purpose      string        `json:"purpose,omitempty" enum:"resynchronize" doc:"Not to log in, but to put a token right by a passcode and the next tokencode."`
 	Choice       string        `json:"choice,omitempty" enum:"own,generated" doc:"Where the step asks for one."`
 	Conversation string        `json:"conversation,omitempty" maxLength:"8192" doc:"From the answer before; absent begins anew."`
 	Client       string        `json:"client,omitempty" maxLength:"64" doc:"The application, for the audit trail; default the API token's name."`
@@ -29,7 +30,7 @@ type Login struct {
 // LoginAnswer is the outcome of an attempt. A refusal does not say why; the
 // reference leads to the reason in the audit trail.
 type LoginAnswer struct {
-	Result       string  `json:"result" enum:"accept,reject,challenge"`
+	Result       string  `json:"result" enum:"accept,reject,challenge,resynchronized" doc:"Only accept lets anybody in."`
 	User         string  `json:"user,omitempty" doc:"How the cluster spells the name; on accept."`
 	Reference    string  `json:"reference,omitempty" doc:"To be read out to the help desk."`
 	Prompt       *Prompt `json:"prompt,omitempty" doc:"What to ask for next. With reject: what to ask for again."`
@@ -77,6 +78,7 @@ func (a *API) authenticate(ctx context.Context, in *loginRequest) (*answer[Login
 		Choice:       engine.Choice(in.Body.Choice),
 		Conversation: in.Body.Conversation,
 		NoChallenge:  in.Body.NoChallenge,
+		Purpose:      engine.Purpose(in.Body.Purpose),
 		Arrived:      a.cfg.Now(),
 	})
 	if err != nil {

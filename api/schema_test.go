@@ -14,25 +14,28 @@ import (
 // shown are the secrets that an answer holds, since their owner must see them
 // once. Nothing else in an answer may be one.
 var shown = map[string]string{
-	"IssuedAPIToken.token":     "the only time that an API token is shown",
-	"Invitation.invitation":    "good for one machine, once",
-	"Prompt.generated_pin":     "for its owner, at the end of New PIN mode",
-	"LoginAnswer.conversation": "sealed; the caller must bring it back",
-	"UserState.conversation":   "names the step; the sealed text is nowhere in the state",
-	"UserState.tokens":         "devices, not secrets",
-	"User.tokens":              "serials",
-	"Setting.key":              "the name of a setting",
-	"Token.has_pin":            "whether there is one",
-	"Token.pin_set_at":         "when it was set",
-	"Token.pin_source":         "who makes a new one",
-	"Token.pin_style":          "how it is typed",
-	"Prompt.pin_min":           "a rule",
-	"Prompt.pin_max":           "a rule",
-	"Prompt.pin_letters":       "a rule",
-	"Client.signed":            "addresses",
+	"IssuedAPIToken.token":           "the only time that an API token is shown",
+	"TemporaryPIN.temporary_pin":     "for the help desk to tell its owner, who must change it",
+	"Emergency.emergency_tokencodes": "for the owner of a lost token",
+	"Reader.credentials":             "for the consumer that they are made for",
+	"Invitation.invitation":          "good for one machine, once",
+	"Prompt.generated_pin":           "for its owner, at the end of New PIN mode",
+	"LoginAnswer.conversation":       "sealed; the caller must bring it back",
+	"UserState.conversation":         "names the step; the sealed text is nowhere in the state",
+	"UserState.tokens":               "devices, not secrets",
+	"User.tokens":                    "serials",
+	"Setting.key":                    "the name of a setting",
+	"Token.has_pin":                  "whether there is one",
+	"Token.pin_set_at":               "when it was set",
+	"Token.pin_source":               "who makes a new one",
+	"Token.pin_style":                "how it is typed",
+	"Prompt.pin_min":                 "a rule",
+	"Prompt.pin_max":                 "a rule",
+	"Prompt.pin_letters":             "a rule",
+	"Client.signed":                  "addresses",
 }
 
-var suspicious = regexp.MustCompile(`(?i)(secret|seed|^pin|_pin|passcode|tokencode|token$|tokens$|digest|sealed|key|conversation|invitation|password|hash)`)
+var suspicious = regexp.MustCompile(`(?i)(secret|seed|^pin|_pin|passcode|tokencode|token$|tokens$|digest|sealed|key|conversation|invitation|password|hash|credential)`)
 
 func TestNoAnswerHoldsASecret(t *testing.T) {
 	a := newFake(t).api(t)

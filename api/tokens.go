@@ -20,6 +20,8 @@ type Token struct {
 	User          string     `json:"user,omitempty"`
 	Mode          string     `json:"mode" enum:"normal,new_pin,next_tokencode" doc:"What the next login will ask for."`
 	Disabled      bool       `json:"disabled"`
+	LostUntil     *time.Time `json:"lost_until,omitempty" doc:"It is not with its owner; emergency tokencodes end then."`
+	Replaces      string     `json:"replaces,omitempty" doc:"Serial of the token whose place it takes at its first success."`
 	HasPIN        bool       `json:"has_pin"`
 	PINSetAt      *time.Time `json:"pin_set_at,omitempty"`
 	PINSource     string     `json:"pin_source,omitempty" doc:"Who makes a new PIN; absent: as the policy says."`
@@ -52,7 +54,7 @@ func Mode(t *engine.Token) string {
 }
 
 func viewToken(t *engine.Token) Token {
-	return Token{
+	v := Token{
 		Serial:        t.Serial,
 		Kind:          t.Kind,
 		Algorithm:     t.Algorithm,
@@ -73,7 +75,12 @@ func viewToken(t *engine.Token) Token {
 		Born:          instant(t.Born),
 		Expires:       instant(t.Expires),
 		Imported:      instant(t.Imported),
+		Replaces:      t.Replaces,
 	}
+	if t.Lost != nil {
+		v.LostUntil = instant(t.Lost.Until)
+	}
+	return v
 }
 
 // TokenPath names a token in a path.

@@ -5,6 +5,7 @@ import (
 
 	"keyfob/api"
 	"keyfob/cluster"
+	"keyfob/events"
 )
 
 // members is the cluster in the words of the API.
@@ -21,4 +22,12 @@ func (m members) Status(ctx context.Context) (api.Status, error) {
 		out.Nodes = append(out.Nodes, api.NodeStatus(n))
 	}
 	return out, nil
+}
+
+// remedies is the node in the words of the API.
+type remedies struct{ *cluster.Node }
+
+// Lose implements api.Remedies.
+func (r remedies) Lose(ctx context.Context, o events.Origin, loss api.Loss) ([]string, error) {
+	return r.Node.Lose(ctx, o, cluster.Loss(loss))
 }

@@ -16,11 +16,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"keyfob/api"
 	"keyfob/events/journal"
 )
 
 func (e *environment) auditCommand() *cobra.Command {
-	return e.group("audit", "The audit trail: what happened, in order", e.auditTail(), e.auditVerify(), e.auditExport())
+	return e.group("audit", "The audit trail: what happened, in order", e.auditTail(), e.auditVerify(), e.auditExport(), e.auditReader())
 }
 
 func (e *environment) auditTail() *cobra.Command {
@@ -159,4 +160,23 @@ func journalIn(paths []string) string {
 func isDirectory(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+func (e *environment) auditReader() *cobra.Command {
+	r, out := e.remote(), &output{}
+	var ttl time.Duration
+	c := command("reader NAME", "Make credentials by which a consumer reads the audit stream at NATS", func(c *cobra.Command, args []string) error {
+		var reader api.Reader
+		in := map[string]any{"name": args[0], "reason": r.why(c)}
+		if ttl > 0 {
+			in["ttl_seconds"] = int(ttl / time.Second)
+		}
+		if err := r.call(c.Context(), http.MethodPost, "/audit/readers", in, &reader); err != nil {
+			return err
+		}
+		e.say("credentials of reader %s, shown this once; put them into a file of mode 0600:", reader.Name)
+		return out.show(e.Out, reader, func(tw *tabwriter.Writer) { fmt.Fprint(tw, reader.Credentials) })
+	})
+	c.Flags().DurationVar(&ttl, "ttl", 0, "how long they are good (default for ever)")
+	return out.flag(r.because(c))
 }

@@ -106,6 +106,9 @@ func issue(by issuer, hosts []string, now time.Time) (pair, error) {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 	}
+	if by.cert != nil { // the nodes' and the RadSec client's of a dev cluster
+		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+	}
 	if len(hosts) == 0 {
 		template.Subject = pkix.Name{CommonName: "keyfob dev CA"}
 		template.IsCA, template.MaxPathLenZero = true, true

@@ -64,9 +64,10 @@ type AdminConfig struct {
 
 // RADIUSConfig is the door for VPN gateways.
 type RADIUSConfig struct {
-	Listen string `yaml:"listen" kind:"address" doc:"authentication, UDP"`
-	Acct   string `yaml:"acct" kind:"address" doc:"accounting, UDP; off to switch it off"`
-	RadSec string `yaml:"radsec" kind:"address" doc:"RADIUS over TLS; off to switch it off"`
+	Listen   string `yaml:"listen" kind:"address" doc:"authentication, UDP"`
+	Acct     string `yaml:"acct" kind:"address" doc:"accounting, UDP; off to switch it off"`
+	RadSec   string `yaml:"radsec" kind:"address" doc:"RADIUS over TLS, open when client_ca is set; off to switch it off"`
+	ClientCA string `yaml:"client_ca" doc:"PEM file with the CAs of RadSec clients, whose certificates carry the clients' names"`
 }
 
 // NATSConfig is where the audit stream goes.

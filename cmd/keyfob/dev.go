@@ -28,6 +28,10 @@ const (
 	maxDevNodes     = 9
 )
 
+// devClient is the RADIUS client of a dev cluster, on 127.0.0.0/8, and over
+// TLS with radsec.crt and radsec.key.
+const devClient = "loopback"
+
 // devCluster is several nodes on this machine, for trying keyfob out and for
 // tests. Everything about it lies in one directory.
 type devCluster struct {
@@ -87,6 +91,9 @@ func (d *devCluster) run(ctx context.Context, count int, basePinned bool) error 
 		return err
 	}
 	if err := d.fill(ctx); err != nil {
+		return err
+	}
+	if err := d.credentials(ctx); err != nil {
 		return err
 	}
 	if err := d.writeFile(); err != nil {
@@ -158,6 +165,9 @@ func (d *devCluster) prepare() error {
 		if err := n.prepare(authority); err != nil {
 			return err
 		}
+	}
+	if err := d.certify(authority, d.file("radsec.crt"), d.file("radsec.key"), devClient); err != nil {
+		return err
 	}
 	d.secret, err = d.keep("radius-secret", rand.Text)
 	return err
@@ -251,4 +261,17 @@ func (d *devCluster) end() {
 	for _, n := range d.nodes {
 		n.wait()
 	}
+}
+
+// credentials keeps the credentials of a reader of the audit stream in a file.
+func (d *devCluster) credentials(ctx context.Context) error {
+	if _, err := os.Stat(d.file(credsFile)); err == nil {
+		return nil
+	}
+	var reader api.Reader
+	in := map[string]string{"name": "dev", "reason": "keyfob dev"}
+	if err := d.remote().call(ctx, http.MethodPost, "/audit/readers", in, &reader); err != nil {
+		return fmt.Errorf("making NATS credentials: %w", err)
+	}
+	return writeFile(d.file(credsFile), []byte(reader.Credentials), 0o600)
 }

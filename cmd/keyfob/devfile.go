@@ -16,7 +16,10 @@ import (
 	"time"
 )
 
-const devFile = "dev.json"
+const (
+	devFile   = "dev.json"
+	credsFile = "nats.creds"
+)
 
 // devInfo is dev.json: where everything is, for people and tests.
 type devInfo struct {
@@ -74,12 +77,7 @@ func (i devInfo) basePort() int {
 }
 
 func (d *devCluster) writeFile() error {
-	info := devInfo{CA: d.file("ca.pem"), APIToken: d.token, Secret: d.secret, Users: d.people}
-	creds, err := d.natsCreds()
-	if err != nil {
-		return err
-	}
-	info.NATSCreds = creds
+	info := devInfo{CA: d.file("ca.pem"), APIToken: d.token, NATSCreds: d.file(credsFile), Secret: d.secret, Users: d.people}
 	for _, n := range d.nodes {
 		info.Nodes = append(info.Nodes, devNodeInfo{
 			Name: n.name, PID: n.pid(), Dir: n.dir, Config: n.config,
@@ -114,23 +112,31 @@ func (d *devCluster) authority() (issuer, error) {
 	return issuer{cert: pair.Leaf, key: private}, nil
 }
 
-// certified reports whether the node has a certificate that is good for a
-// while.
-func (n *devNode) certified(file string) bool {
+// certify makes a certificate for names, unless there is one that is good for
+// a while.
+func (d *devCluster) certify(by issuer, cert, key string, names ...string) error {
+	if d.certified(by, cert) {
+		return nil
+	}
+	made, err := issue(by, names, d.env.Now())
+	if err != nil {
+		return fmt.Errorf("making %s: %w", cert, err)
+	}
+	return made.save(cert, key)
+}
+
+func (d *devCluster) certified(by issuer, file string) bool {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return false
-	}
-	pool := x509.NewCertPool()
-	ca, err := os.ReadFile(n.cluster.file("ca.pem"))
-	if err != nil || !pool.AppendCertsFromPEM(ca) {
 		return false
 	}
 	leaf, err := parseCertificate(b)
 	if err != nil {
 		return false
 	}
-	_, err = leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: n.cluster.env.Now().Add(24 * time.Hour)})
+	roots := x509.NewCertPool()
+	roots.AddCert(by.cert)
+	_, err = leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: d.env.Now().Add(24 * time.Hour)})
 	return err == nil
 }
 

@@ -73,21 +73,15 @@ func (n *devNode) prepare(authority issuer) error {
 		return fmt.Errorf("making directory of node %s: %w", n.name, err)
 	}
 	cert, key := filepath.Join(n.dir, "tls.crt"), filepath.Join(n.dir, "tls.key")
-	if !n.certified(cert) {
-		made, err := issue(authority, []string{"127.0.0.1", "localhost", n.name}, n.cluster.env.Now())
-		if err != nil {
-			return fmt.Errorf("making certificate of node %s: %w", n.name, err)
-		}
-		if err := made.save(cert, key); err != nil {
-			return err
-		}
+	if err := n.cluster.certify(authority, cert, key, "127.0.0.1", "localhost", n.name); err != nil {
+		return err
 	}
 	c := defaultConfig()
 	c.Node, c.Data, c.Site = n.name, n.dir, "dev"
 	c.Cluster.Listen = loopback(n.ports.cluster)
 	c.Web = WebConfig{Listen: loopback(n.ports.web), TLS: TLSConfig{Cert: cert, Key: key}, PublicURL: "https://" + loopback(n.ports.web)}
 	c.Admin.Listen = loopback(n.ports.admin)
-	c.RADIUS = RADIUSConfig{Listen: loopback(n.ports.radius), Acct: loopback(n.ports.acct), RadSec: loopback(n.ports.radsec)}
+	c.RADIUS = RADIUSConfig{Listen: loopback(n.ports.radius), Acct: loopback(n.ports.acct), RadSec: loopback(n.ports.radsec), ClientCA: n.cluster.file("ca.pem")}
 	c.NATS.Embedded.Listen = loopback(n.ports.nats)
 	c.Metrics.Listen = loopback(n.ports.metrics)
 	c.complete()

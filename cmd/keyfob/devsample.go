@@ -84,7 +84,7 @@ func (d *devCluster) fill(ctx context.Context) error {
 	if err := r.call(ctx, http.MethodPatch, "/policy", settings, nil); err != nil {
 		return fmt.Errorf("setting policy: %w", err)
 	}
-	client := newClient{Reason: reason, Name: "loopback", Prefix: "127.0.0.0/8", Secret: d.secret, Dialect: "rsa", Trusted: true}
+	client := newClient{Reason: reason, Name: devClient, Prefix: "127.0.0.0/8", Secret: d.secret, Dialect: "rsa", Trusted: true}
 	if _, err := isNew(r.call(ctx, http.MethodPost, "/clients", client, nil)); err != nil {
 		return fmt.Errorf("adding RADIUS client: %w", err)
 	}

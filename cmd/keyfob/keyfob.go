@@ -107,6 +107,7 @@ func (e *environment) root() *cobra.Command {
 		e.auditCommand(),
 		e.stateCommand(),
 		e.apiTokenCommand(),
+		e.benchCommand(),
 		e.versionCommand(),
 		e.completionCommand(),
 		e.manCommand(),

@@ -127,6 +127,7 @@ const figuresFor = 15 * time.Second
 var (
 	descLeader    = prometheus.NewDesc("keyfob_cluster_leader", "1 on the node that leads.", nil, nil)
 	descSequence  = prometheus.NewDesc("keyfob_cluster_sequence", "Number of the last event applied here.", nil, nil)
+	descLog       = prometheus.NewDesc("keyfob_log_transactions_total", "Transactions of the replicated log on this node's disk, each two fsyncs.", nil, nil)
 	descOffset    = prometheus.NewDesc("keyfob_clock_offset_seconds", "How far this node's clock is from the median of the nodes.", nil, nil)
 	descReady     = prometheus.NewDesc("keyfob_ready", "1 when this node answers logins.", nil, nil)
 	descPublished = prometheus.NewDesc("keyfob_audit_published_sequence", "Number of the last event that NATS has.", nil, nil)
@@ -137,7 +138,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descLeader, descSequence, descOffset, descReady, descPublished, descBacklog, descTokens, descDrift} {
+	for _, d := range []*prometheus.Desc{descLeader, descSequence, descLog, descOffset, descReady, descPublished, descBacklog, descTokens, descDrift} {
 		ch <- d
 	}
 }
@@ -150,6 +151,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	stats := g.node.Stats()
 	gauge(descLeader, truth(stats.Leader))
 	gauge(descSequence, float64(stats.Sequence))
+	ch <- prometheus.MustNewConstMetric(descLog, prometheus.CounterValue, float64(stats.LogCommits))
 	gauge(descOffset, stats.ClockOffset.Seconds())
 	gauge(descReady, truth(g.node.Ready() == nil))
 	if sequence, ok := g.published(); ok {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -97,25 +98,25 @@ type house struct {
 // doors are the ways in, made and not yet open.
 type doors struct {
 	radius *radius.Server
-	stream *stream
+	outlet *outlet
 	http   []*httpDoor
 }
 
 func (h *house) doors(ports *ports, cert *certificate) (*doors, error) {
 	d := &doors{}
 	var err error
-	if d.stream, err = h.openStream(); err != nil {
+	if d.outlet, err = h.openOutlet(); err != nil {
 		return nil, err
 	}
-	h.counts.registry.MustRegister(&gauges{node: h.node, published: d.stream.published, now: h.env.Now})
+	h.counts.registry.MustRegister(&gauges{node: h.node, published: d.outlet.published, now: h.env.Now})
 
 	pages, err := h.pages()
 	if err != nil {
-		return nil, errors.Join(err, d.stream.close())
+		return nil, errors.Join(err, d.outlet.close())
 	}
 	commands, err := h.api()
 	if err != nil {
-		return nil, errors.Join(err, d.stream.close())
+		return nil, errors.Join(err, d.outlet.close())
 	}
 	d.http = []*httpDoor{
 		newDoor("web", ports.web, cert, limited(pages, maxForm), h.log),
@@ -125,9 +126,13 @@ func (h *house) doors(ports *ports, cert *certificate) (*doors, error) {
 	if ports.metrics != nil {
 		d.http = append(d.http, newDoor("metrics", ports.metrics, nil, h.counts.handler(h.node.Ready), h.log))
 	}
+	packets, err := h.radiusConfig(cert)
+	if err != nil {
+		return nil, errors.Join(err, d.outlet.close())
+	}
 	// Last, because its sockets receive as soon as they are open.
-	if d.radius, err = radius.New(h.radiusConfig(), h.asked, h.log); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: free the port, or set radius.listen and radius.acct", err), d.stream.close())
+	if d.radius, err = radius.New(packets, h.asked, h.log); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w; free the port, or set radius.listen, radius.acct and radius.radsec", err), d.outlet.close())
 	}
 	return d, nil
 }
@@ -135,18 +140,18 @@ func (h *house) doors(ports *ports, cert *certificate) (*doors, error) {
 // run opens the doors and keeps them open until ctx ends or a part fails. The
 // way out is the way in, backwards: the doors take nothing new and answer what
 // they took; then the node, which they asked, hands over leadership and stops;
-// then the stream, which the node's last events still went through.
+// then the outlet, which the node's last events still went through.
 func (h *house) run(ctx context.Context, d *doors, hup <-chan os.Signal, reload func()) error {
 	inside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	nodeDone, streamDone := make(chan error, 1), make(chan error, 1)
+	nodeDone, outletDone := make(chan error, 1), make(chan error, 1)
 	nodeCtx, stopNode := context.WithCancel(inside)
 	defer stopNode()
-	streamCtx, stopStream := context.WithCancel(inside)
-	defer stopStream()
+	outletCtx, stopOutlet := context.WithCancel(inside)
+	defer stopOutlet()
 	nodeGone := make(chan struct{})
 	go func() { defer close(nodeGone); nodeDone <- h.node.Run(nodeCtx) }()
-	go func() { streamDone <- d.stream.run(streamCtx) }()
+	go func() { outletDone <- d.outlet.run(outletCtx) }()
 
 	group, open := errgroup.WithContext(ctx)
 	group.Go(func() error { return named("radius", d.radius.Run(open)) })
@@ -181,8 +186,8 @@ func (h *house) run(ctx context.Context, d *doors, hup <-chan os.Signal, reload 
 	if nodeErr := <-nodeDone; nodeErr != nil {
 		err = fmt.Errorf("node %s: %w", h.cfg.Node, nodeErr)
 	}
-	stopStream()
-	err = errors.Join(err, named("audit stream", <-streamDone))
+	stopOutlet()
+	err = errors.Join(err, named("audit stream", <-outletDone))
 	h.log.InfoContext(ctx, "stopped", "node", h.cfg.Node)
 	return err
 }
@@ -231,12 +236,13 @@ func (h *house) pages() (http.Handler, error) {
 
 func (h *house) api() (http.Handler, error) {
 	return api.New(api.Config{
-		Node: h.asked, Seal: h.node, Cluster: members{h.node}, Journal: h.node.Journal(),
-		Name: h.cfg.Node, Site: h.cfg.Site, Now: h.env.Now, Random: rand.Reader, Log: h.log,
+		Node: h.asked, Seal: h.node, Remedies: remedies{h.node}, Cluster: members{h.node}, Journal: h.node.Journal(),
+		Readers: readerKeys(h.node).ReaderCredentials,
+		Name:    h.cfg.Node, Site: h.cfg.Site, Now: h.env.Now, Random: rand.Reader, Log: h.log,
 	})
 }
 
-func (h *house) radiusConfig() radius.Config {
+func (h *house) radiusConfig(cert *certificate) (radius.Config, error) {
 	c := radius.DefaultConfig()
 	c.Node, c.Site, c.Observer = h.cfg.Node, h.cfg.Site, h.counts
 	c.Listen, c.Accounting = []string{h.cfg.RADIUS.Listen}, nil
@@ -244,7 +250,19 @@ func (h *house) radiusConfig() radius.Config {
 		c.Accounting = []string{h.cfg.RADIUS.Acct}
 	}
 	c.PageURL = h.cfg.Web.PublicURL
-	return c
+	if h.cfg.RADIUS.RadSec == off || h.cfg.RADIUS.ClientCA == "" {
+		return c, nil
+	}
+	pem, err := os.ReadFile(h.cfg.RADIUS.ClientCA)
+	if err != nil {
+		return c, fmt.Errorf("radius.client_ca: %w", err)
+	}
+	c.RadSec, c.TLS = []string{h.cfg.RADIUS.RadSec}, cert.config()
+	c.TLS.NextProtos, c.TLS.ClientCAs = nil, x509.NewCertPool()
+	if !c.TLS.ClientCAs.AppendCertsFromPEM(pem) {
+		return c, fmt.Errorf("radius.client_ca: %s holds no certificate in PEM", h.cfg.RADIUS.ClientCA)
+	}
+	return c, nil
 }
 
 // reload takes up what the configuration now says of certificates and the log.

@@ -24,6 +24,12 @@ func (e *environment) tokenCommand() *cobra.Command {
 		e.tokenVerb("clear-pin", "Forget the PIN; the next login sets one", "has no PIN; the next login sets one"),
 		e.tokenVerb("new-pin", "Demand a new PIN at the next login", "asks for a new PIN at the next login"),
 		e.tokenVerb("next-tokencode", "Demand the next tokencode at the next login", "asks for the next tokencode at the next login"),
+		e.tokenVerb("zero-drift", "Forget what is believed of a token's clock", "is believed to be right"),
+		e.tokenVerb("found", "End the emergency tokencodes: the token is with its owner again", "is with its owner again"),
+		e.tokenTemporaryPIN(),
+		e.tokenResync(),
+		e.tokenLost(),
+		e.tokenReplace(),
 		e.tokenDelete(),
 	)
 }
@@ -112,6 +118,8 @@ func tokenState(t api.Token) string {
 		return "disabled"
 	case t.User == "":
 		return "unassigned"
+	case t.LostUntil != nil:
+		return "lost"
 	case t.Mode == api.ModeNewPIN:
 		return "New PIN mode"
 	case t.Mode == api.ModeNextTokencode:

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"net/http"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+)
+
+func (e *environment) tokenTemporaryPIN() *cobra.Command {
+	r, out := e.remote(), &output{}
+	return out.flag(r.because(command("set-temporary-pin SERIAL", "Make a PIN that its owner must change at the first use", func(c *cobra.Command, args []string) error {
+		var p api.TemporaryPIN
+		in := map[string]string{"reason": r.why(c)}
+		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "temporary-pin"), in, &p); err != nil {
+			return err
+		}
+		e.say("the temporary PIN of token %s, shown this once; the first login with it asks for a new one:", p.Serial)
+		return out.show(e.Out, p, func(tw *tabwriter.Writer) { row(tw, p.PIN) })
+	})))
+}
+
+func (e *environment) tokenResync() *cobra.Command {
+	r, out := e.remote(), &output{}
+	return out.flag(r.because(command("resync SERIAL TOKENCODE NEXT", "Put a token right by two tokencodes in a row, as its owner reads them out", func(c *cobra.Command, args []string) error {
+		var t api.Token
+		in := map[string]string{"reason": r.why(c), "first": args[1], "second": args[2]}
+		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "resync"), in, &t); err != nil {
+			return err
+		}
+		if t.PeriodSeconds == 0 {
+			e.say("token %s is put right", t.Serial)
+		} else {
+			e.say("token %s is put right; its clock is %d intervals off", t.Serial, t.Drift)
+		}
+		return out.shown(e, t)
+	})))
+}
+
+func (e *environment) tokenLost() *cobra.Command {
+	r, out := e.remote(), &output{}
+	var count int
+	var fixed bool
+	var lasts time.Duration
+	var found string
+	c := command("lost SERIAL", "Refuse a token that is lost, and give its owner emergency tokencodes", func(c *cobra.Command, args []string) error {
+		var lost api.Emergency
+		in := map[string]any{
+			"reason": r.why(c), "tokencodes": count, "fixed": fixed, "for_seconds": int(lasts / time.Second), "found": found,
+		}
+		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "lost"), in, &lost); err != nil {
+			return err
+		}
+		if len(lost.Tokencodes) == 0 {
+			e.say("token %s is refused until it is found", lost.Serial)
+		} else {
+			e.say("token %s is refused; these tokencodes, shown this once, are typed after the PIN until %s:", lost.Serial, cell(&lost.Until))
+		}
+		return out.show(e.Out, lost, func(tw *tabwriter.Writer) {
+			for _, code := range lost.Tokencodes {
+				row(tw, code)
+			}
+		})
+	})
+	f := c.Flags()
+	f.IntVar(&count, "tokencodes", 10, "how many emergency tokencodes, each good once; 0 for no emergency access")
+	f.BoolVar(&fixed, "fixed", false, "one tokencode that is good until the end")
+	f.DurationVar(&lasts, "for", 7*24*time.Hour, "how long they are good")
+	f.StringVar(&found, "found", "refuse", "what the token's own tokencodes do meanwhile: refuse, allow, or after the emergency")
+	return out.flag(r.because(c))
+}
+
+func (e *environment) tokenReplace() *cobra.Command {
+	r, out := e.remote(), &output{}
+	var keep bool
+	c := command("replace SERIAL NEW", "Give a token's owner a new one, which takes its place at its first success", func(c *cobra.Command, args []string) error {
+		var t api.Token
+		in := map[string]any{"reason": r.why(c), "replacement": args[1], "keep_pin": keep}
+		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "replace"), in, &t); err != nil {
+			return err
+		}
+		e.say("token %s belongs to %s, and takes the place of %s at its first success; %s", t.Serial, t.User, t.Replaces, nextLogin(t))
+		return out.shown(e, t)
+	})
+	c.Flags().BoolVar(&keep, "keep-pin", false, "the PIN goes with it")
+	return out.flag(r.because(c))
+}
