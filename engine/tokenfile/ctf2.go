@@ -119,7 +119,7 @@ func (f *ctf2) open(tok *Token, phone bool, o Options) error {
 				continue
 			}
 			if err = f.decrypt(tok, password, device.text); err == nil {
-				tok.DeviceID = id
+				tok.DeviceID = clean(id)
 				return nil
 			}
 		}

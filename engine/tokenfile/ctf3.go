@@ -90,7 +90,7 @@ func readCTF3(payload string, o Options) (Token, error) {
 	key := ctf3Key(data, device, password, ctf3LabelEnc)
 	cipher.NewCBCDecrypter(newAES(key), data[ctf3Nonce:ctf3Payload]).CryptBlocks(plain, data[ctf3Payload:ctf3MAC])
 	tok, err := ctf3Token(plain)
-	tok.DeviceID = deviceID
+	tok.DeviceID = clean(deviceID)
 	return tok, err
 }
 

@@ -179,7 +179,8 @@ func FuzzStokenRC(f *testing.F) {
 
 // FuzzRecognised leaves it to Read to tell the format.
 func FuzzRecognised(f *testing.F) {
-	addFiles(f, "testdata/*/*")
+	addFiles(f, "testdata/sdtid/*")
+	addFiles(f, "testdata/pskc/*")
 	f.Add([]byte("otpauth://totp/a?secret=GEZDGNBVGY3TQOJQ\n"), "")
 	f.Add([]byte("serial,secret,kind\n"), "")
 	f.Fuzz(func(t *testing.T, data []byte, password string) {
