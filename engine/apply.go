@@ -285,6 +285,7 @@ func newToken(at events.Time, e events.TokenImported) *Token {
 		Serial: e.Serial, Kind: e.Kind, Algorithm: e.Algorithm, Digits: e.Digits, Period: e.Period,
 		PINStyle: e.PINStyle, Form: e.Form, Flags: e.Flags, Seed: e.Sealed, Born: e.Born, Expires: e.Expires,
 		PINSource: PINSource(e.PINSource), Imported: at,
+		Window: Window{Small: e.Small, Medium: e.Medium, Large: e.Large},
 	}
 	if !t.timed() {
 		t.Last = e.Counter - 1

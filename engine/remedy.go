@@ -11,7 +11,13 @@ import (
 	"keyfob/events"
 )
 
-const maxTokens = 3 // of one user
+const (
+	maxTokens = 3 // of one user
+
+	// Bounds of the windows that a token's own record may ask for.
+	maxOwnSmall = 20
+	maxOwnLarge = 1000
+)
 
 // Refusal codes.
 const (
@@ -148,6 +154,10 @@ func (s *State) importToken(c ImportToken) ([]events.Event, error) {
 	style := t.pinStyle()
 	if style != tokencode.Fob && style != tokencode.NoPIN && style != tokencode.PINpad || style == tokencode.PINpad && t.Kind != string(tokencode.SecurID) {
 		return nil, refuse(Invalid, "token %s: a %s token cannot have the PIN style %.20q", e.Serial, e.Kind, e.PINStyle)
+	}
+	if w := t.Window; w != (Window{}) && (w.Small < 0 || w.Small > w.Medium || w.Medium > w.Large || w.Small > maxOwnSmall || w.Large > maxOwnLarge) {
+		return nil, refuse(Invalid, "token %s: its record asks for the windows %d, %d, %d; want small <= medium <= large, at most %d and %d",
+			e.Serial, w.Small, w.Medium, w.Large, maxOwnSmall, maxOwnLarge)
 	}
 	if len(e.Sealed) == 0 || e.Counter < 0 {
 		return nil, refuse(Invalid, "token %s: without a seed, or with a negative counter", e.Serial)

@@ -116,6 +116,7 @@ type Token struct {
 	Drifts        []Seen        `cbor:"27,keyasint,omitempty"` // latest last
 	Lost          *Lost         `cbor:"28,keyasint,omitempty"`
 	Sent          []events.Time `cbor:"32,keyasint,omitempty"` // on demand, latest last
+	Window        Window        `cbor:"33,keyasint,omitzero"`  // of its own record; none: as the policy says
 	PINMin        uint8         `cbor:"30,keyasint,omitempty"` // the rules under which the PIN was set
 	PINLetters    bool          `cbor:"31,keyasint,omitempty"`
 	Replaces      string        `cbor:"29,keyasint,omitempty"` // the serial whose place it takes at its first success

@@ -43,8 +43,12 @@ func (t *Token) expected(now events.Time) int64 {
 	return tokencode.Interval(t.params(), now.Std()) + t.Drift
 }
 
-// window is the policy's for the form of this token.
+// window is the one that the token's own record asked for, or the policy's for
+// its form.
 func (t *Token) window(p *Policy) Window {
+	if t.Window != (Window{}) {
+		return t.Window
+	}
 	form := t.Form
 	if !t.timed() {
 		form = FormEvent

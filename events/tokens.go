@@ -16,6 +16,11 @@ type TokenImported struct {
 	Counter   int64  `cbor:"11,keyasint,omitempty"` // event tokens: the next counter to be expected
 	Flags     uint32 `cbor:"12,keyasint,omitempty"` // of the kind
 	PINSource string `cbor:"13,keyasint,omitempty"` // own, generated, either; empty: as the policy says
+	// The windows that the token's own record asks for, in intervals; zero: as
+	// the policy says for its form.
+	Small  int64 `cbor:"14,keyasint,omitempty"`
+	Medium int64 `cbor:"15,keyasint,omitempty"`
+	Large  int64 `cbor:"16,keyasint,omitempty"`
 }
 
 // TokenAssigned says that a token now belongs to a user. Without a PIN it is
