@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -26,7 +27,8 @@ type clock struct {
 
 	mu       sync.Mutex // guards below
 	readings map[string]reading
-	quorum   int
+	quorum   int  // of the voters; nobody's clock is sound before they are known
+	votes    bool // this node is one of them
 }
 
 // reading is what another node's clock said.
@@ -37,7 +39,7 @@ type reading struct {
 }
 
 func newClock(now func() time.Time, limit, maxAge time.Duration) *clock {
-	return &clock{now: now, limit: limit, maxAge: maxAge, began: time.Now(), readings: make(map[string]reading), quorum: 1}
+	return &clock{now: now, limit: limit, maxAge: maxAge, began: time.Now(), readings: make(map[string]reading), quorum: math.MaxInt}
 }
 
 func (c *clock) mono() time.Duration { return time.Since(c.began) }
@@ -58,11 +60,11 @@ func (c *clock) read(node string, theirs, asked time.Time, took time.Duration) {
 	}
 }
 
-// voters says whose clocks count; self is one of them or not.
+// voters says whose clocks count; this node's does if it votes too.
 func (c *clock) voters(ids []string, self string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.quorum = len(ids)/2 + 1
+	c.quorum, c.votes = len(ids)/2+1, slices.Contains(ids, self)
 	for id := range c.readings {
 		if id == self || !slices.Contains(ids, id) {
 			delete(c.readings, id)
@@ -81,13 +83,17 @@ func (c *clock) judge() judgement {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := []time.Duration{0}
-	agreeing := 1
+	voters, agreeing := 0, 0
+	if c.votes {
+		voters, agreeing = 1, 1
+	}
 	for id := range c.readings {
 		offset, ok := c.offset(id)
 		if !ok {
 			continue
 		}
 		all = append(all, offset)
+		voters++
 		if offset.Abs() <= c.limit {
 			agreeing++
 		}
@@ -95,7 +101,7 @@ func (c *clock) judge() judgement {
 	slices.Sort(all)
 	return judgement{
 		sound:    agreeing >= c.quorum,
-		disputed: len(all) >= c.quorum && agreeing < c.quorum,
+		disputed: voters >= c.quorum && agreeing < c.quorum,
 		offset:   -all[len(all)/2],
 	}
 }

@@ -49,6 +49,9 @@ func (n *Node) serve(ctx context.Context) {
 // goes, and a newcomer that has caught up gets a vote.
 func (n *Node) reconcile(ctx context.Context) error {
 	state := n.State()
+	if state.Cluster.ID == "" {
+		return nil // being founded
+	}
 	if state.Node(n.c.Node) == nil {
 		return n.leave()
 	}

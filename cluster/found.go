@@ -66,7 +66,7 @@ func Found(ctx context.Context, c Config) (adminToken string, err error) {
 	first := []events.Event{
 		events.ClusterFounded{Cluster: cluster, Certificate: ca.CertificateDER(), Sealed: v.Seal(vault.CA, caPlace, caKey)},
 		events.NodeJoined{Node: c.Node, Address: id.Address},
-		events.APITokenIssued{Name: adminTokenName, Digest: sha256.Sum256([]byte(token)), Role: adminRole},
+		events.APITokenIssued{Name: adminTokenName, Digest: digestOf(token), Role: adminRole},
 	}
 	if err := c.begin(ctx, id, key, v, first); err != nil {
 		return "", fmt.Errorf("founding the cluster: %w", err)
@@ -117,3 +117,6 @@ func randomNames() (cluster, token string, err error) {
 	cluster = fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 	return cluster, adminTokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:]), nil
 }
+
+// digestOf is what is kept of a bearer's token.
+func digestOf(token string) events.Hash { return sha256.Sum256([]byte(token)) }

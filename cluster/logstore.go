@@ -89,9 +89,9 @@ func (s *logStore) DeleteRange(first, last uint64) error {
 	return s.BoltStore.DeleteRange(first, last)
 }
 
-// raftLog gives Raft a logger that writes to ours, one level lower: what is an
-// error to Raft, such as a peer that does not answer, is a warning here. The
-// node itself says what an operator should act on.
+// raftLog gives Raft a logger that writes to ours, two levels lower: a peer that
+// does not answer is an error to Raft, a hundred times a second. What an
+// operator should act on, the node itself says once.
 func raftLog(log *slog.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info, Output: io.Discard})
 	l.RegisterSink(raftSink{log})
@@ -103,10 +103,7 @@ type raftSink struct{ log *slog.Logger }
 // Accept implements hclog.SinkAdapter.
 func (s raftSink) Accept(name string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
-	switch {
-	case level >= hclog.Error:
-		to = slog.LevelWarn
-	case level == hclog.Warn:
+	if level >= hclog.Error {
 		to = slog.LevelInfo
 	}
 	s.log.Log(context.Background(), to, "raft", append([]any{"part", name, "said", msg}, args...)...)

@@ -92,6 +92,11 @@ func (n *Node) Ready() error {
 	if !ok || time.Since(h.at) > n.staleAfter() {
 		return fmt.Errorf("nothing was heard of the leader %s lately", nameOf(string(leader)))
 	}
+	if !h.pulse.Leading {
+		return fmt.Errorf("the leader %s is not ready to lead", nameOf(string(leader)))
+	}
+	// After a restart the state is that of the last snapshot until the leader
+	// says what has been committed since.
 	if at := n.machine.View().Sequence; at < h.pulse.Sequence {
 		return fmt.Errorf("catching up: at record %d of %d", at, h.pulse.Sequence)
 	}

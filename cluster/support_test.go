@@ -201,6 +201,7 @@ func (r *rig) close() {
 		}
 		_ = n.Close()
 		<-n.done
+		n.done = nil
 		n.stop()
 	}
 }
@@ -318,7 +319,7 @@ func (r *rig) attempt(user string, typed engine.Secret) engine.Attempt {
 
 func (r *rig) fob(user string) fob {
 	r.t.Helper()
-	return r.fobOn(r.nodes[0], user)
+	return r.fobOn(r.leader(), user)
 }
 
 func (r *rig) fobOn(n *testNode, user string) fob {

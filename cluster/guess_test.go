@@ -1,0 +1,173 @@
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// together calls all at the same instant and waits for them.
+func together(count int, call func(i int)) {
+	var calls sync.WaitGroup
+	start := make(chan struct{})
+	for i := range count {
+		calls.Go(func() {
+			<-start
+			call(i)
+		})
+	}
+	close(start)
+	calls.Wait()
+}
+
+// Rounds of the race below, for a long run: KEYFOB_ROUNDS=1000.
+func rounds(t *testing.T, usual int) int {
+	if n, err := strconv.Atoi(os.Getenv("KEYFOB_ROUNDS")); err == nil {
+		return n
+	}
+	if testing.Short() {
+		return usual / 10
+	}
+	return usual
+}
+
+// T-01: the same passcode, on three nodes, at the same instant.
+func TestSimultaneousLoginsWithOnePasscodeAcceptOne(t *testing.T) {
+	r := newCluster(t, 3)
+	for _, callers := range []int{2, 64} {
+		t.Run(fmt.Sprint(callers), func(t *testing.T) {
+			for round := range rounds(t, 20) {
+				f := r.fob(fmt.Sprintf("user%d-%d", callers, round))
+				passcode := f.passcode(r.clock(""), 0)
+				r.known(f)
+				var accepted, undecided atomic.Int32
+				together(callers, func(i int) {
+					out, err := r.nodes[i%3].Authenticate(t.Context(), r.attempt(f.user, passcode))
+					switch {
+					case err != nil:
+						undecided.Add(1)
+						t.Logf("undecided: %v", err)
+					case out.Verdict == engine.Accept:
+						accepted.Add(1)
+					}
+				})
+				if accepted.Load() != 1 && undecided.Load() == 0 || accepted.Load() > 1 {
+					t.Fatalf("round %d: %d of %d were accepted, %d undecided", round, accepted.Load(), callers, undecided.Load())
+				}
+			}
+		})
+	}
+}
+
+// known waits until every node knows the user.
+func (r *rig) known(f fob) {
+	r.t.Helper()
+	r.eventually("user on every node", func() error {
+		for _, n := range r.nodes {
+			if n.State().Token(f.serial) == nil {
+				return fmt.Errorf("%s does not know %s", n.name, f.serial)
+			}
+		}
+		return nil
+	})
+}
+
+// T-06: a thousand guesses at once gain no more than ten one after the other,
+// even with the right passcode among them.
+func TestGuessesInParallelGainNothing(t *testing.T) {
+	r := newCluster(t, 3)
+	f := r.fob("ada")
+	r.known(f)
+	right := f.passcode(r.clock(""), 0)
+	const guesses, at = 1000, 600
+	verdicts := make([]engine.Verdict, guesses)
+	together(guesses, func(i int) {
+		typed := engine.Secret(fmt.Sprintf("%s%06d", f.pin, i))
+		if i == at {
+			typed = right
+		}
+		if typed == right && i != at {
+			return
+		}
+		out, err := r.nodes[i%3].Authenticate(t.Context(), r.attempt("ada", typed))
+		if err != nil {
+			t.Log(err)
+		}
+		verdicts[i] = out.Verdict
+	})
+	view := r.leader().machine.View()
+	u := view.State.User("ada")
+	for i, v := range verdicts {
+		if v == engine.Accept && i != at {
+			t.Fatalf("guess %d was accepted", i)
+		}
+	}
+	if verdicts[at] == engine.Accept {
+		return // it came among the first ten
+	}
+	if limit := uint32(view.State.Policy.LockAfter); u.Failures == 0 || u.Failures > limit {
+		t.Fatalf("of %d guesses %d were looked at, want at most %d", guesses, u.Failures, limit)
+	}
+}
+
+// Guesses at users who do not exist fill neither the log nor the disk.
+func TestGuessesAtUnknownUsersAreSampled(t *testing.T) {
+	r := newCluster(t, 1)
+	n := r.nodes[0]
+	const guesses = 500
+	before := n.machine.View().Sequence
+	together(guesses, func(i int) {
+		out, err := n.Authenticate(t.Context(), r.attempt(fmt.Sprintf("nobody%d", i), "1234567890"))
+		if err != nil || out.Verdict != engine.Reject {
+			t.Errorf("%v, %v", out, err)
+		}
+	})
+	var counted uint32
+	records := 0
+	r.eventually("all guesses to be counted", func() error {
+		counted, records = 0, 0
+		all, err := n.Journal().Read(before+1, 10000)
+		if err != nil {
+			return err
+		}
+		for _, record := range all {
+			if e, ok := record.Event.(events.PasscodeRejected); ok {
+				if e.User != "" || e.Digest == "" || e.Reason != events.ReasonUserUnknown {
+					t.Fatalf("a guess was written down as %+v", e)
+				}
+				counted += max(1, e.Count)
+				records++
+			}
+		}
+		if counted != guesses {
+			return fmt.Errorf("%d counted", counted)
+		}
+		return nil
+	})
+	if records > 20 {
+		t.Fatalf("%d guesses left %d records", guesses, records)
+	}
+}
+
+// A refusal leaves when its time has come, whatever was wrong; an accept at once.
+func TestRefusalsLeaveAtAFixedTime(t *testing.T) {
+	r := newCluster(t, 1)
+	f := r.fob("ada")
+	n := r.nodes[0]
+	delay := n.State().Policy.RefusalDelay
+	for _, user := range []string{"ada", "nobody", ""} {
+		began := time.Now()
+		r.want(n, r.attempt(user, "000000"), engine.Reject)
+		if took := time.Since(began); took < delay || took > delay+2*time.Second {
+			t.Errorf("user %q was refused after %v, want %v", user, took, delay)
+		}
+	}
+	r.want(n, r.attempt("ada", f.passcode(r.clock(""), 0)), engine.Accept)
+}
