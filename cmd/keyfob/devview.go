@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"strings"
@@ -53,7 +54,12 @@ type devView struct {
 	lines    int // drawn last time
 }
 
-const clearLine = "\x1b[K"
+// What a terminal understands (ECMA-48; the last two of DEC's).
+const (
+	clearLine = "\x1b[K"
+	cutLines  = "\x1b[?7l" // lines that are too long, so that each stays one
+	wrapLines = "\x1b[?7h"
+)
 
 func (v *devView) draw(ctx context.Context) {
 	var b bytes.Buffer
@@ -64,9 +70,12 @@ func (v *devView) draw(ctx context.Context) {
 		return
 	}
 	lines := strings.Split(text, "\n")
-	frame := ""
+	if rows := v.rows(); len(lines) >= rows {
+		lines = lines[:max(0, rows-1)]
+	}
+	frame := cutLines
 	if v.lines > 0 {
-		frame = fmt.Sprintf("\x1b[%dA\r", v.lines)
+		frame += fmt.Sprintf("\x1b[%dA\r", v.lines)
 	}
 	for _, line := range lines {
 		frame += line + clearLine + "\n"
@@ -75,7 +84,17 @@ func (v *devView) draw(ctx context.Context) {
 		frame += clearLine + "\n"
 	}
 	v.lines = max(v.lines, len(lines))
-	_, _ = io.WriteString(v.out, frame)
+	_, _ = io.WriteString(v.out, frame+wrapLines)
+}
+
+// rows is how many lines the terminal has.
+func (v *devView) rows() int {
+	if f, ok := v.out.(*os.File); ok {
+		if _, rows, err := term.GetSize(int(f.Fd())); err == nil && rows > 0 {
+			return rows
+		}
+	}
+	return math.MaxInt
 }
 
 func (v *devView) write(ctx context.Context, b *bytes.Buffer) {

@@ -24,6 +24,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("BASE", strconv.Itoa(freeBase(t)))
+			env.Defer(func() { endLeftovers(filepath.Join(env.WorkDir, "dev", devFile)) })
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

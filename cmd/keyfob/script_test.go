@@ -94,6 +94,19 @@ func endNodes(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// endLeftovers ends what a script that failed has left running.
+func endLeftovers(file string) {
+	info, err := readDevFile(file)
+	if err != nil {
+		return
+	}
+	for _, n := range info.Nodes {
+		if running(n.PID) {
+			_ = syscall.Kill(n.PID, syscall.SIGKILL)
+		}
+	}
+}
+
 // running reports whether a process is there; one that has ended and was not
 // waited for by its parent is not.
 func running(pid int) bool {
