@@ -242,7 +242,7 @@ func TestTornEndIsCut(t *testing.T) {
 // TestDamageBeforeTheMarkIsRefused flips bits all over a directory whose
 // records had been made safe.
 func TestDamageBeforeTheMarkIsRefused(t *testing.T) {
-	records := story(400)
+	records := story(150)
 	dir := t.TempDir()
 	j := open(t, dir, Options{SegmentBytes: 8 << 10})
 	appendAll(t, j, records)
@@ -255,7 +255,7 @@ func TestDamageBeforeTheMarkIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for bit := 0; bit < len(whole)*8; bit += 37 {
+		for bit := 0; bit < len(whole)*8; bit += 61 {
 			content := bytes.Clone(whole)
 			content[bit/8] ^= 1 << (bit % 8)
 			write(t, filepath.Join(dir, name), content)
@@ -277,7 +277,7 @@ func TestDamageBeforeTheMarkIsRefused(t *testing.T) {
 	last := filepath.Join(dir, names[len(names)-1])
 	whole, _ := os.ReadFile(last)
 	write(t, last, whole[:len(whole)-3])
-	if _, err := Open(dir, Options{}); !errors.As(err, &damage) || damage.Sequence != 400 || damage.File != last || damage.Offset == 0 {
+	if _, err := Open(dir, Options{}); !errors.As(err, &damage) || damage.Sequence != 150 || damage.File != last || damage.Offset == 0 {
 		t.Errorf("a safe record cut short: %v", err)
 	}
 	if err := os.Remove(last); err != nil {
