@@ -33,14 +33,15 @@ func (e *environment) auditTail() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if format != "json" {
-			return usagef("--format %q: want json", format)
+		write, err := auditFormat(format)
+		if err != nil {
+			return err
 		}
 		query := url.Values{"since": {from.Format(time.RFC3339Nano)}}
 		if follow {
 			query.Set("follow", "true")
 		}
-		err = r.copyAudit(c.Context(), e, query)
+		err = r.copyAudit(c.Context(), e, query, write)
 		if errors.Is(err, context.Canceled) {
 			return nil
 		}
@@ -49,7 +50,7 @@ func (e *environment) auditTail() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&since, "since", "1h", "how far back: a duration, or an RFC 3339 time")
 	f.BoolVarP(&follow, "follow", "f", false, "wait for more, until interrupted")
-	f.StringVar(&format, "format", "json", "of an event: json")
+	f.StringVar(&format, "format", "json", "of an event: json as on the stream, ocsf, or cef")
 	return r.flags(c)
 }
 
@@ -68,14 +69,18 @@ func (e *environment) auditExport() *cobra.Command {
 	r := e.remote()
 	var from uint64
 	c := command("export", "Write the audit trail, one JSON object a line, for keyfob audit verify and others", func(c *cobra.Command, _ []string) error {
-		return r.copyAudit(c.Context(), e, url.Values{"from": {strconv.FormatUint(from, 10)}})
+		write, err := auditFormat("json")
+		if err != nil {
+			return err
+		}
+		return r.copyAudit(c.Context(), e, url.Values{"from": {strconv.FormatUint(from, 10)}}, write)
 	})
 	c.Flags().Uint64Var(&from, "from", 1, "the first sequence number")
 	return r.flags(c)
 }
 
 // copyAudit writes what the API streams, line by line.
-func (r *remote) copyAudit(ctx context.Context, e *environment, query url.Values) error {
+func (r *remote) copyAudit(ctx context.Context, e *environment, query url.Values, format func([]byte) ([]byte, error)) error {
 	resp, err := r.send(ctx, http.MethodGet, "/audit?"+query.Encode(), nil)
 	if err != nil {
 		return err
@@ -85,7 +90,11 @@ func (r *remote) copyAudit(ctx context.Context, e *environment, query url.Values
 	for {
 		line, err := lines.ReadBytes('\n')
 		if len(line) > 0 && err == nil {
-			if _, err := e.Out.Write(line); err != nil {
+			text, err := format(line)
+			if err != nil {
+				return err
+			}
+			if _, err := e.Out.Write(text); err != nil {
 				return fmt.Errorf("writing events: %w", err)
 			}
 		}
