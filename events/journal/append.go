@@ -188,6 +188,7 @@ func (j *Journal) begin(base events.Chain) error {
 	j.segments = append(j.segments, &segment{
 		path: j.path(name), base: base, last: base.Sequence, head: base.Head, end: headerSize,
 	})
+	j.hole = j.nearestHole()
 	return nil
 }
 

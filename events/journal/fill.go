@@ -66,7 +66,7 @@ func (j *Journal) Fill(records []events.Record) error {
 
 func (j *Journal) fill(records []events.Record) error {
 	j.mu.Lock()
-	_, to := j.missing()
+	to := j.hole.to
 	above, below, failed := j.around(to)
 	j.mu.Unlock()
 	switch {
@@ -90,6 +90,7 @@ func (j *Journal) fill(records []events.Record) error {
 	j.segments = append(j.segments, nil)
 	copy(j.segments[i+1:], j.segments[i:])
 	j.segments[i] = s
+	j.hole = j.nearestHole()
 	j.wake()
 	return nil
 }

@@ -79,8 +79,12 @@ type Journal struct {
 	chain    events.Chain  // at the last record
 	marked   mark          // what Sync has made safe
 	failed   error         // sticky
+	hole     hole          // nearest to the end
 	changed  chan struct{} // closed when records were added
 }
+
+// hole is what is missing, from and to included; zero is nothing.
+type hole struct{ from, to uint64 }
 
 // Open reads what a directory holds, making the directory if there is none. A
 // torn end of the last segment is cut off and logged. An error that is a
@@ -133,6 +137,7 @@ func (j *Journal) recover() error {
 		}
 		j.segments = append(j.segments, s)
 	}
+	j.hole = j.nearestHole()
 	j.chain = events.Chain{Cluster: j.options.Cluster}
 	if s := j.lastSegment(); s != nil {
 		j.chain = events.Chain{Cluster: s.base.Cluster, Sequence: s.last, Head: s.head}
@@ -214,17 +219,14 @@ func (j *Journal) First() uint64 {
 func (j *Journal) Bounds() (first, last uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, to := j.missing(); to != 0 {
-		return to + 1, j.chain.Sequence
-	}
-	return 1, j.chain.Sequence
+	return j.hole.to + 1, j.chain.Sequence
 }
 
 // Missing is the hole nearest to the end, 0 and 0 when the journal is whole.
 func (j *Journal) Missing() (from, to uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.missing()
+	return j.hole.from, j.hole.to
 }
 
 // Whole reports whether every record from the first to the last is held.
@@ -233,17 +235,17 @@ func (j *Journal) Whole() bool {
 	return to == 0
 }
 
-func (j *Journal) missing() (from, to uint64) {
+func (j *Journal) nearestHole() hole {
 	for i := len(j.segments) - 1; i >= 0; i-- {
 		var before uint64
 		if i > 0 {
 			before = j.segments[i-1].last
 		}
 		if j.segments[i].base.Sequence > before {
-			return before + 1, j.segments[i].base.Sequence
+			return hole{before + 1, j.segments[i].base.Sequence}
 		}
 	}
-	return 0, 0
+	return hole{}
 }
 
 // Wait returns when a record behind the one numbered after is held, or when

@@ -1,20 +1,16 @@
 package stream
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"keyfob/events"
 )
 
 const (
@@ -154,7 +150,7 @@ func (p *Publisher) session(ctx context.Context) error {
 		return err
 	}
 	p.published.Store(last)
-	return p.feed(ctx, nc, js, last)
+	return (&feed{Publisher: p, js: js, last: last}).run(ctx, nc.StatusChanged(nats.CLOSED))
 }
 
 // until waits for the journal.
@@ -170,150 +166,4 @@ func (p *Publisher) until(ctx context.Context, ready func() bool) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// settle makes the stream if there is none, compares its end with the journal,
-// and says where it ends.
-func (p *Publisher) settle(ctx context.Context, js jetstream.JetStream) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, ackWait)
-	defer cancel()
-	st, err := js.Stream(ctx, Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		p.c.Log.InfoContext(ctx, "making audit stream", "stream", Name, "first_sequence", p.c.First)
-		st, err = js.CreateStream(ctx, p.streamConfig())
-	}
-	if err != nil {
-		return 0, fmt.Errorf("looking at stream %s: %w", Name, err)
-	}
-	state := st.CachedInfo().State
-	if state.LastSeq == 0 || state.Msgs == 0 {
-		return state.LastSeq, nil
-	}
-	m, err := st.GetMsg(ctx, state.LastSeq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		p.c.Log.WarnContext(ctx, "the last message of the audit stream is gone and cannot be compared", "sequence", state.LastSeq)
-		return state.LastSeq, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("reading message %d: %w", state.LastSeq, err)
-	}
-	return state.LastSeq, p.compare(ctx, m)
-}
-
-func (p *Publisher) streamConfig() jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:        Name,
-		Description: "what happened at keyfob, in order; the sequence is the number of the record",
-		Subjects:    []string{Subjects},
-		Storage:     jetstream.FileStorage,
-		Compression: jetstream.S2Compression,
-		Replicas:    p.c.Replicas,
-		FirstSeq:    p.c.First,
-		DenyDelete:  true,
-		DenyPurge:   true,
-		// The ids of the messages are for consumers; what keeps repeats out is
-		// the expected sequence. Remembering ids costs 133 bytes each.
-		Duplicates: time.Second,
-	}
-}
-
-// compare holds a message of the stream against the record of its number. A
-// journal that is not so far yet, after a crash perhaps, is waited for.
-func (p *Publisher) compare(ctx context.Context, m *jetstream.RawStreamMsg) error {
-	held := func() bool { last, _ := p.c.Journal.Last(); return last >= m.Sequence }
-	if err := p.until(ctx, held); err != nil {
-		last, _ := p.c.Journal.Last()
-		return fmt.Errorf("the stream holds message %d, the journal ends at %d: %w", m.Sequence, last, err)
-	}
-	records, err := p.c.Journal.Read(m.Sequence, 1)
-	if err != nil {
-		return err
-	}
-	if len(records) != 1 || !bytes.Equal(events.CloudEvent(p.c.Journal.Cluster(), records[0]), m.Data) {
-		return fmt.Errorf("message %d: %w", m.Sequence, ErrFork)
-	}
-	return nil
-}
-
-// underWay is a message that was sent and not acknowledged.
-type underWay struct {
-	sequence uint64
-	ack      jetstream.PubAckFuture
-}
-
-// feed publishes what follows the record numbered last.
-func (p *Publisher) feed(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, last uint64) error {
-	closed := nc.StatusChanged(nats.CLOSED)
-	var waiting []events.Record
-	sent := make([]underWay, 0, window)
-	timer := time.NewTimer(ackWait)
-	defer timer.Stop()
-	for {
-		changed := p.c.Journal.Changed()
-		for len(sent) < window {
-			if len(waiting) == 0 {
-				var err error
-				if waiting, err = p.c.Journal.Read(last+1, piece); err != nil {
-					return err
-				}
-				if len(waiting) == 0 {
-					break
-				}
-			}
-			ack, err := p.send(js, waiting[0])
-			if err != nil {
-				return fmt.Errorf("publishing record %d: %w", last+1, err)
-			}
-			sent = append(sent, underWay{waiting[0].Sequence, ack})
-			last, waiting = waiting[0].Sequence, waiting[1:]
-		}
-		if len(sent) == 0 {
-			select {
-			case <-changed:
-			case <-closed:
-				return nats.ErrConnectionClosed
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			continue
-		}
-		timer.Reset(ackWait)
-		select {
-		case ack := <-sent[0].ack.Ok():
-			if ack.Sequence != sent[0].sequence {
-				return fmt.Errorf("record %d became message %d: %w", sent[0].sequence, ack.Sequence, errMoved)
-			}
-			p.published.Store(ack.Sequence)
-			sent = sent[1:]
-		case err := <-sent[0].ack.Err():
-			return refusal(sent[0].sequence, err)
-		case <-timer.C:
-			return fmt.Errorf("record %d: no acknowledgement within %v", sent[0].sequence, ackWait)
-		case <-closed:
-			return nats.ErrConnectionClosed
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (p *Publisher) send(js jetstream.JetStream, r events.Record) (jetstream.PubAckFuture, error) {
-	return js.PublishMsgAsync(&nats.Msg{
-		Subject: events.Subject(r),
-		Header:  nats.Header{"Content-Type": {contentType}},
-		Data:    events.CloudEvent(p.c.Journal.Cluster(), r),
-	},
-		jetstream.WithMsgID(strconv.FormatUint(r.Sequence, 10)),
-		jetstream.WithExpectStream(Name),
-		jetstream.WithExpectLastSequence(r.Sequence-1),
-		jetstream.WithRetryAttempts(0))
-}
-
-// refusal tells the stream having moved from what is wrong with it.
-func refusal(sequence uint64, err error) error {
-	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-		err = errMoved
-	}
-	return fmt.Errorf("record %d: %w", sequence, err)
 }

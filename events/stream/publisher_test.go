@@ -219,7 +219,7 @@ func TestRepeatAfterTheWindowIsRefused(t *testing.T) {
 		t.Fatalf("the probe became message %d", count)
 	}
 	records, _ := j.Read(10, 1)
-	again, err := p.send(js, records[0])
+	again, err := send(js, cluster, records[0])
 	if err != nil {
 		t.Fatal(err)
 	}
