@@ -139,6 +139,9 @@ func TestTokencodeOnDemandIsDeliveredAndGoodOnAnyNode(t *testing.T) {
 	if d.Address.Reveal() != "mailto:olga@example.com" {
 		t.Errorf("sent to %q", d.Address.Reveal())
 	}
+	if !d.Expires.Equal(out.Prompt.Expires) || d.Expires.IsZero() {
+		t.Errorf("the tokencode is sent as good until %v, and is good until %v", d.Expires, out.Prompt.Expires)
+	}
 	a := r.attempt("olga", d.Tokencode)
 	a.Conversation = out.Conversation
 	r.want(r.nodes[1], a, engine.Accept)

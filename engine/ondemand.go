@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"keyfob/engine/tokencode"
 	"keyfob/events"
@@ -18,6 +19,7 @@ type Delivery struct {
 	Serial    string
 	Address   Secret // mailto:ada@example.com or tel:+441632960961
 	Tokencode Secret
+	Expires   time.Time // from then on the tokencode is not good any more
 }
 
 const maxSent = 100 // times of sending remembered of a token

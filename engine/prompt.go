@@ -21,7 +21,9 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 		t.PIN = c.PIN.Reveal()
 	}
 	if next.Step == events.StepNextTokencode && c.Delivery != nil && c.Delivery.Serial == next.Serial {
-		t.PIN, t.Delivery = c.Delivery.Tokencode.Reveal(), c.Delivery
+		sent := *c.Delivery
+		sent.Expires = next.Expires.Std()
+		t.PIN, t.Delivery = sent.Tokencode.Reveal(), &sent
 	}
 	out.Prompt = prompt(s, d.User, next, t.PIN, now)
 	return out, t

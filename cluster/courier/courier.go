@@ -1,0 +1,227 @@
+// Package courier brings tokencodes on demand to their users: by mail, and by
+// a gateway for short messages.
+//
+// It owns what lies between engine.Delivery and the wire. Each way has a queue
+// and workers of its own, so that a mail server that is down does not hold up
+// the messages to telephones. Deliver never blocks: a login waits for no mail
+// server, and who asked sees the same answer whether the message arrives or
+// not. A message is tried again, less and less often, as long as its tokencode
+// is good; it may arrive twice, which harms nobody, because the tokencode is
+// good once.
+//
+// Nothing is kept on disk. A tokencode that was waiting when the process died
+// is asked for again by its user; the cost is one message of the hour's.
+//
+// An address and a tokencode are secrets. They are in no log line and in no
+// error, and neither is what a server answered, because it may quote them:
+// what is left of its answer is the number.
+package courier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/mail"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"keyfob/engine"
+)
+
+// Result is what became of a delivery.
+type Result string
+
+// The results.
+const (
+	Sent     Result = "sent"     // the server took it
+	Failed   Result = "failed"   // it was refused, or tried too often
+	Expired  Result = "expired"  // its tokencode was not good any more
+	Overflow Result = "overflow" // too many were waiting, or the node stops
+	NoWay    Result = "no_way"   // nothing is configured for such an address
+)
+
+// The ways, as metrics and logs name them.
+const (
+	wayMail = "mail"
+	waySMS  = "sms"
+	wayNone = "none"
+)
+
+// Courier sends what it is given. New makes one; Run must be called once.
+type Courier struct {
+	c    Config
+	ways map[string]*way
+
+	stopping chan struct{} // closed when Run ends: nobody waits to try again
+
+	mu     sync.RWMutex // guards closed, and the queues against being closed under a sender
+	closed bool
+}
+
+// way is one way of sending.
+type way struct {
+	name   string
+	sender sender
+	queue  chan engine.Delivery
+}
+
+// sender makes one attempt. ctx bounds it. The error holds no secret; one that
+// wraps errFinal is not worth another attempt.
+type sender interface {
+	send(ctx context.Context, m message) error
+}
+
+// message is what goes out.
+type message struct {
+	to      string // ada@example.com or +441632960961
+	code    string
+	minutes int // that the code is still good for, the last one begun included
+}
+
+// New makes a courier. The error holds all that is wrong with c.
+func New(c Config) (*Courier, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	k := &Courier{c: c, ways: map[string]*way{}, stopping: make(chan struct{})}
+	if c.Mail.Host != "" {
+		k.add(wayMail, newMailer(c.Mail, c.Service, c.Timeout))
+	}
+	if c.SMS.URL != "" {
+		k.add(waySMS, newGateway(c.SMS, c.Service))
+	}
+	return k, nil
+}
+
+func (k *Courier) add(name string, s sender) {
+	k.ways[name] = &way{name: name, sender: s, queue: make(chan engine.Delivery, k.c.Queue)}
+}
+
+// Deliver takes a tokencode to be sent. It never blocks: what finds the queue
+// full is not sent, and its user asks again.
+func (k *Courier) Deliver(d engine.Delivery) {
+	name, _ := route(d.Address)
+	w := k.ways[name]
+	if w == nil {
+		k.unsent(d, name, NoWay, 0, errors.New("no way of sending is configured for such an address"))
+		return
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.closed {
+		k.unsent(d, name, Overflow, 0, errors.New("the node stops"))
+		return
+	}
+	select {
+	case w.queue <- d:
+	default:
+		k.unsent(d, name, Overflow, 0, fmt.Errorf("%d are waiting already", cap(w.queue)))
+	}
+}
+
+// Run sends until ctx ends. Then what is waiting gets one attempt more, in
+// Config.Drain altogether, and Run returns when the last worker has.
+func (k *Courier) Run(ctx context.Context) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var workers sync.WaitGroup
+	for _, w := range k.ways {
+		for range k.c.Workers {
+			workers.Go(func() {
+				for d := range w.queue {
+					k.carry(work, w, d)
+				}
+			})
+		}
+	}
+	<-ctx.Done()
+	k.mu.Lock()
+	k.closed = true
+	for _, w := range k.ways {
+		close(w.queue)
+	}
+	k.mu.Unlock()
+	close(k.stopping)
+	limit := time.AfterFunc(k.c.Drain, stop)
+	defer limit.Stop()
+	workers.Wait()
+	return ctx.Err()
+}
+
+// carry brings one tokencode on its way, or gives it up.
+func (k *Courier) carry(ctx context.Context, w *way, d engine.Delivery) {
+	began, pause := k.c.Now(), k.c.Pause
+	for attempt := 1; ; attempt++ {
+		left := d.Expires.Sub(k.c.Now())
+		if left <= 0 {
+			k.unsent(d, w.name, Expired, attempt-1, errors.New("the tokencode is not good any more"))
+			return
+		}
+		err := k.attempt(ctx, w, d, left)
+		if err == nil {
+			k.c.Log.InfoContext(ctx, "tokencode sent", "serial", d.Serial, "way", w.name, "attempts", attempt, "took", k.c.Now().Sub(began))
+			k.c.observe(w.name, Sent)
+			return
+		}
+		if errors.Is(err, errFinal) || attempt == k.c.Attempts || ctx.Err() != nil || k.isStopping() {
+			k.unsent(d, w.name, Failed, attempt, err)
+			return
+		}
+		k.c.Log.WarnContext(ctx, "tokencode will be sent again", "serial", d.Serial, "way", w.name, "attempts", attempt, "wait", pause, "err", err)
+		k.wait(pause)
+		pause = min(2*pause, k.c.PauseMost)
+	}
+}
+
+func (k *Courier) attempt(ctx context.Context, w *way, d engine.Delivery, left time.Duration) error {
+	_, to := route(d.Address)
+	ctx, cancel := context.WithTimeout(ctx, min(k.c.Timeout, left))
+	defer cancel()
+	const minute = time.Minute
+	return w.sender.send(ctx, message{to: to, code: d.Tokencode.Reveal(), minutes: int((left + minute - 1) / minute)})
+}
+
+// wait lets time pass, less when the node stops.
+func (k *Courier) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-k.stopping:
+	}
+}
+
+func (k *Courier) isStopping() bool {
+	select {
+	case <-k.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// unsent says that a user waits in vain.
+func (k *Courier) unsent(d engine.Delivery, way string, r Result, attempts int, why error) {
+	k.c.Log.Error("tokencode was not sent", "serial", d.Serial, "way", way, "result", string(r), "attempts", attempts, "err", why)
+	k.c.observe(way, r)
+}
+
+// E.164: a plus, and 15 digits at most. Shorter than 7 is no subscriber.
+var telephone = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+
+// route tells the way of an address, and what the way calls it. An address is
+// sealed when an administrator gives it, and checked then; it is checked again
+// because what is sent to two addresses at once is no secret any more.
+func route(address engine.Secret) (way, to string) {
+	if to, ok := strings.CutPrefix(address.Reveal(), "mailto:"); ok {
+		if one, err := mail.ParseAddress(to); err == nil && one.Address == to {
+			return wayMail, to
+		}
+	}
+	if to, ok := strings.CutPrefix(address.Reveal(), "tel:"); ok && telephone.MatchString(to) {
+		return waySMS, to
+	}
+	return wayNone, ""
+}
