@@ -89,8 +89,11 @@ var refusals = []string{
 
 const nowhere = "keyfob.refused"
 
-// maxConsumers bounds what readers can make the server keep.
-const maxConsumers = 1000
+// What readers can make a server keep is bounded.
+const (
+	maxConsumers   = 1000
+	maxConnections = 1000
+)
 
 // authority is the keys with their certificates.
 type authority struct {
@@ -201,6 +204,7 @@ func streamClaims(a account) *jwt.AccountClaims {
 func readersClaims(a, stream account) *jwt.AccountClaims {
 	claims := jwt.NewAccountClaims(a.public)
 	claims.Name = "keyfob-readers"
+	claims.Limits.Conn = maxConnections
 	claims.Limits.LeafNodeConn = 0
 	for _, subject := range readerAPI {
 		claims.Imports.Add(&jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: stream.public, Type: jwt.Service})
