@@ -34,7 +34,7 @@ type fake struct {
 	now      time.Time
 }
 
-func newFake(t *testing.T) *fake {
+func newFake(t testing.TB) *fake {
 	t.Helper()
 	f := &fake{state: engine.NewState(), now: noon}
 	for _, role := range Roles() {
@@ -48,7 +48,7 @@ func newFake(t *testing.T) *fake {
 func bearer(role string) string { return TokenPrefix + "test-" + role }
 
 // put files a record in the state.
-func (f *fake) put(t *testing.T, table engine.Table, record any) {
+func (f *fake) put(t testing.TB, table engine.Table, record any) {
 	t.Helper()
 	err := f.state.PutRecord(table, func(into any) error {
 		switch into := into.(type) {
@@ -157,7 +157,7 @@ func (f *fake) Records(_ context.Context, from uint64, _ bool) iter.Seq2[events.
 	}
 }
 
-func (f *fake) api(t *testing.T) *API {
+func (f *fake) api(t testing.TB) *API {
 	t.Helper()
 	a, err := New(Config{
 		Node: f, Seal: f, Remedies: f, Cluster: f, Journal: f,

@@ -143,27 +143,30 @@ func scalar(node ast.Node) (string, bool) {
 	return "", false
 }
 
-// overlay puts the environment over the file.
+// overlay puts the environment over the file. A variable of one of our groups
+// that is no key is a slip of the pen; others are not ours to judge: where
+// a service is named keyfob, Kubernetes sets KEYFOB_SERVICE_HOST and its like.
 func (e *environment) overlay(c *Config) []error {
 	var errs []error
-	known := map[string]key{}
+	known, groups := map[string]key{}, map[string]bool{}
 	for _, k := range keysOf(c) {
 		known[k.variable()] = k
-	}
-	// What belongs to the commands that talk to a node.
-	for _, name := range []string{"KEYFOB_SERVER", "KEYFOB_TOKEN", "KEYFOB_CA"} {
-		known[name] = key{}
+		if group, _, ok := strings.Cut(k.path, "."); ok {
+			groups[strings.ToUpper(group)] = true
+		}
 	}
 	for _, pair := range e.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, "KEYFOB_") {
+		ours, isOurs := strings.CutPrefix(name, "KEYFOB_")
+		if !isOurs {
 			continue
 		}
 		k, ok := known[name]
+		group, _, grouped := strings.Cut(ours, "_")
 		switch {
-		case !ok:
+		case !ok && grouped && groups[group]:
 			errs = append(errs, fmt.Errorf("environment: there is no key for %s; see keyfob config schema", name))
-		case !k.value.IsValid():
+		case !ok:
 		case k.value.Kind() == reflect.Slice:
 			k.value.Set(reflect.ValueOf(strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })))
 		default:

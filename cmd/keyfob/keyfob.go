@@ -92,7 +92,6 @@ func (e *environment) root() *cobra.Command {
 	root.SetIn(e.In)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 
 	root.AddCommand(
 		e.devCommand(),

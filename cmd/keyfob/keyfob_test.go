@@ -31,6 +31,7 @@ func TestScripts(t *testing.T) {
 			"status": status,
 			"json":   jsonEquals,
 			"end":    endNodes,
+			"get":    get,
 		},
 	})
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,6 +75,19 @@ func jsonEquals(ts *testscript.TestScript, neg bool, args []string) {
 	case (text == strings.Join(args[2:], " ")) == neg:
 		ts.Fatalf("%s of %s is %q, not %q", args[1], args[0], text, strings.Join(args[2:], " "))
 	}
+}
+
+// get writes what lies at a URL to a file: get URL FILE.
+func get(ts *testscript.TestScript, _ bool, args []string) {
+	resp, err := http.Get(args[0])
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if resp.StatusCode != http.StatusOK {
+		ts.Fatalf("%s: %s: %s", args[0], resp.Status, body)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
 }
 
 // endNodes ends the nodes of a dev.json and waits until they are gone.

@@ -121,7 +121,7 @@ func (h *house) doors(ports *ports, cert *certificate) (*doors, error) {
 	d.http = []*httpDoor{
 		newDoor("web", ports.web, cert, limited(pages, maxForm), h.log),
 		newDoor("admin", ports.admin, cert, admin(commands), h.log),
-		newSocketDoor(ports.socket, commands, h.log),
+		newSocketDoor(ports.socket, inspected(commands), h.log),
 	}
 	if ports.metrics != nil {
 		d.http = append(d.http, newDoor("metrics", ports.metrics, nil, h.counts.handler(h.node.Ready), h.log))
