@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
+	"strings"
 	"time"
 
 	mail "github.com/wneessen/go-mail"
@@ -127,9 +128,11 @@ func (m *mailer) refused(ctx context.Context, doing string, err error) error {
 	if errors.As(err, &send) && send.ErrorCode() != 0 {
 		return answered("mail server", send.ErrorCode(), send.ErrorCode() < 500)
 	}
-	switch {
-	case errors.Is(err, smtp.ErrUnencrypted), errors.Is(err, mail.ErrNoSupportedAuthDiscovered):
-		return fmt.Errorf("%s: it offers no way of proving smtp.user that is safe", doing)
+	switch said := err.Error(); { // the library has no error of its own for two of these
+	case strings.HasPrefix(said, "STARTTLS mode"):
+		return fmt.Errorf("%s: it offers no STARTTLS", doing)
+	case errors.Is(err, smtp.ErrUnencrypted), errors.Is(err, mail.ErrNoSupportedAuthDiscovered), said == "server does not support SMTP AUTH":
+		return fmt.Errorf("%s: it offers no safe way of proving who smtp.user is", doing)
 	}
 	return shown(ctx, doing, err)
 }
