@@ -16,10 +16,16 @@ type newToken struct {
 	Body NewToken
 }
 
-// NewToken is a token to be taken in. The seed and the PIN are sealed on the
-// node that is asked, before they go anywhere.
+// NewToken is a token to be taken in, and perhaps its PIN. The seed and the
+// PIN are sealed on the node that is asked, before they go anywhere.
 type NewToken struct {
-	Reason        string        `json:"reason" minLength:"1" maxLength:"200" doc:"Why, for the audit trail."`
+	Because
+	TokenRecord
+	PIN engine.Secret `json:"pin,omitempty" maxLength:"64" doc:"Of a token that comes with its PIN from another system."`
+}
+
+// TokenRecord is a token as whoever made it describes it, with its seed.
+type TokenRecord struct {
 	Serial        string        `json:"serial" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
 	Kind          string        `json:"kind" enum:"totp,hotp,securid"`
 	Algorithm     string        `json:"algorithm,omitempty" enum:"SHA1,SHA256,SHA512" doc:"TOTP and HOTP; default SHA1."`
@@ -27,6 +33,7 @@ type NewToken struct {
 	PeriodSeconds int           `json:"period_seconds,omitempty" enum:"30,60" doc:"Default 30; SecurID: 60."`
 	PINStyle      string        `json:"pin_style,omitempty" enum:"fob,pinpad,none" doc:"Default fob: PIN, then tokencode."`
 	Form          string        `json:"form,omitempty" enum:"fob,pinpad,app,event" doc:"Which windows apply; default by kind and PIN style."`
+	Windows       *Windows      `json:"windows,omitempty" doc:"That the token's own record asks for, instead of those of its form."`
 	Seed          engine.Secret `json:"seed" minLength:"1" maxLength:"600" doc:"In the given encoding."`
 	Encoding      string        `json:"encoding,omitempty" enum:"base32,hex" doc:"Of the seed; default base32."`
 	Counter       int64         `json:"counter,omitempty" minimum:"0" doc:"HOTP: the next to be expected."`
@@ -34,37 +41,37 @@ type NewToken struct {
 	Born          *time.Time    `json:"born,omitempty"`
 	Expires       *time.Time    `json:"expires,omitempty"`
 	PINSource     string        `json:"pin_source,omitempty" enum:"own,generated,either" doc:"Who makes a new PIN; default as the policy says."`
-	PIN           engine.Secret `json:"pin,omitempty" maxLength:"64" doc:"Of a token that comes with its PIN from another system."`
 	User          string        `json:"user,omitempty" maxLength:"256" doc:"To whom it is given at once."`
 }
 
+// Windows are how far a tokencode may lie from where the token's clock is
+// believed to be, in intervals either side.
+type Windows struct {
+	Small  int64 `json:"small" minimum:"0" doc:"Accepted."`
+	Medium int64 `json:"medium" minimum:"0" doc:"Accepted with the next tokencode."`
+	Large  int64 `json:"large" minimum:"0" doc:"Accepted with the next tokencode in Next Tokencode mode."`
+}
+
 func (a *API) addToken(ctx context.Context, in *newToken) (*answer[Token], error) {
-	n := in.Body.withDefaults()
-	seed, err := n.seed()
+	n := in.Body
+	arrived, err := n.arrive()
 	if err != nil {
-		return nil, invalid(err.Error())
+		return nil, err
 	}
-	defer clear(seed)
-	if _, err := tokencode.New(n.params(), seed); err != nil {
-		return nil, invalid("token " + n.Serial + ": " + err.Error())
-	}
+	defer clear(arrived.seed)
 	if a.cfg.Node.State().Token(n.Serial) != nil { // asked before Argon2id is paid for
-		return nil, &engine.Refusal{Code: "exists", Text: "there is a token " + n.Serial + " already"}
+		return nil, &engine.Refusal{Code: engine.Exists, Text: "there is a token " + n.Serial + " already"}
 	}
 	if n.PIN != "" && (n.User == "" || n.PINStyle == string(tokencode.NoPIN)) {
 		return nil, invalid("token " + n.Serial + ": a PIN needs a user, and a PIN style other than none")
 	}
-
-	command := engine.ImportToken{Token: n.imported()}
-	if n.User != "" {
-		command.User = canonical(n.User)
-	}
-	if command.Token.Sealed, err = a.cfg.Seal.SealSeed(n.Serial, engine.Secret(seed)); err != nil {
+	command, err := a.seal(arrived)
+	if err != nil {
 		return nil, err
 	}
 	if n.PIN != "" {
 		const first = 1 // the revision of the PIN that a token comes with
-		if command.PIN, err = a.sealPIN(ctx, n.Serial, n.PINStyle, first, n.PIN); err != nil {
+		if command.PIN, err = a.sealPIN(ctx, n.Serial, arrived.PINStyle, first, n.PIN); err != nil {
 			return nil, err
 		}
 	}
@@ -72,6 +79,39 @@ func (a *API) addToken(ctx context.Context, in *newToken) (*answer[Token], error
 		return nil, err
 	}
 	return a.tokenNow(n.Serial)
+}
+
+// arrival is a token on its way in: complete and checked, its seed in the
+// clear.
+type arrival struct {
+	TokenRecord
+	seed []byte
+}
+
+// arrive reads a record. Its error is a refusal in words that do not repeat
+// the seed.
+func (n TokenRecord) arrive() (arrival, error) {
+	r := arrival{TokenRecord: n.withDefaults()}
+	var err error
+	if r.seed, err = r.decode(); err == nil {
+		_, err = tokencode.New(r.params(), r.seed)
+	}
+	if err != nil {
+		clear(r.seed)
+		return arrival{}, &engine.Refusal{Code: engine.Invalid, Text: "token " + n.Serial + ": " + err.Error()}
+	}
+	return r, nil
+}
+
+// seal is the command that takes the token in.
+func (a *API) seal(r arrival) (engine.ImportToken, error) {
+	c := engine.ImportToken{Token: r.imported()}
+	if r.User != "" {
+		c.User = canonical(r.User)
+	}
+	var err error
+	c.Token.Sealed, err = a.cfg.Seal.SealSeed(r.Serial, engine.Secret(r.seed))
+	return c, err
 }
 
 // sealPIN seals a PIN as the token's style needs it.
@@ -82,7 +122,7 @@ func (a *API) sealPIN(ctx context.Context, serial, style string, revision uint64
 	return a.cfg.Seal.SealPIN(ctx, serial, revision, pin)
 }
 
-func (n NewToken) withDefaults() NewToken {
+func (n TokenRecord) withDefaults() TokenRecord {
 	securid := n.Kind == string(tokencode.SecurID)
 	if n.Algorithm == "" && !securid {
 		n.Algorithm = string(tokencode.SHA1)
@@ -108,7 +148,7 @@ func (n NewToken) withDefaults() NewToken {
 	return n
 }
 
-func (n NewToken) usualForm() string {
+func (n TokenRecord) usualForm() string {
 	switch {
 	case n.Kind == string(tokencode.HOTP):
 		return engine.FormEvent
@@ -119,7 +159,7 @@ func (n NewToken) usualForm() string {
 	}
 }
 
-func (n NewToken) params() tokencode.Params {
+func (n TokenRecord) params() tokencode.Params {
 	return tokencode.Params{
 		Kind:      tokencode.Kind(n.Kind),
 		Algorithm: tokencode.Algorithm(n.Algorithm),
@@ -129,9 +169,9 @@ func (n NewToken) params() tokencode.Params {
 	}
 }
 
-// seed is the seed's bytes. Base32 is read as apps show it: in groups, in
+// decode is the seed's bytes. Base32 is read as apps show it: in groups, in
 // small letters, without padding.
-func (n NewToken) seed() ([]byte, error) {
+func (n TokenRecord) decode() ([]byte, error) {
 	text := strings.Join(strings.Fields(n.Seed.Reveal()), "")
 	if n.Encoding == "hex" {
 		seed, err := hex.DecodeString(text)
@@ -153,7 +193,7 @@ type errNotEncoded string
 
 func (e errNotEncoded) Error() string { return "seed is not " + string(e) }
 
-func (n NewToken) imported() events.TokenImported {
+func (n TokenRecord) imported() events.TokenImported {
 	e := events.TokenImported{
 		Serial:    n.Serial,
 		Kind:      n.Kind,
@@ -165,6 +205,9 @@ func (n NewToken) imported() events.TokenImported {
 		Counter:   n.Counter,
 		Flags:     n.Flags,
 		PINSource: n.PINSource,
+	}
+	if w := n.Windows; w != nil {
+		e.Small, e.Medium, e.Large = w.Small, w.Medium, w.Large
 	}
 	if n.Born != nil {
 		e.Born = events.At(*n.Born)

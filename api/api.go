@@ -35,7 +35,7 @@ import (
 const Prefix = "/api/v1"
 
 const (
-	maxBody    = 64 << 10 // bytes of a request
+	maxBody    = 64 << 10 // bytes of a request, if its type says nothing else
 	maxStreams = 32       // readers of the journal at once
 )
 
@@ -56,6 +56,8 @@ type Sealer interface {
 	// SealPINpad is SealPIN for a token that mixes the PIN into its tokencode.
 	SealPINpad(serial string, revision uint64, pin engine.Secret) ([]byte, error)
 	SealClientSecret(name string, secret engine.Secret) ([]byte, error)
+	// SameSeed reports whether a seed is the one that was sealed for a serial.
+	SameSeed(serial string, sealed []byte, seed engine.Secret) (bool, error)
 }
 
 // Cluster is the membership, for its administrators.
@@ -121,6 +123,7 @@ type API struct {
 	description []byte        // the OpenAPI document
 	folding     chan struct{} // held by whoever folds the journal from its beginning
 	streaming   chan struct{} // held by those who read the journal
+	importing   chan struct{} // held by whoever takes in many tokens, so that logins find room
 }
 
 // New returns the API for a listener that speaks TLS, or for the unix socket
@@ -129,7 +132,7 @@ func New(cfg Config) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("making API: %w", err)
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux(), folding: make(chan struct{}, 1), streaming: make(chan struct{}, maxStreams)}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), folding: make(chan struct{}, 1), streaming: make(chan struct{}, maxStreams), importing: make(chan struct{}, 1)}
 	a.huma = humago.New(a.mux, description())
 	a.huma.UseMiddleware(a.guard)
 

@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +27,7 @@ var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 type fake struct {
 	state    *engine.State
 	refuse   error
+	mu       sync.Mutex // guards did and origins while Do is called
 	did      []engine.Command
 	origins  []events.Origin
 	attempts []engine.Attempt
@@ -73,8 +76,22 @@ func (f *fake) put(t testing.TB, table engine.Table, record any) {
 func (f *fake) State() *engine.State { return f.state }
 
 func (f *fake) Do(_ context.Context, o events.Origin, c engine.Command) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.did, f.origins = append(f.did, c), append(f.origins, o)
 	return f.refuse
+}
+
+// commands is what the node was told to do, in no order.
+func (f *fake) commands() []engine.Command {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.did
+}
+
+func sorted(texts []string) []string {
+	slices.Sort(texts)
+	return texts
 }
 
 func (f *fake) Authenticate(_ context.Context, at engine.Attempt) (engine.Outcome, error) {
@@ -119,6 +136,10 @@ func (f *fake) SealPINpad(serial string, _ uint64, _ engine.Secret) ([]byte, err
 
 func (f *fake) SealClientSecret(name string, _ engine.Secret) ([]byte, error) {
 	return []byte("sealed secret of " + name), nil
+}
+
+func (f *fake) SameSeed(_ string, sealed []byte, seed engine.Secret) (bool, error) {
+	return string(sealed) == seed.Reveal(), nil
 }
 
 func (f *fake) Status(context.Context) (Status, error) {

@@ -20,6 +20,9 @@ type route struct {
 
 const rolesKey = "roles"
 
+// long is a request that may be longer than others.
+type long interface{ maxBytes() int64 }
+
 // register adds an operation. Whatever error the handler returns is turned
 // into a problem here, so that no error's text reaches a caller by accident.
 func register[I, O any](a *API, r route, handle func(context.Context, *I) (*O, error)) {
@@ -34,6 +37,9 @@ func register[I, O any](a *API, r route, handle func(context.Context, *I) (*O, e
 		DefaultStatus: r.status,
 		MaxBodyBytes:  maxBody,
 		Metadata:      map[string]any{rolesKey: r.roles},
+	}
+	if l, ok := any(new(I)).(long); ok {
+		op.MaxBodyBytes = l.maxBytes()
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)

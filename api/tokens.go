@@ -115,6 +115,7 @@ type tokenRemoval struct {
 func (a *API) tokens() {
 	register(a, route{get, "/tokens", "list-tokens", "List tokens, in order of serial", readers, 0}, a.listTokens)
 	register(a, route{post, "/tokens", "add-token", "Take in a token with its seed", administrators, 201}, a.addToken)
+	register(a, route{post, "/tokens/import", "import-tokens", "Take in many tokens with their seeds, each by itself", administrators, 0}, a.importTokens)
 	register(a, route{get, "/tokens/{serial}", "show-token", "Show a token", readers, 0}, a.showToken)
 	register(a, route{remove, "/tokens/{serial}", "delete-token", "Forget a token and its seed", administrators, 0}, a.deleteToken)
 	register(a, route{post, "/tokens/{serial}/assign", "assign-token", "Give a token to a user", administrators, 0}, a.assignToken)

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -85,6 +86,15 @@ func busy(err error) error {
 // SealSeed seals the seed of a token to its serial.
 func (n *Node) SealSeed(serial string, seed engine.Secret) ([]byte, error) {
 	return n.vault.Seal(vault.Seeds, seedPlace(serial), []byte(seed.Reveal())), nil
+}
+
+// SameSeed reports whether a seed is the one that SealSeed sealed.
+func (n *Node) SameSeed(serial string, sealed []byte, seed engine.Secret) (bool, error) {
+	old, err := n.keys.OpenSeed(serial, sealed)
+	if err != nil {
+		return false, fmt.Errorf("comparing seeds of token %s: %w", serial, err)
+	}
+	return subtle.ConstantTimeCompare([]byte(old.Reveal()), []byte(seed.Reveal())) == 1, nil
 }
 
 // SealPIN makes the tag of a PIN for a token that comes with one.

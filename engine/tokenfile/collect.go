@@ -15,7 +15,7 @@ const (
 	maxSerial   = 64  // bytes
 	maxText     = 256 // bytes of a name or label
 	weakSeed    = 16  // bytes; RFC 4226, section 4, R6: MUST be at least 128 bits
-	serialChars = "-_.:"
+	serialChars = "-_."
 )
 
 // finish holds a token that a format has read to what holds for all formats.
@@ -39,6 +39,9 @@ func checkSerial(s string) error {
 	}
 	if len(s) > maxSerial {
 		return ErrFormat.because("its serial is longer than %d characters", maxSerial)
+	}
+	if strings.ContainsRune(serialChars, rune(s[0])) {
+		return ErrFormat.because("its serial begins with %q; a letter or a digit comes first", s[0])
 	}
 	for _, r := range s {
 		if r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(serialChars, r) {

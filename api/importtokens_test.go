@@ -1,0 +1,143 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keyfob/engine"
+)
+
+const (
+	knownSeed   = "6b6e6f776e2073656564206f66203037" // "known seed of 07"
+	anotherSeed = "616e6f746865722073656564206f6620"
+)
+
+// withKnown is a node with a token that is in use.
+func withKnown(t *testing.T) *fake {
+	f := newFake(t)
+	f.put(t, engine.TableTokens, engine.Token{
+		Serial: "0007", Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 30, PINStyle: "fob", User: "ada",
+		Seed: []byte("known seed of 07"), PIN: []byte("sealed PIN"), Last: 4711,
+	})
+	return f
+}
+
+func batch(more string, tokens ...string) string {
+	return `{"reason":"r"` + more + `,"tokens":[` + strings.Join(tokens, ",") + `]}`
+}
+
+func record(serial, seed, more string) string {
+	return fmt.Sprintf(`{"serial":%q,"kind":"totp","encoding":"hex","seed":%q%s}`, serial, seed, more)
+}
+
+func results(t *testing.T, body string) string {
+	t.Helper()
+	var lines []string
+	for _, r := range decode[List[ImportedToken]](t, body).Items {
+		lines = append(lines, strings.TrimSuffix(r.Serial+" "+r.Result+": "+r.Why, ": "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestEachTokenOfABatchIsAnsweredByItself(t *testing.T) {
+	f := withKnown(t)
+	a := f.api(t)
+	tokens := []string{
+		record("0008", anotherSeed, ""),
+		record("0007", knownSeed, ""),
+		record("0007", anotherSeed, ""),
+		record("0007", knownSeed, `,"digits":8`),
+		record("0009", "not hex", ""),
+		record("0010", anotherSeed, `,"user":"Ada"`),
+		record("0011", anotherSeed, `,"user":"zoe"`),
+		record("0012", anotherSeed, `,"windows":{"small":21,"medium":21,"large":21}`),
+		record("0008", anotherSeed, ""),
+	}
+	want := strings.Join([]string{
+		"0008 importable",
+		"0007 known: known already; its last used interval and its PIN are untouched",
+		"0007 refused: there is a token 0007 already, with another seed",
+		"0007 refused: there is a token 0007 already, with this seed, but it is totp of 6 digits every 30 s, PIN style fob",
+		"0009 refused: token 0009: seed is not hex",
+		"0010 importable",
+		"0011 refused: there is no user zoe; see keyfob user list",
+		"0012 refused: token 0012: its record asks for the windows 21, 21, 21; want small <= medium <= large, at most 20 and 1000",
+		"0008 refused: token 0008 stands earlier in the batch",
+	}, "\n")
+	status, body := call(t, a, RoleAdmin, post, "/tokens/import", batch(`,"dry_run":true`, tokens...))
+	if status != http.StatusOK {
+		t.Fatalf("status %d: %s", status, body)
+	}
+	if diff := cmp.Diff(want, results(t, body)); diff != "" {
+		t.Errorf("dry run (-want +got):\n%s", diff)
+	}
+	if len(f.commands()) != 0 {
+		t.Errorf("a dry run did %v", f.commands())
+	}
+
+	_, body = call(t, a, RoleAdmin, post, "/tokens/import", batch("", tokens...))
+	if diff := cmp.Diff(strings.ReplaceAll(want, "importable", "imported"), results(t, body)); diff != "" {
+		t.Errorf("import (-want +got):\n%s", diff)
+	}
+	var took []string
+	for _, c := range f.commands() {
+		c := c.(engine.ImportToken)
+		took = append(took, c.Token.Serial+" for "+c.User+": "+string(c.Token.Sealed))
+	}
+	if diff := cmp.Diff([]string{"0008 for : sealed seed of 0008", "0010 for ada: sealed seed of 0010"}, sorted(took)); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+}
+
+func TestTokensOfUnknownUsersAreTakenInAsAsked(t *testing.T) {
+	for _, c := range []struct{ unknown, want, commands string }{
+		{"leave", "0008 imported: belongs to nobody: there is no user \"zoe\"\n0009 imported: belongs to nobody: there is no user \"a\\tb\"", "import 0008 for ;import 0009 for "},
+		{"add", "0008 imported\n0009 refused: \"a\\tb\" cannot be a user: a user name has 1 to 128 characters, without spaces or control characters", "add zoe;import 0008 for zoe"},
+	} {
+		f := newFake(t)
+		_, body := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch(`,"unknown_users":"`+c.unknown+`"`,
+			record("0008", anotherSeed, `,"user":"Zoe"`), record("0009", anotherSeed, `,"user":"a\tb"`)))
+		if diff := cmp.Diff(c.want, results(t, body)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.unknown, diff)
+		}
+		var did []string
+		for _, command := range f.commands() {
+			switch command := command.(type) {
+			case engine.AddUser:
+				did = append(did, "add "+command.User)
+			case engine.ImportToken:
+				did = append(did, "import "+command.Token.Serial+" for "+command.User)
+			}
+		}
+		if got := strings.Join(sorted(did), ";"); got != c.commands {
+			t.Errorf("%s: did %s, want %s", c.unknown, got, c.commands)
+		}
+	}
+}
+
+func TestUndecidedTokenIsNotCalledRefused(t *testing.T) {
+	f := newFake(t)
+	f.refuse = fmt.Errorf("no leader: %w", engine.ErrUndecided)
+	_, body := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch("", record("0008", anotherSeed, "")))
+	if got, want := results(t, body), "0008 undecided: the cluster did not decide in time; import it again"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestLargestBatchFits(t *testing.T) {
+	tokens := make([]string, 501)
+	for i := range tokens {
+		tokens[i] = record(fmt.Sprintf("%064d", i), strings.Repeat("00", 256), `,"user":"`+strings.Repeat("u", 256)+`"`)
+	}
+	f := newFake(t)
+	if status, body := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch(`,"unknown_users":"leave"`, tokens[:500]...)); status != http.StatusOK || len(f.commands()) != 500 {
+		t.Errorf("500 tokens: status %d, %d commands, %.200s", status, len(f.commands()), body)
+	}
+	if status, _ := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch("", tokens...)); status != http.StatusUnprocessableEntity {
+		t.Errorf("501 tokens: status %d, want 422", status)
+	}
+}
