@@ -22,11 +22,12 @@ type rig struct {
 	nodes []*testNode
 	token string
 
-	mu  sync.Mutex      // guards below
-	cut map[string]bool // names of nodes that the others do not reach, nor they the others
-	off map[string]time.Duration
-	now map[string]time.Duration // what the whole cluster's clock was moved by, under ""
-	con map[string][]net.Conn
+	mu    sync.Mutex               // guards below
+	cut   map[string]bool          // names of nodes that the others do not reach, nor they the others
+	off   map[string]time.Duration // how far clocks were moved, everybody's under ""
+	still time.Time
+	con   map[string][]net.Conn
+	adr   map[string]string // names by address
 
 	configure func(*Config) // may change what the nodes made from now on are told
 }
@@ -41,7 +42,10 @@ type testNode struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, cut: map[string]bool{}, off: map[string]time.Duration{}, con: map[string][]net.Conn{}}
+	r := &rig{
+		t: t, cut: map[string]bool{}, off: map[string]time.Duration{},
+		con: map[string][]net.Conn{}, adr: map[string]string{},
+	}
 	t.Cleanup(r.close)
 	return r
 }
@@ -49,7 +53,14 @@ func newRig(t *testing.T) *rig {
 // newCluster is a rig of so many nodes that have joined and vote.
 func newCluster(t *testing.T, size int) *rig {
 	t.Helper()
+	return newClusterOf(t, size, nil)
+}
+
+// newClusterOf is a cluster whose nodes are configured otherwise.
+func newClusterOf(t *testing.T, size int, configure func(*Config)) *rig {
+	t.Helper()
 	r := newRig(t)
+	r.configure = configure
 	r.found("n1")
 	for i := 2; i <= size; i++ {
 		r.join(fmt.Sprintf("n%d", i))
@@ -77,6 +88,9 @@ func (r *rig) config(name string) Config {
 	if r.configure != nil {
 		r.configure(&c)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.adr[c.Listen] = name
 	return c
 }
 
@@ -91,7 +105,19 @@ func (w testWriter) Write(p []byte) (int, error) {
 func (r *rig) clock(name string) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Now().Add(r.off[name] + r.off[""])
+	now := r.still
+	if now.IsZero() {
+		now = time.Now()
+	}
+	return now.Add(r.off[name] + r.off[""])
+}
+
+// freeze stops all clocks, so that a slow machine does not change what a
+// tokencode is worth; advance still moves them.
+func (r *rig) freeze() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.still = time.Now()
 }
 
 // advance moves a node's clock, or everybody's under the empty name.
@@ -102,13 +128,8 @@ func (r *rig) advance(name string, d time.Duration) {
 }
 
 func (r *rig) dial(ctx context.Context, from, addr string) (net.Conn, error) {
-	to := ""
-	for _, n := range r.nodes {
-		if n.config.Listen == addr {
-			to = n.name
-		}
-	}
 	r.mu.Lock()
+	to := r.adr[addr]
 	bad := r.cut[from] || r.cut[to]
 	r.mu.Unlock()
 	if bad {
