@@ -46,6 +46,7 @@ type Prompt struct {
 	PINMax        int        `json:"pin_max,omitempty"`
 	PINLetters    bool       `json:"pin_letters,omitempty" doc:"Letters are allowed too."`
 	PeriodSeconds int        `json:"period_seconds,omitempty" doc:"A tokencode's life; absent for tokens with a button."`
+	Sent          bool       `json:"sent,omitempty" doc:"The tokencode was sent to the user; no token shows it."`
 	Next          *time.Time `json:"next,omitempty" doc:"When the token will show its next tokencode."`
 	Expires       *time.Time `json:"expires,omitempty"`
 }
@@ -104,6 +105,7 @@ func viewOutcome(out engine.Outcome) LoginAnswer {
 		PINMax:        p.Rules.Max,
 		PINLetters:    p.Rules.Alphanumeric,
 		PeriodSeconds: int(p.Period / time.Second),
+		Sent:          p.Sent,
 	}
 	if !p.Next.IsZero() {
 		v.Prompt.Next = &p.Next

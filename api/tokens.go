@@ -11,7 +11,7 @@ import (
 // Token is a token as administrators see it. It has no seed and no PIN.
 type Token struct {
 	Serial        string     `json:"serial"`
-	Kind          string     `json:"kind" enum:"totp,hotp,securid"`
+	Kind          string     `json:"kind" enum:"totp,hotp,securid,ondemand"`
 	Algorithm     string     `json:"algorithm,omitempty"`
 	Digits        int        `json:"digits"`
 	PeriodSeconds int        `json:"period_seconds,omitempty" doc:"A tokencode's life; absent for event tokens."`
@@ -115,6 +115,7 @@ type tokenRemoval struct {
 func (a *API) tokens() {
 	register(a, route{get, "/tokens", "list-tokens", "List tokens, in order of serial", readers, 0}, a.listTokens)
 	register(a, route{post, "/tokens", "add-token", "Take in a token with its seed", administrators, 201}, a.addToken)
+	register(a, route{post, "/tokens/ondemand", "add-ondemand-token", "Give a user a token whose tokencodes are sent", administrators, 201}, a.addOnDemandToken)
 	register(a, route{post, "/tokens/import", "import-tokens", "Take in many tokens with their seeds, each by itself", administrators, 0}, a.importTokens)
 	register(a, route{get, "/tokens/{serial}", "show-token", "Show a token", readers, 0}, a.showToken)
 	register(a, route{remove, "/tokens/{serial}", "delete-token", "Forget a token and its seed", administrators, 0}, a.deleteToken)
