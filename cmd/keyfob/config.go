@@ -32,6 +32,7 @@ type Config struct {
 	Metrics  MetricsConfig  `yaml:"metrics"`
 	Seal     SealConfig     `yaml:"seal"`
 	Log      LogConfig      `yaml:"log"`
+	OnDemand OnDemandConfig `yaml:"ondemand"`
 	Branding BrandingConfig `yaml:"branding"`
 
 	file string // that it was read from
@@ -111,16 +112,17 @@ type BrandingConfig struct {
 // defaultConfig is what holds where nothing is said.
 func defaultConfig() Config {
 	return Config{
-		Data:    defaultData,
-		Site:    "hq",
-		Cluster: ClusterConfig{Listen: ":7400"},
-		Web:     WebConfig{Listen: ":8443"},
-		Admin:   AdminConfig{Listen: ":8444"},
-		RADIUS:  RADIUSConfig{Listen: ":1812", Acct: ":1813", RadSec: ":2083"},
-		NATS:    NATSConfig{Embedded: EmbeddedConfig{Listen: ":4222"}},
-		Metrics: MetricsConfig{Listen: ":9182"},
-		Seal:    SealConfig{Provider: "keyfile"},
-		Log:     LogConfig{Level: "info", Format: "text"},
+		Data:     defaultData,
+		Site:     "hq",
+		Cluster:  ClusterConfig{Listen: ":7400"},
+		Web:      WebConfig{Listen: ":8443"},
+		Admin:    AdminConfig{Listen: ":8444"},
+		RADIUS:   RADIUSConfig{Listen: ":1812", Acct: ":1813", RadSec: ":2083"},
+		NATS:     NATSConfig{Embedded: EmbeddedConfig{Listen: ":4222"}},
+		Metrics:  MetricsConfig{Listen: ":9182"},
+		Seal:     SealConfig{Provider: "keyfile"},
+		Log:      LogConfig{Level: "info", Format: "text"},
+		OnDemand: defaultOnDemand(),
 	}
 }
 
@@ -222,7 +224,7 @@ func (c *Config) problems() []error {
 	if c.NATS.Creds != "" && c.NATS.URL == "" {
 		wrong("nats.creds", "is for nats.url, which is missing")
 	}
-	return append(errs, c.clashes()...)
+	return append(append(errs, c.onDemandProblems()...), c.clashes()...)
 }
 
 // clashes are listeners that are to have the same address.

@@ -160,7 +160,7 @@ func (b BrandingConfig) load() (webui.Branding, error) {
 // filesProblem is what is wrong with the files that a configuration names.
 func (c *Config) filesProblem() error {
 	var errs []error
-	for _, k := range []string{"web.tls.cert", "web.tls.key", "radius.client_ca", "nats.creds", "branding.logo"} {
+	for _, k := range append([]string{"web.tls.cert", "web.tls.key", "radius.client_ca", "nats.creds", "branding.logo"}, onDemandFiles...) {
 		name := keyOf(c, k).value.String()
 		if name == "" {
 			continue
