@@ -157,7 +157,8 @@ func (b *bench) introduce(ctx context.Context, r *remote, people []*person, secr
 			return err
 		}
 		_, err := r.addToken(ctx, newToken{
-			Reason: reason, Serial: p.serial, Kind: string(tokencode.HOTP), Seed: p.seedText(), Encoding: "hex", PIN: p.pin, User: p.user,
+			Reason: reason, PIN: p.pin,
+			tokenRecord: tokenRecord{Serial: p.serial, Kind: string(tokencode.HOTP), Seed: p.seedText(), Encoding: "hex", User: p.user},
 		})
 		return err
 	})

@@ -114,7 +114,7 @@ func (d *devCluster) introduce(ctx context.Context, r *remote, p part, s sample)
 	if err != nil {
 		return fmt.Errorf("reading sample token: %w", err)
 	}
-	n := fromFile(t)
+	n := newToken{tokenRecord: fromFile(t)}
 	n.Serial, n.Reason, n.User = s.Serial, reason, p.user
 	n.PIN, n.Form, n.PINSource = p.pin, p.form, p.pinSource
 	_, err = r.addToken(ctx, n)

@@ -14,27 +14,33 @@ import (
 
 // newToken is api.NewToken with a seed and a PIN that are really sent.
 type newToken struct {
-	Reason        string     `json:"reason"`
-	Serial        string     `json:"serial"`
-	Kind          string     `json:"kind"`
-	Algorithm     string     `json:"algorithm,omitempty"`
-	Digits        int        `json:"digits,omitempty"`
-	PeriodSeconds int        `json:"period_seconds,omitempty"`
-	PINStyle      string     `json:"pin_style,omitempty"`
-	Form          string     `json:"form,omitempty"`
-	Seed          string     `json:"seed"`
-	Encoding      string     `json:"encoding,omitempty"`
-	Counter       int64      `json:"counter,omitempty"`
-	Born          *time.Time `json:"born,omitempty"`
-	Expires       *time.Time `json:"expires,omitempty"`
-	PINSource     string     `json:"pin_source,omitempty"`
-	PIN           string     `json:"pin,omitempty"`
-	User          string     `json:"user,omitempty"`
+	Reason string `json:"reason"`
+	PIN    string `json:"pin,omitempty"`
+	tokenRecord
 }
 
-// fromFile is a token as a file describes it.
-func fromFile(t tokenfile.Token) newToken {
-	n := newToken{
+// tokenRecord is api.TokenRecord in the same way.
+type tokenRecord struct {
+	Serial        string       `json:"serial"`
+	Kind          string       `json:"kind"`
+	Algorithm     string       `json:"algorithm,omitempty"`
+	Digits        int          `json:"digits,omitempty"`
+	PeriodSeconds int          `json:"period_seconds,omitempty"`
+	PINStyle      string       `json:"pin_style,omitempty"`
+	Form          string       `json:"form,omitempty"`
+	Windows       *api.Windows `json:"windows,omitempty"`
+	Seed          string       `json:"seed"`
+	Encoding      string       `json:"encoding,omitempty"`
+	Counter       int64        `json:"counter,omitempty"`
+	Born          *time.Time   `json:"born,omitempty"`
+	Expires       *time.Time   `json:"expires,omitempty"`
+	PINSource     string       `json:"pin_source,omitempty"`
+	User          string       `json:"user,omitempty"`
+}
+
+// fromFile is a token as a file describes it, without its owner.
+func fromFile(t tokenfile.Token) tokenRecord {
+	n := tokenRecord{
 		Serial:        t.Serial,
 		Kind:          string(t.Params.Kind),
 		Algorithm:     string(t.Params.Algorithm),

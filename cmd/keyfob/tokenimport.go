@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -20,72 +20,71 @@ type imported struct {
 	Serial   string   `json:"serial,omitempty"`
 	Line     int      `json:"line,omitempty"`
 	Kind     string   `json:"kind,omitempty"`
-	Result   string   `json:"result"` // imported, readable, refused
+	Result   string   `json:"result"` // imported, importable, known, refused, undecided, taken back
 	Why      string   `json:"why,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// importJob is one run of token import.
-type importJob struct {
-	remote  *remote
-	tokens  []tokenfile.Token
-	rows    []imported
-	refused int
-	reason  string
+// tokenSource says how a file of tokens is to be read.
+type tokenSource struct {
+	format, encoding, passwordFile, deviceID string
+}
+
+// flags adds what is needed to read any file of tokens.
+func (s *tokenSource) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&s.format, "format", "", "of the file: "+formats()+"; default is to recognise it")
+	f.StringVar(&s.encoding, "encoding", "", "of the secrets in a table that does not say: hex or base32")
+	f.StringVar(&s.passwordFile, "password-file", "", "`FILE` with the password of the token file, - for standard input")
+	f.StringVar(&s.deviceID, "device-id", "", "the device that a CTF string is bound to")
+}
+
+func formats() string {
+	var names []string
+	for _, f := range tokenfile.Formats() {
+		names = append(names, string(f))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (e *environment) tokenImport() *cobra.Command {
-	r, out := e.remote(), &output{}
-	var format, passwordFile string
-	var dryRun, partial bool
-	c := command("import FILE", "Take in the tokens of a file: sdtid, CTF, PSKC, otpauth or CSV", func(c *cobra.Command, args []string) error {
-		result, err := e.readFile(args[0], format, passwordFile)
+	j, out := &importJob{env: e, remote: e.remote()}, &output{}
+	var source tokenSource
+	var form string
+	var dryRun, partial, addUsers bool
+	c := command("import FILE", "Take in the tokens of a file: sdtid, CTF, PSKC, otpauth, CSV or stoken's", func(c *cobra.Command, args []string) error {
+		result, err := e.readFile(args[0], source)
 		if err != nil {
 			return err
 		}
-		job := &importJob{remote: r, reason: r.why(c)}
-		if err := job.look(c.Context(), result); err != nil {
-			return err
+		j.reason, j.unknownUsers = j.remote.why(c), api.UnknownLeave
+		if addUsers {
+			j.unknownUsers = api.UnknownAdd
 		}
-		stopped := job.refused > 0 && !partial
-		if !dryRun && !stopped {
-			if err := job.carryOut(c.Context(), partial); err != nil {
-				return err
-			}
-		}
-		if err := out.show(e.Out, job.rows, func(tw *tabwriter.Writer) { importRows(tw, job.rows) }); err != nil {
+		j.gather(result, form)
+		failure := j.run(c.Context(), dryRun, partial)
+		if err := out.show(e.Out, j.rows, func(tw *tabwriter.Writer) { importRows(tw, j.rows) }); err != nil {
 			return err
 		}
 		for _, note := range result.Notes {
 			e.say("%s", note)
 		}
-		switch {
-		case stopped:
-			return fmt.Errorf("%d of %d tokens were refused, so none was taken in; mend the file, or use --partial", job.refused, len(job.rows))
-		case dryRun:
-			e.say("%d tokens would be taken in, %d refused", len(job.rows)-job.refused, job.refused)
-		default:
-			e.say("%d tokens taken in, %d refused", len(job.rows)-job.refused, job.refused)
+		if failure == nil {
+			e.say("%s", j.summary(dryRun))
 		}
-		return nil
+		return failure
 	})
+	source.flags(c)
 	f := c.Flags()
-	f.StringVar(&format, "format", "", "of the file; default is to recognise it")
-	f.StringVar(&passwordFile, "password-file", "", "`FILE` with the password of the token file, - for standard input")
+	f.StringVar(&form, "form", "", "fob, pinpad or app: which windows apply to tokens whose records ask for none (default by format and PIN style)")
 	f.BoolVar(&dryRun, "dry-run", false, "read and report, take in nothing")
 	f.BoolVar(&partial, "partial", false, "take in what can be, though others are refused")
-	return out.flag(r.because(c))
+	f.BoolVar(&addUsers, "add-users", false, "add the users whom the file names as owners; without it, tokens of unknown users belong to nobody")
+	return out.flag(j.remote.because(c))
 }
 
-func (e *environment) readFile(name, format, passwordFile string) (tokenfile.Result, error) {
-	o := tokenfile.Options{Format: tokenfile.Format(format), Now: e.Now()}
-	if passwordFile != "" {
-		password, err := e.readSecret(passwordFile)
-		if err != nil {
-			return tokenfile.Result{}, err
-		}
-		o.Password = tokenfile.Secret(password)
-	}
+// readFile reads a file of tokens, or standard input for "-".
+func (e *environment) readFile(name string, source tokenSource) (tokenfile.Result, error) {
 	var in io.Reader = e.In
 	if name != "-" {
 		f, err := os.Open(name)
@@ -95,6 +94,11 @@ func (e *environment) readFile(name, format, passwordFile string) (tokenfile.Res
 		defer f.Close()
 		in = f
 	}
+	o, err := e.readingOptions(source)
+	if err != nil {
+		return tokenfile.Result{}, err
+	}
+	o.Now = e.Now()
 	result, err := tokenfile.Read(in, o)
 	switch {
 	case errors.Is(err, tokenfile.ErrNeedPassword):
@@ -105,73 +109,60 @@ func (e *environment) readFile(name, format, passwordFile string) (tokenfile.Res
 	return result, nil
 }
 
-// look says of each token what would become of it.
-func (j *importJob) look(ctx context.Context, result tokenfile.Result) error {
-	known := map[string]bool{}
-	tokens, err := all[api.Token](ctx, j.remote, "/tokens", nil)
-	if err != nil {
-		return err
+func (e *environment) readingOptions(source tokenSource) (tokenfile.Options, error) {
+	o := tokenfile.Options{
+		Format: tokenfile.Format(source.format), Encoding: tokenfile.Encoding(source.encoding), DeviceID: source.deviceID,
 	}
-	for _, t := range tokens {
-		known[t.Serial] = true
-	}
-	for _, t := range result.Tokens {
-		r := imported{Serial: t.Serial, Kind: string(t.Params.Kind), Result: "readable", Warnings: t.Warnings}
-		if known[t.Serial] {
-			r.Result, r.Why = "refused", "there is a token of this serial already"
-			j.refused++
-		} else {
-			j.tokens = append(j.tokens, t)
+	if source.passwordFile != "" {
+		password, err := e.readSecret(source.passwordFile)
+		if err != nil {
+			return o, err
 		}
-		j.rows = append(j.rows, r)
+		o.Password = tokenfile.Secret(password)
 	}
-	for _, r := range result.Refused {
-		j.rows = append(j.rows, imported{Serial: r.Serial, Line: r.Line, Result: "refused", Why: r.Why()})
-		j.refused++
+	return o, nil
+}
+
+// run takes the tokens in: all of them, after the server has said of each that
+// it would, or, if partial, what can be.
+func (j *importJob) run(ctx context.Context, dryRun, partial bool) error {
+	if dryRun || !partial {
+		if err := j.send(ctx, true); err != nil {
+			return err
+		}
+		if n := j.count(api.ResultRefused); n > 0 && !partial {
+			return fmt.Errorf("%d of %d tokens were refused, so none was taken in; mend the file, or use --partial", n, len(j.rows))
+		}
+	}
+	if dryRun {
+		return nil
+	}
+	err := j.send(ctx, false)
+	refused, undecided := j.count(api.ResultRefused), j.count(api.ResultUndecided)
+	switch {
+	case err != nil || undecided > 0:
+		if err == nil {
+			err = fmt.Errorf("the cluster did not decide on %d tokens", undecided)
+		}
+		return fmt.Errorf("%w; %d tokens are known to be taken in: import the file again, what is there stays as it is", err, j.count(api.ResultImported))
+	case refused > 0 && !partial: // what looked good was changed meanwhile, or the file gives a user too many
+		if err := j.takeBack(ctx); err != nil {
+			return err
+		}
+		return fmt.Errorf("%d of %d tokens were refused, so the others were taken back; mend the file, or use --partial", refused, len(j.rows))
 	}
 	return nil
 }
 
-// carryOut takes the tokens in, one after the other. Where one is refused that
-// looked good, the ones before it are taken back, unless what can be taken in
-// shall be.
-func (j *importJob) carryOut(ctx context.Context, partial bool) error {
-	var done []string
-	for _, t := range j.tokens {
-		n := fromFile(t)
-		n.Reason = j.reason
-		_, err := j.remote.addToken(ctx, n)
-		var refusal *apiError
-		switch {
-		case err == nil:
-			done = append(done, t.Serial)
-			j.mark(t.Serial, "imported", "")
-		case partial && errors.As(err, &refusal):
-			j.mark(t.Serial, "refused", err.Error())
-			j.refused++
-		default:
-			return j.takeBack(ctx, done, fmt.Errorf("token %s: %w", t.Serial, err))
-		}
+func (j *importJob) summary(dryRun bool) string {
+	text := fmt.Sprintf("%d tokens taken in", j.count(api.ResultImported))
+	if dryRun {
+		text = fmt.Sprintf("%d tokens would be taken in", j.count(api.ResultImportable))
 	}
-	return nil
-}
-
-func (j *importJob) takeBack(ctx context.Context, done []string, cause error) error {
-	for i, serial := range done {
-		if err := j.remote.call(ctx, http.MethodDelete, at("tokens", serial)+because("import was taken back"), nil, nil); err != nil {
-			return fmt.Errorf("%w; %d tokens were taken in before it and could not be taken back: %w", cause, len(done)-i, err)
-		}
+	if n := j.count(api.ResultKnown); n > 0 {
+		text += fmt.Sprintf(", %d known already and left as they are", n)
 	}
-	return fmt.Errorf("%w; none was taken in", cause)
-}
-
-func (j *importJob) mark(serial, result, why string) {
-	for i := range j.rows {
-		if j.rows[i].Serial == serial {
-			j.rows[i].Result, j.rows[i].Why = result, why
-			return
-		}
-	}
+	return text + fmt.Sprintf(", %d refused", j.count(api.ResultRefused))
 }
 
 func importRows(tw *tabwriter.Writer, rows []imported) {
@@ -185,6 +176,6 @@ func importRows(tw *tabwriter.Writer, rows []imported) {
 		for _, w := range r.Warnings {
 			why += " (" + w + ")"
 		}
-		row(tw, r.Serial, line, r.Kind, r.Result, why)
+		row(tw, r.Serial, line, r.Kind, r.Result, strings.TrimSpace(why))
 	}
 }

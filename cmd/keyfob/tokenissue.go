@@ -35,7 +35,7 @@ func (e *environment) tokenIssue() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		n := fromFile(t)
+		n := newToken{tokenRecord: fromFile(t)}
 		n.User, n.Reason = args[0], r.why(c)
 		if t.Params.Kind == tokencode.SecurID {
 			n.Form = "app"
