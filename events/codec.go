@@ -115,11 +115,18 @@ func EncodeBatch(b Batch) ([]byte, error) {
 	if len(b.Drafts) > MaxDrafts {
 		return nil, fmt.Errorf("encoding a batch of %d drafts: at most %d are allowed", len(b.Drafts), MaxDrafts)
 	}
+	return appendBatch(make([]byte, 0, (1+len(b.Drafts))*typicalDraft), b)
+}
+
+// typicalDraft is more than most drafts have in bytes.
+const typicalDraft = 256
+
+func appendBatch(dst []byte, b Batch) ([]byte, error) {
 	w := wireBatch{Base: b.Base, Head: b.Head, Time: b.Time, Drafts: make([]wireDraft, len(b.Drafts))}
 	for i, d := range b.Drafts {
 		w.Drafts[i] = wire(d)
 	}
-	return encode(&w)
+	return appendForm(dst, &w)
 }
 
 // DecodeBatch reads what EncodeBatch wrote.
@@ -135,12 +142,17 @@ func DecodeBatch(data []byte) (Batch, error) {
 			return Batch{}, fmt.Errorf("decoding draft %d of a batch: %w", i, err)
 		}
 	}
-	return b, same(data, b, EncodeBatch)
+	return b, same(data, b, appendBatch)
 }
 
 // EncodeRecord is the binary form of a record.
 func EncodeRecord(r Record) ([]byte, error) {
-	return encode(&wireRecord{
+	return AppendRecord(make([]byte, 0, 2*typicalDraft), r)
+}
+
+// AppendRecord appends the binary form of a record to dst.
+func AppendRecord(dst []byte, r Record) ([]byte, error) {
+	return appendForm(dst, &wireRecord{
 		Sequence: r.Sequence, Index: r.Index, Time: r.Time, Prev: r.Prev, Hash: r.Hash,
 		Draft: wire(r.Draft),
 	})
@@ -158,12 +170,16 @@ func DecodeRecord(data []byte) (Record, error) {
 		return Record{}, fmt.Errorf("decoding record %d: %w", w.Sequence, err)
 	}
 	r := Record{Sequence: w.Sequence, Index: w.Index, Time: w.Time, Prev: w.Prev, Hash: w.Hash, Draft: d}
-	return r, same(data, r, EncodeRecord)
+	return r, same(data, r, AppendRecord)
 }
 
 // MarshalEvent is the binary form of one event, for a command that carries it.
 func MarshalEvent(e Event) ([]byte, error) {
-	return encode(&wireEvent{Kind: classOf(e).kind, Event: e})
+	return appendEvent(make([]byte, 0, typicalDraft), e)
+}
+
+func appendEvent(dst []byte, e Event) ([]byte, error) {
+	return appendForm(dst, &wireEvent{Kind: classOf(e).kind, Event: e})
 }
 
 // UnmarshalEvent reads what MarshalEvent wrote.
@@ -176,7 +192,7 @@ func UnmarshalEvent(data []byte) (Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decoding an event: %w", err)
 	}
-	return e, same(data, e, MarshalEvent)
+	return e, same(data, e, appendEvent)
 }
 
 func wire(d Draft) wireDraft {
@@ -205,12 +221,13 @@ func decodeBody[T Event](body []byte) (Event, error) {
 	return e, nil
 }
 
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(512)
+// appendForm appends the version of the format and v. After an error what it
+// answers is dst.
+func appendForm(dst []byte, v any) ([]byte, error) {
+	b := bytes.NewBuffer(dst)
 	b.WriteByte(formatVersion)
-	if err := encoding.MarshalToBuffer(v, &b); err != nil {
-		return nil, fmt.Errorf("encoding: %w", err)
+	if err := encoding.MarshalToBuffer(v, b); err != nil {
+		return dst, fmt.Errorf("encoding: %w", err)
 	}
 	return b.Bytes(), nil
 }
@@ -229,11 +246,14 @@ func decode(data []byte, v any) error {
 }
 
 // same holds the decoders to the one form that encoding makes.
-func same[T any](data []byte, v T, encode func(T) ([]byte, error)) error {
-	again, err := encode(v)
+func same[T any](data []byte, v T, encode func(dst []byte, v T) ([]byte, error)) error {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	again, err := encode(s.json[:0], v)
 	if err != nil {
 		return err
 	}
+	s.json = again
 	if !bytes.Equal(data, again) {
 		return fmt.Errorf("%w: not the deterministic encoding", ErrFormat)
 	}

@@ -103,6 +103,9 @@ func (j *Journal) headAt(sequence uint64) (head events.Hash, ok bool, err error)
 	return records[0].Hash, true, nil
 }
 
+// keptBuffer is how much of the memory for one append is kept for the next.
+const keptBuffer = 1 << 20
+
 // append writes records that follow. The caller holds mu.
 func (j *Journal) append(records []events.Record) error {
 	cluster := j.chain.Cluster
@@ -113,7 +116,7 @@ func (j *Journal) append(records []events.Record) error {
 		return err
 	}
 	s := j.lastSegment()
-	var buf []byte
+	buf := j.buffer[:0]
 	grown := *s
 	for _, r := range records {
 		if (grown.last-s.base.Sequence)%stride == 0 {
@@ -127,6 +130,9 @@ func (j *Journal) append(records []events.Record) error {
 	}
 	if err := j.write(buf, s.end); err != nil {
 		return err
+	}
+	if cap(buf) <= keptBuffer {
+		j.buffer = buf
 	}
 	*s = grown
 	j.chain = events.Chain{Cluster: cluster, Sequence: s.last, Head: s.head}

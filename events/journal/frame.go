@@ -13,20 +13,19 @@ import (
 
 // appendFrame appends a record in its frame.
 func appendFrame(b []byte, r events.Record) ([]byte, error) {
-	record, err := events.EncodeRecord(r)
+	start := len(b)
+	framed, err := events.AppendRecord(append(b, make([]byte, frameSize)...), r)
 	if err != nil {
 		return b, fmt.Errorf("record %d: %w", r.Sequence, err)
 	}
+	head, record := framed[start:start+frameSize], framed[start+frameSize:]
 	if len(record) > maxRecord {
 		return b, fmt.Errorf("record %d has %d bytes, at most %d are allowed", r.Sequence, len(record), maxRecord)
 	}
-	start := len(b)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(record)))
-	b = append(b, 0, 0, 0, 0)
-	b = append(b, record...)
-	sum := crc32.Update(crc32.Checksum(b[start:start+4], castagnoli), castagnoli, record)
-	binary.BigEndian.PutUint32(b[start+4:], sum)
-	return b, nil
+	binary.BigEndian.PutUint32(head, uint32(len(record)))
+	sum := crc32.Update(crc32.Checksum(head[:4], castagnoli), castagnoli, record)
+	binary.BigEndian.PutUint32(head[4:], sum)
+	return framed, nil
 }
 
 // frames reads the frames of a segment one after the other.

@@ -80,6 +80,7 @@ type Journal struct {
 	marked   mark          // what Sync has made safe
 	failed   error         // sticky
 	hole     hole          // nearest to the end
+	buffer   []byte        // of append
 	changed  chan struct{} // closed when records were added
 }
 
