@@ -60,9 +60,22 @@ func configTable() string {
 	for _, k := range keysOf(&c) {
 		value := ""
 		if k.value.Kind() == reflect.String {
-			value = strings.TrimPrefix(k.value.String(), ":")
+			value = short(strings.TrimPrefix(k.value.String(), ":"))
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` |\n", k.path, value, k.doc, k.variable())
 	}
 	return b.String()
+}
+
+// short is a value for a cell of a table.
+func short(value string) string {
+	const most = 40
+	value = strings.Join(strings.Fields(value), " ")
+	if runes := []rune(value); len(runes) > most {
+		value = string(runes[:most]) + "…"
+	}
+	if value == "" {
+		return ""
+	}
+	return "`" + value + "`"
 }

@@ -17,13 +17,14 @@ func TestScripts(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building keyfob: %v: %s", err, out)
 	}
+	base := newBases()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
-			env.Setenv("BASE", strconv.Itoa(freeBase(t)))
+			env.Setenv("BASE", strconv.Itoa(base.free(t)))
 			env.Defer(func() { endLeftovers(filepath.Join(env.WorkDir, "dev", devFile)) })
 			return nil
 		},
@@ -32,6 +33,7 @@ func TestScripts(t *testing.T) {
 			"json":   jsonEquals,
 			"end":    endNodes,
 			"get":    get,
+			"await":  await,
 		},
 	})
 }

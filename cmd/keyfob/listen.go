@@ -17,7 +17,10 @@ import (
 	"keyfob/api"
 )
 
-const maxForm = 64 << 10 // bytes of a form
+const (
+	maxForm       = 64 << 10 // bytes of a form
+	maxSocketPath = 107      // characters (unix(7))
+)
 
 // ports are the sockets of a node that it opens before anything else.
 type ports struct{ web, admin, metrics, socket net.Listener }
@@ -60,6 +63,9 @@ func portError(key, address string, err error) error {
 // behind is replaced; one that somebody answers at belongs to a node that
 // runs.
 func openSocket(path string) (net.Listener, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("%s is longer than the %d characters that a socket's name can have: choose a shorter data directory", path, maxSocketPath)
+	}
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("%s is answered: a node with this data directory runs already", path)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -138,13 +139,47 @@ func pause(d time.Duration) { <-time.After(d) }
 // freeBase is a base port from which on all ports of a dev cluster are free.
 func freeBase(t *testing.T) int {
 	t.Helper()
-	for base := 21000 + os.Getpid()%300*100; base < 60000; base += 100 {
+	b := newBases()
+	return b.free(t)
+}
+
+// newBases begins where other runs of these tests most likely do not.
+func newBases() *bases { return &bases{next: 21000 + os.Getpid()%300*100} }
+
+// bases gives each script ports of its own.
+type bases struct {
+	mu   sync.Mutex // guards next
+	next int
+}
+
+// free is freeBase, each time another one.
+func (b *bases) free(t *testing.T) int {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.next < 60000 {
+		base := b.next
+		b.next += 100
 		if allFree(base) {
 			return base
 		}
 	}
 	t.Fatal("no free ports")
 	return 0
+}
+
+// await waits for a file.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	deadline := time.Now().Add(time.Minute)
+	for {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not come", args[0])
+		}
+		pause(20 * time.Millisecond)
+	}
 }
 
 func allFree(base int) bool {
