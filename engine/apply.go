@@ -118,7 +118,7 @@ func (u *User) keep(a Answer) {
 	for first < len(u.Answers) && a.At.Sub(u.Answers[first].At) > answerFor {
 		first++
 	}
-	u.Answers = append(slices.Clone(u.Answers[first:]), a)
+	u.Answers = slices.Concat(u.Answers[first:], []Answer{a})
 }
 
 // spend moves a token's mark forward. A token that was proved has left Next

@@ -25,11 +25,25 @@ func Canonical(name string) (string, error) {
 	if name == "" || len(name) > maxUserName {
 		return "", ErrUserName
 	}
+	if isPlain(name) {
+		return name, nil
+	}
 	canonical, err := precis.UsernameCaseMapped.String(name)
 	if err != nil || len(canonical) > maxUserName {
 		return "", ErrUserName
 	}
 	return canonical, nil
+}
+
+// isPlain reports whether a name is sure to be its own one spelling, which
+// saves most logins the tables of PRECIS.
+func isPlain(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_' || c == '@') {
+			return false
+		}
+	}
+	return true
 }
 
 // canonicalTyped is the one spelling of a passcode, tokencode or PIN: blanks
