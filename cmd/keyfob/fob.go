@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"strings"
@@ -41,7 +43,8 @@ type moment struct {
 
 func (e *environment) fobCommand() *cobra.Command {
 	out := &output{}
-	var when, pin, passwordFile, device string
+	var source tokenSource
+	var when, pin string
 	var next int64
 	c := command("fob FILE|URI", "Be a software token: show the tokencode of an otpauth URI, a CTF string or a token file", func(_ *cobra.Command, args []string) error {
 		m := moment{at: e.Now(), next: next}
@@ -51,7 +54,7 @@ func (e *environment) fobCommand() *cobra.Command {
 				return usagef("--at %q is not a time like 2026-11-02T15:04:05Z", when)
 			}
 		}
-		tokens, err := e.readTokens(args[0], passwordFile, device)
+		tokens, err := e.readTokens(args[0], source)
 		if err != nil {
 			return err
 		}
@@ -70,12 +73,11 @@ func (e *environment) fobCommand() *cobra.Command {
 			}
 		})
 	})
+	source.flags(c)
 	f := c.Flags()
 	f.StringVar(&when, "at", "", "the time, as RFC 3339 (default now)")
 	f.Int64Var(&next, "next", 0, "so many tokencodes later; for a token with a button, presses after the counter in the URI")
 	f.StringVar(&pin, "pin", "", "show the passcode with this PIN too")
-	f.StringVar(&passwordFile, "password-file", "", "`FILE` with the password of the token, - for standard input")
-	f.StringVar(&device, "device-id", "", "the device that the token is bound to")
 	return out.flag(c)
 }
 
@@ -87,28 +89,28 @@ func oneOrAll(all []shown) any {
 	return all
 }
 
-// readTokens reads the tokens of a URI, a CTF string or a file.
-func (e *environment) readTokens(arg, passwordFile, device string) ([]softToken, error) {
-	o := tokenfile.Options{DeviceID: device}
-	if passwordFile != "" {
-		password, err := e.readSecret(passwordFile)
-		if err != nil {
-			return nil, err
-		}
-		o.Password = tokenfile.Secret(password)
+// readTokens reads the tokens of a URI, a CTF string or a file. Those that are
+// refused are said, and are an error only when no other is there.
+func (e *environment) readTokens(arg string, source tokenSource) ([]softToken, error) {
+	text, err := e.readText(arg)
+	if err != nil {
+		return nil, err
 	}
-	text := arg
-	if b, err := os.ReadFile(arg); err == nil {
-		text = string(b)
-	} else if !looksLikeToken(arg) {
-		return nil, fmt.Errorf("reading token: %w", err)
+	o, err := e.readingOptions(source)
+	if err != nil {
+		return nil, err
 	}
 	result, err := tokenfile.Read(strings.NewReader(text), o)
-	if err != nil {
+	switch {
+	case errors.Is(err, tokenfile.ErrNeedPassword):
+		return nil, fmt.Errorf("reading token: %w: give --password-file", err)
+	case err != nil:
 		return nil, fmt.Errorf("reading token: %w", err)
-	}
-	if len(result.Refused) > 0 {
+	case len(result.Tokens) == 0:
 		return nil, fmt.Errorf("reading token: %w", result.Refused[0])
+	}
+	for _, r := range result.Refused {
+		e.say("%s", r.Error())
 	}
 	offsets, err := offsetsIn(text)
 	if err != nil {
@@ -121,10 +123,37 @@ func (e *environment) readTokens(arg, passwordFile, device string) ([]softToken,
 	return tokens, nil
 }
 
-// looksLikeToken tells a token from the name of a file: a URI, or the digits of
-// a CTF string.
+const maxFobFile = 64 << 20 // bytes
+
+// readText is a file's text, or the argument itself where there is no such
+// file and it looks like a token.
+func (e *environment) readText(arg string) (string, error) {
+	in := e.In
+	if arg != "-" {
+		f, err := os.Open(arg)
+		switch {
+		case err != nil && looksLikeToken(arg):
+			return arg, nil
+		case err != nil:
+			return "", fmt.Errorf("reading token: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxFobFile+1))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("reading token: %w", err)
+	case len(b) > maxFobFile:
+		return "", fmt.Errorf("reading token: %s is longer than the %d MiB that one looks at", arg, maxFobFile>>20)
+	}
+	return string(b), nil
+}
+
+// looksLikeToken tells a token from the name of a file: a URI, or the digits or
+// the base64 of a CTF string.
 func looksLikeToken(arg string) bool {
-	return strings.Contains(arg, "://") || len(arg) > 40 && strings.Trim(arg, "0123456789-") == ""
+	return strings.Contains(arg, "://") || len(arg) > 40 && strings.ContainsRune("12AB", rune(arg[0])) && !strings.Contains(arg, ".")
 }
 
 // offsetsIn are the clocks' offsets in the URIs of a text, by serial.
