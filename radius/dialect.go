@@ -67,7 +67,7 @@ func (d dialect) question(p engine.Prompt) (string, bool) {
 func (d dialect) step(p engine.Prompt) (string, bool) {
 	switch d {
 	case dialectCisco:
-		return ciscoStep(p.Step)
+		return ciscoStep(p)
 	case dialectPlain:
 		return plainStep(p)
 	default:
@@ -75,9 +75,18 @@ func (d dialect) step(p engine.Prompt) (string, bool) {
 	}
 }
 
+// What a user reads whose tokencodes are sent.
+const (
+	sentTokencode = "Enter the tokencode that was sent to you:"
+	typePINAlone  = "Enter your new PIN alone, and a tokencode will be sent to you:"
+)
+
 func rsaStep(p engine.Prompt) (string, bool) {
 	switch p.Step {
 	case events.StepNextTokencode:
+		if p.Sent {
+			return sentTokencode, true
+		}
 		return "Wait for token to change, then enter the new tokencode:", true
 	case events.StepChoosePIN:
 		return "Do you want to enter your own pin (y/n)?", true
@@ -88,6 +97,9 @@ func rsaStep(p engine.Prompt) (string, bool) {
 	case events.StepConfirmPIN:
 		return "Please re-enter new PIN:", true
 	case events.StepLogin:
+		if p.Sent {
+			return "PIN Accepted. " + typePINAlone, true
+		}
 		return "PIN Accepted. Wait for the token code to change, then enter the new passcode:", true
 	default:
 		return "", false
@@ -96,9 +108,12 @@ func rsaStep(p engine.Prompt) (string, bool) {
 
 // ciscoStep is the ASA's own table (proxy-auth_map sdi). The ASA searches a
 // message for its texts one after the other, so a message must hold one only.
-func ciscoStep(step events.Step) (string, bool) {
-	switch step {
+func ciscoStep(p engine.Prompt) (string, bool) {
+	switch p.Step {
 	case events.StepNextTokencode:
+		if p.Sent {
+			return "A tokencode was sent to you. Enter Next PASSCODE", true
+		}
 		return "Enter Next PASSCODE", true
 	case events.StepChoosePIN:
 		return "Do you want to enter your own pin", true
@@ -122,6 +137,9 @@ func plainStep(p engine.Prompt) (string, bool) {
 	}
 	switch p.Step {
 	case events.StepNextTokencode:
+		if p.Sent {
+			return sentTokencode, true
+		}
 		return wait + ", then enter it, without your PIN:", true
 	case events.StepChoosePIN:
 		return "Your token needs a new PIN. Do you want to choose it yourself (y/n)?", true
@@ -132,6 +150,9 @@ func plainStep(p engine.Prompt) (string, bool) {
 	case events.StepConfirmPIN:
 		return "Enter the new PIN once more:", true
 	case events.StepLogin:
+		if p.Sent {
+			return "Your new PIN is set. " + typePINAlone, true
+		}
 		return "Your new PIN is set. " + wait + ", then enter your new PIN followed by it:", true
 	default:
 		return "", false

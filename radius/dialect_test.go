@@ -45,6 +45,11 @@ func TestWordsOfTheContract(t *testing.T) {
 		{"cisco-sdi", engine.Prompt{Step: events.StepLogin, PIN: "739105"}, "Your PIN is 739105. Enter new PIN with the next card code"},
 		{"plain", engine.Prompt{Step: events.StepNextTokencode}, "Wait until your token shows a new tokencode, then enter it, without your PIN:"},
 		{"plain", engine.Prompt{Step: events.StepNextTokencode, Event: true}, "Press your token for a new tokencode, then enter it, without your PIN:"},
+		{"rsa", engine.Prompt{Step: events.StepNextTokencode, Sent: true}, "Enter the tokencode that was sent to you:"},
+		{"rsa", engine.Prompt{Step: events.StepLogin, Sent: true}, "PIN Accepted. Enter your new PIN alone, and a tokencode will be sent to you:"},
+		{"cisco-sdi", engine.Prompt{Step: events.StepNextTokencode, Sent: true}, "A tokencode was sent to you. Enter Next PASSCODE"},
+		{"plain", engine.Prompt{Step: events.StepNextTokencode, Sent: true}, "Enter the tokencode that was sent to you:"},
+		{"plain", engine.Prompt{Step: events.StepLogin, Sent: true}, "Your new PIN is set. Enter your new PIN alone, and a tokencode will be sent to you:"},
 		{"plain", engine.Prompt{Step: events.StepNewPIN, Rules: letters}, "Choose a new PIN of 4 to 8 letters or digits:"},
 	} {
 		if got, ok := dialectOf(tc.dialect).question(tc.prompt); !ok || got != tc.want {
@@ -67,7 +72,8 @@ func allPrompts() []engine.Prompt {
 			for _, rules := range []engine.PINRules{digits, letters} {
 				all = append(all,
 					engine.Prompt{Step: step, Problem: problem, Rules: rules},
-					engine.Prompt{Step: step, Problem: problem, Rules: rules, Event: true, PIN: "73910582"})
+					engine.Prompt{Step: step, Problem: problem, Rules: rules, Event: true, PIN: "73910582"},
+					engine.Prompt{Step: step, Problem: problem, Rules: rules, Sent: true, PIN: "73910582"})
 			}
 		}
 	}

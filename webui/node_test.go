@@ -105,6 +105,8 @@ func (n *scriptedNode) prompt(conversation string) (engine.Prompt, bool) {
 	switch variety {
 	case "event":
 		p.Event, p.Period, p.Next = true, 0, time.Time{}
+	case "sent":
+		p.Sent, p.Period, p.Next = true, 0, time.Time{}
 	case "generated":
 		p.PIN = "48215"
 	case "letters":

@@ -47,9 +47,9 @@ func states() []state {
 		{name: "not-found", request: withGet("/nowhere"), status: http.StatusNotFound},
 	}
 	steps := map[string][]string{
-		"/next":  {"next", "next.event", "next.tokencode_reused", "next.wrong"},
+		"/next":  {"next", "next.event", "next.sent", "next.tokencode_reused", "next.wrong"},
 		"/pin":   {"choose", "choose.choice", "generate", "new", "new.letters", "new.pins_differ", "new.pin_length", "new.pin_characters", "new.pin_trivial", "new.pin_used_before", "new.pin_leading_zero", "confirm"},
-		"/login": {"login", "login.generated", "login.event", "login.wrong", "login.tokencode_reused"},
+		"/login": {"login", "login.generated", "login.event", "login.sent", "login.wrong", "login.tokencode_reused"},
 	}
 	for path, conversations := range steps {
 		for _, c := range conversations {

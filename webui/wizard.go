@@ -256,7 +256,11 @@ func (v *visit) showPrompt(status int, prompt engine.Prompt, pr problem, request
 	var content templ.Component
 	switch prompt.Step {
 	case events.StepNextTokencode:
-		content = nextPage(view("next_heading", stageSetUp))
+		if prompt.Sent {
+			content = sentPage(view("sent_heading", stageSetUp))
+		} else {
+			content = nextPage(view("next_heading", stageSetUp))
+		}
 	case events.StepChoosePIN:
 		content = choosePage(view("choose_heading", stageSetUp))
 	case events.StepGeneratePIN:

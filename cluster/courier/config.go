@@ -145,7 +145,7 @@ func (m Mail) validate() error {
 	want(slices.Contains([]string{StartTLS, Implicit, Opportunistic}, m.TLS), "tls: %q: want %s, %s or %s", m.TLS, StartTLS, Implicit, Opportunistic)
 	_, err := mail.ParseAddress(m.From)
 	want(err == nil, "from: %q is no mail address", m.From)
-	want((m.User == "") == (m.Password == ""), "user and smtp.password_file go together, one of them is missing")
+	want((m.User == "") == (m.Password == ""), "user: it and the password go together, one of them is missing")
 	want(m.User == "" || m.TLS != Opportunistic, "tls: a password is sent over TLS only; want %s or %s", StartTLS, Implicit)
 	want(oneLine(m.Subject), "subject: want one line")
 	_, err = parseTemplate(m.Subject, wordsOfText)

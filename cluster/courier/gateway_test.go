@@ -178,7 +178,7 @@ func TestConfigurationSaysAllThatIsWrong(t *testing.T) {
 		t.Fatal("all is well")
 	}
 	for _, want := range []string{
-		"workers", "service", "smtp.port", "smtp.tls", "smtp.from", "smtp.password_file", "smtp.subject: want one line", "smtp.text: {code} stands for nothing",
+		"workers", "service", "smtp.port", "smtp.tls", "smtp.from", "smtp.user", "smtp.subject: want one line", "smtp.text: {code} stands for nothing",
 		"sms.url: want https", "sms.method", "sms.content_type", "sms.headers_file: line 1", "sms.body: {body} stands", "sms.text: without {tokencode}", "sms.text: up to 141 bytes",
 	} {
 		if !strings.Contains(err.Error(), want) {
