@@ -73,10 +73,8 @@ func (a *API) admitReader(ctx context.Context, in *newReader) (*answer[Reader], 
 }
 
 func (a *API) readAudit(ctx context.Context, in *auditRange) (*huma.StreamResponse, error) {
-	select {
-	case a.streaming <- struct{}{}:
-	default:
-		return nil, again(problem(http.StatusServiceUnavailable, "busy", "too many readers of the audit trail at this node; ask again or ask another node"))
+	if err := a.read(); err != nil {
+		return nil, err
 	}
 	first, _ := a.cfg.Journal.Bounds()
 	from := max(in.From, first, 1)
@@ -92,6 +90,17 @@ func (a *API) readAudit(ctx context.Context, in *auditRange) (*huma.StreamRespon
 		defer func() { <-a.streaming }()
 		a.stream(hc, from, in.Limit, in.Follow)
 	}}, nil
+}
+
+// read makes the caller one of the bounded number that read the journal; who
+// got nil owes a receive from streaming.
+func (a *API) read() error {
+	select {
+	case a.streaming <- struct{}{}:
+		return nil
+	default:
+		return again(problem(http.StatusServiceUnavailable, "busy", "too many readers of the audit trail at this node; ask again or ask another node"))
+	}
 }
 
 // stream writes records until there are no more, the limit is reached, or the

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +97,30 @@ func TestStateThenIsFoldedFromTheJournal(t *testing.T) {
 	f.records = f.records[1:]
 	if status, _ := call(t, a, RoleAuditor, get, "/users/bob/state?at=2", ""); status != http.StatusConflict {
 		t.Errorf("of a journal without its beginning: status %d, want 409", status)
+	}
+}
+
+func TestReadersOfTheJournalAreBounded(t *testing.T) {
+	f := newFake(t)
+	f.refusals(events.ReasonBadPIN)
+	a := f.api(t)
+	for range maxStreams {
+		a.streaming <- struct{}{}
+	}
+	for _, path := range []string{"/audit", "/users/ada/state"} {
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, newRequest(t, RoleAdmin, get, path, ""))
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: status %d, Retry-After %q", path, w.Code, w.Header().Get("Retry-After"))
+		}
+	}
+	<-a.streaming
+	for range 3 { // each gives its place back
+		if status, body := call(t, a, RoleAdmin, get, "/users/ada/state", ""); status != http.StatusOK {
+			t.Errorf("status %d: %s", status, body)
+		}
+		if status, body := call(t, a, RoleAdmin, get, "/audit", ""); status != http.StatusOK {
+			t.Errorf("status %d: %s", status, body)
+		}
 	}
 }

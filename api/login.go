@@ -2,15 +2,13 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"time"
 
 	"keyfob/engine"
 )
 
 type loginRequest struct {
-	Key  string `header:"Idempotency-Key" maxLength:"128" doc:"The same for each retry of one attempt: the retry gets the answer that was decided."`
+	Key  string `header:"Idempotency-Key" maxLength:"128" doc:"The same for each retry of one attempt: a retry that says the same gets the answer that was decided, and spends nothing twice."`
 	Body Login
 }
 
@@ -61,18 +59,18 @@ func (a *API) authenticate(ctx context.Context, in *loginRequest) (*answer[Login
 	if err != nil {
 		return nil, err
 	}
-	if in.Key != "" {
-		// The passcode is left out: whatever is hashed here is written down.
-		sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", who.name, in.Key, in.Body.User))
-		copy(o.Request[:], sum[:])
-	}
 	o.Client, o.SourceIP = in.Body.Client, in.Body.SourceIP
 	if o.Client == "" {
 		o.Client = who.token
 	}
 
+	session := ""
+	if in.Key != "" {
+		session = who.token + " " + in.Key // one application's key is nobody else's
+	}
 	out, err := a.cfg.Node.Authenticate(ctx, engine.Attempt{
 		Origin:       o,
+		Session:      session,
 		User:         in.Body.User,
 		Typed:        in.Body.Passcode,
 		Again:        in.Body.Again,

@@ -63,21 +63,29 @@ func TestUndecidedLoginIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestRetryOfALoginCarriesTheSameRequest(t *testing.T) {
+func TestRetryOfALoginIsToldFromAnotherLogin(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
-	for _, key := range []string{"k1", "k1", "k2", "", ""} {
-		r := newRequest(t, RoleLogin, post, "/authenticate", `{"user":"ada","passcode":"1"}`)
-		if key != "" {
-			r.Header.Set("Idempotency-Key", key)
+	for _, c := range []struct{ role, key string }{{RoleLogin, "k1"}, {RoleLogin, "k1"}, {RoleLogin, "k2"}, {RoleAdmin, "k1"}, {RoleLogin, ""}} {
+		r := newRequest(t, c.role, post, "/authenticate", `{"user":"ada","passcode":"1"}`)
+		if c.key != "" {
+			r.Header.Set("Idempotency-Key", c.key)
 		}
 		send(a, r)
 	}
-	request := func(i int) events.Request { return f.attempts[i].Origin.Request }
-	if request(0) != request(1) {
-		t.Error("the same key made another request")
+	session := func(i int) string { return f.attempts[i].Session }
+	if session(0) != session(1) || session(0) == "" {
+		t.Errorf("one key made the sessions %q and %q", session(0), session(1))
 	}
-	if request(1) == request(2) || request(3) == request(4) || request(3).IsZero() {
-		t.Error("different attempts have the same request number")
+	if session(0) == session(2) || session(0) == session(3) {
+		t.Error("another key, or another application's, made the same session")
+	}
+	if session(4) != "" {
+		t.Errorf("without a key there is the session %q", session(4))
+	}
+	for i, at := range f.attempts {
+		if at.Origin.Request.IsZero() {
+			t.Errorf("attempt %d has no request number", i)
+		}
 	}
 }

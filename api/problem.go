@@ -27,7 +27,7 @@ func (a *API) problemOf(ctx context.Context, operation string, err error) error 
 	var ready *huma.ErrorModel
 	switch {
 	case errors.As(err, &ready):
-		return ready
+		return err // with the headers that it may have
 	case errors.As(err, &refusal):
 		return problem(statusOf(refusal.Code), refusal.Code, refusal.Text)
 	case errors.Is(err, engine.ErrBusy):

@@ -54,6 +54,10 @@ type stateQuery struct {
 }
 
 func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState], error) {
+	if err := a.read(); err != nil {
+		return nil, err
+	}
+	defer func() { <-a.streaming }()
 	name := canonical(in.User)
 	last := newRing(maxRefusals)
 	first, end := a.cfg.Journal.Bounds()
