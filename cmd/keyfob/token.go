@@ -120,6 +120,8 @@ func tokenState(t api.Token) string {
 		return "unassigned"
 	case t.LostUntil != nil:
 		return "lost"
+	case sendsNothing(t):
+		return "needs a PIN"
 	case t.Mode == api.ModeNewPIN:
 		return "New PIN mode"
 	case t.Mode == api.ModeNextTokencode:
@@ -131,6 +133,9 @@ func tokenState(t api.Token) string {
 
 // nextLogin says what the owner will be asked for.
 func nextLogin(t api.Token) string {
+	if sendsNothing(t) {
+		return "it needs a PIN before anything is sent: keyfob token set-temporary-pin " + t.Serial
+	}
 	switch t.Mode {
 	case api.ModeNewPIN:
 		return "the next login, with the tokencode alone, sets its PIN"

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/engine"
 	"keyfob/engine/tokenfile"
 )
 
@@ -70,7 +71,15 @@ func (e *environment) tokenAdd() *cobra.Command {
 	r, out := e.remote(), &output{}
 	var n newToken
 	var secretFile, pinFile string
-	c := command("add", "Add a token whose secret is known, such as one from another system", func(c *cobra.Command, _ []string) error {
+	var sent onDemandFlags
+	c := command("add", "Add a token whose secret is known, such as one from another system, or whose tokencodes are sent", func(c *cobra.Command, _ []string) error {
+		n.Reason = r.why(c)
+		if n.Kind == engine.KindOnDemand {
+			return e.addOnDemand(c.Context(), r, out, n, sent)
+		}
+		if n.Serial == "" || secretFile == "" || sent.given() {
+			return usagef("--kind %s wants --serial and --secret-file, and takes no --mail, --phone or --pin-temporary", n.Kind)
+		}
 		var err error
 		if n.Seed, err = e.readSecret(secretFile); err != nil {
 			return err
@@ -80,7 +89,6 @@ func (e *environment) tokenAdd() *cobra.Command {
 				return err
 			}
 		}
-		n.Reason = r.why(c)
 		t, err := r.addToken(c.Context(), n)
 		if err != nil {
 			return err
@@ -93,11 +101,11 @@ func (e *environment) tokenAdd() *cobra.Command {
 		return out.shown(e, t)
 	})
 	f := c.Flags()
-	f.StringVar(&n.Serial, "serial", "", "the token's number")
-	f.StringVar(&n.Kind, "kind", "totp", "totp, hotp or securid")
+	f.StringVar(&n.Serial, "serial", "", "the token's number (ondemand: default made up)")
+	f.StringVar(&n.Kind, "kind", "totp", "totp, hotp, securid, or ondemand for tokencodes that are sent")
 	f.StringVar(&secretFile, "secret-file", "", "`FILE` with the secret, - for standard input")
 	f.StringVar(&n.Encoding, "encoding", "base32", "of the secret: base32 or hex")
-	f.IntVar(&n.Digits, "digits", 0, "of a tokencode, 6 to 8 (default 6; securid 8)")
+	f.IntVar(&n.Digits, "digits", 0, "of a tokencode, 6 to 8 (default 6; securid 8; ondemand 6 to 10, default 8)")
 	f.IntVar(&n.PeriodSeconds, "period", 0, "seconds that a tokencode lives, 30 or 60 (default 30; securid 60)")
 	f.StringVar(&n.Algorithm, "algorithm", "", "SHA1, SHA256 or SHA512 (default SHA1)")
 	f.Int64Var(&n.Counter, "counter", 0, "hotp: the next to be expected")
@@ -105,10 +113,6 @@ func (e *environment) tokenAdd() *cobra.Command {
 	f.StringVar(&n.PINSource, "pin-source", "", "own, generated or either: who makes a new PIN (default as the policy says)")
 	f.StringVar(&pinFile, "pin-file", "", "`FILE` with the PIN that the token comes with")
 	f.StringVar(&n.User, "user", "", "to whom it is given")
-	for _, name := range []string{"serial", "secret-file"} {
-		if err := c.MarkFlagRequired(name); err != nil {
-			panic("keyfob: " + err.Error()) // the flag was added above
-		}
-	}
+	sent.flags(c)
 	return out.flag(r.because(c))
 }

@@ -13,13 +13,7 @@ import (
 func (e *environment) tokenTemporaryPIN() *cobra.Command {
 	r, out := e.remote(), &output{}
 	return out.flag(r.because(command("set-temporary-pin SERIAL", "Make a PIN that its owner must change at the first use", func(c *cobra.Command, args []string) error {
-		var p api.TemporaryPIN
-		in := map[string]string{"reason": r.why(c)}
-		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "temporary-pin"), in, &p); err != nil {
-			return err
-		}
-		e.say("the temporary PIN of token %s, shown this once; the first login with it asks for a new one:", p.Serial)
-		return out.show(e.Out, p, func(tw *tabwriter.Writer) { row(tw, p.PIN) })
+		return e.makeTemporaryPIN(c.Context(), r, out, args[0], r.why(c))
 	})))
 }
 

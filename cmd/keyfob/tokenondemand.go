@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+	"keyfob/engine"
+)
+
+// newOnDemandToken is api.OnDemandToken with an address that is really sent.
+type newOnDemandToken struct {
+	Reason string `json:"reason"`
+	Serial string `json:"serial"`
+	User   string `json:"user"`
+	Mail   string `json:"mail,omitempty"`
+	Phone  string `json:"phone,omitempty"`
+	Digits int    `json:"digits,omitempty"`
+}
+
+// onDemandFlags are those of token add that are for tokens whose tokencodes are
+// sent.
+type onDemandFlags struct {
+	mail, phone  string
+	temporaryPIN bool
+}
+
+func (o *onDemandFlags) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.mail, "mail", "", "ondemand: `ADDRESS` that tokencodes are sent to")
+	f.StringVar(&o.phone, "phone", "", "ondemand: or `NUMBER`, with + and country code")
+	f.BoolVar(&o.temporaryPIN, "pin-temporary", false, "ondemand: make a PIN that its owner must change at the first use")
+}
+
+// given reports whether any of them is set.
+func (o *onDemandFlags) given() bool { return o.mail != "" || o.phone != "" || o.temporaryPIN }
+
+// addOnDemand gives a user a token that displays nothing.
+func (e *environment) addOnDemand(ctx context.Context, r *remote, out *output, n newToken, o onDemandFlags) error {
+	if n.User == "" || (o.mail == "") == (o.phone == "") {
+		return usagef("--kind ondemand wants --user, and --mail or --phone")
+	}
+	if n.Serial == "" {
+		var err error
+		if n.Serial, err = newSerial(); err != nil {
+			return err
+		}
+	}
+	in := newOnDemandToken{Reason: n.Reason, Serial: n.Serial, User: n.User, Mail: o.mail, Phone: o.phone, Digits: n.Digits}
+	var t api.Token
+	if err := r.call(ctx, http.MethodPost, "/tokens/ondemand", in, &t); err != nil {
+		return err
+	}
+	if o.temporaryPIN {
+		return e.makeTemporaryPIN(ctx, r, out, t.Serial, n.Reason)
+	}
+	e.say("token %s added, belongs to %s; %s", t.Serial, t.User, nextLogin(t))
+	return out.shown(e, t)
+}
+
+// makeTemporaryPIN has a node make a PIN, and shows it.
+func (e *environment) makeTemporaryPIN(ctx context.Context, r *remote, out *output, serial, reason string) error {
+	var p api.TemporaryPIN
+	in := map[string]string{"reason": reason}
+	if err := r.call(ctx, http.MethodPost, at("tokens", serial, "temporary-pin"), in, &p); err != nil {
+		return err
+	}
+	e.say("the temporary PIN of token %s, shown this once; the first login with it asks for a new one:", p.Serial)
+	return out.show(e.Out, p, func(tw *tabwriter.Writer) { row(tw, p.PIN) })
+}
+
+// sendsNothing reports whether a token cannot be used for want of a PIN: no
+// tokencode is sent that could prove who sets one.
+func sendsNothing(t api.Token) bool { return t.Kind == engine.KindOnDemand && !t.HasPIN }
