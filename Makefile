@@ -1,0 +1,35 @@
+# keyfob: the two commands are `make demo` and `make test`.
+
+build:            ## the program, static, in bin/keyfob
+	CGO_ENABLED=0 go build -trimpath -o bin/keyfob ./cmd/keyfob
+
+demo: build       ## three nodes on this machine, with sample users and software tokens
+	./bin/keyfob dev --dir dev
+
+test:             ## every test, with the real peers; none is skipped
+	sh deploy/peers.sh
+	bash deploy/test.sh
+
+fuzz: FUZZTIME ?= 1m
+fuzz:             ## every fuzz target, FUZZTIME each
+	@for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
+	  for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]+)\(.*/\1/p' $$file); do \
+	    echo "== $$(dirname $$file) $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
+	  done; \
+	done
+
+soak: SOAKTIME ?= 1h
+soak:             ## clusters killed and cut at random for SOAKTIME, histories checked
+	KEYFOB_SOAK=$(SOAKTIME) go test -count=1 -v -timeout 0 -run 'Histor|Survive|Guess' ./cluster
+
+bench: build      ## logins a second, beside Raft alone
+	./bin/keyfob bench
+
+lint:             ## golangci-lint, which is fetched and built the first time
+	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
+
+help:             ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.PHONY: build demo test fuzz soak bench lint help

@@ -1,0 +1,49 @@
+#!/bin/bash
+# Runs every test, and fails if one fails or was skipped. The whole output is
+# kept in a file, which is named at the end.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+log=$(mktemp -t keyfob-test.XXXXXX)
+failed=0
+
+# step NAME COMMAND... runs a command and says how it went.
+step() {
+  local name=$1 began=$SECONDS
+  shift
+  printf '%s\n' "== $name: $*"
+  if "$@" >>"$log" 2>&1; then
+    printf '   ok, %d s\n' $((SECONDS - began))
+  else
+    printf '   FAILED, %d s\n' $((SECONDS - began))
+    grep -nE '^\s*--- FAIL|^FAIL|panic:|_test.go:[0-9]+:|^[a-z_/]+\.go:[0-9]+' "$log" | tail -40
+    failed=1
+  fi
+}
+
+generated() {
+  go generate ./... && git diff --exit-code -- '*_templ.go'
+}
+
+step "vet" go vet ./...
+step "generated code is current" generated
+step "modules are tidy" go mod tidy -diff
+# The packages that start clusters and namespaces have the machine to themselves.
+quiet=$(go list ./... | grep -vE '^keyfob/(cluster|cmd/keyfob|webui)$')
+# shellcheck disable=SC2086 # a list
+step "units and doors" go test -count=1 -v -timeout 15m $quiet
+step "pages in a browser" go test -count=1 -v -timeout 15m ./webui
+step "cluster" go test -count=1 -v -timeout 20m ./cluster
+step "whole program, real VPN" go test -count=1 -v -timeout 25m ./cmd/keyfob
+step "race detector" go test -count=1 -v -race -short -timeout 20m ./engine ./fsm ./events/... ./radius ./cluster
+for target in ./radius:FuzzHandler ./engine:FuzzTyped ./events:FuzzDecodeBatch ./cluster:FuzzDecodeRequest ./cluster/vault:FuzzNothingButWhatWasSealedOpens; do
+  step "fuzz" go test -run '^$' -fuzz "^${target#*:}\$" -fuzztime 5s "${target%:*}"
+done
+
+passed=$(grep -cE '^\s*--- PASS' "$log")
+broken=$(grep -cE '^\s*--- FAIL' "$log")
+skipped=$(grep -cE '^\s*--- SKIP' "$log")
+[ "$skipped" -eq 0 ] || { echo "skipped, which counts as failed here:"; grep -E -A1 '^\s*--- SKIP' "$log"; failed=1; }
+echo "whole output: $log"
+echo "$passed passed, $broken failed, $skipped skipped"
+exit $failed
