@@ -54,8 +54,9 @@ type PINEvidence struct {
 type Checked struct {
 	Command Authenticate
 	PIN     Secret // typed once, or generated: goes into the next ticket
-	// Delivery is what is to be sent once the decision asks for it.
-	Delivery *Delivery
+	// Deliveries is what may be sent, one for each token that the PIN is right
+	// for. The decision names the one.
+	Deliveries []Delivery
 }
 
 // Decision is what Decide came to, for the node that asked. It holds no
@@ -118,7 +119,7 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 			c.PIN = Secret(in.Ticket.PIN) // a generated PIN is shown until it has been used
 		}
 		c.Command.Evidence.Tokens, err = k.login(ctx)
-		c.Delivery = k.delivery
+		c.Deliveries = k.deliveries
 	case events.StepNextTokencode:
 		c.Command.Evidence.Tokens, err = k.nextTokencode(ctx)
 	case events.StepChoosePIN, events.StepGeneratePIN, events.StepNewPIN, events.StepConfirmPIN:
@@ -130,9 +131,9 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 // checker is one attempt being looked at.
 type checker struct {
 	CheckInput
-	user     *User
-	typed    string
-	delivery *Delivery
+	user       *User
+	typed      string
+	deliveries []Delivery
 }
 
 // login tries what was typed against each of the user's tokens.

@@ -47,7 +47,7 @@ func (k *checker) asksForCode(ctx context.Context, t *Token) (TokenEvidence, err
 	if err != nil {
 		return e, err
 	}
-	k.delivery = &Delivery{Serial: t.Serial, Address: address, Tokencode: Secret(code)}
+	k.deliveries = append(k.deliveries, Delivery{Serial: t.Serial, Address: address, Tokencode: Secret(code)})
 	return e, nil
 }
 

@@ -20,10 +20,11 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 	if next.Step == events.StepConfirmPIN || next.Step == events.StepLogin {
 		t.PIN = c.PIN.Reveal()
 	}
-	if next.Step == events.StepNextTokencode && c.Delivery != nil && c.Delivery.Serial == next.Serial {
-		sent := *c.Delivery
-		sent.Expires = next.Expires.Std()
-		t.PIN, t.Delivery = sent.Tokencode.Reveal(), &sent
+	for _, sent := range c.Deliveries {
+		if next.Step == events.StepNextTokencode && sent.Serial == next.Serial {
+			sent.Expires = next.Expires.Std()
+			t.PIN, t.Delivery = sent.Tokencode.Reveal(), &sent
+		}
 	}
 	out.Prompt = prompt(s, d.User, next, t.PIN, now)
 	return out, t
