@@ -222,7 +222,37 @@ func (d *devCluster) start(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return d.settled(ctx)
+}
+
+// settled waits until every node votes: before that, the loss of one could
+// stop the others.
+func (d *devCluster) settled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	r := d.remote()
+	for {
+		var s api.Status
+		if err := r.call(ctx, http.MethodGet, "/cluster", nil, &s); err != nil {
+			return fmt.Errorf("waiting for every node's vote: %w", err)
+		}
+		votes := 0
+		for _, n := range s.Nodes {
+			if n.Voter {
+				votes++
+			}
+		}
+		if votes >= len(d.nodes) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d nodes vote: see %s", votes, len(d.nodes), filepath.Join(d.nodes[0].dir, "log"))
+		}
+	}
 }
 
 func (d *devCluster) join(ctx context.Context, n *devNode) error {
