@@ -331,6 +331,7 @@ type raftLedger struct {
 	machine *fsm.Machine
 	raft    *raft.Raft
 	timeout time.Duration
+	dead    <-chan struct{} // closed when Raft is shut down
 }
 
 // View implements ledger.
@@ -340,9 +341,23 @@ func (l raftLedger) View() *fsm.View { return l.machine.View() }
 // entry that it has taken in is waited for.
 func (l raftLedger) Commit(entry []byte) error {
 	f := l.raft.Apply(entry, l.timeout)
-	if err := f.Error(); err != nil {
+	if err := outcome(f, l.dead); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
 	err, _ := f.Response().(error)
 	return err
+}
+
+// outcome waits for what Raft promised, or until Raft is shut down: what is on
+// its way to the state machine then is never heard of again, and the goroutine
+// that waits for it stays behind.
+func outcome(f raft.Future, dead <-chan struct{}) error {
+	known := make(chan error, 1)
+	go func() { known <- f.Error() }()
+	select {
+	case err := <-known:
+		return err
+	case <-dead:
+		return raft.ErrRaftShutdown
+	}
 }

@@ -60,7 +60,7 @@ func (n *Node) reconcile(ctx context.Context) error {
 			continue
 		}
 		if state.Node(nameOf(m.ID)) == nil {
-			if err := n.raft.RemoveServer(raft.ServerID(m.ID), 0, configTimeout).Error(); err != nil {
+			if err := outcome(n.raft.RemoveServer(raft.ServerID(m.ID), 0, configTimeout), n.dead); err != nil {
 				return fmt.Errorf("removing node %s: %w", m.ID, err)
 			}
 			n.link.Recheck()
@@ -71,7 +71,7 @@ func (n *Node) reconcile(ctx context.Context) error {
 		if m.Voter || !ok || time.Since(h.at) > n.staleAfter() || h.pulse.Last+caughtUp < n.raft.LastIndex() {
 			continue
 		}
-		if err := n.raft.AddVoter(raft.ServerID(m.ID), raft.ServerAddress(m.Address), 0, configTimeout).Error(); err != nil {
+		if err := outcome(n.raft.AddVoter(raft.ServerID(m.ID), raft.ServerAddress(m.Address), 0, configTimeout), n.dead); err != nil {
 			return fmt.Errorf("giving node %s a vote: %w", m.ID, err)
 		}
 		n.log.InfoContext(ctx, "node has a vote now", "member", nameOf(m.ID))
@@ -85,7 +85,7 @@ func (n *Node) leave() error {
 	if len(n.members()) < 2 {
 		return errors.New("the last node of a cluster cannot be removed")
 	}
-	if err := n.raft.LeadershipTransfer().Error(); err != nil {
+	if err := outcome(n.raft.LeadershipTransfer(), n.dead); err != nil {
 		return fmt.Errorf("handing over leadership before leaving: %w", err)
 	}
 	return nil

@@ -21,7 +21,7 @@ type (
 		user     string
 		interval int64
 	}
-	outcome struct {
+	told struct {
 		known    bool // the caller heard an answer
 		accepted bool
 		why      string // for whoever reads a bad history
@@ -43,7 +43,7 @@ var onceOnly = porcupine.NondeterministicModel{
 	},
 	Init: func() []any { return []any{int64(-1)} }, // the last interval used
 	Step: func(state, input, output any) []any {
-		last, in, out := state.(int64), input.(login), output.(outcome)
+		last, in, out := state.(int64), input.(login), output.(told)
 		fresh := in.interval > last
 		switch {
 		case !out.known && fresh:
@@ -65,7 +65,7 @@ var onceOnly = porcupine.NondeterministicModel{
 }
 
 func TestModelFindsATokencodeUsedTwice(t *testing.T) {
-	in, yes := login{"ada", 7}, outcome{known: true, accepted: true}
+	in, yes := login{"ada", 7}, told{known: true, accepted: true}
 	twice := []porcupine.Operation{
 		{ClientId: 0, Input: in, Call: 1, Output: yes, Return: 3},
 		{ClientId: 1, Input: in, Call: 2, Output: yes, Return: 4},
@@ -74,7 +74,7 @@ func TestModelFindsATokencodeUsedTwice(t *testing.T) {
 		t.Fatal("the model lets a tokencode be used twice")
 	}
 	lost := []porcupine.Operation{
-		{ClientId: 0, Input: in, Call: 1, Output: outcome{}, Return: math.MaxInt64},
+		{ClientId: 0, Input: in, Call: 1, Output: told{}, Return: math.MaxInt64},
 		{ClientId: 1, Input: in, Call: 2, Output: yes, Return: 4},
 	}
 	if !porcupine.CheckOperations(onceOnly.ToModel(), lost) {
@@ -118,11 +118,11 @@ func TestHistoryUnderCutsAndDeathsIsLinearizable(t *testing.T) {
 			if err == nil {
 				op.Return = time.Since(began).Nanoseconds()
 			}
-			op.Output = outcome{known: err == nil, accepted: err == nil && out.Verdict == engine.Accept, why: string(out.Reason)}
+			op.Output = told{known: err == nil, accepted: err == nil && out.Verdict == engine.Accept, why: string(out.Reason)}
 			mu.Lock()
 			defer mu.Unlock()
 			history = append(history, op)
-			if op.Output.(outcome).accepted {
+			if op.Output.(told).accepted {
 				accepted++
 			}
 		})

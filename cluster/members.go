@@ -111,7 +111,7 @@ func (n *Node) Transfer(ctx context.Context, o events.Origin, name string) error
 
 func (n *Node) transfer(name string) error {
 	if name == "" {
-		return undecidedOr(n.raft.LeadershipTransfer().Error())
+		return undecidedOr(outcome(n.raft.LeadershipTransfer(), n.dead))
 	}
 	for _, m := range n.members() {
 		if nameOf(m.ID) != name {
@@ -123,7 +123,7 @@ func (n *Node) transfer(name string) error {
 		if !m.Voter {
 			return &engine.Refusal{Code: "conflict", Text: fmt.Sprintf("node %s has no vote yet: wait until it has caught up", name)}
 		}
-		return undecidedOr(n.raft.LeadershipTransferToServer(raft.ServerID(m.ID), raft.ServerAddress(m.Address)).Error())
+		return undecidedOr(outcome(n.raft.LeadershipTransferToServer(raft.ServerID(m.ID), raft.ServerAddress(m.Address)), n.dead))
 	}
 	return &engine.Refusal{Code: "not_found", Text: fmt.Sprintf("there is no node %q in the cluster", name)}
 }
@@ -179,7 +179,7 @@ func (n *Node) addServer(m member) error {
 		}
 	}
 	f := n.raft.AddNonvoter(raft.ServerID(m.ID), raft.ServerAddress(m.Address), 0, configTimeout)
-	if err := f.Error(); err != nil {
+	if err := outcome(f, n.dead); err != nil {
 		return fmt.Errorf("adding node %s: %w", m.ID, err)
 	}
 	return nil

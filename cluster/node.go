@@ -68,6 +68,7 @@ type Node struct {
 	stopping chan struct{} // closed when no request is tried again
 	broken   chan struct{} // closed by fail
 	killed   chan struct{} // closed by Close
+	dead     chan struct{} // closed when Raft is shut down
 	gone     chan struct{} // closed when everything is closed
 	failure  error         // why broken is closed
 	failOnce sync.Once
@@ -127,7 +128,7 @@ func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.
 		sampler:  sampler{every: c.SampleEvery},
 		refusals: make(chan struct{}, c.Refusals),
 		stopping: make(chan struct{}), broken: make(chan struct{}),
-		killed: make(chan struct{}), gone: make(chan struct{}),
+		killed: make(chan struct{}), dead: make(chan struct{}), gone: make(chan struct{}),
 	}
 	n.doors.empty = sync.NewCond(&n.doors.mu)
 	if err := n.open(key); err != nil {
@@ -135,7 +136,7 @@ func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.
 		return nil, err
 	}
 	n.batcher = &batcher{
-		ledger:  raftLedger{machine: n.machine, raft: n.raft, timeout: c.CommitTimeout},
+		ledger:  raftLedger{machine: n.machine, raft: n.raft, timeout: c.CommitTimeout, dead: n.dead},
 		seal:    func(base uint64, b []byte) []byte { return sealEntry(v, base, b) },
 		now:     c.Now,
 		sound:   n.clock.sound,
@@ -205,8 +206,7 @@ func (n *Node) raftConfig() *raft.Config {
 	config.LeaderLeaseTimeout = n.c.Lease
 	config.CommitTimeout = 20 * time.Millisecond // how long an idle follower lags, and with it a challenge
 	config.MaxAppendEntries = 64                 // each up to 64 KiB
-	config.BatchApplyCh = true
-	config.SnapshotThreshold = 1 << 40 // by bytes: see snapshots
+	config.SnapshotThreshold = 1 << 40           // by bytes: see snapshots
 	config.SnapshotInterval = time.Hour
 	config.TrailingLogs = n.c.TrailingLogs
 	config.NoLegacyTelemetry = true
@@ -259,6 +259,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.stopOnce.Do(func() { close(n.stopping) })
 	stopWork()
 	err := n.raft.Shutdown().Error()
+	close(n.dead)
 	workers.Wait()
 	stopWire()
 	wires.Wait()
@@ -279,7 +280,7 @@ func (n *Node) drain() {
 		return
 	}
 	done := make(chan error, 1)
-	go func() { done <- n.raft.LeadershipTransfer().Error() }() // ends with Raft
+	go func() { done <- outcome(n.raft.LeadershipTransfer(), n.dead) }()
 	select {
 	case err := <-done:
 		if err != nil {

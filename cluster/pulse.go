@@ -247,7 +247,7 @@ func (n *Node) abdicate(ctx context.Context) {
 		}
 		n.log.WarnContext(ctx, "handing over leadership for the clock's sake", "to", nameOf(m.ID))
 		f := n.raft.LeadershipTransferToServer(raft.ServerID(m.ID), raft.ServerAddress(m.Address))
-		if err := f.Error(); err == nil {
+		if err := outcome(f, n.dead); err == nil {
 			return
 		}
 	}

@@ -57,7 +57,7 @@ func (n *Node) hush(over <-chan struct{}) {
 func (n *Node) reign(ctx context.Context) {
 	n.log.InfoContext(ctx, "elected leader", "term", n.raft.CurrentTerm())
 	for ctx.Err() == nil {
-		if err := n.raft.Barrier(n.c.CommitTimeout).Error(); err == nil {
+		if err := outcome(n.raft.Barrier(n.c.CommitTimeout), n.dead); err == nil {
 			n.lead(ctx)
 		}
 		select {
@@ -154,7 +154,7 @@ func (n *Node) snapshots(ctx context.Context) {
 			return
 		}
 		if applied := n.machine.Bytes(); applied-last >= n.c.SnapshotBytes {
-			if err := n.raft.Snapshot().Error(); err != nil && ctx.Err() == nil {
+			if err := outcome(n.raft.Snapshot(), n.dead); err != nil && ctx.Err() == nil {
 				n.log.WarnContext(ctx, "snapshot was not taken", "err", err)
 				continue
 			}

@@ -109,7 +109,11 @@ func (r *rig) clock(name string) time.Time {
 	if now.IsZero() {
 		now = time.Now()
 	}
-	return now.Add(r.off[name] + r.off[""])
+	now = now.Add(r.off[""])
+	if name != "" {
+		now = now.Add(r.off[name])
+	}
+	return now
 }
 
 // freeze stops all clocks, so that a slow machine does not change what a

@@ -1,0 +1,150 @@
+package cluster
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+func TestClockIsSoundWhenAMajorityAgrees(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		voters          []string
+		offsets         map[string]time.Duration // of the others, as they are read
+		sound, disputed bool
+	}{
+		{"alone", []string{"a"}, nil, true, false},
+		{"nothing known yet", nil, nil, false, false},
+		{"nobody heard", []string{"a", "b", "c"}, nil, false, false},
+		{"one of two agrees", []string{"a", "b", "c"}, map[string]time.Duration{"b": time.Second}, true, false},
+		{"the only one heard does not", []string{"a", "b", "c"}, map[string]time.Duration{"b": 3 * time.Second}, false, true},
+		{"one agrees, one does not", []string{"a", "b", "c"}, map[string]time.Duration{"b": -time.Second, "c": time.Hour}, true, false},
+		{"both do not", []string{"a", "b", "c"}, map[string]time.Duration{"b": time.Minute, "c": time.Minute}, false, true},
+		{"two that differ", []string{"a", "b"}, map[string]time.Duration{"b": -5 * time.Second}, false, true},
+		{"who does not vote does not count", []string{"b", "c"}, map[string]time.Duration{"b": 0, "x": 0}, false, false},
+		{"nor needs to", []string{"b", "c"}, map[string]time.Duration{"b": 0, "c": 0}, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			clock := newClock(time.Now, 2*time.Second, 10*time.Second)
+			if c.voters != nil {
+				clock.voters(c.voters, "a")
+			}
+			for id, offset := range c.offsets {
+				now := time.Now()
+				clock.read(id, now.Add(offset), now, 0)
+			}
+			clock.voters(c.voters, "a")
+			if c.voters == nil {
+				clock = newClock(time.Now, 2*time.Second, 10*time.Second)
+			}
+			if j := clock.judge(); j.sound != c.sound || j.disputed != c.disputed {
+				t.Fatalf("judged %+v, want sound %v, disputed %v", j, c.sound, c.disputed)
+			}
+		})
+	}
+}
+
+func TestStepOfTheOwnClockIsNoticedAtOnce(t *testing.T) {
+	step := time.Duration(0)
+	clock := newClock(func() time.Time { return time.Now().Add(step) }, 2*time.Second, 10*time.Second)
+	clock.voters([]string{"a", "b", "c"}, "a")
+	for _, id := range []string{"b", "c"} {
+		clock.read(id, time.Now(), time.Now(), 0)
+	}
+	if !clock.sound() {
+		t.Fatal("unsound before anything happened")
+	}
+	step = time.Hour
+	if j := clock.judge(); j.sound || j.offset < 59*time.Minute {
+		t.Fatalf("an hour later by the wall alone: %+v", j)
+	}
+	step = 0
+	if !clock.sound() {
+		t.Fatal("unsound after the step was taken back")
+	}
+}
+
+func TestSlowAnswerSaysNothingOfAClock(t *testing.T) {
+	clock := newClock(time.Now, 2*time.Second, 10*time.Second)
+	clock.voters([]string{"a", "b"}, "a")
+	clock.read("b", time.Now(), time.Now(), 1500*time.Millisecond)
+	if clock.sound() {
+		t.Fatal("a reading that may be off by 750 ms was believed")
+	}
+}
+
+func (r *rig) skewed(name string) (records int) {
+	r.t.Helper()
+	for record, err := range r.leader().Journal().Records(r.t.Context(), 1, false) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if e, ok := record.Event.(events.ClockSkewed); ok && e.Node == name {
+			records++
+		}
+	}
+	return records
+}
+
+func TestNodeWithAWrongClockAnswersNoLogins(t *testing.T) {
+	r := newCluster(t, 3)
+	f := r.fob("ada")
+	r.known(f)
+	wrong := r.follower()
+	r.advance(wrong.name, 10*time.Second)
+	if _, err := wrong.Authenticate(t.Context(), r.attempt("ada", f.passcode(r.clock(""), 0))); !errors.Is(err, engine.ErrUndecided) {
+		t.Fatalf("a login: %v", err)
+	}
+	if err := wrong.Ready(); err == nil {
+		t.Fatal("it is ready")
+	}
+	r.want(r.leader(), r.attempt("ada", f.passcode(r.clock(""), 0)), engine.Accept)
+	r.eventually("the record of it", func() error {
+		if r.skewed(wrong.name) == 0 {
+			return errors.New("not recorded")
+		}
+		return nil
+	})
+	r.advance(wrong.name, -10*time.Second)
+	r.ready(3)
+	if n := r.skewed(wrong.name); n != 1 {
+		t.Fatalf("recorded %d times", n)
+	}
+}
+
+func TestLeaderWithAWrongClockHandsOver(t *testing.T) {
+	r := newCluster(t, 3)
+	f := r.fob("ada")
+	wrong := r.leader()
+	r.advance(wrong.name, time.Hour)
+	r.eventually("another leader", func() error {
+		for _, n := range r.nodes {
+			if n != wrong && n.Leads() {
+				return nil
+			}
+		}
+		return errors.New("none")
+	})
+	r.want(r.leader(), r.attempt("ada", f.passcode(r.clock(""), 0)), engine.Accept)
+	if at := r.leader().machine.View().Time; at > events.At(r.clock("").Add(time.Minute)) {
+		t.Fatalf("stamped %v at %v: every clock of the cluster waits an hour now", at.Std(), r.clock(""))
+	}
+}
+
+func TestClusterThatSleptOverTheWeekendGoesOn(t *testing.T) {
+	r := newCluster(t, 3)
+	f := r.fob("ada")
+	r.known(f)
+	for _, n := range r.nodes {
+		r.kill(n)
+	}
+	r.advance("", 62*time.Hour)
+	for _, n := range r.nodes {
+		r.start(n)
+	}
+	r.ready(3)
+	r.want(r.nodes[0], r.attempt("ada", f.passcode(r.clock(""), 0)), engine.Accept)
+}

@@ -1,0 +1,206 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"keyfob/cluster/vault"
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// addUsers writes so many records.
+func (r *rig) addUsers(prefix string, count int) {
+	r.t.Helper()
+	n := r.leader()
+	together(count, func(i int) {
+		if err := n.Do(r.t.Context(), admin(), engine.AddUser{User: fmt.Sprintf("%s%d", prefix, i)}); err != nil {
+			r.t.Error(err)
+		}
+	})
+}
+
+func TestNewcomerGetsTheStateBySnapshotAndTheJournalFromItsPeers(t *testing.T) {
+	r := newClusterOf(t, 1, func(c *Config) { c.TrailingLogs = 1 })
+	// More than one answer holds.
+	r.addUsers("early", 2*fillRecords)
+	if err := r.nodes[0].raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	r.addUsers("late", 10)
+	n2 := r.join("n2")
+	r.ready(2)
+	if s := n2.raft.Stats(); s["last_snapshot_index"] == "0" {
+		t.Fatal("no snapshot was installed: the test proves nothing")
+	}
+	r.eventually("a whole journal", func() error {
+		if !n2.Journal().Whole() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	r.sameEverywhere()
+	var chain events.Chain
+	for record, err := range n2.Journal().Records(t.Context(), 1, false) {
+		if err == nil {
+			err = chain.Follow(record)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// And what it got is on its disk.
+	r.kill(n2)
+	r.start(n2)
+	r.ready(2)
+	if !n2.Journal().Whole() {
+		t.Fatal("the journal has a hole after a restart")
+	}
+}
+
+func TestSnapshotsAreTakenByBytes(t *testing.T) {
+	r := newClusterOf(t, 1, func(c *Config) { c.SnapshotBytes, c.TrailingLogs = 8<<10, 1 })
+	r.addUsers("user", 200)
+	r.eventually("a snapshot, and a shorter log", func() error {
+		first, err := r.nodes[0].store.FirstIndex()
+		if err == nil && first < 3 {
+			err = fmt.Errorf("the log begins at %d", first)
+		}
+		return err
+	})
+	n := r.nodes[0]
+	r.kill(n)
+	r.start(n)
+	r.ready(1)
+	if n.State().User("user199") == nil {
+		t.Fatal("lost behind the snapshot")
+	}
+}
+
+func TestLogIsDeletedInPieces(t *testing.T) {
+	s, err := openLog(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const size = 2*deletePiece + 100
+	var entries []*raft.Log
+	for i := range uint64(size) {
+		entries = append(entries, &raft.Log{Index: i + 1, Data: []byte{1}})
+	}
+	if err := s.StoreLogs(entries); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteRange(1, size-10); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := s.FirstIndex()
+	last, _ := s.LastIndex()
+	if first != size-9 || last != size {
+		t.Fatalf("left %d to %d", first, last)
+	}
+	if err := s.DeleteRange(size-4, size); err != nil {
+		t.Fatal(err)
+	}
+	if last, _ := s.LastIndex(); last != size-5 {
+		t.Fatalf("a suffix was deleted to %d", last)
+	}
+}
+
+// A bit that flipped on the disk must not become another command.
+func TestFlippedBitInTheLogStopsTheNode(t *testing.T) {
+	r := newCluster(t, 1)
+	r.addUsers("user", 3)
+	n := r.nodes[0]
+	r.kill(n)
+	log, err := openLog(n.config.file(dirRaft))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := log.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entry raft.Log
+	for entry.Type = raft.LogNoop; entry.Type != raft.LogCommand; last-- {
+		if err := log.GetLog(last, &entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entry.Data[len(entry.Data)/2] ^= 4
+	if err := errors.Join(log.StoreLog(&entry), log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r.start(n)
+	select {
+	case err := <-n.done:
+		n.done = nil
+		if !errors.Is(err, vault.ErrDamaged) || strings.Contains(err.Error(), "\n") {
+			t.Fatalf("it stopped with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it goes on")
+	}
+}
+
+// A node whose state is not what the events make of it finds out at the next
+// checkpoint, and stops.
+func TestNodeThatWentAstrayStops(t *testing.T) {
+	r := newClusterOf(t, 3, func(c *Config) { c.CheckpointEvery = 300 * time.Millisecond })
+	f := r.fob("ada")
+	r.known(f)
+	r.ready(3)
+	astray := r.follower()
+	astray.machine.View().State.Token(f.serial).Last = 99 // as a bit that flipped in memory would
+	r.addUsers("more", 1)
+	select {
+	case err := <-astray.done:
+		astray.done = nil
+		if err == nil || !strings.Contains(err.Error(), "gone astray") {
+			t.Fatalf("it stopped with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it goes on")
+	}
+	r.leader() // the others do
+}
+
+func TestCheckpointsAreSignedAndSayWhatIsSo(t *testing.T) {
+	r := newClusterOf(t, 1, func(c *Config) { c.CheckpointEvery, c.CheckpointAfter = time.Hour, 10 })
+	n := r.nodes[0]
+	r.addUsers("user", 40)
+	var found int
+	r.eventually("a checkpoint", func() error {
+		found = 0
+		heads := map[uint64]events.Hash{}
+		for record, err := range n.Journal().Records(t.Context(), 1, false) {
+			if err != nil {
+				return err
+			}
+			heads[record.Sequence] = record.Hash
+			e, ok := record.Event.(events.CheckpointSigned)
+			if !ok {
+				continue
+			}
+			found++
+			if err := e.Verify(n.Cluster()); err != nil {
+				t.Fatal(err)
+			}
+			if heads[e.Sequence] != e.Head || !n.CheckpointKey().Equal(ed(e.Key)) {
+				t.Fatalf("checkpoint %+v, the chain was at %v", e, heads[e.Sequence])
+			}
+		}
+		if found == 0 {
+			return errors.New("none")
+		}
+		return nil
+	})
+	if found > 8 {
+		t.Fatalf("%d checkpoints of 40 records", found)
+	}
+}

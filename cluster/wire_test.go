@@ -1,0 +1,247 @@
+package cluster
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+func ed(key []byte) ed25519.PublicKey { return key }
+
+// commandNames is what engine declares to be commands.
+func commandNames(t *testing.T) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob("../engine/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := regexp.MustCompile(`func \((\w+)\) command\(\)`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range declared.FindAllSubmatch(text, -1) {
+			names = append(names, string(m[1]))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestEveryCommandCanBeSent(t *testing.T) {
+	var known []string
+	numbers := map[uint8]bool{}
+	for _, f := range forms {
+		known = append(known, f.typ.Name())
+		if numbers[f.number] {
+			t.Errorf("number %d is given twice", f.number)
+		}
+		numbers[f.number] = true
+	}
+	slices.Sort(known)
+	if diff := cmp.Diff(commandNames(t), known); diff != "" {
+		t.Fatalf("commands of engine and their forms here (-engine +wire):\n%s", diff)
+	}
+}
+
+// filled is a command with something in every field that can be set.
+func filled(f form) engine.Command {
+	if f.typ == reflect.TypeFor[engine.Note]() {
+		return engine.Note{Event: events.ClockSkewed{Node: "n1", Offset: -7}}
+	}
+	v := reflect.New(f.typ).Elem()
+	fillIn(v, 1)
+	return v.Interface().(engine.Command)
+}
+
+func fillIn(v reflect.Value, seed int) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				fillIn(v.Field(i), seed+i)
+			}
+		}
+	case reflect.String:
+		v.SetString(string(rune('a' + seed%26)))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(int64(seed))
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(uint64(seed))
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fillIn(v.Index(0), seed)
+	case reflect.Array:
+		for i := range v.Len() {
+			fillIn(v.Index(i), seed)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fillIn(v.Elem(), seed)
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fillIn(key, seed)
+		fillIn(value, seed)
+		v.SetMapIndex(key, value)
+	}
+}
+
+func TestCommandsArriveAsTheyWereSent(t *testing.T) {
+	sent := events.Origin{Request: events.Request{1}, Door: events.DoorRADIUS, Client: "vpn\xff", SourceIP: "192.0.2.1"}
+	for _, f := range forms {
+		c := filled(f)
+		raw, err := encodeCommand(sent, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, got, err := decodeCommand(raw)
+		if err != nil {
+			t.Fatalf("%T: %v", c, err)
+		}
+		if diff := cmp.Diff(sent, o); diff != "" {
+			t.Fatal(diff)
+		}
+		if !reflect.DeepEqual(c, got) {
+			t.Fatalf("sent %+v, got %+v", c, got)
+		}
+	}
+}
+
+func TestRepliesArriveAsTheyWereSent(t *testing.T) {
+	var all []reply
+	for f := decided; f <= malformed; f++ {
+		r := reply{Fate: f, Sequence: 7, Code: "conflict", Text: "why"}
+		fillIn(reflect.ValueOf(&r.Decision.Answer).Elem(), int(f))
+		r.Decision.Answer.Verdict = engine.Challenge
+		all = append(all, r)
+	}
+	raw, err := encodeReplies(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decodeReplies(raw, len(all))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(all, got) {
+		t.Fatalf("sent %+v, got %+v", all, got)
+	}
+	if _, err := decodeReplies(raw, len(all)+1); err == nil {
+		t.Fatal("fewer replies than commands were taken")
+	}
+}
+
+// Nobody is let in by what another node leaves out, nor by what it makes up.
+func TestZeroReplyIsNoAccept(t *testing.T) {
+	if (reply{}).Decision.Answer.Verdict != engine.Reject {
+		t.Fatal("the zero value lets in")
+	}
+	for f := refused; f <= malformed; f++ {
+		if (reply{Fate: f}).err() == nil {
+			t.Fatalf("fate %d is no error", f)
+		}
+	}
+}
+
+func TestNodesMayNoteOnlyWhatTheySaw(t *testing.T) {
+	for e, want := range map[events.Event]bool{
+		events.PasscodeRejected{Digest: "1", Reason: events.ReasonUserUnknown}: true,
+		events.ClockSkewed{Node: "n1"}:                                         true,
+		events.PasscodeRejected{User: "ada"}:                                   false,
+		events.PasscodeAccepted{User: "ada"}:                                   false,
+		events.NodeRemoved{Node: "n1"}:                                         false,
+		events.APITokenRevoked{Name: "first"}:                                  false,
+	} {
+		if got := forwardable(engine.Note{Event: e}); got != want {
+			t.Errorf("%T forwardable %v", e, got)
+		}
+	}
+}
+
+func FuzzDecodeRequest(f *testing.F) {
+	for _, form := range forms {
+		raw, err := encodeCommand(events.Origin{Request: events.Request{1}}, filled(form))
+		if err != nil {
+			f.Fatal(err)
+		}
+		request, err := encodeRequest([][]byte{raw})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(request)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		list, err := decodeRequest(b)
+		if err != nil {
+			return
+		}
+		for _, raw := range list {
+			o, c, err := decodeCommand(raw)
+			if err != nil {
+				continue
+			}
+			again, err := encodeCommand(o, c)
+			if err != nil {
+				t.Fatalf("%T was read and cannot be written: %v", c, err)
+			}
+			o2, c2, err := decodeCommand(again)
+			if err != nil || o2 != o || !reflect.DeepEqual(c2, c) {
+				t.Fatalf("%+v became %+v, %v", c, c2, err)
+			}
+		}
+	})
+}
+
+func FuzzDecodeReplies(f *testing.F) {
+	raw, err := encodeReplies([]reply{{Fate: refused, Code: "x"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if replies, err := decodeReplies(b, 1); err == nil {
+			if again, err := encodeReplies(replies); err != nil || len(again) > len(b)+64 {
+				t.Fatalf("%d bytes became %d, %v", len(b), len(again), err)
+			}
+		}
+		_, _ = decodeRecords(b)
+		var p pulse
+		_ = wireDecoding.Unmarshal(b, &p)
+		var j joinRequest
+		_ = wireDecoding.Unmarshal(b, &j)
+	})
+}
+
+func FuzzParseInvitation(f *testing.F) {
+	good, err := invitation{Cluster: "c", Addresses: []string{"n1:7400"}, Pin: "p", Secret: bytes.Repeat([]byte{7}, inviteSecretSize)}.text()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(invitationPrefix)
+	f.Fuzz(func(t *testing.T, text string) {
+		i, err := parseInvitation(text)
+		if err != nil {
+			return
+		}
+		again, err := i.text()
+		if err != nil || !strings.HasPrefix(again, invitationPrefix) {
+			t.Fatal(err)
+		}
+	})
+}
