@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"keyfob/cluster/link"
@@ -38,22 +39,23 @@ type parcel struct {
 // the caller's time is up. It is the same request at each try, so that what was
 // decided once is what is answered.
 func (n *Node) ask(ctx context.Context, o events.Origin, c engine.Command) (reply, error) {
-	raw, err := encodeCommand(o, c)
-	if err != nil {
-		return reply{}, err
-	}
+	// Where this node leads there is nothing to be written.
+	written := sync.OnceValues(func() ([]byte, error) { return encodeCommand(o, c) })
 	last := reply{Fate: notLeader}
 	for {
-		r, err := n.askOnce(ctx, raw, o, c)
-		if err == nil && !r.again() {
+		r, err := n.askOnce(ctx, written, o, c)
+		if err != nil {
+			return reply{}, err
+		}
+		if !r.again() {
 			return r, r.err()
 		}
-		if err == nil && (r.Fate == unknown || last.Fate != unknown) {
+		if r.Fate == unknown || last.Fate != unknown {
 			last = r
 		}
 		select {
 		case <-ctx.Done():
-			return last, errors.Join(last.err(), err)
+			return last, last.err()
 		case <-n.stopping:
 			return last, fmt.Errorf("this node stops: %w", last.err())
 		case <-time.After(retryPause):
@@ -61,13 +63,17 @@ func (n *Node) ask(ctx context.Context, o events.Origin, c engine.Command) (repl
 	}
 }
 
-func (n *Node) askOnce(ctx context.Context, raw []byte, o events.Origin, c engine.Command) (reply, error) {
+func (n *Node) askOnce(ctx context.Context, written func() ([]byte, error), o events.Origin, c engine.Command) (reply, error) {
 	var answer chan reply
 	if n.batcher.leads() {
 		p := newProposal(ctx, o, c)
 		n.batcher.submit(p)
 		answer = p.answer
 	} else {
+		raw, err := written()
+		if err != nil {
+			return reply{}, err
+		}
 		p := parcel{ctx: ctx, raw: raw, answer: make(chan reply, 1)}
 		select {
 		case n.outbox <- p:
