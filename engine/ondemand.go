@@ -66,16 +66,28 @@ func (d *decider) sendCode(c candidate) Decision {
 	if d.command.NoChallenge {
 		return d.reject(t, events.ReasonBadTokencode, nil, ProblemNone)
 	}
-	recent := 0
-	for _, at := range t.Sent {
-		if d.now.Sub(at) < hour {
-			recent++
-		}
-	}
-	if recent >= p.OnDemandPerHour {
+	if d.recentlySent() >= p.OnDemandPerHour {
 		return d.reject(t, events.ReasonThrottled, nil, ProblemNone)
 	}
 	return d.ask(t, events.StepNextTokencode, "", nil, ProblemNone)
+}
+
+// recentlySent is how many tokencodes were sent to the user in the last hour, to
+// all addresses.
+func (d *decider) recentlySent() int {
+	recent := 0
+	for _, serial := range d.user.Tokens {
+		t := d.state.Token(serial)
+		if t == nil {
+			continue
+		}
+		for _, at := range t.Sent {
+			if d.now.Sub(at) < hour {
+				recent++
+			}
+		}
+	}
+	return recent
 }
 
 // badOnDemand says what is wrong with a token whose codes are sent.
