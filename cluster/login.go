@@ -182,21 +182,15 @@ func (n *Node) Prompt(ctx context.Context, conversation string, o events.Origin)
 // hold keeps a refusal until its time: what was wrong, whether the user exists,
 // and how long the commit took do not show.
 func (n *Node) hold(ctx context.Context, arrived time.Time) error {
-	delay := n.machine.View().State.Policy.RefusalDelay
-	left := min(arrived.Add(delay).Sub(n.c.Now()), delay)
-	if left <= 0 {
-		return nil
+	if arrived.IsZero() {
+		return nil // of no door
+	}
+	gone, err := n.refusals.depart(n.c.Now().Sub(arrived), n.machine.View().State.Policy.RefusalDelay)
+	if err != nil || gone == nil {
+		return err
 	}
 	select {
-	case n.refusals <- struct{}{}:
-		defer func() { <-n.refusals }()
-	default:
-		return fmt.Errorf("too many refusals are held back: %w", engine.ErrBusy)
-	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
+	case <-gone:
 	case <-ctx.Done(): // the caller has gone
 	case <-n.stopping:
 	}

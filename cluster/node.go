@@ -62,7 +62,7 @@ type Node struct {
 	peers    peers
 	mark     atomic.Pointer[mark]
 	sampler  sampler
-	refusals chan struct{} // holds one for each refused attempt held back
+	refusals *holder
 
 	doors    turnstile     // requests under way
 	stopping chan struct{} // closed when no request is tried again
@@ -126,7 +126,6 @@ func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.
 		clock:    newClock(c.Now, c.ClockLimit, 10*max(c.Pulse, time.Second)),
 		peers:    peers{heard: make(map[string]heard), learned: id.Members},
 		sampler:  sampler{every: c.SampleEvery},
-		refusals: make(chan struct{}, c.Refusals),
 		stopping: make(chan struct{}), broken: make(chan struct{}),
 		killed: make(chan struct{}), dead: make(chan struct{}), gone: make(chan struct{}),
 	}
@@ -154,11 +153,14 @@ func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.
 }
 
 func (n *Node) open(key link.Key) error {
+	var err error
+	if n.refusals, err = newHolder(n.c.Refusals); err != nil {
+		return err
+	}
 	dir := n.c.file(dirRaft)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making data directory: %w", err)
 	}
-	var err error
 	if n.store, err = openLog(dir); err != nil {
 		return err
 	}
@@ -206,7 +208,7 @@ func (n *Node) raftConfig() *raft.Config {
 	config.LeaderLeaseTimeout = n.c.Lease
 	config.CommitTimeout = 20 * time.Millisecond // how long an idle follower lags, and with it a challenge
 	config.MaxAppendEntries = 64                 // each up to 64 KiB
-	config.SnapshotThreshold = 1 << 40           // by bytes: see snapshots
+	config.SnapshotThreshold = 1 << 40 // by bytes: see snapshots
 	config.SnapshotInterval = time.Hour
 	config.TrailingLogs = n.c.TrailingLogs
 	config.NoLegacyTelemetry = true
@@ -244,7 +246,7 @@ func (n *Node) Run(ctx context.Context) error {
 	for range senders {
 		workers.Go(func() { n.send(work) })
 	}
-	for _, worker := range []func(context.Context){n.govern, n.feel, n.tell, n.sample, n.snapshots, n.fill} {
+	for _, worker := range []func(context.Context){n.govern, n.feel, n.tell, n.sample, n.snapshots, n.fill, n.refusals.run} {
 		workers.Go(func() { worker(work) })
 	}
 
@@ -310,6 +312,9 @@ func (n *Node) close() error {
 		if err := n.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if n.refusals != nil {
+		_ = n.refusals.bell.close() // closed already where the node has run
 	}
 	if n.journal != nil {
 		errs = append(errs, n.journal.Close())
