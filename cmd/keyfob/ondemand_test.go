@@ -103,7 +103,7 @@ func startMailingNode(t *testing.T, server *mailtest.Server) *mailingNode {
 			t.Fatal(err)
 		}
 	}
-	n.run(t, "cluster", "init", "--config", config)
+	n.command("cluster", "init", "--config", config)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -126,10 +126,24 @@ func startMailingNode(t *testing.T, server *mailtest.Server) *mailingNode {
 	return n
 }
 
+// command runs keyfob to its end and returns what it wrote to stdout.
+func (n *mailingNode) command(args ...string) []byte {
+	n.t.Helper()
+	out, err := exec.CommandContext(n.t.Context(), n.program, args...).Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, exit.Stderr)
+		}
+		n.t.Fatalf("keyfob %s: %v", strings.Join(args, " "), err)
+	}
+	return out
+}
+
 // admin runs a command at the node's socket.
 func (n *mailingNode) admin(args ...string) []byte {
 	n.t.Helper()
-	return n.run(n.t, append(args, "--data", n.info.Dir)...)
+	return n.command(append(args, "--data", n.info.Dir)...)
 }
 
 func (n *mailingNode) decode(v any, args ...string) {
