@@ -18,7 +18,7 @@ import (
 // A rig is a cluster of real nodes with real TLS on the loopback, in one
 // process, whose network and clocks the test can disturb.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	nodes []*testNode
 	token string
 
@@ -40,7 +40,7 @@ type testNode struct {
 	done   chan error
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{
 		t: t, cut: map[string]bool{}, off: map[string]time.Duration{},
@@ -51,13 +51,13 @@ func newRig(t *testing.T) *rig {
 }
 
 // newCluster is a rig of so many nodes that have joined and vote.
-func newCluster(t *testing.T, size int) *rig {
+func newCluster(t testing.TB, size int) *rig {
 	t.Helper()
 	return newClusterOf(t, size, nil)
 }
 
 // newClusterOf is a cluster whose nodes are configured otherwise.
-func newClusterOf(t *testing.T, size int, configure func(*Config)) *rig {
+func newClusterOf(t testing.TB, size int, configure func(*Config)) *rig {
 	t.Helper()
 	r := newRig(t)
 	r.configure = configure
@@ -78,7 +78,7 @@ func (r *rig) config(name string) Config {
 	defer l.Close()
 	c := DefaultConfig()
 	c.Node, c.Data, c.Listen, c.Version = name, r.t.TempDir(), l.Addr().String(), "test"
-	c.Log = slog.New(slog.NewTextHandler(testWriter{r.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c.Log = slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	c.Heartbeat, c.Lease = 500*time.Millisecond, 300*time.Millisecond
 	c.Pulse, c.LostAfter = 50*time.Millisecond, time.Second
 	c.SampleEvery = 200 * time.Millisecond
@@ -92,13 +92,6 @@ func (r *rig) config(name string) Config {
 	defer r.mu.Unlock()
 	r.adr[c.Listen] = name
 	return c
-}
-
-type testWriter struct{ t *testing.T }
-
-func (w testWriter) Write(p []byte) (int, error) {
-	fmt.Print(string(p))
-	return len(p), nil
 }
 
 // clock is what a node's clock shows.
