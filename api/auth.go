@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base32"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -175,7 +174,7 @@ func (a *API) origin(ctx context.Context, reason string) (events.Origin, error) 
 	if _, err := io.ReadFull(a.cfg.Random, o.Request[:]); err != nil {
 		return events.Origin{}, fmt.Errorf("making request number: %w", err)
 	}
-	o.Reference = base32.StdEncoding.EncodeToString(o.Request[:5])
+	o.Reference = o.Request.Reference()
 	return o, nil
 }
 

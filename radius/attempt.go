@@ -84,12 +84,13 @@ func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 	// answer; a login sent anew is told by its session.
 	a := engine.Attempt{
 		Origin: events.Origin{
-			Request:  r.id,
-			Node:     s.cfg.Node,
-			Site:     s.siteOf(c),
-			Door:     events.DoorRADIUS,
-			Client:   c.name,
-			SourceIP: source.String(),
+			Request:   r.id,
+			Reference: r.id.Reference(),
+			Node:      s.cfg.Node,
+			Site:      s.siteOf(c),
+			Door:      events.DoorRADIUS,
+			Client:    c.name,
+			SourceIP:  source.String(),
 		},
 		User:         string(f.user),
 		Typed:        typed,

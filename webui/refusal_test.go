@@ -88,18 +88,3 @@ func TestResynchronizeHasOneAnswerForEveryRefusal(t *testing.T) {
 		}
 	}
 }
-
-func TestReferencesCanBeReadOut(t *testing.T) {
-	for _, tc := range []struct {
-		bytes []byte
-		want  string
-	}{
-		{[]byte{0, 0, 0, 0, 0}, "0000-0000"},
-		{[]byte{0xff, 0xff, 0xff, 0xff, 0xff}, "ZZZZ-ZZZZ"},
-		{[]byte{0x00, 0x44, 0x32, 0x14, 0xc7}, "0123-4567"},
-	} {
-		if got := spellReference(tc.bytes); got != tc.want {
-			t.Errorf("reference of %x is %s, want %s", tc.bytes, got, tc.want)
-		}
-	}
-}

@@ -3,7 +3,6 @@ package webui
 import (
 	"bytes"
 	"context"
-	"encoding/base32"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -116,23 +115,14 @@ func (v *visit) origin() (events.Origin, error) {
 		Door:     events.DoorWeb,
 		SourceIP: v.source.String(),
 	}
-	reference := make([]byte, 5)
-	for _, b := range [][]byte{o.Request[:], reference} {
+	var reference [5]byte
+	for _, b := range [][]byte{o.Request[:], reference[:]} {
 		if _, err := io.ReadFull(v.site.cfg.Random, b); err != nil {
 			return events.Origin{}, fmt.Errorf("reading random bytes: %w", err)
 		}
 	}
-	o.Reference = spellReference(reference)
+	o.Reference = events.SpellReference(reference)
 	return o, nil
-}
-
-// references are read out over the telephone: digits and capitals without I,
-// L, O and U (Crockford's base 32), in two groups of four.
-var references = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
-
-func spellReference(b []byte) string {
-	text := references.EncodeToString(b)
-	return text[:4] + "-" + text[4:]
 }
 
 // newRequest is the random number that a form carries, or nothing: then each
