@@ -138,9 +138,11 @@ type LatchClient struct {
 	Address string `cbor:"2,keyasint"`
 }
 
-// SetPolicy changes numbers of the rules, all or none.
+// SetPolicy changes numbers of the rules, all or none. Force takes a change
+// that lets guesses in more often than MaxGuess.
 type SetPolicy struct {
 	Settings map[string]string `cbor:"1,keyasint"`
+	Force    bool              `cbor:"2,keyasint,omitempty"`
 }
 
 // IssueAPIToken lets the bearer of a secret command; RevokeAPIToken ends it.

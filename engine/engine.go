@@ -175,7 +175,7 @@ var (
 // Refusal is an administrator's command that cannot be carried out. Its text
 // is for people: what is wrong, and what to do.
 type Refusal struct {
-	Code string // machine-readable: not_found, exists, invalid, conflict
+	Code string // machine-readable: not_found, exists, invalid, conflict, risky
 	Text string
 }
 

@@ -49,15 +49,41 @@ type Preview struct {
 	After  []Budget
 }
 
-// Risky reports whether the change lets guesses in above MaxGuess where they
-// were not before.
-func (p Preview) Risky() bool {
-	for i, b := range p.After {
-		if b.Day > MaxGuess && b.Day > p.Before[i].Day {
-			return true
+// Risky are the forms of tokens at which the change lets guesses in more often
+// than MaxGuess, and more often than before: it has to be forced.
+func (p Preview) Risky() []Budget { return risky(p.Before, p.After) }
+
+func risky(before, after []Budget) []Budget {
+	var more []Budget
+	for i, b := range after {
+		if b.Day > MaxGuess && b.Day > before[i].Day {
+			more = append(more, b)
 		}
 	}
-	return false
+	return more
+}
+
+// after is the policy that changes come to.
+func (p Policy) after(facts []events.Event) Policy {
+	for _, e := range facts {
+		if change, ok := e.(events.PolicyChanged); ok {
+			p = p.with(change.Key, change.After)
+		}
+	}
+	return p
+}
+
+// changePolicy changes settings, and refuses what would let guesses in.
+func (s *State) changePolicy(c SetPolicy) ([]events.Event, error) {
+	facts, err := s.setPolicy(c.Settings)
+	if err != nil || c.Force {
+		return facts, err
+	}
+	for _, b := range risky(GuessBudgets(s.Policy), GuessBudgets(s.Policy.after(facts))) {
+		return nil, refuse(Risky, "whoever knows the PIN would guess in at a token of the form %s with a chance of %.2g a day, which is more than %.2g: %s; force it if that is meant",
+			b.Form, b.Day, MaxGuess, b.Arithmetic)
+	}
+	return facts, nil
 }
 
 // PreviewPolicy says what a change of the policy would do, without doing it.
@@ -67,15 +93,13 @@ func PreviewPolicy(s *State, settings map[string]string, now events.Time) (Previ
 	if err != nil {
 		return Preview{}, err
 	}
-	next := s.Policy
-	preview := Preview{Before: GuessBudgets(s.Policy)}
+	next := s.Policy.after(facts)
+	preview := Preview{Before: GuessBudgets(s.Policy), After: GuessBudgets(next)}
 	for _, e := range facts {
 		if change, ok := e.(events.PolicyChanged); ok {
 			preview.Changes = append(preview.Changes, change)
-			next = next.with(change.Key, change.After)
 		}
 	}
-	preview.After = GuessBudgets(next)
 	s.Tokens(func(t *Token) bool {
 		if t.hasPIN() && t.needsPIN(&s.Policy, now) == "" && t.looser(&next, now) {
 			preview.NewPIN++

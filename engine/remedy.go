@@ -25,6 +25,7 @@ const (
 	Exists   = "exists"
 	Invalid  = "invalid"
 	Conflict = "conflict"
+	Risky    = "risky" // a policy that has to be forced
 )
 
 func refuse(code, format string, args ...any) error {
@@ -56,7 +57,7 @@ func (s *State) remedy(c Command, now events.Time) ([]events.Event, error) {
 	case AddClient, RemoveClient, LatchClient:
 		return s.remedyClient(c)
 	case SetPolicy:
-		return s.setPolicy(c.Settings)
+		return s.changePolicy(c)
 	case IssueAPIToken, RevokeAPIToken:
 		return s.remedyAPIToken(c)
 	case Invite, AdmitNode, RemoveNode:

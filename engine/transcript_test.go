@@ -133,7 +133,7 @@ func (w *world) do(words []string) string {
 			key, value, _ := strings.Cut(word, "=")
 			settings[key] = value
 		}
-		return w.command(engine.SetPolicy{Settings: settings})
+		return w.command(engine.SetPolicy{Settings: settings, Force: true})
 	case "clock":
 		n, err := strconv.ParseInt(words[2], 10, 64)
 		if err != nil {
