@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -40,6 +41,7 @@ func (e *environment) serverCommand() *cobra.Command {
 // serve runs a node until ctx ends: the whole house, in the order in which its
 // parts need each other.
 func (e *environment) serve(ctx context.Context, cfg Config) error {
+	defer runtime.KeepAlive(spareHeap())
 	level := new(slog.LevelVar)
 	log := e.logger(cfg.Log, level)
 	counts := newMetrics()
