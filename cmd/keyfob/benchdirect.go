@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ func (b *bench) onLeader(ctx context.Context, nodes int) (figures, error) {
 	defer remove()
 	c := &inProcess{env: b.env, dir: dir}
 	defer c.end()
+	defer runtime.KeepAlive(spareHeap()) // as a server has it
 	if err := c.start(ctx, nodes); err != nil {
 		return figures{}, err
 	}
