@@ -12,7 +12,8 @@ import (
 // counts as one to be changed.
 type Simulation struct {
 	state    *State
-	settings map[string]string
+	settings map[string]string // of a profile too
+	wrong    error             // there is no such profile
 	changed  bool // the other policy is in force
 	since    events.Time
 	effects  map[string]*Effect
@@ -25,14 +26,15 @@ type Effect struct {
 	Refused int    `json:"refused"`          // of those, that would not have been
 	Locked  int    `json:"locked"`           // times, instead of Actually
 	Was     int    `json:"locked_actually"`  // times, in fact
-	NewPIN  int    `json:"new_pin_required"` // logins that would have asked for a new PIN
+	NewPIN  int    `json:"new_pin_required"` // times that a new PIN would have been asked for
 	Next    int    `json:"next_tokencode"`   // logins that would have asked for the next tokencode
 }
 
 // Simulate begins a simulation: settings are in force from since on.
 func Simulate(settings map[string]string, since events.Time) *Simulation {
+	settings, err := expand(settings)
 	return &Simulation{
-		state: NewState(), settings: settings, since: since,
+		state: NewState(), settings: settings, wrong: err, since: since,
 		effects: map[string]*Effect{},
 	}
 }
@@ -40,6 +42,9 @@ func Simulate(settings map[string]string, since events.Time) *Simulation {
 // Play takes the next record of the journal. The error is a *Refusal of the
 // settings.
 func (s *Simulation) Play(r events.Record) error {
+	if s.wrong != nil {
+		return s.wrong
+	}
 	if r.Time < s.since {
 		s.state.Apply(r.Time, r.Draft)
 		return nil
@@ -65,6 +70,19 @@ func (s *Simulation) Play(r events.Record) error {
 		s.state.Apply(r.Time, r.Draft)
 	}
 	return nil
+}
+
+// Totals are the effects on all users together, and how many were seen.
+func (s *Simulation) Totals() (all Effect, users int) {
+	for _, e := range s.effects {
+		all.Logins += e.Logins
+		all.Refused += e.Refused
+		all.Locked += e.Locked
+		all.Was += e.Was
+		all.NewPIN += e.NewPIN
+		all.Next += e.Next
+	}
+	return all, len(s.effects)
 }
 
 // Effects are the users whom the policy would have touched, in order of name.
@@ -183,14 +201,24 @@ func (s *Simulation) decide(r events.Record, c Authenticate, in bool) {
 		effect.NewPIN++
 	}
 	if accepted, ok := r.Event.(events.PasscodeAccepted); ok && d.Answer.Verdict == Challenge {
-		s.goThrough(r, accepted)
+		s.goThrough(r, accepted, d.Answer.Conversation.Step != events.StepNextTokencode)
 	}
 }
 
-// goThrough plays that a user was asked for more and had it.
-func (s *Simulation) goThrough(r events.Record, e events.PasscodeAccepted) {
+// goThrough plays that a user was asked for more and had it: a new PIN, where
+// one was asked for, and the tokencode that moves the drift.
+func (s *Simulation) goThrough(r events.Record, e events.PasscodeAccepted, newPIN bool) {
 	s.state.Apply(r.Time, r.Draft)
-	if t := s.state.Token(e.Use.Serial); t != nil && t.timed() && t.Drift != e.Use.Drift {
+	t := s.state.Token(e.Use.Serial)
+	if t == nil {
+		return
+	}
+	if newPIN && t.hasPIN() {
+		s.state.Apply(r.Time, events.Draft{Origin: r.Origin, Event: events.PINSet{
+			Serial: t.Serial, User: e.User, Revision: t.PINRevision + 1, Sealed: t.PIN,
+		}})
+	}
+	if t.timed() && t.Drift != e.Use.Drift {
 		s.state.Apply(r.Time, events.Draft{Origin: r.Origin, Event: events.DriftAdjusted{
 			Serial: t.Serial, User: e.User, From: t.Drift, Drift: e.Use.Drift,
 		}})

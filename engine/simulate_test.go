@@ -44,8 +44,9 @@ func TestSimulationTellsWhomAPolicyWouldHaveTouched(t *testing.T) {
 		{"a lock after two failures", map[string]string{"lock.after": "2", "next_tokencode.after": "9"}, []engine.Effect{{User: "bob", Logins: 1, Refused: 1, Locked: 1}}},
 		{"next tokencode after two failures", map[string]string{"next_tokencode.after": "2"}, []engine.Effect{{User: "bob", Logins: 1, Next: 1}}},
 		{"no window at all", map[string]string{"window.fob.small": "0"}, []engine.Effect{{User: "carl", Logins: 2, Next: 1}}},
+		{"a profile", map[string]string{"profile": "default", "lock.after": "2", "next_tokencode.after": "9"}, []engine.Effect{{User: "bob", Logins: 1, Refused: 1, Locked: 1}}},
 		{"longer PINs", map[string]string{"pin.min": "7"}, []engine.Effect{
-			{User: "ada", Logins: 2, NewPIN: 2}, {User: "bob", Logins: 1, NewPIN: 1}, {User: "carl", Logins: 2, NewPIN: 2},
+			{User: "ada", Logins: 2, NewPIN: 1}, {User: "bob", Logins: 1, NewPIN: 1}, {User: "carl", Logins: 2, NewPIN: 1},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,9 +59,14 @@ func TestSimulationTellsWhomAPolicyWouldHaveTouched(t *testing.T) {
 			if diff := cmp.Diff(tt.want, s.Effects()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
+			if all, users := s.Totals(); all.Logins != 5 || users != 3 {
+				t.Errorf("%d logins of %d users, want 5 of 3", all.Logins, users)
+			}
 		})
 	}
-	if err := engine.Simulate(map[string]string{"pin.min": "99"}, since).Play(journal[len(journal)-1]); err == nil {
-		t.Error("a policy out of bounds is simulated")
+	for key, value := range map[string]string{"pin.min": "99", "profile": "lax"} {
+		if err := engine.Simulate(map[string]string{key: value}, since).Play(journal[len(journal)-1]); err == nil {
+			t.Errorf("%s=%s is simulated", key, value)
+		}
 	}
 }
