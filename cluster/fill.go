@@ -21,19 +21,23 @@ const (
 // fill fetches what is missing from this node's journal, until ctx ends. The
 // journal believes nothing that does not hash to what the state knows.
 func (n *Node) fill(ctx context.Context) {
+	tick := time.NewTicker(n.c.Pulse)
+	defer tick.Stop()
+	told := uint64(0)
 	for {
-		changed := n.journal.Changed()
-		if from, to := n.journal.Missing(); to != 0 {
-			if err := n.fillHole(ctx, from, to); err == nil {
+		from, to := n.journal.Missing()
+		if to != 0 {
+			err := n.fillHole(ctx, from, to)
+			if err == nil {
 				continue
-			} else if ctx.Err() == nil {
-				n.log.InfoContext(ctx, "journal has a hole that cannot be filled yet", "from", from, "to", to, "err", err)
 			}
-			changed = nil // by the clock: nothing here will change by itself
+			if told != to && ctx.Err() == nil {
+				told = to
+				n.log.WarnContext(ctx, "journal has a hole that cannot be filled yet", "from", from, "to", to, "err", err)
+			}
 		}
 		select {
-		case <-changed:
-		case <-time.After(n.c.Pulse):
+		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}

@@ -83,7 +83,7 @@ func TestSnapshotsAreTakenByBytes(t *testing.T) {
 }
 
 func TestLogIsDeletedInPieces(t *testing.T) {
-	s, err := openLog(t.TempDir())
+	s, err := openLog(t.TempDir(), func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,13 +112,32 @@ func TestLogIsDeletedInPieces(t *testing.T) {
 	}
 }
 
+// After an fsync that failed nobody knows what is on the disk.
+func TestLogThatCannotBeWrittenStopsTheNode(t *testing.T) {
+	r := newCluster(t, 1)
+	n := r.nodes[0]
+	if err := n.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_ = n.Do(t.Context(), admin(), engine.AddUser{User: "ada"})
+	select {
+	case err := <-n.done:
+		n.done = nil
+		if err == nil || !strings.Contains(err.Error(), "writing the log") {
+			t.Fatalf("it stopped with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it goes on")
+	}
+}
+
 // A bit that flipped on the disk must not become another command.
 func TestFlippedBitInTheLogStopsTheNode(t *testing.T) {
 	r := newCluster(t, 1)
 	r.addUsers("user", 3)
 	n := r.nodes[0]
 	r.kill(n)
-	log, err := openLog(n.config.file(dirRaft))
+	log, err := openLog(n.config.file(dirRaft), func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -253,7 +253,7 @@ func (c Config) emptyLog() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making data directory: %w", err)
 	}
-	log, err := openLog(dir)
+	log, err := openLog(dir, func(error) {})
 	if err != nil {
 		return err
 	}

@@ -33,9 +33,13 @@ const (
 type logStore struct {
 	*raftboltdb.BoltStore
 	commits atomic.Uint64 // transactions that stored entries; each is two fsyncs
+
+	// fail is told of an error of the disk. What a failed fsync left behind is
+	// known to nobody, and a second one would say that all is well.
+	fail func(error)
 }
 
-func openLog(dir string) (*logStore, error) {
+func openLog(dir string, fail func(error)) (*logStore, error) {
 	options := &bbolt.Options{
 		Timeout: lockTimeout,
 		// With the list of free pages written at each commit, a file that was
@@ -58,7 +62,7 @@ func openLog(dir string) (*logStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the log %s: %w", path, err)
 	}
-	return &logStore{BoltStore: store}, nil
+	return &logStore{BoltStore: store, fail: fail}, nil
 }
 
 // StoreLog implements raft.LogStore.
@@ -67,14 +71,23 @@ func (s *logStore) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.
 // StoreLogs implements raft.LogStore.
 func (s *logStore) StoreLogs(entries []*raft.Log) error {
 	s.commits.Add(1)
-	return s.BoltStore.StoreLogs(entries)
+	return s.hurt(s.BoltStore.StoreLogs(entries))
+}
+
+func (s *logStore) hurt(err error) error {
+	if err != nil {
+		s.fail(fmt.Errorf("writing the log: %w", err))
+	}
+	return err
 }
 
 // DeleteRange implements raft.LogStore. A prefix, which Raft deletes behind a
 // snapshot, goes in pieces from below: if the machine dies between two, a
 // shorter prefix is gone. A suffix, which contradicts a new leader, goes at
 // once or not at all.
-func (s *logStore) DeleteRange(first, last uint64) error {
+func (s *logStore) DeleteRange(first, last uint64) error { return s.hurt(s.deleteRange(first, last)) }
+
+func (s *logStore) deleteRange(first, last uint64) error {
 	end, err := s.LastIndex()
 	if err != nil {
 		return err

@@ -175,7 +175,10 @@ func (n *Node) addServer(m member) error {
 		case other.ID == m.ID:
 			return nil // a retry
 		case nameOf(other.ID) == nameOf(m.ID):
-			return fmt.Errorf("node %s is in the cluster under another key", nameOf(m.ID))
+			// It was removed, or the name would not have been given again.
+			if err := outcome(n.raft.RemoveServer(raft.ServerID(other.ID), 0, configTimeout), n.dead); err != nil {
+				return fmt.Errorf("removing node %s: %w", other.ID, err)
+			}
 		}
 	}
 	f := n.raft.AddNonvoter(raft.ServerID(m.ID), raft.ServerAddress(m.Address), 0, configTimeout)

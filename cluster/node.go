@@ -161,7 +161,7 @@ func (n *Node) open(key link.Key) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making data directory: %w", err)
 	}
-	if n.store, err = openLog(dir); err != nil {
+	if n.store, err = openLog(dir, n.fail); err != nil {
 		return err
 	}
 	if n.journal, err = journal.Open(n.c.file(dirJournal), journal.Options{Cluster: n.id.Cluster, Log: n.log}); err != nil {
@@ -208,7 +208,7 @@ func (n *Node) raftConfig() *raft.Config {
 	config.LeaderLeaseTimeout = n.c.Lease
 	config.CommitTimeout = 20 * time.Millisecond // how long an idle follower lags, and with it a challenge
 	config.MaxAppendEntries = 64                 // each up to 64 KiB
-	config.SnapshotThreshold = 1 << 40 // by bytes: see snapshots
+	config.SnapshotThreshold = 1 << 40           // by bytes: see snapshots
 	config.SnapshotInterval = time.Hour
 	config.TrailingLogs = n.c.TrailingLogs
 	config.NoLegacyTelemetry = true

@@ -138,7 +138,7 @@ func (n *rawNode) start(dir, cluster string, ca *link.CA, members rawMembers) er
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if n.store, err = openLog(dir); err != nil {
+	if n.store, err = openLog(dir, func(error) {}); err != nil {
 		return err
 	}
 	silent := slog.New(slog.DiscardHandler)

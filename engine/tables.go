@@ -56,6 +56,9 @@ func (s *State) Records(yield func(Table, any) bool) {
 	})
 }
 
+// Size is how many users and tokens there are.
+func (s *State) Size() int { return s.users.Len() + s.tokens.Len() }
+
 // PutRecord files a record of a table, which fill is to write into the pointer
 // that it is handed.
 func (s *State) PutRecord(t Table, fill func(any) error) error {
