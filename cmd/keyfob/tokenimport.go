@@ -63,6 +63,9 @@ func (e *environment) tokenImport() *cobra.Command {
 		}
 		j.gather(result, form)
 		failure := j.run(c.Context(), dryRun, partial)
+		if failure != nil && !j.answered() {
+			return failure
+		}
 		if err := out.show(e.Out, j.rows, func(tw *tabwriter.Writer) { importRows(tw, j.rows) }); err != nil {
 			return err
 		}
@@ -153,6 +156,9 @@ func (j *importJob) run(ctx context.Context, dryRun, partial bool) error {
 	}
 	return nil
 }
+
+// answered reports whether the server has said anything of any token.
+func (j *importJob) answered() bool { return j.count("") < len(j.tokens) || len(j.tokens) == 0 }
 
 func (j *importJob) summary(dryRun bool) string {
 	text := fmt.Sprintf("%d tokens taken in", j.count(api.ResultImported))
