@@ -75,7 +75,7 @@ func startLab(t *testing.T) *lab {
 // start starts all nodes, and reads where they are.
 func (l *lab) start() {
 	l.t.Helper()
-	l.keyfob("dev", "--dir", l.dir, "--base-port", strconv.Itoa(l.base), "--detach")
+	l.run(l.t, "dev", "--dir", l.dir, "--base-port", strconv.Itoa(l.base), "--detach")
 	info, err := readDevFile(filepath.Join(l.dir, devFile))
 	if err != nil {
 		l.t.Fatal(err)
@@ -86,18 +86,13 @@ func (l *lab) start() {
 	l.devInfo = info
 }
 
-// keyfob runs a command to its end and returns what it wrote to stdout.
-func (l *lab) keyfob(args ...string) []byte {
-	l.t.Helper()
-	return l.keyfobIn(l.t, args...)
-}
-
-// keyfobIn is keyfob for a subtest.
-func (l *lab) keyfobIn(t *testing.T, args ...string) []byte {
+// run runs a command to its end and returns what it wrote to stdout.
+func (l *lab) run(t *testing.T, args ...string) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
 	defer cancel()
 	c := exec.CommandContext(ctx, l.program, args...)
+	c.Env = append(os.Environ(), "KEYFOB_TOKEN="+l.APIToken)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
 	if err := c.Run(); err != nil {
@@ -112,8 +107,7 @@ func (l *lab) admin(t *testing.T, args ...string) []byte {
 	t.Helper()
 	for _, n := range l.Nodes {
 		if l.alive(n) {
-			t.Setenv("KEYFOB_TOKEN", l.APIToken)
-			return l.keyfobIn(t, append(args, "--server", n.API, "--ca", l.CA)...)
+			return l.run(t, append(args, "--server", n.API, "--ca", l.CA)...)
 		}
 	}
 	t.Fatal("no node runs")

@@ -29,7 +29,7 @@ func (f *fob) look(t *testing.T, args ...string) shown {
 		args = append(args, "--pin", f.PIN)
 	}
 	var s shown
-	if err := json.Unmarshal(f.lab.keyfobIn(t, args...), &s); err != nil {
+	if err := json.Unmarshal(f.lab.run(t, args...), &s); err != nil {
 		t.Fatalf("reading what the token shows: %v", err)
 	}
 	return s

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,6 +31,10 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	// Tests in parallel here mostly wait for a token to change.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	switch os.Getenv(machineVar) {
 	case machineTests:
 		os.Exit(m.Run())

@@ -29,17 +29,18 @@ const (
 // vpnPrograms are the programs that a VPN needs here.
 var vpnPrograms = []string{"ocserv", "openconnect", "ip", "ping"}
 
-// plug lays the cable between the gateways and the users' computers.
-func plug(t *testing.T) {
+// cable makes a namespace and lays a cable to it from the tests' own network.
+func cable(t *testing.T, here, namespace, there string) {
 	t.Helper()
-	sh(t, "ip", "netns", "add", outside)
-	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", outside).Run() })
-	sh(t, "ip", "link", "add", "office", "type", "veth", "peer", "name", "home", "netns", outside)
-	sh(t, "ip", "addr", "add", gatewayAddr+"/24", "dev", "office")
-	sh(t, "ip", "link", "set", "office", "up")
-	sh(t, "ip", "-n", outside, "link", "set", "lo", "up")
-	sh(t, "ip", "-n", outside, "addr", "add", usersAddr+"/24", "dev", "home")
-	sh(t, "ip", "-n", outside, "link", "set", "home", "up")
+	sh(t, "ip", "netns", "add", namespace)
+	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", namespace).Run() })
+	near := "to-" + namespace
+	sh(t, "ip", "link", "add", near, "type", "veth", "peer", "name", "cable", "netns", namespace)
+	sh(t, "ip", "addr", "add", here+"/24", "dev", near)
+	sh(t, "ip", "link", "set", near, "up")
+	sh(t, "ip", "-n", namespace, "link", "set", "lo", "up")
+	sh(t, "ip", "-n", namespace, "addr", "add", there+"/24", "dev", "cable")
+	sh(t, "ip", "-n", namespace, "link", "set", "cable", "up")
 }
 
 func sh(t *testing.T, name string, args ...string) {
@@ -131,7 +132,7 @@ func (g *gateway) asks(t *testing.T, nodes ...devNodeInfo) (stop func()) {
 	g.write(t, "servers", "127.0.0.1 "+g.Secret+"\n") // by address, without the port
 	g.write(t, "radcli.conf", render(t, radcliConf, g))
 	g.write(t, "ocserv.conf", render(t, ocservConf, g))
-	p := launch(t, nil, "ocserv", "--debug", "2", "--foreground", "--config", filepath.Join(g.Dir, "ocserv.conf"))
+	p := launch(t, "ocserv", "--foreground", "--config", filepath.Join(g.Dir, "ocserv.conf"))
 	eventually(t, "the gateway", func() error {
 		if p.ended() {
 			return fmt.Errorf("ocserv ended:\n%s", p.output())
@@ -161,21 +162,24 @@ func render(t *testing.T, tmpl *template.Template, data any) string {
 	return b.String()
 }
 
-// connect runs openconnect on the user's computer; the user types a passcode
-// and nothing else.
-func (g *gateway) connect(t *testing.T, user, passcode string) *process {
+// openconnect runs openconnect on the user's computer, who types a first
+// answer, and perhaps more later.
+func (g *gateway) openconnect(t *testing.T, user, answer string) *process {
 	t.Helper()
-	return g.openconnect(t, user, strings.NewReader(passcode+"\n"))
-}
-
-// openconnect runs openconnect on the user's computer. What the user types at
-// each prompt comes from stdin, a line each.
-func (g *gateway) openconnect(t *testing.T, user string, stdin io.Reader) *process {
-	t.Helper()
-	return launch(t, stdin, "ip", "netns", "exec", outside, "openconnect", "--passwd-on-stdin",
+	p := launch(t, "ip", "netns", "exec", outside, "openconnect", "--passwd-on-stdin",
 		"--user="+user, "--cafile="+filepath.Join(g.Dir, "ca.crt"),
 		fmt.Sprintf("--interface=vpn%d", g.Number), "--script=/usr/share/vpnc-scripts/vpnc-script",
 		fmt.Sprintf("https://%s:%d/", g.Listen(), g.Port()))
+	p.say(t, answer)
+	return p
+}
+
+// connect runs openconnect for a user who types a passcode and nothing else.
+func (g *gateway) connect(t *testing.T, user, passcode string) *process {
+	t.Helper()
+	p := g.openconnect(t, user, passcode)
+	_ = p.stdin.Close() // whatever is asked next is not answered
+	return p
 }
 
 // refuses holds the gateway to refusing a login, and returns what the user saw
@@ -233,18 +237,24 @@ func (g *gateway) ping(ctx context.Context) error {
 
 // process is a program that runs beside the test.
 type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	done  chan struct{} // closed when it has ended
 
 	mu   sync.Mutex // guards said
 	said bytes.Buffer
 }
 
 // launch starts a program. It ends with the test at the latest.
-func launch(t *testing.T, stdin io.Reader, name string, args ...string) *process {
+func launch(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, p, p
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.WaitDelay = soon // for what it leaves behind
+	var err error
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -272,6 +282,28 @@ func (p *process) output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.said.String()
+}
+
+// say types a line.
+func (p *process) say(t *testing.T, line string) {
+	t.Helper()
+	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
+		t.Fatalf("typing: %v\n%s", err, p.output())
+	}
+}
+
+// asks waits until the program has shown a question.
+func (p *process) asks(t *testing.T, question string) {
+	t.Helper()
+	eventually(t, "the question "+question, func() error {
+		if p.ended() {
+			t.Fatalf("it ended without asking %q:\n%s", question, p.output())
+		}
+		if !strings.Contains(p.output(), question) {
+			return fmt.Errorf("it said:\n%s", p.output())
+		}
+		return nil
+	})
 }
 
 func (p *process) ended() bool {

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +18,31 @@ import (
 // configured is the last page's heading. It is the whole point of the product.
 const configured = "Your token is now configured for use with your company VPN connection."
 
+// desk is the namespace of the users' browser. It is not that of the gateways,
+// because Chromium drops what it is loading when a tunnel comes up beside it.
+const (
+	desk     = "desk"
+	deskAddr = "10.99.3.2"
+	pageAddr = "10.99.3.1" // where the pages are, seen from there
+)
+
+// startBrowser starts Chromium at the desk.
+func startBrowser(t *testing.T) *browsertest.Browser {
+	t.Helper()
+	cable(t, pageAddr, desk, deskAddr)
+	program, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, path := t.TempDir(), os.Getenv("PATH")
+	script := fmt.Sprintf("#!/bin/sh\nexec ip netns exec %s %s \"$@\"\n", desk, program)
+	if err := os.WriteFile(filepath.Join(dir, "chromium"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+path)
+	return browsertest.Start(t)
+}
+
 // visitor is a user in front of the page.
 type visitor struct {
 	*browsertest.Page
@@ -20,10 +50,11 @@ type visitor struct {
 	name string // of the pictures
 }
 
-func visit(t *testing.T, b *browsertest.Browser, name, url string) *visitor {
+// visit opens the page at the first node that takes the connection.
+func visit(t *testing.T, b *browsertest.Browser, name string, nodes ...devNodeInfo) *visitor {
 	t.Helper()
 	v := &visitor{Page: b.Open(t, browsertest.Options{}), t: t, name: name}
-	v.Visit(url)
+	v.Visit(balance(t, nodes))
 	v.at("/", "Set up your token")
 	return v
 }
@@ -60,9 +91,9 @@ func (v *visitor) choosePIN(pin string) {
 
 // balance is what stands in front of the pages in real life: one address, and
 // behind it the first node that takes a connection.
-func balance(t *testing.T, nodes ...devNodeInfo) string {
+func balance(t *testing.T, nodes []devNodeInfo) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", net.JoinHostPort(pageAddr, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +104,7 @@ func balance(t *testing.T, nodes ...devNodeInfo) string {
 			if err != nil {
 				return
 			}
-			open.Go(func() { relay(conn, nodes) })
+			open.Go(func() { relay(t.Context(), conn, nodes) })
 		}
 	})
 	t.Cleanup(func() {
@@ -83,7 +114,7 @@ func balance(t *testing.T, nodes ...devNodeInfo) string {
 	return "https://" + l.Addr().String()
 }
 
-func relay(user net.Conn, nodes []devNodeInfo) {
+func relay(ctx context.Context, user net.Conn, nodes []devNodeInfo) {
 	defer user.Close()
 	for _, n := range nodes {
 		node, err := net.Dial("tcp", strings.TrimPrefix(n.Web, "https://"))
@@ -91,11 +122,13 @@ func relay(user net.Conn, nodes []devNodeInfo) {
 			continue
 		}
 		defer node.Close()
+		stop := context.AfterFunc(ctx, func() { _ = user.Close() })
+		defer stop()
 		var both sync.WaitGroup
 		for _, way := range [][2]net.Conn{{user, node}, {node, user}} {
 			both.Go(func() {
 				_, _ = io.Copy(way[0], way[1])
-				_ = way[0].Close()
+				_, _ = way[0].Close(), way[1].Close()
 			})
 		}
 		both.Wait()

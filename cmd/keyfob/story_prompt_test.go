@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os/exec"
 	"regexp"
@@ -29,74 +28,23 @@ func (l *lab) issue(t *testing.T, user string, args ...string) *fob {
 func (l *lab) isAskedAtThePrompt(t *testing.T, g *gateway) {
 	heidi := l.issue(t, "heidi")
 	t.Run("new PIN", func(t *testing.T) {
-		d := g.converse(t, "heidi", heidi.tokencode(t))
-		d.asks("Enter a new PIN having from 4 to 8 digits:")
-		d.say("739164")
-		d.asks("Please re-enter new PIN:")
-		d.say("739164")
-		d.asks("PIN Accepted. Wait for the token code to change, then enter the new passcode:")
+		p := g.openconnect(t, "heidi", heidi.tokencode(t))
+		p.asks(t, "Enter a new PIN having from 4 to 8 digits:")
+		p.say(t, "739164")
+		p.asks(t, "Please re-enter new PIN:")
+		p.say(t, "739164")
+		p.asks(t, "PIN Accepted. Wait for the token code to change, then enter the new passcode:")
 		heidi.PIN = "739164"
-		d.say(heidi.passcode(t))
-		d.isIn()
+		p.say(t, heidi.passcode(t))
+		g.carries(t, p)
 	})
 	t.Run("next tokencode", func(t *testing.T) {
 		l.admin(t, "token", "next-tokencode", heidi.Serial)
-		d := g.converse(t, "heidi", heidi.passcode(t))
-		d.asks("Wait for token to change, then enter the new tokencode:")
-		d.say(heidi.tokencode(t))
-		d.isIn()
+		p := g.openconnect(t, "heidi", heidi.passcode(t))
+		p.asks(t, "Wait for token to change, then enter the new tokencode:")
+		p.say(t, heidi.tokencode(t))
+		g.carries(t, p)
 	})
-}
-
-// dialogue is openconnect with a user at its prompt.
-type dialogue struct {
-	*process
-	t     *testing.T
-	g     *gateway
-	stdin io.WriteCloser
-}
-
-// converse connects, and types the first answer.
-func (g *gateway) converse(t *testing.T, user, first string) *dialogue {
-	t.Helper()
-	if err := g.ping(t.Context()); err == nil {
-		t.Fatalf("%s can be reached without a tunnel", g.Inside())
-	}
-	r, w := io.Pipe()
-	d := &dialogue{t: t, g: g, stdin: w}
-	t.Cleanup(func() { _ = w.Close() })
-	d.process = g.openconnect(t, user, r)
-	d.say(first)
-	return d
-}
-
-// say types an answer.
-func (d *dialogue) say(answer string) {
-	d.t.Helper()
-	if _, err := fmt.Fprintln(d.stdin, answer); err != nil {
-		d.t.Fatalf("typing: %v\n%s", err, d.output())
-	}
-}
-
-// asks waits until openconnect has shown a question.
-func (d *dialogue) asks(question string) {
-	d.t.Helper()
-	eventually(d.t, "the question "+question, func() error {
-		if d.ended() {
-			d.t.Fatalf("openconnect ended:\n%s", d.output())
-		}
-		if !strings.Contains(d.output(), question) {
-			return fmt.Errorf("openconnect said:\n%s", d.output())
-		}
-		return nil
-	})
-}
-
-// isIn waits until a packet crosses the tunnel, and hangs up.
-func (d *dialogue) isIn() {
-	d.t.Helper()
-	defer d.stop()
-	d.g.carries(d.t, d.process)
 }
 
 // isAskedByRadclient: the same with nothing but RADIUS; the test carries the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -18,8 +19,13 @@ func TestTheStory(t *testing.T) {
 	l := startLab(t)
 	n1, n2, n3 := l.node("n1"), l.node("n2"), l.node("n3")
 	l.transfer(t, n1)
-	plug(t)
-	browser := browsertest.Start(t)
+	cable(t, gatewayAddr, outside, usersAddr)
+	if dir := os.Getenv("KEYFOB_SCREENSHOTS"); dir != "" {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	browser := startBrowser(t)
 	auditor := l.audit(t)
 
 	headquarters := l.newGateway(t, 1, "nochallenge")
@@ -31,7 +37,8 @@ func TestTheStory(t *testing.T) {
 	t.Run("users", func(t *testing.T) {
 		t.Run("alice", func(t *testing.T) {
 			t.Parallel()
-			stop := headquarters.asks(t, n1, n2)
+			allDay := t
+			stop := headquarters.asks(allDay, n1, n2)
 			t.Run("1 a new token is refused, and the refusal names the page", func(t *testing.T) {
 				said := headquarters.refuses(t, "alice", alice.tokencode(t))
 				if !strings.Contains(said, "Access denied.") || !strings.Contains(said, n1.Web) {
@@ -41,7 +48,7 @@ func TestTheStory(t *testing.T) {
 			t.Run("2 the page on node 2 sets her PIN", func(t *testing.T) { l.setsPIN(t, browser, alice, n2) })
 			t.Run("3 the gateway asks node 3 and lets her in", func(t *testing.T) {
 				stop()
-				stop = headquarters.asks(t, n3, n2)
+				headquarters.asks(allDay, n3, n2)
 				headquarters.letsIn(t, "alice", alice.passcode(t))
 			})
 			t.Run("4 guesses do not get in, and she gets out of their way", func(t *testing.T) {
@@ -76,7 +83,7 @@ func TestTheStory(t *testing.T) {
 // setsPIN: a user whose token is in New PIN mode opens the page, chooses a PIN,
 // and logs in with it.
 func (l *lab) setsPIN(t *testing.T, browser *browsertest.Browser, f *fob, n devNodeInfo) {
-	v := visit(t, browser, f.User, n.Web)
+	v := visit(t, browser, f.User, n)
 	v.signIn(f.User, f.tokencode(t))
 	v.at("/pin", "Choose your PIN")
 	v.choosePIN("584213")
@@ -91,7 +98,7 @@ func (l *lab) setsPIN(t *testing.T, browser *browsertest.Browser, f *fob, n devN
 func (l *lab) isGuessedAt(t *testing.T, browser *browsertest.Browser, g *gateway, f *fob, n devNodeInfo) {
 	spent := f.PIN + f.used
 	g.refuses(t, f.User, spent)
-	v := visit(t, browser, f.User+"-spent", n.Web)
+	v := visit(t, browser, f.User+"-spent", n)
 	v.signIn(f.User, spent)
 	v.at("/", "Set up your token")
 	for _, guess := range []string{"000000000000", "111111111111", "222222222222"} {
@@ -102,7 +109,7 @@ func (l *lab) isGuessedAt(t *testing.T, browser *browsertest.Browser, g *gateway
 		t.Errorf("the refusal names no page:\n%s", said)
 	}
 
-	v = visit(t, browser, f.User+"-guessed", n.Web)
+	v = visit(t, browser, f.User+"-guessed", n)
 	v.signIn(f.User, f.passcode(t))
 	v.at("/next", "One more tokencode")
 	v.answer("#tokencode", f.tokencode(t))
@@ -114,7 +121,7 @@ func (l *lab) isGuessedAt(t *testing.T, browser *browsertest.Browser, g *gateway
 // by the VPN, put right by the page, and let in.
 func (l *lab) isSlow(t *testing.T, browser *browsertest.Browser, g *gateway, f *fob, n devNodeInfo) {
 	g.refuses(t, f.User, f.passcode(t))
-	v := visit(t, browser, f.User, n.Web)
+	v := visit(t, browser, f.User, n)
 	v.signIn(f.User, f.passcode(t))
 	v.at("/next", "One more tokencode")
 	v.answer("#tokencode", f.tokencode(t))
@@ -128,7 +135,7 @@ func (l *lab) isSlow(t *testing.T, browser *browsertest.Browser, g *gateway, f *
 func (l *lab) losesTheLeader(t *testing.T, browser *browsertest.Browser, g *gateway, f, other *fob) {
 	l.transfer(t, l.Nodes[0])
 	spent := map[string]string{other.User: other.PIN + other.used}
-	v := visit(t, browser, f.User, balance(t, l.Nodes...))
+	v := visit(t, browser, f.User, l.Nodes...)
 	spent[f.User] = f.passcode(t)
 	v.signIn(f.User, spent[f.User])
 	v.at("/next", "One more tokencode")
