@@ -33,3 +33,6 @@ help:             ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 .PHONY: build demo test fuzz soak bench lint help
+
+timing:           ## 50,000 refusals on one and on three nodes, their times compared
+	KEYFOB_TIMING=50000 go test -count=1 -v -timeout 0 -run RefusalsCannotBeToldApart ./cmd/keyfob
