@@ -117,9 +117,9 @@ func (d *departures) Pop() any {
 // whose tokencode was right. So a late one waits for the next multiple of the
 // delay, and for a while all refusals leave as late as it did.
 type pace struct {
-	mu    sync.Mutex // guards below
-	beats int64      // how many delays all refusals take
-	until time.Time
+	mu      sync.Mutex    // guards below
+	slowest time.Duration // that counts
+	until   time.Time     // when it no longer does
 }
 
 // keep is how long after its arrival an attempt is refused that took so long
@@ -128,12 +128,15 @@ func (p *pace) keep(took, delay time.Duration, now time.Time) time.Duration {
 	if delay <= 0 {
 		return 0
 	}
-	most := max(1, int64(paceMost/delay))
-	needs := min(max(1, int64((took+delay-1)/delay)), most)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if needs >= p.beats || !now.Before(p.until) {
-		p.beats, p.until = needs, now.Add(paceFor)
+	if beats(took, delay) >= beats(p.slowest, delay) || !now.Before(p.until) {
+		p.slowest, p.until = took, now.Add(paceFor)
 	}
-	return time.Duration(min(p.beats, most)) * delay
+	return min(beats(p.slowest, delay), max(1, paceMost/delay)) * delay
+}
+
+// beats is how many delays something takes, begun ones included, at least one.
+func beats(took, delay time.Duration) time.Duration {
+	return max(1, (took+delay-1)/delay)
 }

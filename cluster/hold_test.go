@@ -34,6 +34,9 @@ func TestALateRefusalMakesTheOthersWaitAsLong(t *testing.T) {
 			t.Errorf("%s: refused after %v, want %v", step.name, got, step.want)
 		}
 	}
+	if got := p.keep(time.Millisecond, delay/10, noon.Add(72*time.Second)); got != paceMost {
+		t.Errorf("under a shorter delay: refused after %v", got)
+	}
 	if got := p.keep(time.Second, 0, noon); got != 0 {
 		t.Errorf("without a delay: refused after %v", got)
 	}
