@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"keyfob/engine"
+	"keyfob/engine/tokencode"
+	"keyfob/radius"
+)
+
+// state is what can be wrong with a login, of which the answer must say
+// nothing.
+type state struct {
+	name  string
+	few   bool // few users asked over and over: their refusals are not each written down
+	rare  bool // asked less often: Argon2id each time
+	vpn   bool // over RADIUS only: on the page what was typed is the whole proof, and is answered
+	token bool // the user has one
+	pin   bool // and a PIN
+	seen  bool // that every node has found right before
+	after func(c *trial, p *person) error
+	typed func(p *person) string
+}
+
+const (
+	noPIN    = ""
+	wrongPIN = "18000000"
+)
+
+// right is the passcode, which does not turn the token on: refused, it can be
+// typed again.
+func right(p *person) string { return p.pin + p.token.At(p.pressed) }
+
+func states() []state {
+	remedy := func(path ...string) func(*trial, *person) error {
+		return func(c *trial, p *person) error {
+			name := p.user
+			if path[0] == "tokens" {
+				name = p.serial
+			}
+			return c.call(http.MethodPost, at(path[0], name, path[1]), map[string]any{})
+		}
+	}
+	lock := func(c *trial, p *person) error { return c.login(p, "00000000", rejected) }
+	return []state{
+		{name: "unknown user", typed: right},
+		{name: "no token", after: func(c *trial, p *person) error { return c.addUser(p) }, typed: right},
+		{name: "locked", token: true, pin: true, after: lock, typed: right},
+		{name: "locked, pressed", few: true, token: true, pin: true, after: lock, typed: right},
+		{name: "disabled", token: true, pin: true, after: remedy("users", "disable"), typed: right},
+		{name: "disabled token", token: true, pin: true, after: remedy("tokens", "disable"), typed: right},
+		{name: "wrong PIN", token: true, pin: true, seen: true, typed: func(p *person) string { return wrongPIN + p.token.At(p.pressed) }},
+		{name: "wrong PIN, Argon2id", rare: true, token: true, pin: true, typed: func(p *person) string { return wrongPIN + p.token.At(p.pressed) }},
+		{name: "wrong tokencode", token: true, pin: true, seen: true, typed: func(p *person) string { return p.pin + p.wrongCode() }},
+		{name: "replay", token: true, pin: true, seen: true, typed: func(p *person) string { return p.pin + p.token.At(p.pressed-1) }},
+		{name: "New PIN mode", vpn: true, token: true, typed: func(p *person) string { return p.token.At(p.pressed) }},
+		{name: "Next Tokencode mode", vpn: true, token: true, pin: true, seen: true, after: remedy("tokens", "next-tokencode"), typed: right},
+	}
+}
+
+// wrongCode is none that the token will show in the widest window.
+func (p *person) wrongCode() string {
+	const beyond = 1000
+	near := map[string]bool{}
+	for i := range p.pressed + 2*beyond {
+		near[p.token.At(i)] = true
+	}
+	for i := p.pressed + 2*beyond; ; i++ {
+		if code := p.token.At(i); !near[code] {
+			return code
+		}
+	}
+}
+
+// suspect is a user in a state, with what is typed.
+type suspect struct {
+	state *state
+	user  string
+	typed engine.Secret
+}
+
+// trial is a cluster of real nodes with users in every state.
+type trial struct {
+	t    *testing.T
+	info devInfo
+	api  *remote
+	vpn  [][]*radius.Client // sockets of a VPN that cannot ask anything back, by node
+	turn atomic.Uint64
+}
+
+// newTrial starts nodes, as keyfob dev does. They end with the test.
+func newTrial(t *testing.T, nodes int) *trial {
+	t.Helper()
+	program, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &trial{t: t}
+	dir := t.TempDir()
+	t.Cleanup(func() { c.end(filepath.Join(dir, devFile)) })
+	dev := exec.CommandContext(t.Context(), program, "dev", "--dir", dir, "--nodes", strconv.Itoa(nodes), "--base-port", strconv.Itoa(freeBase(t)), "--detach")
+	if out, err := dev.CombinedOutput(); err != nil {
+		t.Fatalf("starting %d nodes: %v\n%s", nodes, err, out)
+	}
+	if c.info, err = readDevFile(filepath.Join(dir, devFile)); err != nil || len(c.info.Nodes) != nodes {
+		t.Fatalf("reading what was started: %d nodes, %v", len(c.info.Nodes), err)
+	}
+	c.api = (&environment{Getenv: func(string) string { return "" }, Err: io.Discard, Now: time.Now}).remote()
+	c.api.data = c.info.Nodes[0].Dir
+	c.must(c.api.connect())
+	vpn := newClient{Reason: "a trial", Name: devClient, Prefix: "127.0.0.0/8", Secret: c.info.Secret, Dialect: "nochallenge", Replace: true}
+	c.must(c.api.call(t.Context(), http.MethodPost, "/clients", vpn, nil))
+	c.dial()
+	return c
+}
+
+func (c *trial) must(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *trial) dial() {
+	c.t.Helper()
+	const sockets = 8
+	for _, n := range c.info.Nodes {
+		var clients []*radius.Client
+		for range sockets {
+			client, err := radius.Dial(c.t.Context(), radius.ClientConfig{
+				Server: n.RADIUS, Secret: engine.Secret(c.info.Secret), Timeout: 10 * time.Second, Tries: 1, Random: rand.Reader,
+			})
+			c.must(err)
+			c.t.Cleanup(func() { _ = client.Close() })
+			clients = append(clients, client)
+		}
+		c.vpn = append(c.vpn, clients)
+	}
+}
+
+// socket is one of a node's, a different one each time.
+func (c *trial) socket(node int) *radius.Client {
+	return c.vpn[node][c.turn.Add(1)%uint64(len(c.vpn[node]))]
+}
+
+// end ends the nodes and waits until they have gone.
+func (c *trial) end(file string) {
+	info, err := readDevFile(file)
+	if err != nil {
+		return
+	}
+	for _, n := range info.Nodes {
+		if n.PID > 1 {
+			_ = syscall.Kill(n.PID, syscall.SIGKILL)
+		}
+	}
+	for _, n := range info.Nodes {
+		for deadline := time.Now().Add(soon); running(n.PID) && time.Now().Before(deadline); {
+			pause(glance)
+		}
+		if b, err := os.ReadFile(filepath.Join(n.Dir, "log")); err == nil && c.t.Failed() {
+			c.t.Logf("log of node %s:\n%s", n.Name, b[max(0, len(b)-4000):])
+		}
+	}
+}
+
+func (c *trial) call(method, path string, in map[string]any) error {
+	in["reason"] = "a trial"
+	return c.api.call(c.t.Context(), method, path, in, nil)
+}
+
+// policy changes settings, and waits until every node has them.
+func (c *trial) policy(settings map[string]string) {
+	c.t.Helper()
+	c.must(c.call(http.MethodPatch, "/policy", map[string]any{"settings": settings}))
+	for _, n := range c.info.Nodes {
+		there := c.api.env.remote()
+		there.data = n.Dir
+		eventually(c.t, "the policy on node "+n.Name, func() error {
+			var now struct {
+				Settings []struct{ Key, Value string }
+			}
+			if err := there.call(c.t.Context(), http.MethodGet, "/policy", nil, &now); err != nil {
+				return err
+			}
+			for _, s := range now.Settings {
+				if want, ok := settings[s.Key]; ok && s.Value != want {
+					return fmt.Errorf("%s is %s, want %s", s.Key, s.Value, want)
+				}
+			}
+			return nil
+		})
+	}
+}
+
+func (c *trial) addUser(p *person) error {
+	return c.call(http.MethodPost, "/users", map[string]any{"user": p.user})
+}
+
+func (c *trial) login(p *person, typed string, want verdict) error {
+	return c.loginAt(0, p, typed, want)
+}
+
+func (c *trial) loginAt(node int, p *person, typed string, want verdict) error {
+	r, err := c.socket(node).Authenticate(c.t.Context(), radius.Login{User: p.user, Passcode: engine.Secret(typed)})
+	if err != nil {
+		return err
+	}
+	if got := map[radius.Code]verdict{radius.AccessAccept: accepted, radius.AccessReject: rejected}[r.Code]; got != want {
+		return fmt.Errorf("%s: %v", p.user, r.Code)
+	}
+	return nil
+}
+
+// introduce makes users in every state, enough for so many attempts at each
+// state: nobody is asked so often as to be locked.
+func (c *trial) introduce(attempts int) map[*state][]suspect {
+	c.t.Helper()
+	const attemptsEach = 60 // well below what locks anybody
+	all := map[*state][]suspect{}
+	// Locks that last, and no other state that changes by itself.
+	c.policy(map[string]string{
+		"lock.after": "1", "lock.for": "24h0m0s", "lock.stop_after": "1000",
+		"wait.step": "0s", "next_tokencode.after": "100", "refusal.delay": "20ms",
+	})
+	var begun []func(context.Context) error
+	list := states()
+	for i := range list {
+		s := &list[i]
+		count := attempts/attemptsEach + 2
+		if s.few {
+			count = 3
+		}
+		people, err := newPeople(count)
+		c.must(err)
+		for k, p := range people {
+			p.user, p.serial = fmt.Sprintf("%c%05d", 'a'+i, k), fmt.Sprintf("%c-%05d", 'a'+i, k)
+			all[s] = append(all[s], suspect{})
+			begun = append(begun, func(context.Context) error {
+				if err := c.prepare(s, p); err != nil {
+					return fmt.Errorf("making a user: %s: %w", s.name, err)
+				}
+				all[s][k] = suspect{s, p.user, engine.Secret(s.typed(p))}
+				return nil
+			})
+		}
+	}
+	group, ctx := errgroup.WithContext(c.t.Context())
+	group.SetLimit(hashesAtOnce)
+	for _, begin := range begun {
+		group.Go(func() error { return begin(ctx) })
+	}
+	c.must(group.Wait())
+	c.policy(map[string]string{"lock.after": "100", "refusal.delay": "250ms"})
+	return all
+}
+
+func (c *trial) prepare(s *state, p *person) error {
+	if s.token {
+		if err := c.addUser(p); err != nil {
+			return err
+		}
+		n := newToken{Reason: "a trial", tokenRecord: tokenRecord{
+			Serial: p.serial, Kind: string(tokencode.HOTP), Seed: p.seedText(), Encoding: "hex", User: p.user,
+		}}
+		if n.PIN = p.pin; !s.pin {
+			n.PIN = noPIN
+		}
+		if _, err := c.api.addToken(c.t.Context(), n); err != nil {
+			return err
+		}
+	}
+	if s.seen {
+		for node := range c.info.Nodes {
+			if err := c.loginAt(node, p, p.passcode(), accepted); err != nil {
+				return err
+			}
+		}
+	}
+	if s.after != nil {
+		return s.after(c, p)
+	}
+	return nil
+}
+
+// browser is an HTTPS client that comes from an address of its own, since
+// each may send only so many forms.
+func (c *trial) browser(from net.IP) *http.Client {
+	conf := trust(c.t, c.info.CA)
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}
+	transport := &http.Transport{TLSClientConfig: conf, ForceAttemptHTTP2: true, DialContext: dialer.DialContext}
+	c.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
