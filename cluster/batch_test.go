@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func (d *desk) run() {
 	d.over.Go(func() { d.batcher.run(ctx, nil) })
 	d.t.Cleanup(func() { stop(); d.over.Wait() })
 	for !d.leads() {
-		time.Sleep(time.Microsecond)
+		runtime.Gosched()
 	}
 }
 
