@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/radius"
+)
+
+// rounds is how often a race is run: KEYFOB_ROUNDS, or the usual.
+func rounds(t *testing.T, usual int) int {
+	t.Helper()
+	text := os.Getenv("KEYFOB_ROUNDS")
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// tryDoor is a login at one door of one node: true for let in, an error for no
+// answer.
+type tryDoor func(t *testing.T, user, passcode string) (bool, error)
+
+// doors are the three doors of each of the nodes, the doors of one node not
+// side by side.
+func (l *lab) doors(t *testing.T) []tryDoor {
+	t.Helper()
+	var doors []tryDoor
+	client := l.client(t)
+	for _, n := range l.Nodes {
+		doors = append(doors, l.radiusDoor(t, n), l.webDoor(n), func(t *testing.T, user, passcode string) (bool, error) {
+			t.Helper()
+			result, err := l.tryAuthenticate(t.Context(), client, n, user, passcode)
+			return result == "accept", err
+		})
+	}
+	return doors
+}
+
+func (l *lab) radiusDoor(t *testing.T, n devNodeInfo) tryDoor {
+	t.Helper()
+	c, err := radius.Dial(t.Context(), radius.ClientConfig{
+		Server: n.RADIUS, Secret: engine.Secret(l.Secret), Timeout: 3 * time.Second, Tries: 3, Random: rand.Reader,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return func(t *testing.T, user, passcode string) (bool, error) {
+		t.Helper()
+		reply, err := c.Authenticate(t.Context(), radius.Login{User: user, Passcode: engine.Secret(passcode)})
+		return reply.Code == radius.AccessAccept, err
+	}
+}
+
+// webDoor sends the first page's form, each time from another address, as it
+// would be from as many users.
+func (l *lab) webDoor(n devNodeInfo) tryDoor {
+	return func(t *testing.T, user, passcode string) (bool, error) {
+		t.Helper()
+		client := l.client(t)
+		from := make([]byte, 2)
+		_, _ = rand.Read(from)
+		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 9, from[0], max(1, from[1]))}}
+		transport, ok := client.Transport.(*http.Transport)
+		if !ok {
+			return false, errors.New("client has no transport of its own")
+		}
+		transport.DialContext = dialer.DialContext
+		defer transport.CloseIdleConnections()
+		body := strings.NewReader(url.Values{"user": {user}, "passcode": {passcode}}.Encode())
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.Web+"/", body)
+		if err != nil {
+			return false, err
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := client.Do(req)
+		if err != nil {
+			return false, err
+		}
+		_ = resp.Body.Close()
+		switch {
+		case resp.StatusCode == http.StatusSeeOther && resp.Header.Get("Location") == "/done":
+			return true, nil
+		case resp.StatusCode == http.StatusUnprocessableEntity:
+			return false, nil
+		default:
+			return false, fmt.Errorf("the page says %s", resp.Status)
+		}
+	}
+}
+
+// TestOnePasscodeOpensOneDoorOnce races requests with one passcode at all nodes
+// and all doors. The user has a token with a button, so that each round has a
+// fresh passcode without a wait.
+func TestOnePasscodeOpensOneDoorOnce(t *testing.T) {
+	l := startLab(t)
+	doors := l.doors(t)
+	erin := l.fob(t, "erin")
+	for _, racers := range []int{2, 64} {
+		t.Run(strconv.Itoa(racers), func(t *testing.T) {
+			for round := range rounds(t, 25) {
+				passcode := erin.press(t).Passcode
+				let := race(t, racers, func(i int) (bool, error) {
+					return doors[(round+i*4)%len(doors)](t, erin.User, passcode)
+				})
+				if let != 1 {
+					t.Fatalf("round %d: one passcode let %d in", round, let)
+				}
+			}
+		})
+	}
+}
+
+// race makes all attempts at once and counts those let in. Every one must be
+// answered.
+func race(t *testing.T, racers int, attempt func(i int) (bool, error)) int {
+	t.Helper()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	let, start := 0, make(chan struct{})
+	for i := range racers {
+		all.Go(func() {
+			<-start
+			ok, err := attempt(i)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				t.Errorf("attempt %d: %v", i, err)
+			}
+			if ok {
+				let++
+			}
+		})
+	}
+	close(start)
+	all.Wait()
+	return let
+}
+
+// TestWhatWasAcknowledgedSurvives kills all nodes at once, as when the lights
+// go out, in the middle of logins and changes. After a restart everything that
+// was acknowledged is there, at every node, and nothing that was used can be
+// used again.
+func TestWhatWasAcknowledgedSurvives(t *testing.T) {
+	for round := range rounds(t, 2) {
+		t.Run(strconv.Itoa(round), func(t *testing.T) { startLab(t).losesPower(t) })
+	}
+}
+
+func (l *lab) losesPower(t *testing.T) {
+	erin := l.fob(t, "erin")
+	before := l.audit(t)
+	w := l.work(t, erin)
+	l.killAll()
+	w.wait()
+	seen := before.read(t)
+	l.start()
+
+	after := l.audit(t)
+	eventually(t, "the records from before", func() error {
+		if n := len(after.read(t)); n < len(seen) {
+			return fmt.Errorf("%d of %d", n, len(seen))
+		}
+		return nil
+	})
+	for i, r := range after.read(t)[:len(seen)] {
+		if r.Data.Hash != seen[i].Data.Hash {
+			t.Fatalf("record %d was %s and is %s", i+1, seen[i].about(), r.about())
+		}
+	}
+	l.holdsUsers(t, w.users)
+	for _, n := range l.Nodes {
+		l.run(t, "audit", "verify", filepath.Join(n.Dir, "journal"))
+		for _, passcode := range w.accepted[len(w.accepted)-3:] {
+			if result := l.authenticate(t, n, erin.User, passcode); result != "reject" {
+				t.Fatalf("node %s, after the restart, to a used passcode: %s", n.Name, result)
+			}
+		}
+	}
+	t.Logf("%d logins, %d users and %d records were there before the lights went out", len(w.accepted), len(w.users), len(seen))
+}
+
+// holdsUsers holds every node to knowing the users.
+func (l *lab) holdsUsers(t *testing.T, users []string) {
+	t.Helper()
+	for _, n := range l.Nodes {
+		var known []struct {
+			User string `json:"user"`
+		}
+		if err := json.Unmarshal(l.run(t, "user", "list", "-o", "json", "--data", n.Dir), &known); err != nil {
+			t.Fatal(err)
+		}
+		for _, user := range users {
+			if !slices.ContainsFunc(known, func(u struct {
+				User string `json:"user"`
+			}) bool {
+				return u.User == user
+			}) {
+				t.Errorf("node %s has forgotten user %s", n.Name, user)
+			}
+		}
+	}
+}
+
+// work is logins and changes that go on until no node answers any more.
+type work struct {
+	wait     func()
+	accepted []string // passcodes
+	users    []string
+}
+
+// work works until some of both has been acknowledged, and goes on behind the
+// test's back until no node answers.
+func (l *lab) work(t *testing.T, f *fob) *work {
+	t.Helper()
+	const enough = 5
+	w, client := &work{}, l.client(t)
+	var both sync.WaitGroup
+	var warm [2]chan struct{}
+	for i := range warm {
+		warm[i] = make(chan struct{})
+	}
+	until := func(i int, act func(n devNodeInfo) error) {
+		defer both.Done()
+		for done := 0; ; done++ {
+			if done == enough {
+				close(warm[i])
+			}
+			if err := act(l.Nodes[done%len(l.Nodes)]); err != nil {
+				if done < enough {
+					t.Errorf("working before the lights go out: %v", err)
+					close(warm[i])
+				}
+				return
+			}
+		}
+	}
+	var passcodes []string
+	for range 40 {
+		passcodes = append(passcodes, f.press(t).Passcode)
+	}
+	both.Add(len(warm))
+	go until(0, func(n devNodeInfo) error {
+		if len(w.accepted) == len(passcodes) {
+			return errors.New("no passcodes left")
+		}
+		passcode := passcodes[len(w.accepted)]
+		result, err := l.tryAuthenticate(t.Context(), client, n, f.User, passcode)
+		if err == nil && result != "accept" {
+			err = fmt.Errorf("a fresh passcode: %s", result)
+		}
+		if err == nil {
+			w.accepted = append(w.accepted, passcode)
+		}
+		return err
+	})
+	go until(1, func(n devNodeInfo) error {
+		user := fmt.Sprintf("guest.%d", len(w.users))
+		err := l.post(t.Context(), client, n, "/users", map[string]any{"user": user, "reason": "test"}, nil)
+		if err == nil {
+			w.users = append(w.users, user)
+		}
+		return err
+	})
+	w.wait = both.Wait
+	for i := range warm {
+		<-warm[i]
+	}
+	return w
+}
+
+// tryAuthenticate asks a node's API about a login, as an application does.
+func (l *lab) tryAuthenticate(ctx context.Context, c *http.Client, n devNodeInfo, user, passcode string) (string, error) {
+	var answer struct {
+		Result string `json:"result"`
+	}
+	err := l.post(ctx, c, n, "/authenticate", map[string]any{"user": user, "passcode": passcode, "no_challenge": true}, &answer)
+	return answer.Result, err
+}
