@@ -41,17 +41,27 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.c.Patience)
 	defer cancel()
+	crowded := n.vault.Crowded()
 	out, err := n.login(ctx, a)
-	if err != nil {
+	switch {
+	case errors.Is(err, vault.ErrBusy): // so the tokencode was right, which is not to be shown
+	case err != nil:
 		return engine.Outcome{}, undecided(err)
-	}
-	if out.Verdict != engine.Reject {
+	case out.Verdict != engine.Reject:
 		return out, nil
-	}
-	if out.Reason == events.ReasonUserUnknown || out.Reason == events.ReasonConversationExpired {
+	case out.Reason == events.ReasonUserUnknown || out.Reason == events.ReasonConversationExpired:
 		n.guess(a, out.Reason)
 	}
-	return out, n.hold(ctx, a.Arrived)
+	if err := errors.Join(err, n.hold(ctx, a.Arrived)); err != nil {
+		return engine.Outcome{}, err
+	}
+	if crowded && a.Conversation == "" {
+		// Whoever's tokencode was right hears at such a time that this node is
+		// busy, and so must everybody else. The refusal is recorded: the same
+		// request gets it later.
+		return engine.Outcome{}, fmt.Errorf("too many PINs wait to be verified: %w", engine.ErrBusy)
+	}
+	return out, nil
 }
 
 // from completes an origin with what this node knows.

@@ -36,3 +36,6 @@ func (g gate) leave() {
 	<-g.working
 	<-g.admitted
 }
+
+// full reports whether the next to come is sent away.
+func (g gate) full() bool { return len(g.admitted) == cap(g.admitted) }

@@ -96,6 +96,10 @@ func (v *Vault) PINMatches(ctx context.Context, serial string, revision uint64, 
 	return true, nil
 }
 
+// Crowded reports whether a PIN that is to be hashed would be turned away now,
+// with ErrBusy.
+func (v *Vault) Crowded() bool { return v.hashing.full() }
+
 func (v *Vault) openPIN(serial string, revision uint64, sealed []byte) ([]byte, error) {
 	record, err := v.Open(PINs, PINIdentity(serial, revision), sealed)
 	if err != nil {
