@@ -187,7 +187,7 @@ func (c *trial) call(method, path string, in map[string]any) error {
 // policy changes settings, and waits until every node has them.
 func (c *trial) policy(settings map[string]string) {
 	c.t.Helper()
-	c.must(c.call(http.MethodPatch, "/policy", map[string]any{"settings": settings}))
+	c.must(c.call(http.MethodPatch, "/policy", map[string]any{"settings": settings, "force": true}))
 	for _, n := range c.info.Nodes {
 		there := c.api.env.remote()
 		there.data = n.Dir
