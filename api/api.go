@@ -141,9 +141,11 @@ func New(cfg Config) (*API, error) {
 	a.remedies()
 	a.clients()
 	a.policy()
+	a.drift()
 	a.cluster()
 	a.apiTokens()
 	a.audit()
+	a.references()
 	a.login()
 
 	doc, err := json.MarshalIndent(a.huma.OpenAPI(), "", "  ")

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"keyfob/engine"
 	"keyfob/events"
@@ -181,12 +182,20 @@ func (b *importing) addUsers(ctx context.Context, commands map[int]engine.Import
 	return first
 }
 
+// atOnce is how many tokens of a batch are decided at the same time: enough that
+// the leader writes many down together, and fewer than would fill an entry of
+// its log, so that logins come in between.
+const atOnce = 100
+
 func (b *importing) carryOut(ctx context.Context, commands map[int]engine.ImportToken) {
-	var all sync.WaitGroup
-	for i, c := range commands {
-		all.Go(func() { b.take(ctx, c, &b.results[i]) })
+	var all errgroup.Group
+	all.SetLimit(atOnce)
+	for i := range b.results {
+		if c, ok := commands[i]; ok {
+			all.Go(func() error { b.take(ctx, c, &b.results[i]); return nil })
+		}
 	}
-	all.Wait()
+	_ = all.Wait() // each result has its own
 }
 
 func (b *importing) take(ctx context.Context, c engine.ImportToken, r *ImportedToken) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"keyfob/engine"
@@ -21,7 +22,10 @@ type UserState struct {
 	Sequence     uint64            `json:"sequence" doc:"Of the last event that this rests on."`
 	Time         *time.Time        `json:"time,omitempty" doc:"Of that event."`
 	User         User              `json:"user"`
+	Summary      string            `json:"summary" doc:"In words: the last refusal if no success came after it, and what stands between the user and the next login."`
+	Budgets      []FailureBudget   `json:"budgets" doc:"Of failures: strangers cannot use up the one of trusted clients."`
 	Tokens       []Token           `json:"tokens"`
+	Drifts       []TokenDrift      `json:"drifts" doc:"Of the tokens that follow a clock."`
 	Conversation *OpenConversation `json:"conversation,omitempty" doc:"What the user is being asked for."`
 	Refusals     []Refused         `json:"refusals" doc:"The last ones, newest first."`
 }
@@ -39,6 +43,8 @@ type Refused struct {
 	Sequence  uint64     `json:"sequence"`
 	Time      *time.Time `json:"time"`
 	Reason    string     `json:"reason"`
+	Words     string     `json:"words" doc:"The reason, to be read out."`
+	Next      string     `json:"next" doc:"What to do about it."`
 	Reference string     `json:"reference,omitempty" doc:"What the user was shown."`
 	Serial    string     `json:"serial,omitempty"`
 	Offset    *int64     `json:"offset,omitempty" doc:"Intervals that the tokencode lay from where the token's clock was believed to be."`
@@ -92,18 +98,46 @@ func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState]
 	if u == nil {
 		return nil, notFound("user", in.User)
 	}
-	view.User = viewUser(u, now)
-	view.Tokens = []Token{}
-	for _, serial := range u.Tokens {
-		if t := state.Token(serial); t != nil {
-			view.Tokens = append(view.Tokens, viewToken(t))
-		}
-	}
+	view.fill(state, u, now)
 	if c := u.Conversation; c != nil && c.Expires > now {
 		view.Conversation = &OpenConversation{Serial: c.Serial, Step: string(c.Step), Door: string(c.Door), Expires: instant(c.Expires)}
 	}
 	view.Refusals = last.newestFirst()
+	for i, r := range view.Refusals {
+		view.Refusals[i].Words, view.Refusals[i].Next = why(state, events.Reason(r.Reason), name, r.Serial, r.Offset)
+	}
+	view.summarize(state, u, now)
 	return answered(view), nil
+}
+
+// fill shows what the state knows of a user.
+func (v *UserState) fill(s *engine.State, u *engine.User, now events.Time) {
+	v.User, v.Budgets = viewUser(u, now), viewBudgetsOf(s.Policy, u, now)
+	v.Tokens, v.Drifts = []Token{}, []TokenDrift{}
+	for _, serial := range u.Tokens {
+		t := s.Token(serial)
+		if t == nil {
+			continue
+		}
+		v.Tokens = append(v.Tokens, viewToken(t))
+		if t.Period != 0 {
+			v.Drifts = append(v.Drifts, viewDrift(t, s.Policy))
+		}
+	}
+}
+
+// summarize says the whole in one line.
+func (v *UserState) summarize(s *engine.State, u *engine.User, now events.Time) {
+	parts := needs(s, u, now)
+	if len(v.Refusals) > 0 {
+		if last := v.Refusals[0]; last.Time.After(u.LastSuccess.Std()) {
+			parts = append([]string{last.Words}, parts...)
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"nothing is the matter"}
+	}
+	v.Summary = strings.Join(parts, "; ")
 }
 
 // moment is a place in the journal.
@@ -146,9 +180,8 @@ func (a *API) fold(ctx context.Context, until moment, look func(events.Record)) 
 	case <-ctx.Done():
 		return folded{}, ctx.Err()
 	}
-	if first, _ := a.cfg.Journal.Bounds(); first > 1 {
-		return folded{}, problem(http.StatusConflict, "conflict",
-			fmt.Sprintf("this node's journal begins with event %d, and a state is folded from the first one: ask a node that has been there from the beginning", first))
+	if err := a.wholeJournal(); err != nil {
+		return folded{}, err
 	}
 	f := folded{state: engine.NewState()}
 	for record, err := range a.cfg.Journal.Records(ctx, 1, false) {
@@ -163,6 +196,15 @@ func (a *API) fold(ctx context.Context, until moment, look func(events.Record)) 
 		look(record)
 	}
 	return f, nil
+}
+
+// wholeJournal is a problem where a state cannot be folded.
+func (a *API) wholeJournal() error {
+	if first, _ := a.cfg.Journal.Bounds(); first > 1 {
+		return problem(http.StatusConflict, "conflict",
+			fmt.Sprintf("this node's journal begins with event %d, and a state is folded from the first one: ask a node that has been there from the beginning", first))
+	}
+	return nil
 }
 
 // ring keeps the last few refusals of a user.

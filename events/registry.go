@@ -108,3 +108,10 @@ func classOf(e Event) *class {
 	}
 	return c
 }
+
+// Name is an event's name as subjects and types on the stream have it, such as
+// auth.rejected.
+func Name(e Event) string {
+	c := classOf(e)
+	return c.domain + "." + c.name
+}

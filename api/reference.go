@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+const (
+	referenceReach  = 2_000_000 // records looked through for a reference
+	referenceFor    = 10 * time.Second
+	referenceStride = 4096 // records read at once, going back
+)
+
+// ReferenceReport is everything that carries a reference: what a user who
+// reads it out was told, and why.
+type ReferenceReport struct {
+	Reference string           `json:"reference"`
+	Time      *time.Time       `json:"time"`
+	User      string           `json:"user,omitempty"`
+	Known     bool             `json:"known" doc:"Whether there is such a user now. An unknown name is not in the trail."`
+	Serial    string           `json:"serial,omitempty"`
+	Outcome   string           `json:"outcome" enum:"accept,reject,challenge,changed" doc:"changed: it was an administrator's command."`
+	Reason    string           `json:"reason,omitempty"`
+	Offset    *int64           `json:"offset,omitempty" doc:"Intervals that the tokencode lay from where the token's clock was believed to be."`
+	Words     string           `json:"words" doc:"The same, to be read out."`
+	Next      string           `json:"next,omitempty" doc:"What to do."`
+	Now       []string         `json:"now" doc:"What stands between the user and a login now."`
+	Success   *time.Time       `json:"last_success,omitempty"`
+	Door      string           `json:"door"`
+	Client    string           `json:"client,omitempty"`
+	SourceIP  string           `json:"source_ip,omitempty"`
+	Node      string           `json:"node"`
+	Site      string           `json:"site,omitempty"`
+	Actor     string           `json:"actor,omitempty" doc:"Who commanded it."`
+	Note      string           `json:"note,omitempty" doc:"The administrator's reason."`
+	Events    []ReferenceEvent `json:"events" doc:"In order."`
+	Searched  Searched         `json:"searched"`
+}
+
+// ReferenceEvent is one event that carries the reference.
+type ReferenceEvent struct {
+	Sequence uint64     `json:"sequence"`
+	Time     *time.Time `json:"time"`
+	Name     string     `json:"name"`
+	Words    string     `json:"words"`
+}
+
+// Searched is how far was looked, newest first.
+type Searched struct {
+	From  uint64     `json:"from"`
+	To    uint64     `json:"to"`
+	Since *time.Time `json:"since,omitempty" doc:"When the oldest event looked at happened."`
+	Whole bool       `json:"whole" doc:"No event is older than those."`
+}
+
+type referenceQuery struct {
+	Reference string `path:"reference" minLength:"4" maxLength:"64" doc:"As it was read out; case, dashes and spaces do not matter."`
+}
+
+func (a *API) references() {
+	register(a, route{get, "/audit/references/{reference}", "show-reference", "Say what a reference stands for that a user reads out", readers, 0}, a.showReference)
+}
+
+func (a *API) showReference(ctx context.Context, in *referenceQuery) (*answer[ReferenceReport], error) {
+	if err := a.read(); err != nil {
+		return nil, err
+	}
+	defer func() { <-a.streaming }()
+	found, searched, err := a.find(ctx, events.CanonicalReference(in.Reference))
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, notRecorded(in.Reference, searched)
+	}
+	return answered(viewReference(a.cfg.Node.State(), found, searched, events.At(a.cfg.Now()))), nil
+}
+
+// find looks for a reference, newest first, until it has all events of one
+// attempt or command, which lie side by side, or has looked far enough.
+func (a *API) find(ctx context.Context, reference string) ([]events.Record, Searched, error) {
+	first, last := a.cfg.Journal.Bounds()
+	s := Searched{From: last + 1, To: last}
+	began := a.cfg.Now()
+	var found []events.Record
+	for s.From > first && last+1-s.From < referenceReach && a.cfg.Now().Sub(began) < referenceFor {
+		end := s.From
+		s.From = max(first, end-min(end, referenceStride))
+		part, at, err := a.carrying(ctx, reference, s.From, end)
+		if err != nil {
+			return nil, s, err
+		}
+		s.Since = instant(at)
+		found = append(part, found...)
+		if len(found) > 0 && found[0].Sequence > s.From {
+			break
+		}
+	}
+	s.Whole = s.From <= first
+	return found, s, nil
+}
+
+// carrying is the records from one number up to another, exclusive, that carry
+// a reference, and when the first of all was.
+func (a *API) carrying(ctx context.Context, reference string, from, end uint64) (found []events.Record, at events.Time, err error) {
+	for r, err := range a.cfg.Journal.Records(ctx, from, false) {
+		if err != nil {
+			return nil, 0, fmt.Errorf("looking for a reference: %w", err)
+		}
+		if r.Sequence >= end {
+			break
+		}
+		if r.Sequence == from {
+			at = r.Time
+		}
+		if r.Origin.Reference != "" && events.CanonicalReference(r.Origin.Reference) == reference {
+			found = append(found, r)
+		}
+	}
+	return found, at, ctx.Err()
+}
+
+// notRecorded says how far was looked in vain.
+func notRecorded(reference string, s Searched) error {
+	how := "the whole trail of this node"
+	if !s.Whole && s.Since != nil {
+		how = fmt.Sprintf("events %d to %d, back to %s", s.From, s.To, s.Since.Format(time.RFC3339))
+	}
+	return problem(http.StatusNotFound, "not_found", fmt.Sprintf(
+		"no event carries the reference %s; looked through %s. Of refusals that change nothing (unknown, locked or disabled users, no token) one in ten seconds is recorded: see keyfob state show USER", reference, how))
+}
+
+func viewReference(s *engine.State, found []events.Record, searched Searched, now events.Time) ReferenceReport {
+	o := found[0].Origin
+	v := ReferenceReport{
+		Reference: o.Reference, Time: instant(found[0].Time), Outcome: "changed", Now: []string{},
+		Door: string(o.Door), Client: o.Client, SourceIP: o.SourceIP, Node: o.Node, Site: o.Site, Actor: o.Actor, Note: o.Note,
+		Words: tell(s, found[0]), Searched: searched,
+	}
+	for _, r := range found {
+		v.Events = append(v.Events, ReferenceEvent{Sequence: r.Sequence, Time: instant(r.Time), Name: events.Name(r.Event), Words: tell(s, r)})
+		switch e := any(r.Event).(type) {
+		case events.PasscodeAccepted:
+			v.Outcome, v.User, v.Serial = "accept", e.User, e.Use.Serial
+		case events.PasscodeRejected:
+			v.Outcome, v.User, v.Serial, v.Reason, v.Offset = "reject", e.User, e.Serial, string(e.Reason), e.Offset
+		case events.PasscodeChallenged:
+			v.Outcome, v.User, v.Serial, v.Reason = "challenge", e.User, e.Conversation.Serial, string(e.Reason)
+		case events.TokenResynchronized:
+			v.User, v.Serial = e.User, e.Use.Serial
+		}
+	}
+	_, v.Next = why(s, events.Reason(v.Reason), v.User, v.Serial, v.Offset)
+	if u := s.User(v.User); u != nil {
+		v.Known, v.Now, v.Success = true, append(v.Now, needs(s, u, now)...), instant(u.LastSuccess)
+	}
+	return v
+}

@@ -1,0 +1,205 @@
+package api
+
+import (
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+func TestEveryReasonHasWords(t *testing.T) {
+	source, err := os.ReadFile("../events/events.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := regexp.MustCompile(`Reason\w+ +Reason = "(\w+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(reasons) < 20 {
+		t.Fatalf("only %d reasons found", len(reasons))
+	}
+	for _, m := range reasons {
+		if words := meanings[events.Reason(m[1])]; words.what == "" || words.next == "" {
+			t.Errorf("%s: %+v", m[1], words)
+		}
+	}
+	if len(meanings) != len(reasons) {
+		t.Errorf("%d words for %d reasons", len(meanings), len(reasons))
+	}
+}
+
+func TestOffsetsAreToldInWords(t *testing.T) {
+	f := newFake(t)
+	f.put(t, engine.TableTokens, engine.Token{Serial: "h1", Kind: "hotp"})
+	for _, tc := range []struct {
+		serial       string
+		offset       int64
+		reason       events.Reason
+		words, doing string
+	}{
+		{"0001", -4, "outside_window", "PIN right, tokencode 4 intervals slow; outside the window of 3", "next-tokencode 0001"},
+		{"0001", 11, "outside_window", "PIN right, tokencode 11 intervals fast; outside the window of 10", "resync 0001"},
+		{"0001", -2, "drift", "PIN right, tokencode 2 intervals slow; outside the window of 1", "next tokencode"},
+		{"0001", -1, "tokencode_reused", "the tokencode was used before; it was 1 interval slow", "waits"},
+		{"0001", 0, "tokencode_reused", "the tokencode was used before; it was on time", "waits"},
+		{"h1", 8, "outside_window", "PIN right, tokencode 8 presses ahead; outside the window of 7", "next-tokencode h1"},
+		{"gone", -4, "outside_window", "PIN and tokencode are right, the token's clock is not", "next-tokencode gone"},
+	} {
+		what, next := why(f.state, tc.reason, "ada", tc.serial, &tc.offset)
+		if what != tc.words || !strings.Contains(next, tc.doing) {
+			t.Errorf("%s %+d: %q, %q; want %q, %q", tc.reason, tc.offset, what, next, tc.words, tc.doing)
+		}
+	}
+	if _, next := why(f.state, events.ReasonUserLocked, "ada", "", nil); !strings.Contains(next, "keyfob user unlock ada") {
+		t.Errorf("%q", next)
+	}
+}
+
+// attempt adds to the journal what a refused attempt leaves there.
+func (f *fake) attempt(reference string, e ...events.Event) {
+	for _, one := range e {
+		n := uint64(len(f.records) + 1)
+		f.records = append(f.records, events.Record{Sequence: n, Time: events.At(noon.Add(time.Duration(n) * time.Second)), Draft: events.Draft{
+			Origin: events.Origin{Reference: reference, Node: "n2", Site: "hq", Door: events.DoorRADIUS, Client: "vpn", SourceIP: "192.0.2.9"}, Event: one,
+		}})
+	}
+}
+
+func TestReferenceTellsTheHelpDeskWhatHappened(t *testing.T) {
+	f := newFake(t)
+	offset := int64(-4)
+	f.attempt("AAAA-AAAA", events.PasscodeRejected{User: "ada", Reason: events.ReasonBadPIN})
+	f.attempt("7K3M-QX01",
+		events.PasscodeRejected{User: "ada", Serial: "0001", Reason: events.ReasonOutsideWindow, Offset: &offset},
+		events.FailureCounted{User: "ada", Failures: 3}, events.NextTokencodeRequired{Serial: "0001", User: "ada"})
+	for range 3 * referenceStride {
+		f.attempt("BBBB-BBBB", events.PasscodeAccepted{User: "bob"})
+	}
+	a := f.api(t)
+	for _, spelling := range []string{"7K3M-QX01", "7k3mqx01", "7k3m%20qxol"} {
+		status, body := call(t, a, RoleHelpdesk, get, "/audit/references/"+spelling, "")
+		if status != http.StatusOK {
+			t.Fatalf("%s: status %d: %s", spelling, status, body)
+		}
+		r := decode[ReferenceReport](t, body)
+		if r.User != "ada" || r.Outcome != "reject" || r.Client != "vpn" || r.Node != "n2" || *r.Offset != -4 || !r.Known {
+			t.Errorf("%+v", r)
+		}
+		if r.Words != "refused: PIN right, tokencode 4 intervals slow; outside the window of 3" || r.Next == "" {
+			t.Errorf("words %q, next %q", r.Words, r.Next)
+		}
+		var told []string
+		for _, e := range r.Events {
+			told = append(told, e.Words)
+		}
+		want := []string{r.Words, "failure 3 since the last success", "token 0001 put into Next Tokencode mode"}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	}
+	status, body := call(t, a, RoleHelpdesk, get, "/audit/references/7K3M-QX02", "")
+	if status != http.StatusNotFound || !strings.Contains(body, "the whole trail") {
+		t.Errorf("status %d: %s", status, body)
+	}
+	if status, _ := call(t, a, RoleHelpdesk, get, "/audit/references/----", ""); status != http.StatusNotFound {
+		t.Errorf("a reference of nothing is found: status %d", status)
+	}
+}
+
+func TestReferenceIsFoundAcrossTheEdgeOfWhatIsReadAtOnce(t *testing.T) {
+	for _, after := range []int{referenceStride - 1, referenceStride - 2, referenceStride} {
+		f := newFake(t)
+		f.attempt("AAAA-AAAA", events.PasscodeRejected{User: "ada"})
+		f.attempt("CCCC-CCCC", events.PasscodeRejected{User: "ada", Reason: events.ReasonBadPIN}, events.FailureCounted{User: "ada", Failures: 1})
+		for range after {
+			f.attempt("BBBB-BBBB", events.PasscodeAccepted{User: "bob"})
+		}
+		found, searched, err := f.api(t).find(t.Context(), "CCCCCCCC")
+		if err != nil || len(found) != 2 || found[0].Sequence != 2 {
+			t.Errorf("%d events after: found %d, %+v, %v", after, len(found), searched, err)
+		}
+	}
+}
+
+func TestSearchForAReferenceIsBounded(t *testing.T) {
+	f := newFake(t)
+	for range 5 * referenceStride {
+		f.attempt("BBBB-BBBB", events.PasscodeAccepted{User: "bob"})
+	}
+	a := f.api(t)
+	a.cfg.Now = func() time.Time { f.now = f.now.Add(referenceFor / 4); return f.now }
+	status, body := call(t, a, RoleHelpdesk, get, "/audit/references/7K3M-QX01", "")
+	if status != http.StatusNotFound || !strings.Contains(body, "looked through events 8193 to 20480, back to 2026-11-02T14:16:33Z") {
+		t.Errorf("status %d: %s", status, body)
+	}
+}
+
+func TestStateSaysInOneLineWhatIsTheMatter(t *testing.T) {
+	f := newFake(t)
+	offset := int64(-4)
+	f.put(t, engine.TableUsers, engine.User{
+		Name: "bob", Tokens: []string{"b1"}, Failures: 4, LastSuccess: events.At(noon.Add(-time.Hour)),
+		Strangers: engine.Lock{Failures: 4, Wait: events.At(noon.Add(time.Second))}, Trusted: engine.Lock{Failures: 10, Count: 1, Until: events.At(noon.Add(time.Hour))},
+	})
+	f.put(t, engine.TableTokens, *steady("b1", "bob"))
+	f.attempt("7K3M-QX01", events.PasscodeRejected{User: "bob", Serial: "b1", Reason: events.ReasonOutsideWindow, Offset: &offset})
+	status, body := call(t, f.api(t), RoleHelpdesk, get, "/users/bob/state", "")
+	if status != http.StatusOK {
+		t.Fatalf("status %d: %s", status, body)
+	}
+	s := decode[UserState](t, body)
+	want := "PIN right, tokencode 4 intervals slow; outside the window of 3; is locked at trusted clients; needs the next tokencode"
+	if s.Summary != want {
+		t.Errorf("summary %q, want %q", s.Summary, want)
+	}
+	strangers, trusted := s.Budgets[0], s.Budgets[1]
+	if strangers.Left != 6 || strangers.Locked || strangers.WaitUntil == nil || trusted.Left != 10 || !trusted.Locked || trusted.LockedUntil == nil {
+		t.Errorf("budgets %+v", s.Budgets)
+	}
+	if d := s.Drifts[0]; len(d.History) != 3 || d.Trend == nil || d.Trend.HoldsDays < 29.9 || d.Trend.HoldsDays > 30.1 {
+		t.Errorf("drift %+v", d)
+	}
+	f.put(t, engine.TableUsers, engine.User{Name: "bob", LastSuccess: events.At(noon.Add(time.Hour))})
+	_, body = call(t, f.api(t), RoleHelpdesk, get, "/users/bob/state", "")
+	if s := decode[UserState](t, body); s.Summary != "has no token" {
+		t.Errorf("after a success: %q", s.Summary)
+	}
+}
+
+// steady is a token whose clock loses an interval in 30 days, and that is in
+// Next Tokencode mode.
+func steady(serial, user string) *engine.Token {
+	t := &engine.Token{Serial: serial, Kind: "totp", Period: 60, Digits: 6, User: user, PIN: []byte("sealed PIN"), NextTokencode: true}
+	for i := range 3 {
+		t.Drift = int64(-i)
+		t.Drifts = append(t.Drifts, engine.Seen{At: events.At(noon.AddDate(0, 0, 30*(i-2))), Drift: t.Drift})
+	}
+	return t
+}
+
+func TestTokensAreListedByHowSoonTheyLeave(t *testing.T) {
+	f := newFake(t)
+	for _, serial := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"} {
+		token := steady(serial, "ada")
+		if serial == "h" { // three times as fast
+			for i := range token.Drifts {
+				token.Drifts[i].Drift *= 3
+			}
+		}
+		f.put(t, engine.TableTokens, *token)
+	}
+	f.put(t, engine.TableTokens, engine.Token{Serial: "unknown", Kind: "totp", Period: 60})
+	_, body := call(t, f.api(t), RoleHelpdesk, get, "/drift?limit=2", "")
+	var got []string
+	for _, d := range decode[List[TokenDrift]](t, body).Items {
+		got = append(got, d.Serial)
+	}
+	if diff := cmp.Diff([]string{"h", "a"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
