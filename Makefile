@@ -19,9 +19,14 @@ fuzz:             ## every fuzz target, FUZZTIME each
 	  done; \
 	done
 
-soak: SOAKTIME ?= 1h
-soak:             ## clusters killed and cut at random for SOAKTIME, histories checked
-	KEYFOB_SOAK=$(SOAKTIME) go test -count=1 -v -timeout 0 -run 'Histor|Survive|Guess' ./cluster
+soak: SOAKTIME ?= 3600
+soak:             ## clusters killed and cut at random for SOAKTIME seconds, histories checked
+	end=$$(( $$(date +%s) + $(SOAKTIME) )); rounds=0; \
+	go test -c -o bin/cluster.test ./cluster || exit 1; \
+	while [ $$(date +%s) -lt $$end ]; do \
+	  bin/cluster.test -test.run 'Histor|Surviv|Spent|Guess|Dies' -test.count=1 -test.timeout 20m || exit 1; \
+	  rounds=$$(( rounds + 1 )); echo "== $$rounds rounds, $$(( end - $$(date +%s) )) s left"; \
+	done
 
 bench: build      ## logins a second, beside Raft alone
 	./bin/keyfob bench
@@ -32,7 +37,7 @@ lint:             ## golangci-lint, which is fetched and built the first time
 help:             ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: build demo test fuzz soak bench lint help
+.PHONY: build demo test timing fuzz soak bench lint help
 
 timing:           ## 50,000 refusals on one and on three nodes, their times compared
 	KEYFOB_TIMING=50000 go test -count=1 -v -timeout 0 -run RefusalsCannotBeToldApart ./cmd/keyfob

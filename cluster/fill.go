@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	fillRecords  = 512     // asked for at once
-	maxFillBytes = 6 << 20 // of one answer
+	fillRecords  = maxCommands // asked for at once; no list on the wire is longer
+	maxFillBytes = 6 << 20     // of one answer
 )
 
 // fill fetches what is missing from this node's journal, until ctx ends. The

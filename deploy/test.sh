@@ -33,7 +33,7 @@ quiet=$(go list ./... | grep -vE '^keyfob/(cluster|cmd/keyfob|webui)$')
 # shellcheck disable=SC2086 # a list
 step "units and doors" go test -count=1 -v -timeout 15m $quiet
 step "pages in a browser" go test -count=1 -v -timeout 15m ./webui
-step "cluster" go test -count=1 -v -timeout 20m ./cluster
+step "cluster" env KEYFOB_ROUNDS=1000 go test -count=1 -v -timeout 20m ./cluster
 step "whole program, real VPN" go test -count=1 -v -timeout 25m ./cmd/keyfob
 step "race detector" go test -count=1 -v -race -short -timeout 20m ./engine ./fsm ./events/... ./radius ./cluster
 for target in ./radius:FuzzHandler ./engine:FuzzTyped ./events:FuzzDecodeBatch ./cluster:FuzzDecodeRequest ./cluster/vault:FuzzNothingButWhatWasSealedOpens; do
