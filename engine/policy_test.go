@@ -69,14 +69,28 @@ func TestGuessBudgetIsTheArithmeticOfTheRules(t *testing.T) {
 }
 
 func TestPreviewCountsWhoMustChangeThePIN(t *testing.T) {
-	w := given(t, "user ada", "token a1 user=ada pin=471108", "user bob", "token b1 user=bob", "policy pin.min=8", "token b2 user=bob pin=47110815")
-	preview, err := engine.PreviewPolicy(w.state, map[string]string{"pin.min": "8"}, events.At(w.now))
-	if err != nil || len(preview.Changes) != 0 || preview.NewPIN != 1 {
-		t.Errorf("no change: %+v, %v", preview, err)
+	w := given(t, "user ada", "token a1 user=ada pin=471108", "user bob", "token b1 user=bob", "policy pin.min=7", "token b2 user=bob pin=4711081")
+	for _, tt := range []struct {
+		settings map[string]string
+		want     int
+	}{
+		{map[string]string{"pin.min": "7"}, 0},        // as it is
+		{map[string]string{"pin.min": "8"}, 2},        // though a1 must change it already, if it is too short
+		{map[string]string{"pin.min": "4"}, 0},        // looser
+		{map[string]string{"lock.after": "9"}, 0},     // nothing to do with PINs
+		{map[string]string{"pin.lifetime": "24h"}, 0}, // not that old
+	} {
+		preview, err := engine.PreviewPolicy(w.state, tt.settings, events.At(w.now))
+		if err != nil || preview.NewPIN != tt.want {
+			t.Errorf("%v: %d new PINs, want %d; %v", tt.settings, preview.NewPIN, tt.want, err)
+		}
 	}
-	w = given(t, "user ada", "token a1 user=ada pin=471108", "token a2 user=ada")
-	preview, err = engine.PreviewPolicy(w.state, map[string]string{"pin.min": "7", "window.app.small": "20", "window.app.medium": "20"}, events.At(w.now))
-	if err != nil || preview.NewPIN != 1 || len(preview.Risky()) != 1 || len(preview.Changes) != 3 {
+	preview, err := engine.PreviewPolicy(w.state, map[string]string{"pin.lifetime": "24h"}, events.At(w.now.AddDate(0, 0, 2)))
+	if err != nil || preview.NewPIN != 2 {
+		t.Errorf("two days later: %d new PINs, want 2; %v", preview.NewPIN, err)
+	}
+	preview, err = engine.PreviewPolicy(w.state, map[string]string{"window.app.small": "20", "window.app.medium": "20"}, events.At(w.now))
+	if err != nil || len(preview.Risky()) != 1 || len(preview.Changes) != 2 {
 		t.Errorf("%+v, %v", preview, err)
 	}
 }

@@ -41,8 +41,8 @@ func Profile(name string) (map[string]string, error) {
 // Preview is what a change of the policy would do.
 type Preview struct {
 	Changes []events.PolicyChanged
-	// NewPIN is how many tokens have a PIN that was set under rules that the new
-	// ones may not hold with, or that will have expired: at most so many users
+	// NewPIN is how many tokens have a PIN that was set under looser rules than
+	// the change makes, or that will have expired by it: at most so many users
 	// must change it at their next login. What the PINs are is not known.
 	NewPIN int
 	Before []Budget
@@ -101,7 +101,7 @@ func PreviewPolicy(s *State, settings map[string]string, now events.Time) (Previ
 		}
 	}
 	s.Tokens(func(t *Token) bool {
-		if t.hasPIN() && t.needsPIN(&s.Policy, now) == "" && t.looser(&next, now) {
+		if t.hasPIN() && t.needsPIN(&s.Policy, now) == "" && t.outdated(&s.Policy, &next, now) {
 			preview.NewPIN++
 		}
 		return true
@@ -109,8 +109,10 @@ func PreviewPolicy(s *State, settings map[string]string, now events.Time) (Previ
 	return preview, nil
 }
 
-// looser reports whether the token's PIN was set under rules that allowed what
-// a policy does not, or will have expired under it.
-func (t *Token) looser(p *Policy, now events.Time) bool {
-	return int(t.PINMin) < p.PINMin || t.PINLetters && !p.PINAlphanumeric || t.needsPIN(p, now) != ""
+// outdated reports whether a change of the policy may make the token's PIN
+// unfit, or makes it too old.
+func (t *Token) outdated(before, after *Policy, now events.Time) bool {
+	return after.PINMin > max(int(t.PINMin), before.PINMin) ||
+		t.PINLetters && before.PINAlphanumeric && !after.PINAlphanumeric ||
+		t.needsPIN(after, now) != ""
 }
