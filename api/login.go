@@ -55,11 +55,12 @@ func (a *API) login() {
 
 func (a *API) authenticate(ctx context.Context, in *loginRequest) (*answer[LoginAnswer], error) {
 	who := callerOf(ctx)
-	o, err := a.origin(ctx, "")
+	// A login is nobody's command: an actor would make it an administrator's.
+	o, err := a.origin(ctx, "asked by "+who.name)
 	if err != nil {
 		return nil, err
 	}
-	o.Client, o.SourceIP = in.Body.Client, in.Body.SourceIP
+	o.Actor, o.Client, o.SourceIP = "", in.Body.Client, in.Body.SourceIP
 	if o.Client == "" {
 		o.Client = who.token
 	}

@@ -24,7 +24,7 @@ type ReferenceReport struct {
 	User      string           `json:"user,omitempty"`
 	Known     bool             `json:"known" doc:"Whether there is such a user now. An unknown name is not in the trail."`
 	Serial    string           `json:"serial,omitempty"`
-	Outcome   string           `json:"outcome" enum:"accept,reject,challenge,changed" doc:"changed: it was an administrator's command."`
+	Outcome   string           `json:"outcome" doc:"accept, reject, challenge; changed: it was a command."`
 	Reason    string           `json:"reason,omitempty"`
 	Offset    *int64           `json:"offset,omitempty" doc:"Intervals that the tokencode lay from where the token's clock was believed to be."`
 	Words     string           `json:"words" doc:"The same, to be read out."`
@@ -138,26 +138,35 @@ func notRecorded(reference string, s Searched) error {
 func viewReference(s *engine.State, found []events.Record, searched Searched, now events.Time) ReferenceReport {
 	o := found[0].Origin
 	v := ReferenceReport{
-		Reference: o.Reference, Time: instant(found[0].Time), Outcome: "changed", Now: []string{},
+		Reference: o.Reference, Time: instant(found[0].Time), Now: []string{},
 		Door: string(o.Door), Client: o.Client, SourceIP: o.SourceIP, Node: o.Node, Site: o.Site, Actor: o.Actor, Note: o.Note,
 		Words: tell(s, found[0]), Searched: searched,
 	}
 	for _, r := range found {
 		v.Events = append(v.Events, ReferenceEvent{Sequence: r.Sequence, Time: instant(r.Time), Name: events.Name(r.Event), Words: tell(s, r)})
-		switch e := any(r.Event).(type) {
-		case events.PasscodeAccepted:
-			v.Outcome, v.User, v.Serial = "accept", e.User, e.Use.Serial
-		case events.PasscodeRejected:
-			v.Outcome, v.User, v.Serial, v.Reason, v.Offset = "reject", e.User, e.Serial, string(e.Reason), e.Offset
-		case events.PasscodeChallenged:
-			v.Outcome, v.User, v.Serial, v.Reason = "challenge", e.User, e.Conversation.Serial, string(e.Reason)
-		case events.TokenResynchronized:
-			v.User, v.Serial = e.User, e.Use.Serial
-		}
+		v.add(r.Event)
+	}
+	if v.Outcome == "" {
+		v.Outcome = "changed"
 	}
 	_, v.Next = why(s, events.Reason(v.Reason), v.User, v.Serial, v.Offset)
 	if u := s.User(v.User); u != nil {
 		v.Known, v.Now, v.Success = true, append(v.Now, needs(s, u, now)...), instant(u.LastSuccess)
 	}
 	return v
+}
+
+// add takes over what an event says of the attempt or command that it is of.
+func (v *ReferenceReport) add(e events.Event) {
+	d := events.Describe(e)
+	for to, from := range map[*string]string{
+		&v.User: d.User, &v.Serial: d.Serial, &v.Outcome: d.Outcome, &v.Reason: string(d.Reason),
+	} {
+		if *to == "" {
+			*to = from
+		}
+	}
+	if refused, ok := e.(events.PasscodeRejected); ok {
+		v.Offset = refused.Offset
+	}
 }

@@ -173,7 +173,15 @@ func tell(s *engine.State, r events.Record) string {
 	case events.PolicyChanged:
 		return fmt.Sprintf("%s changed from %s to %s", e.Key, e.Before, e.After)
 	}
-	return strings.NewReplacer(".", " ", "_", " ").Replace(events.Name(r.Event))
+	words := strings.NewReplacer(".", " ", "_", " ").Replace(events.Name(r.Event))
+	d := events.Describe(r.Event)
+	if d.Serial != "" {
+		words += ", token " + d.Serial
+	}
+	if d.User != "" {
+		words += ", user " + d.User
+	}
+	return words
 }
 
 // steps are what is asked for at the steps of a conversation.

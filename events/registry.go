@@ -115,3 +115,10 @@ func Name(e Event) string {
 	c := classOf(e)
 	return c.domain + "." + c.name
 }
+
+// Describe is what a reader of the audit stream is shown of an event.
+func Describe(e Event) Data {
+	var d Data
+	e.describe(&d)
+	return d
+}
