@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 )
 
 func (e *environment) auditCommand() *cobra.Command {
-	return e.group("audit", "The audit trail: what happened, in order", e.auditTail(), e.auditVerify(), e.auditExport(), e.auditReader())
+	return e.group("audit", "The audit trail: what happened, in order", e.auditTail(), e.auditShow(), e.auditVerify(), e.auditExport(), e.auditReader())
 }
 
 func (e *environment) auditTail() *cobra.Command {
@@ -58,9 +59,12 @@ func (e *environment) since(text string) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil {
 		return e.Now().Add(-d).UTC(), nil
 	}
+	if days, err := strconv.ParseUint(strings.TrimSuffix(text, "d"), 10, 16); err == nil && strings.HasSuffix(text, "d") {
+		return e.Now().AddDate(0, 0, -int(days)).UTC(), nil
+	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return t, usagef("--since %q is neither a duration like 1h nor a time like 2026-11-02T15:04:05Z", text)
+		return t, usagef("--since %q is neither a duration like 1h or 90d nor a time like 2026-11-02T15:04:05Z", text)
 	}
 	return t.UTC(), nil
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -11,39 +14,31 @@ import (
 )
 
 func (e *environment) policyCommand() *cobra.Command {
-	return e.group("policy", "The numbers of the rules", e.policyShow(), e.policySet())
+	return e.group("policy", "The numbers of the rules", e.policyShow(), e.policySet(), e.policySimulate())
 }
 
 func (e *environment) policyShow() *cobra.Command {
 	r, out := e.remote(), &output{}
-	return out.flag(r.flags(command("show", "Show the numbers of the rules", func(c *cobra.Command, _ []string) error {
+	return out.flag(r.flags(command("show", "Show the numbers of the rules, and the chance of guessing that they leave", func(c *cobra.Command, _ []string) error {
 		var p api.Policy
 		if err := r.call(c.Context(), http.MethodGet, "/policy", nil, &p); err != nil {
 			return err
 		}
-		return out.show(e.Out, p.Settings, func(tw *tabwriter.Writer) { policyRows(tw, p) })
+		return out.show(e.Out, p, func(tw *tabwriter.Writer) { policyRows(tw, p) })
 	})))
 }
 
-func (e *environment) policySet() *cobra.Command {
-	r, out := e.remote(), &output{}
-	return out.flag(r.because(command("set KEY=VALUE…", "Change numbers of the rules, all or none", func(c *cobra.Command, args []string) error {
-		settings := map[string]string{}
-		for _, arg := range args {
-			key, value, ok := strings.Cut(arg, "=")
-			if !ok {
-				return usagef("%q is not of the form KEY=VALUE", arg)
-			}
-			settings[key] = value
+// settingsOf reads KEY=VALUE arguments.
+func settingsOf(args []string) (map[string]string, error) {
+	settings := map[string]string{}
+	for _, arg := range args {
+		key, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			return nil, usagef("%q is not of the form KEY=VALUE", arg)
 		}
-		var p api.Policy
-		in := map[string]any{"settings": settings, "reason": r.why(c)}
-		if err := r.call(c.Context(), http.MethodPatch, "/policy", in, &p); err != nil {
-			return err
-		}
-		e.say("policy changed: %s", strings.Join(args, " "))
-		return out.shown(e, p.Settings)
-	})))
+		settings[key] = value
+	}
+	return settings, nil
 }
 
 func policyRows(tw *tabwriter.Writer, p api.Policy) {
@@ -51,4 +46,26 @@ func policyRows(tw *tabwriter.Writer, p api.Policy) {
 	for _, s := range p.Settings {
 		row(tw, s.Key, s.Value, s.Default, s.Bounds, s.Doc)
 	}
+	row(tw)
+	guessRows(tw, p.Budgets)
+	row(tw, fmt.Sprintf("A day with the PIN above %.2g has to be forced.", p.MaxGuess))
+	row(tw)
+	row(tw, "PROFILE", "SETTINGS THAT ARE NOT THE DEFAULTS")
+	for _, one := range p.Profiles {
+		var settings []string
+		for _, key := range slices.Sorted(maps.Keys(one.Settings)) {
+			settings = append(settings, key+"="+one.Settings[key])
+		}
+		row(tw, one.Name, settings)
+	}
 }
+
+// guessRows show the chance that blind guessing gets in.
+func guessRows(tw *tabwriter.Writer, budgets []api.GuessBudget) {
+	row(tw, "GUESSING AT", "TRIES A DAY", "A DAY WITH THE PIN", "A YEAR WITH IT", "A DAY WITHOUT", "ARITHMETIC OF A DAY WITH THE PIN")
+	for _, b := range budgets {
+		row(tw, b.Form, b.Tries, chance(b.Day), chance(b.Year), chance(b.DayNoPIN), b.Arithmetic)
+	}
+}
+
+func chance(p float64) string { return fmt.Sprintf("%.2g", p) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"text/tabwriter"
@@ -33,20 +34,48 @@ func (e *environment) stateShow() *cobra.Command {
 }
 
 func stateRows(tw *tabwriter.Writer, s api.UserState) {
-	row(tw, "AFTER EVENT", s.Sequence)
-	row(tw, "TIME", s.Time)
+	row(tw, s.User.User+": "+s.Summary+"; last success "+cell(s.User.LastSuccess))
 	row(tw)
 	userRows(tw, s.User)
 	row(tw)
-	tokenRows(tw, s.Tokens...)
+	budgetRows(tw, s.Budgets)
+	if len(s.Tokens) > 0 {
+		row(tw)
+		tokenRows(tw, s.Tokens...)
+	}
+	if len(s.Drifts) > 0 {
+		row(tw)
+		clockRows(tw, s.Drifts)
+	}
 	if c := s.Conversation; c != nil {
 		row(tw)
 		row(tw, "IS ASKED FOR", "TOKEN", "AT", "UNTIL")
 		row(tw, c.Step, c.Serial, c.Door, c.Expires)
 	}
+	if len(s.Refusals) > 0 {
+		row(tw)
+		row(tw, "REFUSED", "WHY", "REFERENCE", "TOKEN", "THROUGH", "NODE")
+		for _, f := range s.Refusals {
+			row(tw, f.Time, f.Words, f.Reference, f.Serial, through(f.Door, f.Client, f.SourceIP), f.Node)
+		}
+		row(tw)
+		row(tw, "Newest: "+s.Refusals[0].Next+".")
+	}
 	row(tw)
-	row(tw, "REFUSED", "REASON", "REFERENCE", "TOKEN", "DOOR", "CLIENT", "FROM", "NODE")
-	for _, f := range s.Refusals {
-		row(tw, f.Time, f.Reason, f.Reference, f.Serial, f.Door, f.Client, f.SourceIP, f.Node)
+	row(tw, fmt.Sprintf("After event %d of %s.", s.Sequence, cell(s.Time)))
+}
+
+// budgetRows are a user's failures and what they led to.
+func budgetRows(tw *tabwriter.Writer, budgets []api.FailureBudget) {
+	row(tw, "FAILURES", "COUNT", "LEFT", "LOCKS", "LOCKED", "WAITS UNTIL")
+	for _, b := range budgets {
+		locked := "no"
+		switch {
+		case b.LockedUntil != nil:
+			locked = "until " + cell(b.LockedUntil)
+		case b.Locked:
+			locked = "until unlocked"
+		}
+		row(tw, b.For(), b.Failures, b.Left, b.Locks, locked, b.WaitUntil)
 	}
 }

@@ -37,8 +37,14 @@ func (e *environment) tokenCommand() *cobra.Command {
 func (e *environment) tokenList() *cobra.Command {
 	r, out := e.remote(), &output{}
 	var user string
-	var unassigned bool
+	var unassigned, drifting bool
 	c := command("list", "List tokens", func(c *cobra.Command, _ []string) error {
+		if drifting && (user != "" || unassigned) {
+			return usagef("--drifting goes with neither --user nor --unassigned")
+		}
+		if drifting {
+			return e.listDrifting(c.Context(), r, out)
+		}
 		query := url.Values{}
 		if user != "" {
 			query.Set("user", user)
@@ -54,6 +60,7 @@ func (e *environment) tokenList() *cobra.Command {
 	})
 	c.Flags().StringVar(&user, "user", "", "only this user's")
 	c.Flags().BoolVar(&unassigned, "unassigned", false, "only those that belong to nobody")
+	c.Flags().BoolVar(&drifting, "drifting", false, "those whose clock drifts, by how soon it leaves the small window")
 	return out.flag(r.flags(c))
 }
 

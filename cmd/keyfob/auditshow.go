@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+)
+
+func (e *environment) auditShow() *cobra.Command {
+	r, out := e.remote(), &output{}
+	return out.flag(r.flags(command("show REFERENCE", "Say what a reference stands for that a user reads out: who, when, why, and what to do", func(c *cobra.Command, args []string) error {
+		var report api.ReferenceReport
+		if err := r.call(c.Context(), http.MethodGet, at("audit", "references", args[0]), nil, &report); err != nil {
+			return err
+		}
+		return out.show(e.Out, report, func(tw *tabwriter.Writer) { referenceRows(tw, report) })
+	})))
+}
+
+// referenceRows are one screen for the help desk.
+func referenceRows(tw *tabwriter.Writer, r api.ReferenceReport) {
+	row(tw, "REFERENCE", r.Reference)
+	row(tw, "WHEN", r.Time)
+	for _, one := range [][2]string{{"BY", r.Actor}, {"NOTE", r.Note}, {"USER", whose(r)}, {"TOKEN", r.Serial}} {
+		if one[1] != "" {
+			row(tw, one[0], one[1])
+		}
+	}
+	row(tw, "THROUGH", through(r.Door, r.Client, r.SourceIP))
+	row(tw, "AT NODE", strings.TrimSpace(r.Node+" "+r.Site))
+	row(tw, "WHAT", r.Words)
+	if r.Next != "" {
+		row(tw, "WHAT TO DO", r.Next)
+	}
+	if r.Known {
+		state := "nothing stands in the way of a login"
+		if len(r.Now) > 0 {
+			state = strings.Join(r.Now, "; ")
+		}
+		row(tw, "NOW", state)
+		row(tw, "LAST SUCCESS", r.Success)
+	}
+	row(tw)
+	row(tw, "EVENT", "NAME", "MEANING")
+	for _, one := range r.Events {
+		row(tw, one.Sequence, one.Name, one.Words)
+	}
+}
+
+// whose is the user that a reference is about.
+func whose(r api.ReferenceReport) string {
+	switch {
+	case r.User == "" && r.Actor == "":
+		return "a name that is no user's; the trail does not keep it"
+	case r.User != "" && !r.Known:
+		return r.User + ", who is no user any more"
+	}
+	return r.User
+}
+
+// through is the way by which an attempt came.
+func through(door, client, source string) string {
+	words := []string{map[string]string{"radius": "RADIUS", "web": "the page", "api": "the API"}[door]}
+	if words[0] == "" {
+		words[0] = door
+	}
+	if client != "" {
+		words = append(words, "client "+client)
+	}
+	if source != "" {
+		words = append(words, fmt.Sprintf("from %s", source))
+	}
+	return strings.Join(words, ", ")
+}

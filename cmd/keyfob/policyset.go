@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"keyfob/api"
+)
+
+func (e *environment) policySet() *cobra.Command {
+	r, out := e.remote(), &output{}
+	var yes, force bool
+	c := command("set KEY=VALUE…", "Change numbers of the rules, all or none; profile=NAME for settings that belong together", func(c *cobra.Command, args []string) error {
+		settings, err := settingsOf(args)
+		if err != nil {
+			return err
+		}
+		var preview api.PolicyPreview
+		if err := r.call(c.Context(), http.MethodPost, "/policy/preview", map[string]any{"settings": settings}, &preview); err != nil {
+			return err
+		}
+		if err := e.tellPreview(preview); err != nil {
+			return err
+		}
+		// What has to be forced is refused by the node; nobody need be asked first.
+		if refused := len(preview.Risky) > 0 && !force; !refused && !yes {
+			if err := e.confirm(preview); err != nil {
+				return err
+			}
+		}
+		var p api.Policy
+		in := map[string]any{"settings": settings, "reason": r.why(c), "force": force}
+		switch err := r.call(c.Context(), http.MethodPatch, "/policy", in, &p); {
+		case isCode(err, "risky"):
+			return fmt.Errorf("%w: --force", err)
+		case err != nil:
+			return err
+		}
+		e.say("policy changed: %s", strings.Join(args, " "))
+		return out.shown(e, p)
+	})
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask, also when users must change their PIN")
+	c.Flags().BoolVar(&force, "force", false, "also when it lets guesses in more often than the bound of keyfob policy show")
+	return out.flag(r.because(c))
+}
+
+// tellPreview says before a change what it would do.
+func (e *environment) tellPreview(p api.PolicyPreview) error {
+	if len(p.Changes) == 0 {
+		e.say("nothing changes")
+		return nil
+	}
+	tw := tabwriter.NewWriter(e.Err, 0, 8, 2, ' ', 0)
+	row(tw, "KEY", "BEFORE", "AFTER")
+	for _, c := range p.Changes {
+		row(tw, c.Key, c.Before, c.After)
+	}
+	first := true
+	for i, b := range p.After {
+		before := p.Before[i]
+		if chance(b.Day) == chance(before.Day) && chance(b.DayNoPIN) == chance(before.DayNoPIN) {
+			continue
+		}
+		if first {
+			row(tw)
+			row(tw, "GUESSING AT", "A DAY WITH THE PIN", "AFTER", "A DAY WITHOUT", "AFTER")
+		}
+		first = false
+		row(tw, b.Form, chance(before.Day), chance(b.Day), chance(before.DayNoPIN), chance(b.DayNoPIN))
+	}
+	return tw.Flush()
+}
+
+// confirm asks whether a change is meant. Where nobody can be asked, one that
+// users will notice needs --yes.
+func (e *environment) confirm(p api.PolicyPreview) error {
+	warning := ""
+	if p.NewPIN > 0 {
+		warning = fmt.Sprintf("at most %d users must change their PIN at the next login", p.NewPIN)
+	}
+	in, ok := e.In.(*os.File)
+	switch {
+	case len(p.Changes) == 0:
+		return nil
+	case ok && term.IsTerminal(int(in.Fd())):
+	case warning == "":
+		return nil
+	default:
+		return errors.New(warning + "; nothing was changed: say --yes if that is meant")
+	}
+	if warning != "" {
+		e.say("%s", warning)
+	}
+	fmt.Fprint(e.Err, "Change it (y/N)? ")
+	if yes, err := readYes(in); err != nil || !yes {
+		return errors.Join(errors.New("nothing was changed"), err)
+	}
+	return nil
+}
+
+// readYes reads a line and reports whether it says yes.
+func readYes(in io.Reader) (bool, error) {
+	line, err := bufio.NewReader(io.LimitReader(in, 64)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("reading the answer: %w", err)
+	}
+	word := strings.ToLower(strings.TrimSpace(line))
+	return word == "y" || word == "yes", nil
+}
