@@ -88,6 +88,9 @@ func (e *environment) tokenImport() *cobra.Command {
 
 // readFile reads a file of tokens, or standard input for "-".
 func (e *environment) readFile(name string, source tokenSource) (tokenfile.Result, error) {
+	if name == "-" && source.passwordFile == "-" {
+		return tokenfile.Result{}, usagef("standard input cannot be both the tokens and their password")
+	}
 	var in io.Reader = e.In
 	if name != "-" {
 		f, err := os.Open(name)
