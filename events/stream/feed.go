@@ -13,20 +13,19 @@ import (
 	"keyfob/events"
 )
 
-// underWay is a message that was sent and not acknowledged.
+// underWay is a message whose acknowledgement was asked for and has not come.
 type underWay struct {
 	sequence uint64
 	ok       <-chan *jetstream.PubAck
 	err      <-chan error
 }
 
-// feed is a connection's publishing: what was read, and what is under way.
+// feed is a connection's publishing, and what is under way.
 type feed struct {
 	*Publisher
-	js      jetstream.JetStream
-	last    uint64 // that was sent
-	waiting []events.Record
-	sent    []underWay
+	js   jetstream.JetStream
+	last uint64 // that was sent
+	sent []underWay
 }
 
 // run publishes what follows the record numbered last, until something is
@@ -66,36 +65,49 @@ func (f *feed) run(ctx context.Context, closed <-chan nats.Status) error {
 	}
 }
 
-// fill fills the window.
+// fill fills the window. An acknowledgement is asked for with the last message
+// of those at hand only: each says which sequence the stream must have before
+// it, so the last is not taken in unless all before it were.
 func (f *feed) fill() error {
-	for len(f.sent) < window {
-		if len(f.waiting) == 0 {
-			var err error
-			if f.waiting, err = f.c.Journal.Read(f.last+1, piece); err != nil || len(f.waiting) == 0 {
-				return err
+	for free := window - int(f.last-f.published.Load()); free > 0; {
+		records, err := f.c.Journal.Read(f.last+1, min(piece, free))
+		if err != nil || len(records) == 0 {
+			return err
+		}
+		for i, r := range records {
+			if err := f.send(r, i == len(records)-1); err != nil {
+				return fmt.Errorf("publishing record %d: %w", r.Sequence, err)
 			}
+			f.last = r.Sequence
 		}
-		r := f.waiting[0]
-		ack, err := send(f.js, f.c.Journal.Cluster(), r)
-		if err != nil {
-			return fmt.Errorf("publishing record %d: %w", r.Sequence, err)
-		}
-		f.sent = append(f.sent, underWay{r.Sequence, ack.Ok(), ack.Err()})
-		f.last, f.waiting = r.Sequence, f.waiting[1:]
+		free -= len(records)
 	}
 	return nil
 }
 
-func send(js jetstream.JetStream, cluster string, r events.Record) (jetstream.PubAckFuture, error) {
-	return js.PublishMsgAsync(&nats.Msg{
+func (f *feed) send(r events.Record, acknowledged bool) error {
+	m := message(f.c.Journal.Cluster(), r)
+	if !acknowledged {
+		return f.js.Conn().PublishMsg(m)
+	}
+	ack, err := f.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
+	if err == nil {
+		f.sent = append(f.sent, underWay{r.Sequence, ack.Ok(), ack.Err()})
+	}
+	return err
+}
+
+func message(cluster string, r events.Record) *nats.Msg {
+	return &nats.Msg{
 		Subject: events.Subject(r),
-		Header:  nats.Header{"Content-Type": {contentType}},
-		Data:    events.CloudEvent(cluster, r),
-	},
-		jetstream.WithMsgID(strconv.FormatUint(r.Sequence, 10)),
-		jetstream.WithExpectStream(Name),
-		jetstream.WithExpectLastSequence(r.Sequence-1),
-		jetstream.WithRetryAttempts(0))
+		Header: nats.Header{
+			"Content-Type":                  {contentType},
+			jetstream.MsgIDHeader:           {strconv.FormatUint(r.Sequence, 10)},
+			jetstream.ExpectedStreamHeader:  {Name},
+			jetstream.ExpectedLastSeqHeader: {strconv.FormatUint(r.Sequence-1, 10)},
+		},
+		Data: events.CloudEvent(cluster, r),
+	}
 }
 
 // refusal tells the stream having moved from what is wrong with it.

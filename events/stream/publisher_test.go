@@ -219,7 +219,7 @@ func TestRepeatAfterTheWindowIsRefused(t *testing.T) {
 		t.Fatalf("the probe became message %d", count)
 	}
 	records, _ := j.Read(10, 1)
-	again, err := send(js, cluster, records[0])
+	again, err := js.PublishMsgAsync(message(cluster, records[0]), jetstream.WithRetryAttempts(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,6 +231,37 @@ func TestRepeatAfterTheWindowIsRefused(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// Of many messages only the last is acknowledged: one that the stream did not
+// take in must show there.
+func TestTheLastMessageVouchesForThoseBeforeIt(t *testing.T) {
+	url, js := elsewhere(t)
+	j := story(10)
+	p := run(t, j, External(url, ""))
+	eventually(t, "publishing", func() bool { return p.Published() == 10 })
+	_ = p.stop()
+	more := story(20)
+	records, _ := more.Read(11, 10)
+	for _, r := range append(records[:4:4], records[5:9]...) { // the fifth is lost
+		if err := js.Conn().PublishMsg(message(cluster, r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last, err := js.PublishMsgAsync(message(cluster, records[9]), jetstream.WithRetryAttempts(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case ack := <-last.Ok():
+		t.Fatalf("stored as %d", ack.Sequence)
+	case err := <-last.Err():
+		if !errors.Is(refusal(20, err), errMoved) {
+			t.Fatal(err)
+		}
+	}
+	p = run(t, more, External(url, ""))
+	eventually(t, "what was lost", func() bool { return p.Published() == 20 })
 }
 
 func TestTwoPublishersAtOnceAreHarmless(t *testing.T) {
