@@ -31,6 +31,9 @@ soak:             ## clusters killed and cut at random for SOAKTIME seconds, his
 bench: build      ## logins a second, beside Raft alone
 	./bin/keyfob bench
 
+timing:           ## 50,000 refusals on one and on three nodes, their times compared
+	KEYFOB_TIMING=50000 go test -count=1 -v -timeout 0 -run RefusalsCannotBeToldApart ./cmd/keyfob
+
 lint:             ## golangci-lint, which is fetched and built the first time
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
 
@@ -38,6 +41,3 @@ help:             ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 .PHONY: build demo test timing fuzz soak bench lint help
-
-timing:           ## 50,000 refusals on one and on three nodes, their times compared
-	KEYFOB_TIMING=50000 go test -count=1 -v -timeout 0 -run RefusalsCannotBeToldApart ./cmd/keyfob

@@ -188,3 +188,10 @@ func (a *auditor) expect(t *testing.T, about string) {
 		return errors.New("not yet")
 	})
 }
+
+// text is everything that has been read so far, as it came.
+func (a *auditor) text() []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return bytes.Join(a.messages, []byte("\n"))
+}

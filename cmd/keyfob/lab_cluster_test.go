@@ -53,6 +53,9 @@ type lab struct {
 	dir     string
 	base    int
 	devInfo
+
+	mu      sync.Mutex // guards secrets
+	secrets []string   // that users have typed
 }
 
 // startLab starts a cluster of three nodes. They end with the test.
@@ -267,6 +270,26 @@ func (l *lab) post(ctx context.Context, c *http.Client, n devNodeInfo, path stri
 		return nil
 	}
 	return json.Unmarshal(answer, out)
+}
+
+// typed notes what must not be found anywhere later.
+func (l *lab) typed(secret string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.secrets = append(l.secrets, secret)
+}
+
+// hides fails the test if a text holds what a user has typed. A tokencode alone
+// is so short that it would be found in a hash now and then.
+func (l *lab) hides(t *testing.T, where string, text []byte) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, secret := range l.secrets {
+		if len(secret) >= 10 && bytes.Contains(text, []byte(secret)) {
+			t.Errorf("%s holds the passcode %s", where, secret)
+		}
+	}
 }
 
 // eventually tries until a condition holds, and fails the test with what was

@@ -44,6 +44,7 @@ func (f *fob) fresh(t *testing.T) shown {
 		s := f.look(t)
 		if s.Tokencode != f.used && s.SecondsLeft >= enough {
 			f.used = s.Tokencode
+			f.lab.typed(f.PIN + s.Tokencode)
 			return s
 		}
 		select {

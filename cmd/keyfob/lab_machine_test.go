@@ -19,8 +19,9 @@ import (
 // and process namespaces that the kernel makes for them and takes down with
 // them. So a test may use any port and any address, let programs detach
 // themselves, and crash: nothing is left, and nothing of the real machine is
-// touched. That needs root; without it the tests run where they are, and those
-// that need a network of their own are skipped.
+// touched. That needs root, and a kernel that allows it; otherwise the tests run
+// where they are, and those that need a network of their own are skipped.
+// A user namespace would not do: ocserv must be able to drop privileges.
 //
 // The test binary starts itself twice to get there: as the new machine's first
 // process, which gathers what has ended and lost its parent, and as the tests.
@@ -28,6 +29,8 @@ const (
 	machineVar   = "KEYFOB_TEST_MACHINE"
 	machineFirst = "first" // the machine's first process
 	machineTests = "tests" // the tests on it
+
+	unfurnished = 125 // status of the first process when there can be no machine
 )
 
 func TestMain(m *testing.M) {
@@ -63,15 +66,19 @@ func onNewMachine() (int, error) {
 		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
 		Pdeathsig:  syscall.SIGKILL,
 	}
-	return statusOf(c.Run())
+	status, err := statusOf(c.Run())
+	if status == unfurnished {
+		return 0, errors.New("see above")
+	}
+	return status, err
 }
 
 // firstProcess makes the namespaces it is in into a machine, and runs the
 // tests on it.
 func firstProcess() int {
 	if err := furnish(); err != nil {
-		fmt.Fprintln(os.Stderr, "furnishing the machine for the tests:", err)
-		return 1
+		fmt.Fprintln(os.Stderr, err)
+		return unfurnished
 	}
 	c := myself(machineTests)
 	if err := c.Start(); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -65,7 +66,7 @@ func (v *visitor) at(path, heading string) {
 	if at, says := v.Path(), v.Text("h1"); at != path || says != heading {
 		v.t.Fatalf("%s is at %s, which says %q: want %s and %q\n%s", v.name, at, says, path, heading, v.Text("main"))
 	}
-	v.Shoot("story." + v.name + "." + strings.Trim(path, "/"))
+	v.Shoot("story." + v.name + "." + cmp.Or(strings.Trim(path, "/"), "first"))
 }
 
 // signIn fills in the first page.

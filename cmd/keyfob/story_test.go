@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -164,6 +165,14 @@ func (l *lab) isAudited(t *testing.T, a *auditor) {
 		"cluster.node_lost", "cluster.leader_changed",
 	} {
 		a.expect(t, about)
+	}
+	l.hides(t, "the audit stream", a.text())
+	for _, n := range l.Nodes {
+		b, err := os.ReadFile(filepath.Join(n.Dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.hides(t, "the log of node "+n.Name, b)
 	}
 	t.Logf("%d records, whole", len(a.read(t)))
 }
