@@ -34,6 +34,8 @@ func TestScripts(t *testing.T) {
 			"end":    endNodes,
 			"get":    get,
 			"await":  await,
+			"login":  login,
+			"spoken": spoken,
 		},
 	})
 }

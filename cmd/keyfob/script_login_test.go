@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"keyfob/engine"
+	"keyfob/radius"
+)
+
+// login logs in at a door of a node of dev/dev.json, and sets the variable
+// REFERENCE to what its user is shown, at the page, or its application, at the
+// API: login radius|web|api NODE USER PASSCODE. What comes of it is not held to
+// anything: the script looks at what is recorded.
+func login(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: login radius|web|api NODE USER PASSCODE")
+	}
+	info, err := readDevFile(ts.MkAbs("dev/" + devFile))
+	ts.Check(err)
+	node := info.Nodes[args[1][1]-'1']
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	user, passcode := args[2], args[3]
+	shown := ""
+	switch args[0] {
+	case "radius":
+		vpn, err := radius.Dial(ctx, radius.ClientConfig{
+			Server: node.RADIUS, Secret: engine.Secret(info.Secret), Timeout: 10 * time.Second, Tries: 1, Random: rand.Reader,
+		})
+		ts.Check(err)
+		defer vpn.Close()
+		_, err = vpn.Authenticate(ctx, radius.Login{User: user, Passcode: engine.Secret(passcode)})
+		ts.Check(err)
+	case "web":
+		shown = loginAtPage(ts, info.CA, node.Web, user, passcode)
+	case "api":
+		e := &environment{Getenv: ts.Getenv, Err: io.Discard, Now: time.Now}
+		r := e.remote()
+		r.data = node.Dir
+		var out struct{ Reference string }
+		ts.Check(r.call(ctx, http.MethodPost, "/authenticate", map[string]string{"user": user, "passcode": passcode}, &out))
+		shown = out.Reference
+	}
+	ts.Setenv("REFERENCE", shown)
+}
+
+// spoken sets the variable SPOKEN to a reference as it comes over the
+// telephone: spoken REFERENCE.
+func spoken(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv("SPOKEN", " "+strings.ToLower(strings.NewReplacer("-", " ", "0", "o", "1", "l").Replace(args[0])))
+}
+
+// loginAtPage sends the form of the first page and answers the reference that
+// comes back on it.
+func loginAtPage(ts *testscript.TestScript, ca, base, user, passcode string) string {
+	pem, err := os.ReadFile(ca)
+	ts.Check(err)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}}}
+	defer client.CloseIdleConnections()
+	resp, err := client.PostForm(base+"/", url.Values{"user": {user}, "passcode": {passcode}})
+	ts.Check(err)
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	return regexp.MustCompile(`[0-9A-Z]{4}-[0-9A-Z]{4}`).FindString(string(page))
+}
