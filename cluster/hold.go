@@ -15,8 +15,8 @@ const (
 	paceFor = time.Minute
 
 	// Longest that a refusal is held back for the sake of slower ones. A VPN
-	// asks again after some seconds.
-	paceMost = 2 * time.Second
+	// asks again after some seconds, and has room for only so many at once.
+	paceMost = time.Second
 )
 
 // holder keeps refusals back, so that neither what was wrong, nor whether the

@@ -41,7 +41,7 @@ func TestALateRefusalMakesTheOthersWaitAsLong(t *testing.T) {
 	if got := p.keep(time.Second, 0, noon); got != 0 {
 		t.Errorf("without a delay: refused after %v", got)
 	}
-	if got := p.keep(time.Millisecond, paceMost, noon.Add(72*time.Second)); got != paceMost {
+	if got := p.keep(time.Millisecond, 2*paceMost, noon.Add(72*time.Second)); got != 2*paceMost {
 		t.Errorf("under a longer delay: refused after %v", got)
 	}
 }
