@@ -143,7 +143,7 @@ func (c *trial) dial() {
 		var clients []*radius.Client
 		for range sockets {
 			client, err := radius.Dial(c.t.Context(), radius.ClientConfig{
-				Server: n.RADIUS, Secret: engine.Secret(c.info.Secret), Timeout: 10 * time.Second, Tries: 1, Random: rand.Reader,
+				Server: n.RADIUS, Secret: engine.Secret(c.info.Secret), Timeout: 5 * time.Second, Tries: 4, Random: rand.Reader,
 			})
 			c.must(err)
 			c.t.Cleanup(func() { _ = client.Close() })

@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	askedPerSecond = 200 // over RADIUS: a tenth of what two cores can do
+	askedPerSecond = 150 // over RADIUS: far below what two cores can do
 	formsPerSecond = 40
 
 	// Two things make a difference: that it is real, and that it is large
