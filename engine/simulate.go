@@ -14,7 +14,7 @@ type Simulation struct {
 	state    *State
 	settings map[string]string // of a profile too
 	wrong    error             // there is no such profile
-	changed  bool // the other policy is in force
+	changed  bool              // the other policy is in force
 	since    events.Time
 	effects  map[string]*Effect
 }
