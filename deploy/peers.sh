@@ -5,7 +5,7 @@
 set -eu
 
 packages="chromium curl expect freeradius-utils iproute2 iputils-ping jq nftables oathtool ocserv openconnect openssl procps
-  python3 python3-aiosmtpd radsecproxy stoken vpnc-scripts"
+  python3 python3-aiosmtpd radsecproxy stoken vpnc-scripts zbar-tools"
 
 missing=""
 for package in $packages; do

@@ -29,7 +29,7 @@ type issued struct {
 type issuing struct {
 	kind, issuer, algorithm, pinStyle, expires string
 	digits, period                             int
-	sdtid, passwordFile, deviceID              string
+	sdtid, passwordFile, deviceID, page        string
 }
 
 func (e *environment) tokenIssue() *cobra.Command {
@@ -57,6 +57,15 @@ func (e *environment) tokenIssue() *cobra.Command {
 			return err
 		}
 		made.User = added.User
+		if o.page != "" {
+			page, err := tokenPage(made)
+			if err == nil {
+				err = createFile(o.page, page)
+			}
+			if err != nil {
+				return fmt.Errorf("token %s is issued, but %w", made.Serial, err)
+			}
+		}
 		how := "Its app reads this, shown this once:"
 		if made.File != "" {
 			how = "Its app reads the file, with the password:"
@@ -86,6 +95,7 @@ func (o *issuing) flags(c *cobra.Command) {
 	f.StringVar(&o.pinStyle, "pin-style", "", "fob: PIN, then tokencode; pinpad: the PIN is typed into the app (securid); none (default fob; securid pinpad)")
 	f.StringVar(&o.expires, "expires", "", "the last `DAY`, as 2029-12-31 (default never; securid three years)")
 	f.StringVar(&o.issuer, "issuer", "keyfob", "what the app shows above the user's name")
+	f.StringVar(&o.page, "page", "", "write this `FILE` too, an HTML page with the QR code, to be printed or handed over")
 	f.StringVar(&o.sdtid, "sdtid", "", "securid: write this `FILE` instead of a link; needs --password-file")
 	f.StringVar(&o.passwordFile, "password-file", "", "securid: `FILE` with a password that protects the link or the file, - for standard input")
 	f.StringVar(&o.deviceID, "device-id", "", "securid: the device that the link is bound to, as its app shows it")
@@ -126,6 +136,8 @@ func (o issuing) make(now time.Time, user string) (tokenfile.Token, error) {
 		return t, usagef("--sdtid, --password-file and --device-id are for --kind securid")
 	case o.sdtid != "" && o.passwordFile == "":
 		return t, usagef("--sdtid needs --password-file: without one, whoever has the file has the token")
+	case o.sdtid != "" && o.page != "":
+		return t, usagef("--page shows a link, and with --sdtid there is none")
 	case o.sdtid != "" && o.deviceID != "":
 		return t, usagef("--device-id binds a link, not a file")
 	}
