@@ -138,7 +138,7 @@ func needs(s *engine.State, u *engine.User, now events.Time) []string {
 
 // tell is an event in words.
 func tell(s *engine.State, r events.Record) string {
-	switch e := any(r.Event).(type) { // the few that a login makes; the others by their name
+	switch e := r.Event.(type) {
 	case events.PasscodeAccepted:
 		if e.Use.Emergency != 0 {
 			return fmt.Sprintf("let in with emergency tokencode %d", e.Use.Emergency)
@@ -172,9 +172,14 @@ func tell(s *engine.State, r events.Record) string {
 		return "token " + e.Use.Serial + " put right by two tokencodes in a row"
 	case events.PolicyChanged:
 		return fmt.Sprintf("%s changed from %s to %s", e.Key, e.Before, e.After)
+	default: // not of a login: by its name
+		return byName(r.Event)
 	}
-	words := strings.NewReplacer(".", " ", "_", " ").Replace(events.Name(r.Event))
-	d := events.Describe(r.Event)
+}
+
+// byName is an event in the words of its name.
+func byName(e events.Event) string {
+	words, d := strings.NewReplacer(".", " ", "_", " ").Replace(events.Name(e)), events.Describe(e)
 	if d.Serial != "" {
 		words += ", token " + d.Serial
 	}
