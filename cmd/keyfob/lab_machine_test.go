@@ -118,7 +118,7 @@ func furnish() error {
 		}
 	}
 	if resolv, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
-		if err := os.WriteFile("/run/resolv.conf", nil, 0o644); err != nil { //nolint:gosec // everybody reads it
+		if err := os.WriteFile("/run/resolv.conf", nil, 0o644); err != nil {
 			return err
 		}
 		if err := unix.Mount("/run/resolv.conf", resolv, "", unix.MS_BIND, ""); err != nil {

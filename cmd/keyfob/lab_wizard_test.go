@@ -37,7 +37,7 @@ func startBrowser(t *testing.T) *browsertest.Browser {
 	}
 	dir, path := t.TempDir(), os.Getenv("PATH")
 	script := fmt.Sprintf("#!/bin/sh\nexec ip netns exec %s %s \"$@\"\n", desk, program)
-	if err := os.WriteFile(filepath.Join(dir, "chromium"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(dir, "chromium"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+path)

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"keyfob/api"
 	"keyfob/engine"
 	"keyfob/radius"
 )
@@ -204,18 +205,12 @@ func (l *lab) losesPower(t *testing.T) {
 func (l *lab) holdsUsers(t *testing.T, users []string) {
 	t.Helper()
 	for _, n := range l.Nodes {
-		var known []struct {
-			User string `json:"user"`
-		}
+		var known []api.User
 		if err := json.Unmarshal(l.run(t, "user", "list", "-o", "json", "--data", n.Dir), &known); err != nil {
 			t.Fatal(err)
 		}
 		for _, user := range users {
-			if !slices.ContainsFunc(known, func(u struct {
-				User string `json:"user"`
-			}) bool {
-				return u.User == user
-			}) {
+			if !slices.ContainsFunc(known, func(u api.User) bool { return u.User == user }) {
 				t.Errorf("node %s has forgotten user %s", n.Name, user)
 			}
 		}
