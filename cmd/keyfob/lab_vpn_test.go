@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"text/template"
 )
@@ -233,97 +230,4 @@ func (g *gateway) ping(ctx context.Context) error {
 		return fmt.Errorf("ping %s: %w: %s", g.Inside(), err, out)
 	}
 	return nil
-}
-
-// process is a program that runs beside the test.
-type process struct {
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-	done  chan struct{} // closed when it has ended
-
-	mu   sync.Mutex // guards said
-	said bytes.Buffer
-}
-
-// launch starts a program. It ends with the test at the latest.
-func launch(t *testing.T, name string, args ...string) *process {
-	t.Helper()
-	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = p, p
-	p.cmd.WaitDelay = soon // for what it leaves behind
-	var err error
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = p.cmd.Wait() // what it said tells more
-		close(p.done)
-	}()
-	t.Cleanup(func() {
-		p.stop()
-		if t.Failed() {
-			t.Logf("%s said:\n%s", name, p.output())
-		}
-	})
-	return p
-}
-
-// Write takes what the program says.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.said.Write(b)
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.said.String()
-}
-
-// say types a line.
-func (p *process) say(t *testing.T, line string) {
-	t.Helper()
-	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
-		t.Fatalf("typing: %v\n%s", err, p.output())
-	}
-}
-
-// asks waits until the program has shown a question.
-func (p *process) asks(t *testing.T, question string) {
-	t.Helper()
-	eventually(t, "the question "+question, func() error {
-		if p.ended() {
-			t.Fatalf("it ended without asking %q:\n%s", question, p.output())
-		}
-		if !strings.Contains(p.output(), question) {
-			return fmt.Errorf("it said:\n%s", p.output())
-		}
-		return nil
-	})
-}
-
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// stop ends the program, gently at first, and waits until it has ended.
-func (p *process) stop() {
-	_ = p.cmd.Process.Signal(os.Interrupt)
-	for range 200 {
-		if p.ended() {
-			return
-		}
-		pause(glance)
-	}
-	_ = p.cmd.Process.Kill()
-	<-p.done
 }
