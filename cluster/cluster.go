@@ -96,6 +96,9 @@ type Config struct {
 	// Observe is told of each committed batch: its events, and how long the
 	// commit took. It must not block. Nil is allowed.
 	Observe func(events int, took time.Duration)
+	// CommonPINs may not be chosen; nil: the built-in list. It is looked at by
+	// the node that is asked, so all nodes should have the same.
+	CommonPINs engine.PINList
 	// Deliver sends a tokencode to its user. It must not block. Nil: this site
 	// sends none.
 	Deliver func(engine.Delivery)

@@ -96,7 +96,7 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 	for tries := 1; ; tries++ {
 		now := max(events.At(n.c.Now()), view.Time)
 		checked, err := engine.Check(ctx, engine.CheckInput{
-			State: view.State, Keys: n.keys, Attempt: a, Ticket: ticket, Now: now,
+			State: view.State, Keys: n.keys, Attempt: a, Ticket: ticket, Now: now, Common: n.c.CommonPINs,
 		})
 		if err != nil {
 			return engine.Outcome{}, fmt.Errorf("checking an attempt: %w", err)

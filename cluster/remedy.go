@@ -32,7 +32,7 @@ func (n *Node) SetTemporaryPIN(ctx context.Context, o events.Origin, serial stri
 	if err != nil {
 		return "", err
 	}
-	if pin, err = engine.TemporaryPIN(n.State(), n.keys, t, pin); err != nil {
+	if pin, err = engine.TemporaryPIN(n.State(), n.keys, t, pin, n.c.CommonPINs); err != nil {
 		return "", err
 	}
 	c := engine.SetTemporaryPIN{Serial: serial, Revision: t.PINRevision + 1}

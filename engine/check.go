@@ -74,6 +74,7 @@ type CheckInput struct {
 	Attempt Attempt
 	Ticket  *Ticket     // opened from Attempt.Conversation; nil begins anew
 	Now     events.Time // by the cluster's clock as this node knows it
+	Common  PINList     // that nobody may choose; nil: the built-in list
 }
 
 // Check looks at an attempt with this node's keys. It decides nothing: what
@@ -264,7 +265,7 @@ func (k *checker) joined(ctx context.Context, t *Token, g *tokencode.Generator, 
 // unfit reports whether a PIN breaks a rule: a stricter policy has come since
 // it was set.
 func (k *checker) unfit(t *Token, pin string) bool {
-	return unfit(pin, t.pinRules(&k.State.Policy), t, k.user.Name) != ProblemNone
+	return unfit(pin, t.pinRules(&k.State.Policy), t, k.user.Name, k.Common) != ProblemNone
 }
 
 // mixed looks at a passcode into which a PINpad has mixed the PIN. A wrong PIN

@@ -22,7 +22,7 @@ func (k *checker) newPIN(ctx context.Context, step events.Step, c *Checked) erro
 
 	switch {
 	case c.Command.Choice == ChoiceGenerated && rules.Source != PINByUser:
-		pin, err := generatePIN(k.Keys, rules, t, k.user.Name)
+		pin, err := generatePIN(k.Keys, rules, t, k.user.Name, k.Common)
 		if err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func (k *checker) ownPIN(ctx context.Context, t *Token, rules PINRules, e *PINEv
 		e.Problem = ProblemDifferent
 		return nil
 	}
-	if e.Problem = unfit(k.typed, rules, t, k.user.Name); e.Problem != ProblemNone {
+	if e.Problem = unfit(k.typed, rules, t, k.user.Name, k.Common); e.Problem != ProblemNone {
 		return nil
 	}
 	used, err := k.usedBefore(ctx, t)
@@ -71,14 +71,14 @@ func (k *checker) ownPIN(ctx context.Context, t *Token, rules PINRules, e *PINEv
 
 // TemporaryPIN is a PIN that an administrator sets: as typed, when it keeps the
 // rules, or a generated one. The error of an unfit one is a *Refusal.
-func TemporaryPIN(s *State, keys Keys, t *Token, typed Secret) (Secret, error) {
+func TemporaryPIN(s *State, keys Keys, t *Token, typed Secret, common PINList) (Secret, error) {
 	rules := t.pinRules(&s.Policy)
 	if typed == "" {
-		pin, err := generatePIN(keys, rules, t, t.User)
+		pin, err := generatePIN(keys, rules, t, t.User, common)
 		return Secret(pin), err
 	}
 	pin := canonicalTyped(typed)
-	if problem := unfit(pin, rules, t, t.User); problem != ProblemNone {
+	if problem := unfit(pin, rules, t, t.User, common); problem != ProblemNone {
 		return "", refuse(Invalid, "this PIN will not do (%s): want %d to %d characters, nothing that is easily guessed", problem, rules.Min, rules.Max)
 	}
 	return Secret(pin), nil

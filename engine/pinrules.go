@@ -1,23 +1,54 @@
 package engine
 
 import (
+	"bufio"
 	"crypto/subtle"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 
 	"keyfob/engine/tokencode"
 )
 
+// PINList is PINs that nobody may choose, in lower case.
+type PINList map[string]bool
+
+// maxPINList bounds a list that a site brings.
+const maxPINList = 1_000_000
+
+// ReadPINList reads a site's own list of PINs that nobody may choose, one a
+// line; it takes the place of the built-in one. Empty lines, and those that
+// begin with #, say nothing.
+func ReadPINList(r io.Reader) (PINList, error) {
+	list := PINList{}
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		pin := strings.ToLower(strings.TrimSpace(lines.Text()))
+		switch {
+		case pin == "" || pin[0] == '#':
+		case len(pin) > maxTyped || strings.ContainsAny(pin, " \t"):
+			return nil, fmt.Errorf("line %d is no PIN", n) // and may be a secret: it is not shown
+		case len(list) == maxPINList:
+			return nil, fmt.Errorf("line %d: more than %d PINs", n, maxPINList)
+		default:
+			list[pin] = true
+		}
+	}
+	return list, lines.Err()
+}
+
 // commonPINs are what people choose first besides repeats and runs. From the
 // frequency lists of leaked PINs.
-var commonPINs = map[string]bool{
+var commonPINs = PINList{
 	"1004": true, "2580": true, "0852": true, "1998": true, "2001": true, "1313": true, "1212": true, "6969": true, "4200": true,
 	"112233": true, "121212": true, "123123": true, "159753": true, "147258": true, "789456": true, "456789": true, "159357": true,
 	"12121212": true, "11223344": true, "12341234": true, "14725836": true, "password": true, "letmein1": true, "qwertyui": true, "secret": true, "qwerty": true,
 }
 
-// unfit says which rule a PIN breaks, ProblemNone when it is fit.
-func unfit(pin string, r PINRules, t *Token, user string) Problem {
+// unfit says which rule a PIN breaks, ProblemNone when it is fit. A nil list is
+// the built-in one.
+func unfit(pin string, r PINRules, t *Token, user string, common PINList) Problem {
 	if len(pin) < r.Min || len(pin) > r.Max {
 		return ProblemLength
 	}
@@ -31,18 +62,18 @@ func unfit(pin string, r PINRules, t *Token, user string) Problem {
 	if t.pinStyle() == tokencode.PINpad && pin[0] == '0' {
 		return ProblemLeadingZero
 	}
-	if trivial(pin) || within(pin, t.Serial) || within(pin, user) {
+	if common == nil {
+		common = commonPINs
+	}
+	if common[strings.ToLower(pin)] || trivial(pin) || within(pin, t.Serial) || within(pin, user) {
 		return ProblemTrivial
 	}
 	return ProblemNone
 }
 
 // trivial reports whether a PIN is one of those that are tried first: one
-// character repeated, a run up or down, or a common one.
+// character repeated, or a run up or down.
 func trivial(pin string) bool {
-	if commonPINs[strings.ToLower(pin)] {
-		return true
-	}
 	step := int(pin[1]) - int(pin[0])
 	if step < -1 || step > 1 {
 		return false
@@ -64,14 +95,14 @@ func within(pin, text string) bool {
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // generatePIN makes a PIN of digits that keeps the rules, from random bytes.
-func generatePIN(keys Keys, r PINRules, t *Token, user string) (string, error) {
+func generatePIN(keys Keys, r PINRules, t *Token, user string, common PINList) (string, error) {
 	length := max(r.Min, min(6, r.Max))
 	for range 64 { // rules that leave hardly a PIN end here
 		pin, err := randomDigits(keys.Random, length)
 		if err != nil {
 			return "", err
 		}
-		if unfit(pin, r, t, user) == ProblemNone {
+		if unfit(pin, r, t, user, common) == ProblemNone {
 			return pin, nil
 		}
 	}

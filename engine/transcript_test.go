@@ -92,6 +92,7 @@ type world struct {
 	request uint32
 	news    []events.Draft
 	last    engine.Outcome
+	common  engine.PINList
 	record  func(events.Time, events.Draft) // if set, hears of every event
 }
 
@@ -311,7 +312,7 @@ func (w *world) attempt(words []string) string {
 func (w *world) ask(a engine.Attempt) (engine.Outcome, error) {
 	now := events.At(w.now)
 	checked, err := engine.Check(context.Background(), engine.CheckInput{
-		State: w.state, Keys: w.keys, Attempt: a, Ticket: w.ticket, Now: now,
+		State: w.state, Keys: w.keys, Attempt: a, Ticket: w.ticket, Now: now, Common: w.common,
 	})
 	if err != nil {
 		return engine.Outcome{}, err

@@ -33,6 +33,7 @@ type Config struct {
 	Seal     SealConfig     `yaml:"seal"`
 	Log      LogConfig      `yaml:"log"`
 	OnDemand OnDemandConfig `yaml:"ondemand"`
+	PIN      PINConfig      `yaml:"pin"`
 	Branding BrandingConfig `yaml:"branding"`
 
 	file string // that it was read from
@@ -93,6 +94,11 @@ type SealConfig struct {
 	Provider   string `yaml:"provider" enum:"keyfile,credential" doc:"keyfile: 32 bytes in a file; credential: the same from systemd's LoadCredentialEncrypted, which a TPM can protect"`
 	KeyFile    string `yaml:"keyfile" doc:"file of the provider keyfile; default seal.key in the data directory, made by cluster init"`
 	Credential string `yaml:"credential" doc:"name of the provider credential, in $CREDENTIALS_DIRECTORY"`
+}
+
+// PINConfig is what the policy, which is the same on all nodes, does not hold.
+type PINConfig struct {
+	Common string `yaml:"common" doc:"file with PINs that nobody may choose, one a line, instead of the built-in list; the same on every node"`
 }
 
 // LogConfig is what operators read.

@@ -16,6 +16,7 @@ import (
 
 	"keyfob/cluster"
 	"keyfob/cluster/vault"
+	"keyfob/engine"
 	"keyfob/webui"
 )
 
@@ -43,7 +44,27 @@ func (e *environment) nodeConfig(c Config, log *slog.Logger, counts *metrics) (n
 	} else if c.Seal.KeyFile != filepath.Join(c.Data, "seal.key") {
 		n.Seal = vault.NewKeyFile(c.Seal.KeyFile)
 	}
-	return n, nil
+	var err error
+	n.CommonPINs, err = commonPINs(c.PIN.Common)
+	return n, err
+}
+
+// commonPINs reads the site's own list of PINs that nobody may choose, nil when
+// it has none.
+func commonPINs(file string) (engine.PINList, error) {
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading pin.common: %w", err)
+	}
+	defer f.Close()
+	list, err := engine.ReadPINList(f)
+	if err != nil {
+		return nil, fmt.Errorf("reading pin.common, %s: %w", file, err)
+	}
+	return list, nil
 }
 
 // exists says in one line why there is no node to be started, if so.
