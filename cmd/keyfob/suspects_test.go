@@ -32,7 +32,7 @@ type state struct {
 	vpn   bool // over RADIUS only: on the page what was typed is the whole proof, and is answered
 	token bool // the user has one
 	pin   bool // and a PIN
-	seen  bool // that every node has found right before
+	seen  bool // that every node has found right before: no Argon2id
 	after func(c *trial, p *person) error
 	typed func(p *person) string
 }
@@ -60,9 +60,9 @@ func states() []state {
 	return []state{
 		{name: "unknown user", typed: right},
 		{name: "no token", after: func(c *trial, p *person) error { return c.addUser(p) }, typed: right},
-		{name: "locked", token: true, pin: true, after: lock, typed: right},
-		{name: "locked, pressed", few: true, token: true, pin: true, after: lock, typed: right},
-		{name: "disabled", token: true, pin: true, after: remedy("users", "disable"), typed: right},
+		{name: "locked", token: true, pin: true, seen: true, after: lock, typed: right},
+		{name: "locked, pressed", few: true, token: true, pin: true, seen: true, after: lock, typed: right},
+		{name: "disabled", token: true, pin: true, seen: true, after: remedy("users", "disable"), typed: right},
 		{name: "disabled token", token: true, pin: true, after: remedy("tokens", "disable"), typed: right},
 		{name: "wrong PIN", token: true, pin: true, seen: true, typed: func(p *person) string { return wrongPIN + p.token.At(p.pressed) }},
 		{name: "wrong PIN, Argon2id", rare: true, token: true, pin: true, typed: func(p *person) string { return wrongPIN + p.token.At(p.pressed) }},
