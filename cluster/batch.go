@@ -236,8 +236,12 @@ type decisions struct {
 // decide decides as much of a batch as one entry holds, each command on what
 // those before it came to. Nothing is kept of it if it is not committed.
 func (b *batcher) decide(view *fsm.View, batch []*proposal) decisions {
-	now := max(events.At(b.now()), view.Time)
-	sound := b.sound()
+	now, sound := view.Time, b.sound()
+	// A clock that is not trusted leaves the cluster's time where it is: were it
+	// an hour ahead, every user would be refused for an hour.
+	if sound || now == 0 {
+		now = max(events.At(b.now()), now)
+	}
 	d := decisions{batch: batch, stamp: now}
 	scratch := view.Scratch()
 	weight := 0

@@ -315,6 +315,20 @@ func TestClockThatIsNotTrustedDecidesNoLogin(t *testing.T) {
 	}
 }
 
+func TestClockThatIsNotTrustedStampsNothingNew(t *testing.T) {
+	d := newDesk(t)
+	last := d.book.View().Time
+	d.moment = d.moment.Add(time.Hour)
+	d.sound = func() bool { return false }
+	d.run()
+	if r := <-d.add("bob").answer; r.Fate != decided {
+		t.Fatalf("%+v", r)
+	}
+	if at := d.book.View().Time; at != last {
+		t.Fatalf("stamped %v after %v by a clock that is wrong", at.Std(), last.Std())
+	}
+}
+
 func TestStampsNeverGoBack(t *testing.T) {
 	d := newDesk(t)
 	last := d.book.View().Time

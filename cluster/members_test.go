@@ -111,10 +111,13 @@ func TestRemovedNodeIsAnsweredNoMore(t *testing.T) {
 		}
 		return nil
 	})
-	_, err := other.call(t.Context(), http.MethodGet, gone.id.ID, "/pulse", nil, maxPulse)
-	if !errors.Is(err, link.ErrNotMember) {
-		t.Fatalf("the others dial it still: %v", err)
-	}
+	r.eventually("the others to dial it no more", func() error {
+		_, err := other.call(t.Context(), http.MethodGet, gone.id.ID, "/pulse", nil, maxPulse)
+		if !errors.Is(err, link.ErrNotMember) {
+			return fmt.Errorf("dialling it: %v", err)
+		}
+		return nil
+	})
 	if _, err := gone.Authenticate(t.Context(), r.attempt("ada", "x")); !errors.Is(err, engine.ErrUndecided) {
 		t.Fatalf("the removed node answers a login: %v", err)
 	}
