@@ -1,22 +1,26 @@
 #!/bin/bash
 # Runs every test, and fails if one fails or was skipped. The whole output is
-# kept in a file, which is named at the end.
+# kept in a file, which is named at the end. Pictures of the pages are left in
+# the directory KEYFOB_SCREENSHOTS, if that names one.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 log=$(mktemp -t keyfob-test.XXXXXX)
 failed=0
 
+[ -z "${KEYFOB_SCREENSHOTS:-}" ] || KEYFOB_SCREENSHOTS=$(realpath -m "$KEYFOB_SCREENSHOTS")
+
 # step NAME COMMAND... runs a command and says how it went.
 step() {
-  local name=$1 began=$SECONDS
+  local name=$1 began=$SECONDS from
+  from=$(($(wc -l <"$log") + 1))
   shift
   printf '%s\n' "== $name: $*"
   if "$@" >>"$log" 2>&1; then
     printf '   ok, %d s\n' $((SECONDS - began))
   else
     printf '   FAILED, %d s\n' $((SECONDS - began))
-    grep -nE '^\s*--- FAIL|^FAIL|panic:|_test.go:[0-9]+:|^[a-z_/]+\.go:[0-9]+' "$log" | tail -40
+    tail -n "+$from" "$log" | grep -nE -B5 '^\s*--- FAIL|^panic:|DATA RACE|\[build failed\]|^[a-z/_]+\.go:[0-9]+:[0-9]+:|not found$' | tail -80
     failed=1
   fi
 }

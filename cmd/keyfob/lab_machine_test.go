@@ -159,10 +159,10 @@ func statusOf(err error) (int, error) {
 // network, or where programs are missing.
 func needMachine(t *testing.T, programs ...string) {
 	t.Helper()
+	needPrograms(t, programs...)
 	if os.Getenv(machineVar) != machineTests {
 		t.Skip("needs root, for a network of its own")
 	}
-	needPrograms(t, programs...)
 }
 
 // needPrograms skips the test where programs are missing, and names them.

@@ -21,11 +21,6 @@ func TestTheStory(t *testing.T) {
 	n1, n2, n3 := l.node("n1"), l.node("n2"), l.node("n3")
 	l.transfer(t, n1)
 	cable(t, gatewayAddr, outside, usersAddr)
-	if dir := os.Getenv("KEYFOB_SCREENSHOTS"); dir != "" {
-		if err := os.MkdirAll(dir, 0o750); err != nil {
-			t.Fatal(err)
-		}
-	}
 	browser := startBrowser(t)
 	auditor := l.audit(t)
 

@@ -339,6 +339,9 @@ func (p *Page) Shoot(name string) {
 	if dir == "" {
 		return
 	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		p.t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), run(p, "taking picture", chromedp.FullScreenshot(100)), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
