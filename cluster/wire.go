@@ -101,6 +101,8 @@ var forms = []form{
 	plain[engine.LoseToken](29),
 	plain[engine.FindToken](30),
 	plain[engine.ReplaceToken](31),
+	plain[engine.SetRecoveryKey](32),
+	plain[engine.TakeBackup](33),
 }
 
 // decodeNote reads a note, whose event says itself of which kind it is.

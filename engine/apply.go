@@ -45,9 +45,11 @@ func (s *State) Apply(at events.Time, d events.Draft) {
 	case events.APITokenRevoked:
 		s.apiTokens.Delete(e.Name)
 	case events.ClusterFounded, events.InvitationIssued, events.NodeJoined, events.NodeRemoved,
-		events.NodeLost, events.NodeReturned, events.LeaderChanged, events.ClockSkewed:
+		events.NodeLost, events.NodeReturned, events.LeaderChanged, events.ClockSkewed, events.RecoveryKeySet:
 		s.applyCluster(at, e)
-	case events.CheckpointSigned: // speaks of the chain, not of the state
+	case events.ClusterRestored:
+		s.restored(at, e)
+	case events.CheckpointSigned, events.BackupTaken: // speak of the chain, not of the state
 	}
 }
 
@@ -340,6 +342,8 @@ func (s *State) applyCluster(at events.Time, e events.Event) {
 		s.changeNode(e.Node, func(n *NodeRecord) { n.Lost = false })
 	case events.LeaderChanged:
 		s.Cluster.Leader = e.Node
+	case events.RecoveryKeySet:
+		s.Cluster.RecoveryKey = e.Key
 	case events.ClockSkewed: // for the readers of the audit stream
 	}
 }

@@ -155,6 +155,18 @@ type (
 	}
 )
 
+// SetRecoveryKey says for whom backups are sealed, and TakeBackup that one is
+// about to be written.
+type (
+	SetRecoveryKey struct {
+		Key []byte `cbor:"1,keyasint"` // the public half
+	}
+	TakeBackup struct {
+		Node        string `cbor:"1,keyasint"`
+		RecoveryKey string `cbor:"2,keyasint"` // short name of the key that it is sealed for
+	}
+)
+
 // Note records what the cluster observed about itself.
 type Note struct {
 	Event events.Event
@@ -206,6 +218,8 @@ func (LatchClient) command()          {}
 func (SetPolicy) command()            {}
 func (IssueAPIToken) command()        {}
 func (RevokeAPIToken) command()       {}
+func (SetRecoveryKey) command()       {}
+func (TakeBackup) command()           {}
 func (Note) command()                 {}
 func (Invite) command()               {}
 func (AdmitNode) command()            {}

@@ -62,6 +62,8 @@ func (s *State) remedy(c Command, now events.Time) ([]events.Event, error) {
 		return s.remedyAPIToken(c)
 	case Invite, AdmitNode, RemoveNode:
 		return s.remedyNode(c, now)
+	case SetRecoveryKey, TakeBackup:
+		return s.recovery(c)
 	case Note:
 		return s.note(c.Event), nil
 	case Authenticate: // Decide's own

@@ -30,6 +30,9 @@ type Cluster struct {
 	Certificate []byte `cbor:"2,keyasint"` // of its CA, DER
 	CAKey       []byte `cbor:"3,keyasint"` // sealed
 	Leader      string `cbor:"4,keyasint"`
+	// Epoch is how often the cluster was restored from a backup.
+	Epoch       uint64 `cbor:"5,keyasint,omitempty"`
+	RecoveryKey []byte `cbor:"6,keyasint,omitempty"` // public: backups are sealed for it
 }
 
 // User is who owns tokens. Failures count for the user, over all tokens and
@@ -120,6 +123,9 @@ type Token struct {
 	PINMin        uint8         `cbor:"30,keyasint,omitempty"` // the rules under which the PIN was set
 	PINLetters    bool          `cbor:"31,keyasint,omitempty"`
 	Replaces      string        `cbor:"29,keyasint,omitempty"` // the serial whose place it takes at its first success
+	// Doubted is the last interval that may have been used in a time of which
+	// the state knows nothing: up to it a tokencode needs the next one.
+	Doubted int64 `cbor:"34,keyasint,omitempty"`
 }
 
 // OldPIN is a PIN that was set before.

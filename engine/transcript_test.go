@@ -93,6 +93,7 @@ type world struct {
 	news    []events.Draft
 	last    engine.Outcome
 	common  engine.PINList
+	backup  *engine.State
 	record  func(events.Time, events.Draft) // if set, hears of every event
 }
 
@@ -141,6 +142,14 @@ func (w *world) do(words []string) string {
 			w.t.Fatal(err)
 		}
 		w.offset[words[1]] = n
+		return ""
+	case "backup":
+		w.backup = w.state.Copy()
+		return ""
+	case "restore":
+		w.state, w.ticket = w.backup.Copy(), nil
+		w.apply([]events.Draft{{Event: events.ClusterRestored{Epoch: w.state.Cluster.Epoch + 1, Node: "n1"}}})
+		w.news = nil
 		return ""
 	case "admin":
 		return w.admin(words[1], words[2], words[3:])

@@ -75,7 +75,7 @@ func (t *Token) tier(p *Policy, interval int64, now events.Time) tier {
 		d = -d
 	}
 	switch {
-	case d <= w.Small:
+	case d <= w.Small && !t.doubts(interval):
 		return small
 	case d <= w.Medium, !t.Proven && d <= w.Large-1:
 		return medium

@@ -49,6 +49,28 @@ type ClockSkewed struct {
 	Offset int64  `cbor:"2,keyasint"` // milliseconds
 }
 
+// RecoveryKeySet says for whom backups are sealed from here on.
+type RecoveryKeySet struct {
+	Key []byte `cbor:"1,keyasint"` // the public half
+}
+
+// BackupTaken says that a copy of all there is has left the cluster, sealed.
+type BackupTaken struct {
+	Node        string `cbor:"1,keyasint"` // that wrote it
+	RecoveryKey string `cbor:"2,keyasint"` // short name of the key that it is sealed for
+}
+
+// ClusterRestored says that the cluster begins anew, as one node, from what a
+// backup held. What was accepted between the backup and now is not known, so
+// nothing that may have been used is good any more.
+type ClusterRestored struct {
+	Epoch   uint64 `cbor:"1,keyasint"` // how often that has happened
+	Node    string `cbor:"2,keyasint"`
+	Address string `cbor:"3,keyasint"`
+	Backup  uint64 `cbor:"4,keyasint"` // the record that the backup ended with
+	Taken   Time   `cbor:"5,keyasint"` // when it was taken
+}
+
 // CheckpointSigned says, signed with the cluster's key, that the chain stood
 // at Head after the record numbered Sequence. A consumer who kept it can tell
 // whether records before it were taken away or changed.

@@ -1,6 +1,9 @@
 package events
 
-import "encoding/hex"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
@@ -214,6 +217,24 @@ func (e ClockSkewed) describe(d *Data) {
 	d.Reason = ReasonClockSkew
 	d.detail("member", e.Node)
 	d.detail("offset_ms", e.Offset)
+}
+
+func (e ClusterRestored) describe(d *Data) {
+	d.detail("address", e.Address)
+	d.detail("backup", int64(e.Backup))
+	d.detail("epoch", int64(e.Epoch))
+	d.detail("member", e.Node)
+	d.detail("taken", e.Taken)
+}
+
+func (e RecoveryKeySet) describe(d *Data) {
+	sum := sha256.Sum256(e.Key)
+	d.detail("key_sha256", hex.EncodeToString(sum[:]))
+}
+
+func (e BackupTaken) describe(d *Data) {
+	d.detail("member", e.Node)
+	d.detail("recovery_key", e.RecoveryKey)
 }
 
 func (e CheckpointSigned) describe(d *Data) {

@@ -78,6 +78,9 @@ var kinds = []class{
 	member[NodeReturned](95, "cluster", "node_returned", "KF6006I"),
 	member[LeaderChanged](96, "cluster", "leader_changed", "KF6007W"),
 	member[ClockSkewed](97, "cluster", "clock_skewed", "KF6008W"),
+	member[ClusterRestored](98, "cluster", "restored", "KF6009W"),
+	member[RecoveryKeySet](99, "cluster", "recovery_key_set", "KF6010W"),
+	member[BackupTaken](100, "cluster", "backup_taken", "KF6011W"),
 
 	member[CheckpointSigned](110, "integrity", "checkpoint", "KF7001I"),
 }
