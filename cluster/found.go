@@ -74,7 +74,8 @@ func Found(ctx context.Context, c Config) (adminToken string, err error) {
 	return token, c.settle(ctx, root, v, id, key)
 }
 
-// begin runs the node alone until the first events are committed.
+// begin runs the node alone until the first events are committed. What its log
+// may begin with is a state that was restored.
 func (c Config) begin(ctx context.Context, id identity, key link.Key, v *vault.Vault, first []events.Event) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // nobody is to come in
 	if err != nil {
@@ -88,16 +89,19 @@ func (c Config) begin(ctx context.Context, id identity, key link.Key, v *vault.V
 	for _, e := range first {
 		n.first = append(n.first, newProposal(ctx, n.system(), engine.Note{Event: e}))
 	}
-	self := raft.Server{ID: raft.ServerID(id.ID), Address: raft.ServerAddress(id.Address)}
-	if err := n.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{self}}).Error(); err != nil {
-		return errors.Join(err, n.Close())
+	n.before = n.machine.View().Sequence
+	if n.before == 0 {
+		self := raft.Server{ID: raft.ServerID(id.ID), Address: raft.ServerAddress(id.Address)}
+		if err := n.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{self}}).Error(); err != nil {
+			return errors.Join(err, n.Close())
+		}
 	}
 	bound, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	running, stop := context.WithCancel(bound)
 	done := make(chan error, 1)
 	go func() { done <- n.Run(running) }()
-	_, err = n.machine.Wait(bound, uint64(len(first)))
+	_, err = n.machine.Wait(bound, n.before+uint64(len(first)))
 	stop()
 	return errors.Join(err, <-done)
 }

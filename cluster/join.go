@@ -129,17 +129,7 @@ func (n *Node) introduce(ctx context.Context, m member) error {
 // welcome issues the certificate and seals the root key for the new member.
 // Both keys are opened for this moment only.
 func (n *Node) welcome(ctx context.Context, j joinRequest, m member) (joinAnswer, error) {
-	sealed := n.State().Cluster.CAKey
-	key, err := n.vault.Open(vault.CA, caPlace, sealed)
-	if err != nil {
-		return joinAnswer{}, fmt.Errorf("opening the CA's key: %w", err)
-	}
-	defer clear(key)
-	ca, err := link.LoadCA(n.id.CA, key)
-	if err != nil {
-		return joinAnswer{}, err
-	}
-	certificate, err := ca.Issue(j.CSR, m.ID, n.c.Now())
+	certificate, err := issue(n.vault, n.State().Cluster, j.CSR, m.ID, n.c.Now())
 	if err != nil {
 		return joinAnswer{}, err
 	}
@@ -185,7 +175,7 @@ func Join(ctx context.Context, invited string, c Config) error {
 	if err != nil {
 		return err
 	}
-	if err := c.emptyLog(); err != nil {
+	if err := c.emptyLog(0); err != nil {
 		return err
 	}
 	return c.settle(ctx, root, v, identity{
@@ -246,9 +236,9 @@ func post(ctx context.Context, client *http.Client, body []byte) ([]byte, error)
 	return raw, nil
 }
 
-// emptyLog makes the log of a node that knows nothing yet, so that a node
-// without one can be told from a new one.
-func (c Config) emptyLog() error {
+// emptyLog makes the log of a node that knows no entry yet, so that a node
+// without one can be told from a new one. The term is the last one there was.
+func (c Config) emptyLog(term uint64) error {
 	dir := c.file(dirRaft)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making data directory: %w", err)
@@ -257,5 +247,8 @@ func (c Config) emptyLog() error {
 	if err != nil {
 		return err
 	}
-	return log.Close()
+	if term != 0 {
+		err = log.SetUint64([]byte("CurrentTerm"), term) // by Raft's own name
+	}
+	return errors.Join(err, log.Close())
 }

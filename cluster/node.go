@@ -55,7 +55,8 @@ type Node struct {
 	batcher  *batcher
 	outbox   chan parcel       // commands for the leader
 	notes    chan events.Draft // what this node has to tell the leader
-	first    []*proposal       // the first commands of a new cluster
+	first    []*proposal       // the first commands of a new cluster, or of a restored one
+	before   uint64            // the record that they rest on
 	term     uint64            // of the last reign that was recorded
 	clock    *clock
 	disputed bool // of feel's goroutine: the clock was found wrong

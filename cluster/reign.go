@@ -80,10 +80,10 @@ func (n *Node) lead(ctx context.Context) {
 }
 
 // accession is what a leader decides before anything else: that it leads, or
-// in a new cluster, that the cluster exists.
+// in a new or a restored cluster, that the cluster exists.
 func (n *Node) accession(ctx context.Context) []*proposal {
 	view, term := n.machine.View(), n.raft.CurrentTerm()
-	if view.Sequence == 0 {
+	if view.Sequence == n.before {
 		return n.first
 	}
 	if n.term == term {

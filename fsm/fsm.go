@@ -86,6 +86,18 @@ func (v *View) Scratch() *engine.State {
 	return v.State.Copy()
 }
 
+// Follow folds a record into a view that is nobody else's yet, such as a
+// backup's. It must be the next one of the chain.
+func (v *View) Follow(r events.Record) error {
+	chain := events.Chain{Cluster: v.State.Cluster.ID, Sequence: v.Sequence, Head: v.Head}
+	if err := chain.Follow(r); err != nil {
+		return err
+	}
+	v.State.Apply(r.Time, r.Draft)
+	v.Sequence, v.Head, v.Index, v.Time = chain.Sequence, chain.Head, r.Index, r.Time
+	return nil
+}
+
 // Next is closed when a newer view has taken this one's place.
 func (v *View) Next() <-chan struct{} { return v.next }
 

@@ -1,0 +1,237 @@
+package cluster
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"keyfob/cluster/vault"
+	"keyfob/engine"
+	"keyfob/events"
+	"keyfob/events/journal"
+	"keyfob/fsm"
+)
+
+// A backup is one line of JSON, readable, that says what it is and holds the
+// root key sealed for the recovery key; and after it, sealed under the root
+// key, a tar of the state and the journal's files. Whoever changes the line
+// makes the rest unreadable, since its hash is the name of the sealed stream.
+
+const (
+	backupFormat    = 1
+	maxBackupHeader = 64 << 10 // bytes
+
+	entryState   = "state"
+	entryJournal = "journal/" // and the name of a file
+)
+
+// BackupInfo is what a backup says of itself without any key.
+type BackupInfo struct {
+	Format      int       `json:"keyfob_backup"`
+	Cluster     string    `json:"cluster"`
+	Node        string    `json:"node"`     // that wrote it
+	Version     string    `json:"version"`  // of its program
+	Sequence    uint64    `json:"sequence"` // of the last record that the state holds
+	Taken       time.Time `json:"taken"`
+	RecoveryKey string    `json:"recovery_key"` // short name of the key that opens it
+	Root        []byte    `json:"root"`         // sealed for it
+}
+
+// Backup is a copy of all that a node holds of its cluster, about to be
+// written.
+type Backup struct {
+	vault  *vault.Vault
+	view   *fsm.View
+	state  int64 // bytes of it
+	pieces []journal.Piece
+	header []byte
+}
+
+// SetRecoveryKey says for whom backups are sealed from here on.
+func (n *Node) SetRecoveryKey(ctx context.Context, o events.Origin, public []byte) error {
+	if _, err := vault.ParseRecoveryPublic(public); err != nil {
+		return &engine.Refusal{Code: engine.Invalid, Text: "this is not the public half of a recovery key"}
+	}
+	return n.Do(ctx, o, engine.SetRecoveryKey{Key: public})
+}
+
+// RecoveryKey is the short name of the recovery key, empty when there is none.
+func (n *Node) RecoveryKey() string {
+	public, err := vault.ParseRecoveryPublic(n.State().Cluster.RecoveryKey)
+	if err != nil {
+		return ""
+	}
+	return public.Name()
+}
+
+// Backup records that a backup is taken, and prepares it. Logins go on while it
+// is written: it is of one moment whatever happens meanwhile.
+func (n *Node) Backup(ctx context.Context, o events.Origin) (*Backup, error) {
+	if from, to := n.journal.Missing(); to != 0 {
+		return nil, &engine.Refusal{Code: engine.Conflict, Text: fmt.Sprintf(
+			"node %s still lacks records %d to %d of the journal: ask another node, or wait until it has fetched them", n.c.Node, from, to)}
+	}
+	if err := n.Do(ctx, o, engine.TakeBackup{Node: n.c.Node, RecoveryKey: n.RecoveryKey()}); err != nil {
+		return nil, err
+	}
+	// The journal has whatever a view shows, and may have more: the records
+	// behind the state are folded in when it is restored.
+	b := &Backup{vault: n.vault, view: n.machine.View()}
+	var err error
+	if b.pieces, err = n.journal.Pieces(); err != nil {
+		return nil, err
+	}
+	if b.header, err = n.backupHeader(ctx, b.view); err != nil {
+		return nil, err
+	}
+	var size counter
+	if err := fsm.Write(&size, b.view); err != nil {
+		return nil, fmt.Errorf("measuring the state: %w", err)
+	}
+	b.state = int64(size)
+	return b, nil
+}
+
+func (n *Node) backupHeader(ctx context.Context, v *fsm.View) ([]byte, error) {
+	public, err := vault.ParseRecoveryPublic(v.State.Cluster.RecoveryKey)
+	if err != nil {
+		return nil, err
+	}
+	root, err := vault.LoadRoot(ctx, n.c.file(fileRoot), n.c.provider(), n.id.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Wipe()
+	sealed, err := root.SealToRecovery(public, n.id.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	line, err := json.Marshal(BackupInfo{
+		Format: backupFormat, Cluster: n.id.Cluster, Node: n.c.Node, Version: n.c.Version,
+		Sequence: v.Sequence, Taken: n.c.Now().UTC().Truncate(time.Second), RecoveryKey: public.Name(), Root: sealed,
+	})
+	return append(line, '\n'), err
+}
+
+// Size is about how many bytes WriteTo will write, to show how far it is.
+func (b *Backup) Size() int64 {
+	size := int64(len(b.header)) + b.state
+	for _, p := range b.pieces {
+		size += p.Size
+	}
+	return size
+}
+
+// WriteTo implements io.WriterTo. A backup whose writing failed is worthless,
+// and is found out to be so.
+func (b *Backup) WriteTo(w io.Writer) (int64, error) {
+	var written counter
+	w = io.MultiWriter(w, &written)
+	if _, err := w.Write(b.header); err != nil {
+		return int64(written), err
+	}
+	sealed := b.vault.SealWriter(w, vault.Snapshots, backupPlace(b.header))
+	buffered := bufio.NewWriterSize(sealed, 64<<10)
+	err := b.archive(tar.NewWriter(buffered))
+	if err == nil {
+		err = errors.Join(buffered.Flush(), sealed.Close())
+	}
+	if err != nil {
+		err = fmt.Errorf("writing a backup: %w", err)
+	}
+	return int64(written), err
+}
+
+func (b *Backup) archive(out *tar.Writer) error {
+	if err := out.WriteHeader(&tar.Header{Name: entryState, Mode: 0o600, Size: b.state}); err != nil {
+		return err
+	}
+	if err := fsm.Write(out, b.view); err != nil {
+		return err
+	}
+	for _, p := range b.pieces {
+		if err := archivePiece(out, p); err != nil {
+			return err
+		}
+	}
+	return out.Close()
+}
+
+func archivePiece(out *tar.Writer, p journal.Piece) error {
+	if err := out.WriteHeader(&tar.Header{Name: entryJournal + p.Name, Mode: 0o600, Size: p.Size}); err != nil {
+		return err
+	}
+	r, err := p.Open()
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, r)
+	return errors.Join(err, r.Close())
+}
+
+// backupPlace is where the sealed part of a backup with this first line opens.
+func backupPlace(header []byte) vault.Identity {
+	sum := sha256.Sum256(header)
+	return vault.Identity{Table: "backups", Record: hex.EncodeToString(sum[:]), Field: "tar"}
+}
+
+// counter counts the bytes that are written to it.
+type counter int64
+
+// Write implements io.Writer.
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+// BackupFile is a backup that is being read.
+type BackupFile struct {
+	Info   BackupInfo
+	header []byte
+	rest   io.Reader
+}
+
+// ReadBackup reads what a backup says of itself.
+func ReadBackup(r io.Reader) (*BackupFile, error) {
+	in := bufio.NewReaderSize(r, maxBackupHeader)
+	line, err := in.ReadSlice('\n')
+	f := &BackupFile{header: bytes.Clone(line), rest: in}
+	if err == nil {
+		err = json.Unmarshal(f.header, &f.Info)
+	}
+	switch {
+	case err != nil || f.Info.Format == 0:
+		return nil, errors.New("this is no backup of keyfob's")
+	case f.Info.Format != backupFormat:
+		return nil, fmt.Errorf("this backup has format %d, this program reads %d: it was written by version %.40s", f.Info.Format, backupFormat, f.Info.Version)
+	}
+	return f, nil
+}
+
+// open opens the backup: its root key, and a reader of the archive. What the
+// archive hands out is to be used only when close said that it was whole.
+func (f *BackupFile) open(key vault.RecoveryKey, c vault.Config) (root vault.Root, v *vault.Vault, archive *tar.Reader, whole func() error, err error) {
+	if name := key.Public().Name(); name != f.Info.RecoveryKey {
+		return root, nil, nil, nil, fmt.Errorf("this backup is sealed for recovery key %.16s, the key that was given is %s", f.Info.RecoveryKey, name)
+	}
+	if root, err = vault.OpenRootByRecovery(f.Info.Root, key, f.Info.Cluster); err != nil {
+		return root, nil, nil, nil, err
+	}
+	if v, err = vault.Open(root, f.Info.Cluster, c); err != nil {
+		return root, nil, nil, nil, err
+	}
+	plain := v.OpenReader(f.rest, vault.Snapshots, backupPlace(f.header))
+	whole = func() error {
+		_, err := io.Copy(io.Discard, plain) // to the end, where it has proved whole
+		return err
+	}
+	return root, v, tar.NewReader(plain), whole, nil
+}
