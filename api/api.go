@@ -66,6 +66,9 @@ type Cluster interface {
 	Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error)
 	RemoveNode(ctx context.Context, o events.Origin, name string) error
 	Transfer(ctx context.Context, o events.Origin, name string) error // an empty name lets the cluster choose
+	RecoveryKey() string                                              // short name of the key that opens backups
+	SetRecoveryKey(ctx context.Context, o events.Origin, public []byte) error
+	Backup(ctx context.Context, o events.Origin) (Backup, error)
 }
 
 // Journal is what happened, in order.
@@ -124,6 +127,7 @@ type API struct {
 	folding     chan struct{} // held by whoever folds the journal from its beginning
 	streaming   chan struct{} // held by those who read the journal
 	importing   chan struct{} // held by whoever takes in many tokens, so that logins find room
+	backing     chan struct{} // held by whoever is written a backup
 }
 
 // New returns the API for a listener that speaks TLS, or for the unix socket
@@ -132,7 +136,11 @@ func New(cfg Config) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("making API: %w", err)
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux(), folding: make(chan struct{}, 1), streaming: make(chan struct{}, maxStreams), importing: make(chan struct{}, 1)}
+	a := &API{
+		cfg: cfg, mux: http.NewServeMux(),
+		folding: make(chan struct{}, 1), streaming: make(chan struct{}, maxStreams),
+		importing: make(chan struct{}, 1), backing: make(chan struct{}, 1),
+	}
 	a.huma = humago.New(a.mux, description())
 	a.huma.UseMiddleware(a.guard)
 
@@ -143,6 +151,7 @@ func New(cfg Config) (*API, error) {
 	a.policy()
 	a.drift()
 	a.cluster()
+	a.backups()
 	a.apiTokens()
 	a.audit()
 	a.references()

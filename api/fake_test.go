@@ -35,6 +35,8 @@ type fake struct {
 	outcome  engine.Outcome
 	records  []events.Record
 	now      time.Time
+	recovery string
+	broken   error // in the middle of a backup
 }
 
 func newFake(t testing.TB) *fake {
@@ -159,6 +161,29 @@ func (f *fake) RemoveNode(_ context.Context, o events.Origin, _ string) error {
 func (f *fake) Transfer(_ context.Context, o events.Origin, _ string) error {
 	f.origins = append(f.origins, o)
 	return f.refuse
+}
+
+func (f *fake) RecoveryKey() string { return f.recovery }
+
+func (f *fake) SetRecoveryKey(_ context.Context, o events.Origin, public []byte) error {
+	f.origins = append(f.origins, o)
+	f.recovery = string(public)
+	return f.refuse
+}
+
+func (f *fake) Backup(_ context.Context, o events.Origin) (Backup, error) {
+	f.origins = append(f.origins, o)
+	return fakeBackup{f.broken}, f.refuse
+}
+
+// fakeBackup is a backup whose writing may fail in the middle.
+type fakeBackup struct{ broken error }
+
+func (fakeBackup) Size() int64 { return 6 }
+
+func (b fakeBackup) WriteTo(w io.Writer) (int64, error) {
+	n, _ := io.WriteString(w, "backup")
+	return int64(n), b.broken
 }
 
 func (f *fake) Bounds() (first, last uint64) {

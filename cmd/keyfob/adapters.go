@@ -24,6 +24,11 @@ func (m members) Status(ctx context.Context) (api.Status, error) {
 	return out, nil
 }
 
+// Backup implements api.Cluster.
+func (m members) Backup(ctx context.Context, o events.Origin) (api.Backup, error) {
+	return m.Node.Backup(ctx, o)
+}
+
 // remedies is the node in the words of the API.
 type remedies struct{ *cluster.Node }
 

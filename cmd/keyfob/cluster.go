@@ -19,6 +19,8 @@ func (e *environment) clusterCommand() *cobra.Command {
 		e.clusterStatus(),
 		e.clusterTransfer(),
 		e.clusterRemove(),
+		e.clusterBackup(),
+		e.clusterRestore(),
 	)
 }
 
