@@ -31,7 +31,7 @@ func Found(ctx context.Context, c Config) (adminToken string, err error) {
 	if err := c.Validate(); err != nil {
 		return "", err
 	}
-	if err := c.vacant(); err != nil {
+	if err := c.Vacant(); err != nil {
 		return "", err
 	}
 	cluster, token, err := randomNames()

@@ -73,8 +73,8 @@ func nodeKeyPlace(id string) vault.Identity {
 	return vault.Identity{Table: "nodes", Record: id, Field: "key"}
 }
 
-// vacant prepares the data directory of a node that does not exist yet.
-func (c Config) vacant() error {
+// Vacant prepares the data directory of a node that does not exist yet.
+func (c Config) Vacant() error {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("making data directory: %w", err)
 	}

@@ -155,7 +155,7 @@ func Join(ctx context.Context, invited string, c Config) error {
 	if err != nil {
 		return err
 	}
-	if err := c.vacant(); err != nil {
+	if err := c.Vacant(); err != nil {
 		return err
 	}
 	key, csr, err := link.NewNodeKey()

@@ -46,7 +46,7 @@ func Restore(ctx context.Context, c Config, f *BackupFile, key vault.RecoveryKey
 	if err := c.Validate(); err != nil {
 		return r, err
 	}
-	if err := c.vacant(); err != nil {
+	if err := c.Vacant(); err != nil {
 		return r, err
 	}
 	defer func() {

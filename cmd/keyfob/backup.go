@@ -164,6 +164,9 @@ func (e *environment) restore(ctx context.Context, file string, how restoring) (
 	if err != nil {
 		return done, err
 	}
+	if err := n.Vacant(); err != nil { // before anything is asked
+		return done, err
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return done, fmt.Errorf("reading the backup: %w", err)
