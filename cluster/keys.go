@@ -66,6 +66,19 @@ func (k keys) OpenPINpad(serial string, revision uint64, sealed []byte) (engine.
 	return engine.Secret(pin), err
 }
 
+// ChanceOf implements engine.Keys.
+func (k keys) ChanceOf(text string) func([]byte) error {
+	drawn := 0
+	return func(b []byte) error {
+		for len(b) > 0 {
+			block := k.vault.Derive(vault.Conversations, fmt.Sprintf("chance %d of %s", drawn, text))
+			b = b[copy(b, block[:]):]
+			drawn++
+		}
+		return nil
+	}
+}
+
 // Random implements engine.Keys.
 func (k keys) Random(b []byte) error {
 	_, err := io.ReadFull(k.random, b)

@@ -16,6 +16,7 @@ type Ticket struct {
 	User     string         `cbor:"3,keyasint"`
 	Sequence uint64         `cbor:"4,keyasint"`           // the record that this rests on: a node that has not applied it waits
 	PIN      string         `cbor:"5,keyasint,omitempty"` // a PIN typed once, a generated one to be shown, or a tokencode that was sent
+	Step     events.Step    `cbor:"6,keyasint,omitempty"` // that it is to be brought back with
 	Delivery *Delivery      `cbor:"-"`                    // what is to be sent now
 }
 
@@ -102,19 +103,21 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 		return c, nil
 	}
 
-	k := checker{CheckInput: in, user: u, typed: canonicalTyped(in.Attempt.Typed)}
+	k := checker{CheckInput: in, user: u, step: events.StepLogin, typed: canonicalTyped(in.Attempt.Typed)}
 	if in.Attempt.Purpose == ToResynchronize {
 		c.Command.Evidence.Tokens, err = k.resynchronize(ctx)
 		return c, err
 	}
-	step := events.StepLogin
 	if in.Ticket != nil {
 		if u.Conversation == nil || u.Conversation.ID != in.Ticket.ID {
 			return c, nil // over
 		}
-		step = u.Conversation.Step
+		// The ticket's step and not the conversation's: an answer that comes a
+		// second time may find the conversation further on, and must be looked at
+		// as it was the first time.
+		k.step = in.Ticket.Step
 	}
-	switch step {
+	switch k.step {
 	case events.StepLogin, events.StepNone:
 		if in.Ticket != nil {
 			c.PIN = Secret(in.Ticket.PIN) // a generated PIN is shown until it has been used
@@ -124,7 +127,7 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 	case events.StepNextTokencode:
 		c.Command.Evidence.Tokens, err = k.nextTokencode(ctx)
 	case events.StepChoosePIN, events.StepGeneratePIN, events.StepNewPIN, events.StepConfirmPIN:
-		err = k.newPIN(ctx, step, &c)
+		err = k.newPIN(ctx, &c)
 	}
 	return c, err
 }
@@ -133,6 +136,7 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 type checker struct {
 	CheckInput
 	user       *User
+	step       events.Step
 	typed      string
 	deliveries []Delivery
 }
@@ -296,7 +300,7 @@ func (k *checker) mixed(t *Token, g *tokencode.Generator, intervals func(yield f
 // withoutPIN reports whether the tokencode alone will do: as the next
 // tokencode, after the PIN was proved with the first.
 func (k *checker) withoutPIN() bool {
-	return k.Ticket != nil && k.user.Conversation.Step == events.StepNextTokencode
+	return k.step == events.StepNextTokencode
 }
 
 // pinMatches verifies a PIN, however the token keeps it.

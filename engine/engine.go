@@ -161,6 +161,10 @@ type Keys interface {
 	OpenPINpad(serial string, revision uint64, sealed []byte) (Secret, error)
 	// Random fills b with unpredictable bytes.
 	Random(b []byte) error
+	// ChanceOf is bytes that depend on a text and the cluster's keys alone, and
+	// that nobody without the keys foretells: a node that is asked again what
+	// another has decided draws the same.
+	ChanceOf(text string) func(b []byte) error
 	// Pseudonym is a keyed digest of a text that must not be written down.
 	Pseudonym(text string) string
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 
 	"keyfob/engine/tokencode"
 	"keyfob/events"
@@ -9,34 +10,37 @@ import (
 
 // newPIN looks at an answer to one of the steps that set a PIN, and seals the
 // PIN when there is one to be set.
-func (k *checker) newPIN(ctx context.Context, step events.Step, c *Checked) error {
+func (k *checker) newPIN(ctx context.Context, c *Checked) error {
 	t := k.State.Token(k.user.Conversation.Serial)
 	if t == nil {
 		return nil
 	}
 	rules := t.pinRules(&k.State.Policy)
-	c.Command.Choice = k.choice(step)
+	c.Command.Choice = k.choice()
 	e := &PINEvidence{Revision: t.PINRevision + 1}
 	c.Command.Evidence.PIN = e
 	c.Command.Evidence.Tokens = []TokenEvidence{{Serial: t.Serial, Revision: t.Revision}}
 
 	switch {
 	case c.Command.Choice == ChoiceGenerated && rules.Source != PINByUser:
-		pin, err := generatePIN(k.Keys, rules, t, k.user.Name, k.Common)
+		pin, err := generatePIN(k.chance(t, k.Ticket.Sequence), rules, t, k.user.Name, k.Common)
 		if err != nil {
 			return err
 		}
 		e.Generated = true
 		return k.seal(ctx, t, e, c, pin)
-	case rules.Source == PINBySystem || step == events.StepChoosePIN && c.Command.Choice != ChoiceOwn:
+	case rules.Source == PINBySystem || k.step == events.StepChoosePIN && c.Command.Choice != ChoiceOwn:
 		e.Problem = ProblemChoice
 		return nil
-	case step == events.StepChoosePIN && k.Attempt.Again == "":
+	case k.step == events.StepChoosePIN && k.Attempt.Again == "":
 		return nil // a PIN of one's own: it is asked for next
-	case step == events.StepConfirmPIN && k.Attempt.Again == "":
+	case k.step == events.StepConfirmPIN && k.Attempt.Again == "":
 		if !same(k.typed, k.Ticket.PIN) {
 			e.Problem = ProblemDifferent
 			return nil
+		}
+		if e.Problem = unfit(k.typed, rules, t, k.user.Name, k.Common); e.Problem != ProblemNone {
+			return nil // the rules have changed since it was typed first
 		}
 		return k.seal(ctx, t, e, c, k.typed)
 	}
@@ -74,7 +78,7 @@ func (k *checker) ownPIN(ctx context.Context, t *Token, rules PINRules, e *PINEv
 func TemporaryPIN(s *State, keys Keys, t *Token, typed Secret, common PINList) (Secret, error) {
 	rules := t.pinRules(&s.Policy)
 	if typed == "" {
-		pin, err := generatePIN(keys, rules, t, t.User, common)
+		pin, err := generatePIN(keys.Random, rules, t, t.User, common)
 		return Secret(pin), err
 	}
 	pin := canonicalTyped(typed)
@@ -114,21 +118,27 @@ func (k *checker) seal(ctx context.Context, t *Token, e *PINEvidence, c *Checked
 	return err
 }
 
+// chance is drawn for a token in answer to this request, and again for the same
+// answer at another node. since tells it from the same request at another time.
+func (k *checker) chance(t *Token, since uint64) func([]byte) error {
+	return k.Keys.ChanceOf(fmt.Sprintf("%x for %s since %d", k.Attempt.Origin.Request, t.Serial, since))
+}
+
 // choice is what the user chose, by a button or in words. Yes means one's own
 // PIN where both are offered, and a generated one where only that is.
-func (k *checker) choice(step events.Step) Choice {
+func (k *checker) choice() Choice {
 	if k.Attempt.Choice != ChoiceNone {
 		return k.Attempt.Choice
 	}
-	if step == events.StepChoosePIN && k.Attempt.Again != "" {
+	if k.step == events.StepChoosePIN && k.Attempt.Again != "" {
 		return ChoiceOwn // a PIN typed twice is one of one's own
 	}
 	yes, ok := parseYes(k.typed)
 	switch {
 	case !ok:
-	case step == events.StepChoosePIN && yes:
+	case k.step == events.StepChoosePIN && yes:
 		return ChoiceOwn
-	case step == events.StepChoosePIN, step == events.StepGeneratePIN && yes:
+	case k.step == events.StepChoosePIN, k.step == events.StepGeneratePIN && yes:
 		return ChoiceGenerated
 	}
 	return ChoiceNone

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"keyfob/engine/tokencode"
@@ -43,12 +44,24 @@ func (k *checker) asksForCode(ctx context.Context, t *Token) (TokenEvidence, err
 	if err != nil {
 		return e, fmt.Errorf("opening the address of token %s: %w", t.Serial, err)
 	}
-	code, err := randomDigits(k.Keys.Random, int(t.Digits))
+	code, err := randomDigits(k.chance(t, uint64(k.sentBefore(t))), int(t.Digits))
 	if err != nil {
 		return e, err
 	}
 	k.deliveries = append(k.deliveries, Delivery{Serial: t.Serial, Address: address, Tokencode: Secret(code)})
 	return e, nil
+}
+
+// sentBefore is when a tokencode was last sent, but for the one that this same
+// request has led to already.
+func (k *checker) sentBefore(t *Token) events.Time {
+	again, _ := k.user.answered(k.Attempt.Origin.Request, k.Now, answerFor)
+	for _, at := range slices.Backward(t.Sent) {
+		if at != again.At {
+			return at
+		}
+	}
+	return 0
 }
 
 // sentCode looks at the tokencode that was sent, which the ticket holds.

@@ -95,10 +95,10 @@ func within(pin, text string) bool {
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // generatePIN makes a PIN of digits that keeps the rules, from random bytes.
-func generatePIN(keys Keys, r PINRules, t *Token, user string, common PINList) (string, error) {
+func generatePIN(random func([]byte) error, r PINRules, t *Token, user string, common PINList) (string, error) {
 	length := max(r.Min, min(6, r.Max))
 	for range 64 { // rules that leave hardly a PIN end here
-		pin, err := randomDigits(keys.Random, length)
+		pin, err := randomDigits(random, length)
 		if err != nil {
 			return "", err
 		}

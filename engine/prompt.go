@@ -16,7 +16,7 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 	if next == nil {
 		return out, nil
 	}
-	t := &Ticket{ID: next.ID, Turn: next.Turn, User: d.User, Sequence: sequence}
+	t := &Ticket{ID: next.ID, Turn: next.Turn, User: d.User, Sequence: sequence, Step: next.Step}
 	if next.Step == events.StepConfirmPIN || next.Step == events.StepLogin {
 		t.PIN = c.PIN.Reveal()
 	}

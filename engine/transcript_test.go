@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"os"
@@ -491,6 +492,17 @@ func (k *keys) Random(b []byte) error {
 		b[i] = k.drawn
 	}
 	return nil
+}
+
+func (*keys) ChanceOf(text string) func([]byte) error {
+	sum := sha256.Sum256([]byte(text))
+	return func(b []byte) error {
+		for i := range b {
+			b[i] = sum[i%len(sum)]
+		}
+		sum = sha256.Sum256(sum[:])
+		return nil
+	}
 }
 
 func (*keys) Pseudonym(string) string { return "digest" }

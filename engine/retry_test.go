@@ -1,0 +1,130 @@
+package engine_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// An answer that is sent again, to a node that lags behind or to one that has
+// caught up, is answered as it was: the same PIN is shown, the same waits in
+// the ticket, the same tokencode is on its way (T-28, F-35).
+func TestRetriedAnswerShowsWhatWasDecided(t *testing.T) {
+	cases := map[string]struct {
+		given []string
+		first string
+		again engine.Attempt
+	}{
+		"a generated PIN": {
+			given: []string{"user ada", "token a1 user=ada source=generated"},
+			first: "login ada <code>",
+			again: engine.Attempt{Choice: engine.ChoiceGenerated},
+		},
+		"a PIN typed once": {
+			given: []string{"user ada", "token a1 user=ada"},
+			first: "login ada <code>",
+			again: engine.Attempt{Typed: "864209"},
+		},
+		"a PIN typed for a PINpad": {
+			given: []string{"user ada", "token 123456789012 user=ada kind=securid style=pinpad form=pinpad"},
+			first: "login ada <code>",
+			again: engine.Attempt{Typed: "864209"},
+		},
+		"a tokencode on demand": {
+			given: []string{"user ada", "token a1 user=ada kind=ondemand pin=864209"},
+			again: engine.Attempt{User: "ada", Typed: "864209"},
+		},
+	}
+	for name, c := range cases {
+		for _, lagging := range []bool{true, false} {
+			t.Run(name+map[bool]string{true: ", at a node that lags", false: ", at one that has caught up"}[lagging], func(t *testing.T) {
+				w := given(t, c.given...)
+				if c.first != "" {
+					w.do(strings.Fields(c.first))
+				}
+				before, asked := w.state.Copy(), w.ticket
+				a := c.again
+				a.Origin = w.origin("")
+				out, err := w.ask(a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ticket := w.ticket
+				seen := w.state
+				if lagging {
+					seen = before
+				}
+				again, retried := retry(t, w, seen, asked, a)
+				if diff := cmp.Diff(out, again); diff != "" || revealed(out) != revealed(again) {
+					t.Errorf("answered otherwise, showing %q instead of %q (-first +again):\n%s", revealed(again), revealed(out), diff)
+				}
+				if diff := cmp.Diff(ticket, retried); diff != "" {
+					t.Errorf("another ticket (-first +again):\n%s", diff)
+				}
+				if ticket.Delivery != nil && ticket.Delivery.Tokencode.Reveal() != retried.Delivery.Tokencode.Reveal() {
+					t.Error("another tokencode is sent")
+				}
+			})
+		}
+	}
+}
+
+func revealed(out engine.Outcome) string { return out.Prompt.PIN.Reveal() }
+
+// retry asks again: checked on the state that the node has, decided on the
+// leader's.
+func retry(t *testing.T, w *world, seen *engine.State, ticket *engine.Ticket, a engine.Attempt) (engine.Outcome, *engine.Ticket) {
+	t.Helper()
+	now := events.At(w.now)
+	c, err := engine.Check(t.Context(), engine.CheckInput{State: seen, Keys: w.keys, Attempt: a, Ticket: ticket, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := engine.Decide(w.state, a.Origin, c.Command, now)
+	if err != nil || len(d.Drafts) != 0 {
+		t.Fatalf("decided anew: %v, %d events", err, len(d.Drafts))
+	}
+	return engine.Finish(w.state, c, d, 0, now)
+}
+
+// The same request a minute later is another one: no tokencode is sent twice.
+func TestTokencodeOnDemandIsAnotherEachTime(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada kind=ondemand pin=864209")
+	a := engine.Attempt{User: "ada", Typed: "864209", Origin: w.origin("")}
+	sent := map[string]bool{}
+	for range 5 {
+		w.ticket = nil
+		if out, err := w.ask(a); err != nil || out.Verdict != engine.Challenge {
+			t.Fatalf("%v %v", out.Verdict, err)
+		}
+		if sent[w.sent] {
+			t.Fatal("a tokencode was sent a second time")
+		}
+		sent[w.sent] = true
+		w.now = w.now.Add(2 * 60e9)
+	}
+}
+
+// A confirmation is held to the rules of now, and nothing confirms nothing.
+func TestConfirmedPINIsFit(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada")
+	for _, line := range []string{"login ada <code>", "answer 864209"} {
+		w.do(strings.Fields(line))
+	}
+	w.do(strings.Fields("policy pin.min=8"))
+	if got := w.do(strings.Fields("answer 864209")); !strings.Contains(got, "pin_length") {
+		t.Errorf("a PIN that was too short by then: %s", got)
+	}
+	w = given(t, "user ada", "token a1 user=ada")
+	for _, line := range []string{"login ada <code>", "answer 864209"} {
+		w.do(strings.Fields(line))
+	}
+	w.ticket.PIN = ""
+	if got := w.do(strings.Fields("answer --")); !strings.Contains(got, "pins_differ") && !strings.Contains(got, "pin_length") {
+		t.Errorf("nothing confirmed nothing: %s", got)
+	}
+}
