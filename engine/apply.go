@@ -78,7 +78,9 @@ func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
 	switch e := e.(type) {
 	case events.PasscodeAccepted:
 		s.changeUser(e.User, func(u *User) {
-			u.Failures, u.Strangers, u.Trusted = 0, Lock{}, Lock{}
+			u.Failures = 0
+			u.Strangers.succeed(at)
+			u.Trusted.succeed(at)
 			u.LastSuccess, u.Conversation = at, nil
 			u.keep(a)
 		})
@@ -91,7 +93,9 @@ func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
 			if e.Ended || e.Conversation != nil {
 				u.Conversation = e.Conversation
 			}
-			u.keep(a)
+			if !e.Quiet { // which is refused again all the same
+				u.keep(a)
+			}
 		})
 	case events.TokenResynchronized:
 		s.changeUser(e.User, func(u *User) { u.keep(a) })
@@ -113,14 +117,21 @@ func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
 	}
 }
 
-// keep remembers an answer, and forgets the oldest. A quiet refusal is not
-// worth a place: its retry is refused all the same.
+// keep remembers an answer. When there are too many, a refusal goes before
+// what let somebody in or asked for more, however old: guesses must not push
+// out what an honest retry needs.
 func (u *User) keep(a Answer) {
-	first := max(0, len(u.Answers)-maxAnswers+1)
-	for first < len(u.Answers) && a.At.Sub(u.Answers[first].At) > answerFor {
-		first++
+	kept := make([]Answer, 0, maxAnswers)
+	for _, old := range u.Answers {
+		if a.At.Sub(old.At) <= answerFor {
+			kept = append(kept, old)
+		}
 	}
-	u.Answers = slices.Concat(u.Answers[first:], []Answer{a})
+	if len(kept) == maxAnswers {
+		least := max(0, slices.IndexFunc(kept, func(old Answer) bool { return old.Verdict == Reject && old.Conversation == nil }))
+		kept = slices.Delete(kept, least, least+1)
+	}
+	u.Answers = append(kept, a)
 }
 
 // spend moves a token's mark forward. A token that was proved has left Next
@@ -133,7 +144,7 @@ func (s *State) spend(at events.Time, u events.Use, proved bool) {
 		}
 		t.Last, t.LastUse = max(t.Last, u.Interval), at
 		if proved {
-			t.NextTokencode, t.Proven = false, true
+			t.NextTokencode, t.Guessed, t.Proven = false, false, true
 		}
 	})
 }
@@ -180,7 +191,10 @@ func (s *State) applyUser(at events.Time, e events.Event) {
 		s.changeUser(e.User, func(u *User) { u.Failures = 0 })
 	case events.UserLockedOut:
 		s.changeUser(e.User, func(u *User) {
-			u.Conversation = nil
+			// Strangers end nothing that goes on at a trusted client.
+			if c := u.Conversation; c != nil && s.trusts(events.Origin{Door: c.Door, Client: c.Client}) == e.Trusted {
+				u.Conversation = nil
+			}
 			l := u.lock(e.Trusted)
 			l.Count++
 			l.Until, l.Stopped, l.Wait = e.Until, e.Until.IsZero(), 0
@@ -226,7 +240,7 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 		s.changeToken(e.Serial, func(t *Token) { t.NewPIN = true })
 		s.endConversation(e.User, e.Serial)
 	case events.NextTokencodeRequired:
-		s.changeToken(e.Serial, func(t *Token) { t.NextTokencode = true })
+		s.changeToken(e.Serial, func(t *Token) { t.NextTokencode, t.Guessed = true, e.Reason == events.ReasonTooManyFailures })
 	case events.DriftAdjusted:
 		s.changeToken(e.Serial, func(t *Token) {
 			t.Drift = e.Drift

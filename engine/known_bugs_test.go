@@ -114,6 +114,45 @@ func begunBeforeALock(t *testing.T) {
 	}
 }
 
+// What goes on at a trusted client is not ended by strangers who lock
+// themselves out.
+func TestStrangersEndNothingAtATrustedClient(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada pin=471108", "admin next-tokencode a1", "client vpn 192.0.2.0/24 trusted", "policy lock.after=3")
+	vpn := w.origin("")
+	vpn.Door, vpn.Client = events.DoorRADIUS, "vpn"
+	if out, err := w.ask(engine.Attempt{User: "ada", Typed: engine.Secret("471108" + w.code("a1", 0)), Origin: vpn}); err != nil || out.Verdict != engine.Challenge {
+		t.Fatalf("%v, %v", out.Verdict, err)
+	}
+	ticket := w.ticket
+	for _, guess := range []string{"1", "2", "3"} {
+		w.do([]string{"login", "ada", guess})
+	}
+	if !w.state.User("ada").Strangers.Locked(events.At(w.now)) {
+		t.Fatal("the strangers are not locked")
+	}
+	w.ticket, w.now = ticket, w.now.Add(time.Minute)
+	vpn.Request = w.origin("").Request
+	if out, err := w.ask(engine.Attempt{Typed: engine.Secret(w.code("a1", 0)), Origin: vpn}); err != nil || out.Verdict != engine.Accept {
+		t.Errorf("the right answer comes to %v (%s), %v", out.Verdict, out.Reason, err)
+	}
+}
+
+// Guesses do not push out the answer that an honest retry needs.
+func TestGuessesDoNotPushOutAnAnswer(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada pin=471108")
+	a := engine.Attempt{User: "ada", Typed: engine.Secret("471108" + w.code("a1", 0)), Origin: w.origin("")}
+	if out, err := w.ask(a); err != nil || out.Verdict != engine.Accept {
+		t.Fatalf("%v, %v", out.Verdict, err)
+	}
+	for i := range 8 {
+		w.do([]string{"login", "ada", fmt.Sprint(i)})
+	}
+	w.ticket = nil
+	if out, err := w.ask(a); err != nil || out.Verdict != engine.Accept {
+		t.Errorf("the retry is answered %v (%s), %v", out.Verdict, out.Reason, err)
+	}
+}
+
 func resyncIsNoOracle(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "policy wait.step=0s next_tokencode.after=100 lock.after=100")
 	right, next := "471108"+w.code("a1", 50), w.code("a1", 51)

@@ -14,11 +14,13 @@ import (
 type model struct {
 	failures int
 	mode     bool // Next Tokencode mode
-	budgets  [2]struct {
-		failures, locks int
-		until, wait     int64 // milliseconds
-		stopped         bool
-	}
+	budgets  [2]modelBudget
+}
+
+type modelBudget struct {
+	failures, locks int
+	until, wait     int64 // milliseconds
+	stopped         bool
 }
 
 // attempt is a first step: right or wrong, in time or not. It answers whether
@@ -30,7 +32,12 @@ func (m *model) attempt(p engine.Policy, budget int, right bool, now int64) bool
 		return false
 	case right && now >= b.wait:
 		if !m.mode { // in the mode the next tokencode is still to come
-			*m = model{}
+			m.failures, m.mode = 0, false
+			for i := range m.budgets { // but for a lock that is in force
+				if b := &m.budgets[i]; !b.stopped && now >= b.until {
+					*b = modelBudget{}
+				}
+			}
 		}
 		return true
 	}

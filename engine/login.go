@@ -129,7 +129,7 @@ func (d *decider) rank(t *Token, e TokenEvidence) rank {
 	}
 	switch t.tier(&d.state.Policy, e.Interval, d.now) {
 	case small:
-		if t.NextTokencode {
+		if t.NextTokencode && !d.spared(t) {
 			return nextAsked
 		}
 		return right
@@ -147,6 +147,13 @@ func (d *decider) rank(t *Token, e TokenEvidence) rank {
 	case beyond:
 	}
 	return tooFar
+}
+
+// spared reports whether the Next Tokencode mode of a token does not bind the
+// client that asks: guesses of others led to it, and this one cannot ask for
+// the next tokencode. Else any stranger could shut its users out (T-14).
+func (d *decider) spared(t *Token) bool {
+	return t.Guessed && d.trusted && d.command.NoChallenge && int(d.user.Trusted.Failures) < d.state.Policy.NextTokencodeAfter
 }
 
 // offset is how far a found tokencode lay from where it was expected, for the

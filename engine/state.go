@@ -63,6 +63,15 @@ type Lock struct {
 // Locked reports whether everything is refused at this time.
 func (l Lock) Locked(now events.Time) bool { return l.Stopped || now < l.Until }
 
+// succeed begins a budget anew when its user has logged in. A lock that is in
+// force stays: the success came by the other budget, and whoever is guessing
+// at this one is to wait, or for an administrator, all the same.
+func (l *Lock) succeed(at events.Time) {
+	if !l.Locked(at) {
+		*l = Lock{}
+	}
+}
+
 // lock is the budget that attempts of this origin use up.
 func (u *User) lock(trusted bool) *Lock {
 	if trusted {
@@ -123,6 +132,8 @@ type Token struct {
 	PINMin        uint8         `cbor:"30,keyasint,omitempty"` // the rules under which the PIN was set
 	PINLetters    bool          `cbor:"31,keyasint,omitempty"`
 	Replaces      string        `cbor:"29,keyasint,omitempty"` // the serial whose place it takes at its first success
+	// Guessed says that failures led to Next Tokencode mode, and no administrator.
+	Guessed bool `cbor:"37,keyasint,omitempty"`
 	// Doubted is the last interval that may have been used in a time of which
 	// the state knows nothing: up to it a tokencode needs the next one.
 	Doubted int64 `cbor:"34,keyasint,omitempty"`

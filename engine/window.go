@@ -65,7 +65,7 @@ func (t *Token) window(p *Policy) Window {
 // medium (RSA a35281, first login).
 func (t *Token) tier(p *Policy, interval int64, now events.Time) tier {
 	switch {
-	case interval == t.Last && t.Proven:
+	case interval == t.Last && t.used():
 		return reused
 	case interval <= t.Last:
 		return spent
@@ -84,6 +84,10 @@ func (t *Token) tier(p *Policy, interval int64, now events.Time) tier {
 	}
 	return beyond
 }
+
+// used reports whether the interval at the mark is one that was used, or taken
+// to have been.
+func (t *Token) used() bool { return !t.LastUse.IsZero() || t.Doubted != 0 }
 
 // unusable says why a token cannot be used, empty when it can.
 func (t *Token) unusable(now events.Time) events.Reason {
