@@ -226,9 +226,13 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 		s.changeToken(e.Serial, func(t *Token) {
 			t.retirePIN()
 			t.PIN, t.PINRevision, t.PINSetAt, t.NewPIN = e.Sealed, e.Revision, at, e.Temporary
-			t.PINMin, t.PINLetters = uint8(s.Policy.PINMin), s.Policy.PINAlphanumeric
+			rules := t.pinRules(&s.Policy)
+			t.PINMin, t.PINMax, t.PINLetters = uint8(rules.Min), uint8(rules.Max), rules.Alphanumeric
 			t.Revision++
 		})
+		if e.Temporary { // which an administrator set
+			s.endConversation(e.User, e.Serial)
+		}
 	case events.PINCleared:
 		s.changeToken(e.Serial, func(t *Token) {
 			t.retirePIN()

@@ -149,16 +149,7 @@ func (k *checker) login(ctx context.Context) ([]TokenEvidence, error) {
 		if t == nil || t.unusable(k.Now) != "" {
 			continue
 		}
-		if t.onDemand() {
-			e, err := k.asksForCode(ctx, t)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, e)
-			continue
-		}
-		expected, reach := t.expected(k.Now), t.window(&k.State.Policy).Large
-		e, err := k.token(ctx, t, func(yield func(int64) bool) { nearestFirst(t, expected, reach, yield) })
+		e, err := k.first(ctx, t)
 		if err == nil && !e.Found && t.Lost != nil {
 			err = k.emergency(ctx, t, &e)
 		}
@@ -168,6 +159,15 @@ func (k *checker) login(ctx context.Context) ([]TokenEvidence, error) {
 		all = append(all, e)
 	}
 	return all, nil
+}
+
+// first tries what was typed as a token's passcode.
+func (k *checker) first(ctx context.Context, t *Token) (TokenEvidence, error) {
+	if t.onDemand() {
+		return k.asksForCode(ctx, t)
+	}
+	expected, reach := t.expected(k.Now), t.window(&k.State.Policy).Large
+	return k.token(ctx, t, func(yield func(int64) bool) { nearestFirst(t, expected, reach, yield) })
 }
 
 // nextTokencode looks for the code after the first one. The first one itself

@@ -49,6 +49,7 @@ type decider struct {
 	user         *User
 	trusted      bool                 // the client has a budget of failures of its own
 	conversation *events.Conversation // that this answers; nil at a first step
+	unfit        bool                 // the PIN that is right breaks a rule of now
 	drafts       []events.Draft
 }
 
@@ -258,9 +259,9 @@ func (d *decider) ask(t *Token, step events.Step, reason events.Reason, use *eve
 	if step == events.StepNextTokencode && t.onDemand() {
 		next.Expires = d.now.Add(d.state.Policy.OnDemandFor)
 	}
-	next.First = 0
+	next.First, next.Drift, next.Unfit = 0, 0, step == events.StepNextTokencode && d.unfit
 	if step == events.StepNextTokencode && use != nil {
-		next.First = use.Interval
+		next.First, next.Drift = use.Interval, use.Drift
 	}
 	if problem != ProblemNone {
 		next.Rounds++

@@ -56,6 +56,7 @@ func (d *decider) login() (Decision, error) {
 		}
 		return d.proved(best.token, best.evidence), nil
 	case nextAsked:
+		d.unfit = best.evidence.Unfit
 		if best.token.onDemand() {
 			return d.sendCode(best), nil
 		}
@@ -72,7 +73,9 @@ func (d *decider) login() (Decision, error) {
 	case tooFar:
 		return d.fail(told, events.ReasonOutsideWindow, d.offset(best), problem), nil
 	case isLost:
-		return d.fail(told, events.ReasonTokenLost, nil, problem), nil
+		// Both are right and the token is out of use: as with one that is
+		// disabled, that is no guess.
+		return d.reject(best.token, events.ReasonTokenLost, nil, problem), nil
 	case wrongPIN:
 		return d.fail(told, events.ReasonBadPIN, nil, problem), nil
 	case notFound:
@@ -195,15 +198,8 @@ func (d *decider) nextTokencode(t *Token, e TokenEvidence) (Decision, error) {
 // to a new PIN when one is due, and otherwise in.
 func (d *decider) proved(t *Token, e TokenEvidence) Decision {
 	use := d.use(t, e.Interval)
-	reason := t.needsPIN(&d.state.Policy, d.now)
-	if reason == "" && e.Unfit {
-		reason = events.ReasonPINChangeRequired
-	}
-	if reason != "" {
-		// A token that never had a PIN may need an activation code: a temporary
-		// PIN, without which the tokencode alone claims nothing.
-		unclaimed := reason == events.ReasonPINNotSet && d.state.Policy.FirstPIN == FirstPINByActivationCode
-		if d.command.NoChallenge || unclaimed {
+	if reason := d.pinDue(t, e); reason != "" {
+		if d.command.NoChallenge || d.unclaimed(t) {
 			return d.reject(t, reason, nil, ProblemNone)
 		}
 		d.moveDrift(t, use)
@@ -221,10 +217,33 @@ func (d *decider) proved(t *Token, e TokenEvidence) Decision {
 	return d.done()
 }
 
-// inEmergency lets a user in with an emergency tokencode. A PIN that is due
-// waits until the token is back: it is set with the token's own codes.
+// pinDue says why a new PIN must be set before this token lets its owner in,
+// empty when it need not.
+func (d *decider) pinDue(t *Token, e TokenEvidence) events.Reason {
+	reason := t.needsPIN(&d.state.Policy, d.now)
+	if reason == "" && (e.Unfit || d.conversation != nil && d.conversation.Unfit) {
+		return events.ReasonPINChangeRequired
+	}
+	return reason
+}
+
+// unclaimed reports whether a token has no PIN and needs an activation code: a
+// temporary PIN, without which its tokencodes alone claim nothing.
+func (d *decider) unclaimed(t *Token) bool {
+	return d.state.Policy.FirstPIN == FirstPINByActivationCode && t.needsPIN(&d.state.Policy, d.now) == events.ReasonPINNotSet
+}
+
+// inEmergency lets a user in with an emergency tokencode. It stands for the
+// token and not for the PIN: one that is due must be set first, and without any
+// the tokencode, which went from mouth to mouth, claims nothing.
 func (d *decider) inEmergency(c candidate) Decision {
 	use := events.Use{Serial: c.token.Serial, Kind: c.token.Kind, Emergency: c.evidence.Emergency}
+	if reason := d.pinDue(c.token, c.evidence); reason != "" {
+		if d.command.NoChallenge || reason == events.ReasonPINNotSet {
+			return d.reject(c.token, reason, nil, ProblemNone)
+		}
+		return d.ask(c.token, c.token.newPINStep(&d.state.Policy), reason, &use, ProblemNone)
+	}
 	d.draft(events.PasscodeAccepted{User: d.user.Name, Use: use})
 	d.resetFailures()
 	return d.done()
@@ -241,6 +260,11 @@ func (d *decider) use(t *Token, interval int64) events.Use {
 	u := events.Use{Serial: t.Serial, Kind: t.Kind, Interval: interval}
 	if t.timed() {
 		u.Drift = interval - tokencode.Interval(t.params(), d.now.Std())
+		if c := d.conversation; c != nil && c.Step == events.StepNextTokencode {
+			// A tokencode that was noted down and is typed late is no clock that is
+			// slow: the first one showed how far it is off.
+			u.Drift = max(u.Drift, c.Drift)
+		}
 	}
 	return u
 }

@@ -71,6 +71,7 @@ func (k *checker) emergency(ctx context.Context, t *Token, e *TokenEvidence) err
 		return nil
 	}
 	e.PIN, err = k.pinMatches(ctx, t, pin)
+	e.Unfit = e.PIN && k.unfit(t, pin)
 	return err
 }
 
@@ -118,7 +119,7 @@ func (s *State) findToken(serial string) ([]events.Event, error) {
 }
 
 // replaceToken decides that a token is to take the place of another.
-func (s *State) replaceToken(c ReplaceToken) ([]events.Event, error) {
+func (s *State) replaceToken(c ReplaceToken, now events.Time) ([]events.Event, error) {
 	old, err := s.mustToken(c.Old)
 	if err != nil {
 		return nil, err
@@ -142,7 +143,10 @@ func (s *State) replaceToken(c ReplaceToken) ([]events.Event, error) {
 	}
 	facts = append(facts, events.ReplacementAssigned{Serial: t.Serial, Old: old.Serial, User: old.User})
 	if len(c.PIN) != 0 {
-		facts = append(facts, events.PINSet{Serial: t.Serial, User: old.User, Revision: c.Revision, Sealed: c.PIN})
+		facts = append(facts, events.PINSet{
+			Serial: t.Serial, User: old.User, Revision: c.Revision, Sealed: c.PIN,
+			Temporary: old.needsPIN(&s.Policy, now) != "", // one that was to be changed still is
+		})
 	}
 	return facts, nil
 }

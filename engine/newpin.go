@@ -91,7 +91,7 @@ func TemporaryPIN(s *State, keys Keys, t *Token, typed Secret, common PINList) (
 // usedBefore reports whether what was typed is the token's PIN, or one of the
 // last that it had.
 func (k *checker) usedBefore(ctx context.Context, t *Token) (bool, error) {
-	old := t.OldPINs[:min(len(t.OldPINs), k.State.Policy.PINHistory)]
+	old := t.OldPINs[:min(len(t.OldPINs), max(0, k.State.Policy.PINHistory-1))] // the present one is the last
 	if t.hasPIN() {
 		old = append([]OldPIN{{t.PINRevision, t.PIN}}, old...)
 	}

@@ -32,7 +32,7 @@ func (t *Token) onDemand() bool { return t.Kind == KindOnDemand }
 // a passcode of another token: that costs no slow work.
 func (k *checker) asksForCode(ctx context.Context, t *Token) (TokenEvidence, error) {
 	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
-	if !t.hasPIN() || k.typed == "" || len(k.typed) > k.State.Policy.PINMax {
+	if !t.hasPIN() || k.typed == "" || len(k.typed) > longestPIN {
 		return e, nil
 	}
 	var err error

@@ -59,8 +59,10 @@ const (
 	FirstPINByActivationCode FirstPIN = "activation_code"
 )
 
-// maxOldPINs bounds PINHistory.
-const maxOldPINs = 10
+const (
+	maxOldPINs = 10 // bounds PINHistory
+	longestPIN = 16 // bounds PINMin and PINMax
+)
 
 // Forms of tokens, by which the windows differ.
 const (

@@ -112,7 +112,12 @@ func PreviewPolicy(s *State, settings map[string]string, now events.Time) (Previ
 // outdated reports whether a change of the policy may make the token's PIN
 // unfit, or makes it too old.
 func (t *Token) outdated(before, after *Policy, now events.Time) bool {
-	return after.PINMin > max(int(t.PINMin), before.PINMin) ||
-		t.PINLetters && before.PINAlphanumeric && !after.PINAlphanumeric ||
+	was, is := t.pinRules(before), t.pinRules(after)
+	longest := was.Max
+	if t.PINMax != 0 {
+		longest = min(longest, int(t.PINMax))
+	}
+	return is.Min > max(int(t.PINMin), was.Min) || is.Max < longest ||
+		t.PINLetters && was.Alphanumeric && !is.Alphanumeric ||
 		t.needsPIN(after, now) != ""
 }

@@ -53,7 +53,7 @@ func (s *State) remedy(c Command, now events.Time) ([]events.Event, error) {
 	case FindToken:
 		return s.findToken(c.Serial)
 	case ReplaceToken:
-		return s.replaceToken(c)
+		return s.replaceToken(c, now)
 	case AddClient, RemoveClient, LatchClient:
 		return s.remedyClient(c)
 	case SetPolicy:

@@ -140,6 +140,10 @@ func (d *decider) resynchronize() (Decision, error) {
 		case !c.evidence.Found || c.evidence.Emergency != 0:
 		case !c.evidence.PIN:
 			told, reason = c.token, events.ReasonBadPIN
+		case d.unclaimed(c.token):
+			told, reason = c.token, events.ReasonPINNotSet
+		case d.away(c):
+			told, reason = c.token, events.ReasonTokenLost
 		case c.token.behind(c.evidence.Interval - 1):
 			told, reason = c.token, events.ReasonTokencodeReused
 		default:
@@ -147,6 +151,15 @@ func (d *decider) resynchronize() (Decision, error) {
 		}
 	}
 	return d.fail(told, reason, nil, ProblemNone), nil
+}
+
+// away reports whether a token is lost, and its own tokencodes worth nothing.
+func (d *decider) away(c candidate) bool {
+	if c.token.Lost == nil {
+		return false
+	}
+	r, ok := d.rankLost(c.token, c.evidence)
+	return ok && r == isLost
 }
 
 // behind reports whether an interval is spent already.

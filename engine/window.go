@@ -140,6 +140,7 @@ func (t *Token) pinRules(p *Policy) PINRules {
 	if t.pinStyle() == tokencode.PINpad {
 		r.Alphanumeric = false
 		r.Max = min(r.Max, int(t.Digits))
+		r.Min = min(r.Min, r.Max)
 	}
 	return r
 }

@@ -61,6 +61,8 @@ type Conversation struct {
 	Door    Door    `cbor:"8,keyasint"`
 	Expires Time    `cbor:"9,keyasint"`
 	Problem string  `cbor:"10,keyasint,omitempty"` // what was wrong with the answer before
+	Drift   int64   `cbor:"11,keyasint,omitempty"` // Next Tokencode mode: that the first code showed, in intervals
+	Unfit   bool    `cbor:"12,keyasint,omitempty"` // Next Tokencode mode: the PIN was right and breaks a rule of now
 }
 
 // UserLockedOut says that too many failures locked the user.
