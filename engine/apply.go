@@ -161,6 +161,7 @@ func (t *Token) spendEmergency(number uint8) {
 // resynchronized spends two tokencodes in a row. Locks stay.
 func (s *State) resynchronized(at events.Time, e events.TokenResynchronized) {
 	s.spend(at, e.Use, true)
+	s.changeToken(e.Use.Serial, func(t *Token) { t.Anchor = Seen{at, e.Use.Drift} })
 	s.changeUser(e.User, func(u *User) {
 		u.Failures = 0
 		u.Strangers.Failures, u.Trusted.Failures = 0, 0
@@ -205,17 +206,15 @@ func (s *State) applyUser(at events.Time, e events.Event) {
 func (s *State) applyToken(at events.Time, e events.Event) {
 	switch e := e.(type) {
 	case events.TokenImported:
-		s.tokens.Set(e.Serial, newToken(at, e))
+		s.tokens.Set(e.Serial, s.unbury(newToken(at, e)))
 	case events.TokenAssigned:
 		s.changeToken(e.Serial, func(t *Token) { t.User, t.Revision = e.User, t.Revision+1 })
 		s.changeUser(e.User, func(u *User) { u.Tokens = append(slices.Clone(u.Tokens), e.Serial) })
 	case events.TokenUnassigned:
-		s.changeToken(e.Serial, func(t *Token) {
-			t.disown()
-		})
+		s.changeToken(e.Serial, func(t *Token) { t.disown() })
 		s.dropToken(e.User, e.Serial)
 	case events.TokenDeleted:
-		s.tokens.Delete(e.Serial)
+		s.bury(e.Serial)
 		s.dropToken(e.User, e.Serial)
 	case events.TokenEnabled:
 		s.changeToken(e.Serial, func(t *Token) { t.Disabled = false })
@@ -246,10 +245,7 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 	case events.NextTokencodeRequired:
 		s.changeToken(e.Serial, func(t *Token) { t.NextTokencode, t.Guessed = true, e.Reason == events.ReasonTooManyFailures })
 	case events.DriftAdjusted:
-		s.changeToken(e.Serial, func(t *Token) {
-			t.Drift = e.Drift
-			t.Drifts = append(slices.Clone(t.Drifts[max(0, len(t.Drifts)-maxDrifts+1):]), Seen{at, e.Drift})
-		})
+		s.changeToken(e.Serial, func(t *Token) { t.sight(at, e) })
 	default:
 		s.applyRemedy(at, e)
 	}
@@ -278,9 +274,24 @@ func (s *State) applyRemedy(at events.Time, e events.Event) {
 			t.disown()
 			t.Disabled = true
 		})
-		s.changeToken(e.Serial, func(t *Token) { t.Replaces = "" })
 		s.dropToken(e.User, e.Old)
 	}
+}
+
+// sight takes down where the token's clock was seen.
+func (t *Token) sight(at events.Time, e events.DriftAdjusted) {
+	if e.Forgot {
+		t.Drift, t.Drifts, t.Anchor = 0, nil, Seen{}
+		return
+	}
+	switch {
+	case len(t.Drifts) == 0:
+		t.Anchor = Seen{at, e.Drift}
+	case at.Sub(t.Anchor.At) >= day:
+		t.Anchor = Seen{at, e.From}
+	}
+	t.Drift = e.Drift
+	t.Drifts = append(slices.Clone(t.Drifts[max(0, len(t.Drifts)-maxDrifts+1):]), Seen{at, e.Drift})
 }
 
 // disown takes a token, and all that was its owner's, from him.
@@ -309,6 +320,24 @@ func newToken(at events.Time, e events.TokenImported) *Token {
 	}
 	if !t.timed() {
 		t.Last = e.Counter - 1
+	}
+	return t
+}
+
+// bury forgets a token but for the last interval that it used, so that its
+// record, imported anew, does not make used tokencodes good again.
+func (s *State) bury(serial string) {
+	if t := s.Token(serial); t != nil && t.used() {
+		s.marks.Set(serial, t.Last)
+	}
+	s.tokens.Delete(serial)
+}
+
+// unbury gives a token that is imported anew its mark back.
+func (s *State) unbury(t *Token) *Token {
+	if last, ok := s.marks.Get(t.Serial); ok {
+		t.Last = max(t.Last, last)
+		s.marks.Delete(t.Serial)
 	}
 	return t
 }
@@ -413,9 +442,16 @@ func (s *State) endConversation(user, serial string) {
 	}
 }
 
-// dropToken takes a serial off its user.
+// dropToken takes a serial off its user, and from what was to take its place.
 func (s *State) dropToken(user, serial string) {
 	s.endConversation(user, serial)
+	if u := s.User(user); u != nil {
+		for _, other := range u.Tokens {
+			if t := s.Token(other); t != nil && t.Replaces == serial {
+				s.changeToken(other, func(t *Token) { t.Replaces = "" })
+			}
+		}
+	}
 	s.changeUser(user, func(u *User) {
 		u.Tokens = slices.DeleteFunc(slices.Clone(u.Tokens), func(other string) bool { return other == serial })
 	})

@@ -191,8 +191,8 @@ func (k *checker) nextTokencode(ctx context.Context) ([]TokenEvidence, error) {
 // not used yet before those that are.
 func nearestFirst(t *Token, expected, reach int64, yield func(int64) bool) {
 	if !t.timed() {
-		for i := expected; i <= expected+reach; i++ {
-			if !yield(i) {
+		for d := range reach + 1 {
+			if !yield(expected + d) {
 				return
 			}
 		}
@@ -210,6 +210,9 @@ func nearestFirst(t *Token, expected, reach int64, yield func(int64) bool) {
 				}
 			}
 		}
+	}
+	if abs(t.Last-expected) > reach {
+		yield(t.Last) // the one used last, however long ago
 	}
 }
 

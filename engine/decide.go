@@ -14,6 +14,7 @@ const (
 	sessionFor   = 10 * time.Second // the same for a login told by its session attribute
 	maxAnswers   = 4                // kept for each user
 	hour         = time.Hour
+	day          = 24 * time.Hour
 	quietFor     = 10 * time.Second // between two records of refusals that change nothing
 )
 

@@ -114,6 +114,23 @@ func begunBeforeALock(t *testing.T) {
 	}
 }
 
+// An event token at the end of its counter costs no more than any other.
+func TestCounterNearItsEndEnds(t *testing.T) {
+	w := given(t, "user ada")
+	for _, c := range []struct {
+		counter int64
+		taken   bool
+	}{{1 << 62, true}, {1<<62 + 1, false}, {1<<63 - 1, false}, {-1, false}} {
+		serial := fmt.Sprintf("h%d", c.counter)
+		_, err := engine.Decide(w.state, w.origin("admin"), engine.ImportToken{Token: events.TokenImported{
+			Serial: serial, Kind: "hotp", Algorithm: "SHA1", Digits: 6, Sealed: []byte("seed 0123456789012345"), Counter: c.counter,
+		}}, events.At(w.now))
+		if taken := err == nil; taken != (c.taken && c.counter >= 0) {
+			t.Errorf("a counter of %d: %v", c.counter, err)
+		}
+	}
+}
+
 // What goes on at a trusted client is not ended by strangers who lock
 // themselves out.
 func TestStrangersEndNothingAtATrustedClient(t *testing.T) {

@@ -17,6 +17,8 @@ const (
 	// Bounds of the windows that a token's own record may ask for.
 	maxOwnSmall = 20
 	maxOwnLarge = 1000
+
+	maxCounter = 1 << 62 // of an event token: windows reach beyond it
 )
 
 // Refusal codes.
@@ -162,8 +164,8 @@ func (s *State) importToken(c ImportToken) ([]events.Event, error) {
 		return nil, refuse(Invalid, "token %s: its record asks for the windows %d, %d, %d; want small <= medium <= large, at most %d and %d",
 			e.Serial, w.Small, w.Medium, w.Large, maxOwnSmall, maxOwnLarge)
 	}
-	if len(e.Sealed) == 0 || e.Counter < 0 {
-		return nil, refuse(Invalid, "token %s: without a seed, or with a negative counter", e.Serial)
+	if len(e.Sealed) == 0 || e.Counter < 0 || e.Counter > maxCounter {
+		return nil, refuse(Invalid, "token %s: without a seed, or with a counter that is negative or more than %d", e.Serial, int64(maxCounter))
 	}
 	facts := []events.Event{e}
 	if c.User != "" {
@@ -245,7 +247,7 @@ func (s *State) remedyToken(c Command) ([]events.Event, error) {
 		return one(events.NewPINRequired{Serial: t.Serial, User: t.User, Reason: events.ReasonPINChangeRequired})
 	}
 	if _, zero := c.(ZeroDrift); zero {
-		return one(events.DriftAdjusted{Serial: t.Serial, User: t.User, From: t.Drift})
+		return one(events.DriftAdjusted{Serial: t.Serial, User: t.User, From: t.Drift, Forgot: true})
 	}
 	return one(events.NextTokencodeRequired{Serial: t.Serial, User: t.User})
 }

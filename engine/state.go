@@ -21,6 +21,7 @@ type State struct {
 	apiTokens   btree.Map[string, *APIToken]
 	nodes       btree.Map[string, *NodeRecord]
 	invitations btree.Map[string, events.Time] // by hex digest
+	marks       btree.Map[string, int64]       // of tokens that were deleted, by serial: the last interval used
 	done        []events.Request               // the last administrators' commands, oldest first
 }
 
@@ -126,6 +127,7 @@ type Token struct {
 	PINSource     PINSource     `cbor:"24,keyasint,omitempty"` // empty: as the policy says
 	OldPINs       []OldPIN      `cbor:"26,keyasint,omitempty"` // latest first
 	Drifts        []Seen        `cbor:"27,keyasint,omitempty"` // latest last
+	Anchor        Seen          `cbor:"35,keyasint,omitzero"`  // where the clock was believed to be when today's moves began
 	Lost          *Lost         `cbor:"28,keyasint,omitempty"`
 	Sent          []events.Time `cbor:"32,keyasint,omitempty"` // on demand, latest last
 	Window        Window        `cbor:"33,keyasint,omitzero"`  // of its own record; none: as the policy says
@@ -204,6 +206,7 @@ func (s *State) Copy() *State {
 	c.apiTokens = *s.apiTokens.Copy()
 	c.nodes = *s.nodes.Copy()
 	c.invitations = *s.invitations.Copy()
+	c.marks = *s.marks.Copy()
 	return &c
 }
 

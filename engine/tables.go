@@ -20,6 +20,7 @@ const (
 	TableAPITokens   Table = 5
 	TableNodes       Table = 6
 	TableInvitations Table = 7
+	TableMarks       Table = 8
 )
 
 // headRecord is what a state holds once.
@@ -33,6 +34,11 @@ type headRecord struct {
 type invitationRecord struct {
 	Digest  events.Hash `cbor:"1,keyasint"`
 	Expires events.Time `cbor:"2,keyasint"`
+}
+
+type markRecord struct {
+	Serial string `cbor:"1,keyasint"`
+	Last   int64  `cbor:"2,keyasint"`
 }
 
 // Records calls yield for every record of the state, each with its table: the
@@ -54,6 +60,7 @@ func (s *State) Records(yield func(Table, any) bool) {
 		_, _ = hex.Decode(r.Digest[:], []byte(digest)) // the key was made from a Hash
 		return each(TableInvitations, &r)
 	})
+	s.marks.Scan(func(serial string, last int64) bool { return each(TableMarks, &markRecord{Serial: serial, Last: last}) })
 }
 
 // Size is how many users and tokens there are.
@@ -82,6 +89,8 @@ func (s *State) PutRecord(t Table, fill func(any) error) error {
 		return put(fill, func(n *NodeRecord) { s.nodes.Set(n.Name, n) })
 	case TableInvitations:
 		return put(fill, func(i *invitationRecord) { s.invitations.Set(i.Digest.String(), i.Expires) })
+	case TableMarks:
+		return put(fill, func(m *markRecord) { s.marks.Set(m.Serial, m.Last) })
 	default:
 		return fmt.Errorf("table %d is unknown: a newer version wrote it", t)
 	}

@@ -218,6 +218,10 @@ func (w *world) admin(verb, what string, more []string) string {
 		return w.command(engine.ResynchronizeToken{Evidence: e})
 	case "disable-token":
 		return w.command(engine.DisableToken{Serial: what})
+	case "delete-token":
+		return w.command(engine.DeleteToken{Serial: what})
+	case "assign":
+		return w.command(engine.AssignToken{Serial: what, User: more[0]})
 	case "unassign":
 		return w.command(engine.UnassignToken{Serial: what})
 	}

@@ -70,11 +70,10 @@ func (t *Token) tier(p *Policy, interval int64, now events.Time) tier {
 	case interval <= t.Last:
 		return spent
 	}
-	w, d := t.window(p), interval-t.expected(now)
-	if d < 0 {
-		d = -d
-	}
+	w, d := t.window(p), abs(interval-t.expected(now))
 	switch {
+	case t.strays(w, interval, now):
+		return beyond
 	case d <= w.Small && !t.doubts(interval):
 		return small
 	case d <= w.Medium, !t.Proven && d <= w.Large-1:
@@ -84,6 +83,20 @@ func (t *Token) tier(p *Policy, interval int64, now events.Time) tier {
 	}
 	return beyond
 }
+
+// strays reports whether an interval would take the token's clock further than
+// the large window in a day. An honest clock loses a second or two; whoever
+// walks one away, a step with each login, makes tokencodes good for another
+// time than now. Two in a row resynchronise a token that is really that far off
+// (T-10).
+func (t *Token) strays(w Window, interval int64, now events.Time) bool {
+	if !t.timed() || t.Anchor.At.IsZero() || now.Sub(t.Anchor.At) >= day {
+		return false
+	}
+	return abs(interval-tokencode.Interval(t.params(), now.Std())-t.Anchor.Drift) > w.Large
+}
+
+func abs(n int64) int64 { return max(n, -n) }
 
 // used reports whether the interval at the mark is one that was used, or taken
 // to have been.

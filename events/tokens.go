@@ -135,4 +135,5 @@ type DriftAdjusted struct {
 	User   string `cbor:"2,keyasint,omitempty"`
 	From   int64  `cbor:"3,keyasint"`
 	Drift  int64  `cbor:"4,keyasint"`
+	Forgot bool   `cbor:"5,keyasint,omitempty"` // nothing was seen: an administrator has what was believed forgotten
 }
