@@ -169,6 +169,14 @@ func draft(t *rapid.T, i int) events.Draft {
 		events.LeaderChanged{Node: node, Term: uint64(i)},
 		events.ClockSkewed{Node: node, Offset: number},
 		events.CheckpointSigned{Sequence: uint64(i), Head: hash, Key: sealed, Signature: sealed},
+		events.TokenLost{Serial: serial, User: user, Until: events.Time(number), Sealed: sealed, Found: "refuse"},
+		events.TokenFound{Serial: serial, User: user},
+		events.TokenResynchronized{User: user, Use: use},
+		events.ReplacementAssigned{Serial: serial, Old: "T1", User: user},
+		events.TokenReplaced{Serial: serial, Old: "T1", User: user},
+		events.RecoveryKeySet{Key: sealed},
+		events.BackupTaken{Node: node, RecoveryKey: "0123"},
+		events.ClusterRestored{Epoch: uint64(i), Node: node, Address: node + ":7400", Backup: uint64(i)},
 	}
 	o := events.Origin{Request: events.Request{byte(i), byte(number), 1}, Node: node, Door: events.DoorAPI}
 	if number%2 == 0 {
