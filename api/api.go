@@ -94,6 +94,7 @@ type Config struct {
 	Name   string           // of this node, for the origin of what is commanded here
 	Site   string           // of this node
 	Now    func() time.Time // the node's clock
+	Sound  func() bool      // whether that clock is to be trusted; nil: always
 	Random io.Reader        // for request numbers and API tokens
 	Log    *slog.Logger
 }

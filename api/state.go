@@ -107,6 +107,9 @@ func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState]
 		view.Refusals[i].Words, view.Refusals[i].Next = why(state, events.Reason(r.Reason), name, r.Serial, r.Offset)
 	}
 	view.summarize(state, u, now)
+	if in.At == "" && a.cfg.Sound != nil && !a.cfg.Sound() && state.NeedsTime(u, now) {
+		view.Summary = meanings[events.ReasonClockSkew].what + ": logins of this user are undecided here; " + view.Summary
+	}
 	return answered(view), nil
 }
 

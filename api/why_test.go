@@ -214,3 +214,20 @@ func TestTokensAreListedByHowSoonTheyLeave(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestStateSaysWhenTheClockIsInTheWay(t *testing.T) {
+	f := newFake(t)
+	f.put(t, engine.TableTokens, engine.Token{Serial: "E1", Kind: "hotp", Digits: 6, User: "erin", Seed: []byte("sealed seed"), PIN: []byte("sealed PIN")})
+	f.put(t, engine.TableUsers, engine.User{Name: "erin", Tokens: []string{"E1"}})
+	a := f.api(t)
+	a.cfg.Sound = func() bool { return false }
+	for user, want := range map[string]string{
+		"ada":  "this node's clock is not sound: logins of this user are undecided here; must set a PIN",
+		"erin": "nothing is the matter",
+	} {
+		_, body := call(t, a, RoleHelpdesk, get, "/users/"+user+"/state", "")
+		if s := decode[UserState](t, body); s.Summary != want {
+			t.Errorf("%s: %q, want %q", user, s.Summary, want)
+		}
+	}
+}

@@ -51,10 +51,9 @@ type ledger interface {
 // batcher decides, in order and one batch after the other, what is asked of
 // the leader. It works only while run runs.
 type batcher struct {
+	stamper // of run's goroutine
 	ledger  ledger
 	seal    func(base uint64, batch []byte) []byte
-	now     func() time.Time
-	sound   func() bool // whether the clock may stamp logins
 	timeout time.Duration
 	linger  time.Duration
 	observe func(events int, took time.Duration)
@@ -236,21 +235,16 @@ type decisions struct {
 // decide decides as much of a batch as one entry holds, each command on what
 // those before it came to. Nothing is kept of it if it is not committed.
 func (b *batcher) decide(view *fsm.View, batch []*proposal) decisions {
-	now, sound := view.Time, b.sound()
-	// A clock that is not trusted leaves the cluster's time where it is: were it
-	// an hour ahead, every user would be refused for an hour.
-	if sound || now == 0 {
-		now = max(events.At(b.now()), now)
+	now, sound := b.stamp(view.Time)
+	decide := engine.Decide
+	if !sound {
+		decide = engine.DecideUntimed
 	}
 	d := decisions{batch: batch, stamp: now}
 	scratch := view.Scratch()
 	weight := 0
 	for _, p := range batch {
-		if _, login := p.command.(engine.Authenticate); login && !sound {
-			d.replies = append(d.replies, reply{Fate: unsound})
-			continue
-		}
-		decision, err := engine.Decide(scratch, p.origin, p.command, now)
+		decision, err := decide(scratch, p.origin, p.command, now)
 		for _, draft := range decision.Drafts {
 			scratch.Apply(now, draft)
 			weight += draftBytes + sealedBytes(draft.Event)
@@ -286,6 +280,8 @@ func replyTo(d engine.Decision, err error) reply {
 		return reply{Fate: decided, Decision: d}
 	case errors.Is(err, engine.ErrStale):
 		return reply{Fate: stale}
+	case errors.Is(err, engine.ErrUntimed):
+		return reply{Fate: unsound}
 	case errors.As(err, &refusal):
 		return reply{Fate: refused, Code: refusal.Code, Text: refusal.Text}
 	default:

@@ -60,6 +60,7 @@ type desk struct {
 	stop   context.CancelFunc
 	over   sync.WaitGroup
 	moment time.Time
+	passed time.Duration // by the monotonic clock
 }
 
 func newDesk(t *testing.T) *desk {
@@ -70,7 +71,10 @@ func newDesk(t *testing.T) *desk {
 	})}
 	d.batcher = &batcher{
 		ledger: d.book, seal: func(_ uint64, b []byte) []byte { return b },
-		now: func() time.Time { return d.moment }, sound: func() bool { return true },
+		stamper: stamper{
+			now:  func() time.Time { return d.moment },
+			mono: func() time.Duration { return d.passed }, sound: func() bool { return true },
+		},
 		timeout: 10 * time.Second, observe: func(int, time.Duration) {},
 		log: slog.New(slog.DiscardHandler), queue: make(chan *proposal, 64),
 	}
@@ -312,6 +316,32 @@ func TestClockThatIsNotTrustedDecidesNoLogin(t *testing.T) {
 	}
 	if r := <-d.add("bob").answer; r.Fate != decided {
 		t.Fatalf("an administrator's command: %+v", r)
+	}
+}
+
+func TestClockThatIsNotTrustedDecidesEventTokens(t *testing.T) {
+	d := newDesk(t)
+	d.write(
+		events.UserAdded{User: "erin"},
+		events.TokenImported{Serial: "E1", Kind: "hotp", Algorithm: "SHA1", Digits: 6, PINStyle: "none", Form: engine.FormFob, Sealed: []byte{1}},
+		events.TokenAssigned{Serial: "E1", User: "erin"},
+	)
+	d.sound = func() bool { return false }
+	d.run()
+	press := func() *proposal {
+		p := newProposal(context.Background(), events.Origin{Request: newRequest(), Door: events.DoorAPI}, engine.Authenticate{
+			User:     "erin",
+			Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{{Serial: "E1", Revision: 1, Found: true, Interval: 2, PIN: true}}},
+		})
+		d.submit(p)
+		return p
+	}
+	if r := <-press().answer; r.Fate != decided || r.Decision.Answer.Verdict != engine.Accept {
+		t.Fatalf("answered %+v", r)
+	}
+	d.sound = func() bool { return true }
+	if r := <-press().answer; r.Fate != decided || r.Decision.Answer.Verdict != engine.Reject {
+		t.Fatalf("once more, after the clock is back: %+v", r)
 	}
 }
 

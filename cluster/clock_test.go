@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyfob/engine"
+	"keyfob/engine/tokencode"
 	"keyfob/events"
 )
 
@@ -113,6 +114,92 @@ func TestNodeWithAWrongClockAnswersNoLogins(t *testing.T) {
 	if n := r.skewed(wrong.name); n != 1 {
 		t.Fatalf("recorded %d times", n)
 	}
+}
+
+// presser is a user with a token that counts presses, and no PIN.
+func (r *rig) presser(user string) fob {
+	r.t.Helper()
+	f, n := fob{user: user, serial: "E-" + user}, r.leader()
+	sealed, err := n.SealSeed(f.serial, engine.Secret(f.seed()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, c := range []engine.Command{
+		engine.AddUser{User: user},
+		engine.ImportToken{User: user, Token: events.TokenImported{
+			Serial: f.serial, Kind: "hotp", Algorithm: "SHA1", Digits: 6, PINStyle: "none", Form: engine.FormFob, Sealed: sealed,
+		}},
+	} {
+		if err := n.Do(r.t.Context(), admin(), c); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// pressed is what the token shows at its press of that number.
+func (f fob) pressed(press int64) engine.Secret {
+	gen, err := tokencode.New(tokencode.Params{Kind: tokencode.HOTP, Algorithm: tokencode.SHA1, Digits: 6}, f.seed())
+	if err != nil {
+		panic(err)
+	}
+	return engine.Secret(gen.At(press))
+}
+
+func TestNodeWithAWrongClockTakesEventTokens(t *testing.T) {
+	r := newCluster(t, 3)
+	f := r.presser("erin")
+	r.known(f)
+	wrong := r.follower()
+	r.advance(wrong.name, 10*time.Second)
+	r.want(wrong, r.attempt("erin", f.pressed(0)), engine.Accept)
+	r.want(wrong, r.attempt("erin", f.pressed(0)), engine.Reject)
+	if err := wrong.Ready(); err == nil {
+		t.Fatal("it is ready")
+	}
+	if _, err := wrong.Authenticate(t.Context(), r.attempt("nobody", "000000")); !errors.Is(err, engine.ErrUntimed) {
+		t.Fatalf("a stranger is told from a user whose token follows a clock: %v", err)
+	}
+	r.want(r.leader(), r.attempt("erin", f.pressed(1)), engine.Accept)
+}
+
+// F-20: no two clocks agree. Tokens that count presses go on, the others wait,
+// and no tokencode is good twice when the clocks are back.
+func TestEventTokensGoOnWhenNoClocksAgree(t *testing.T) {
+	r := newCluster(t, 3)
+	timed, pressed := r.fob("ada"), r.presser("erin")
+	r.known(timed)
+	r.known(pressed)
+	before := r.leader().machine.View().Time
+	r.advance("n2", time.Hour)
+	r.advance("n3", -time.Hour)
+	r.eventually("all clocks to be disputed", func() error {
+		for _, n := range r.nodes {
+			if n.clock.sound() {
+				return errors.New(n.name + " trusts its clock")
+			}
+		}
+		return nil
+	})
+	r.leader()
+	for i, n := range r.nodes {
+		r.want(n, r.attempt("erin", pressed.pressed(int64(i))), engine.Accept)
+		if out, err := n.Authenticate(t.Context(), r.attempt("ada", timed.passcode(r.clock(""), 0))); !errors.Is(err, engine.ErrUntimed) {
+			t.Fatalf("%s, whose clock nobody shares, decides by it: %+v, %v", n.name, out, err)
+		}
+	}
+	if at := r.leader().machine.View().Time; at < before || at.Sub(before) > time.Minute {
+		t.Fatalf("stamped %v after %v", at.Std(), before.Std())
+	}
+	r.advance("n2", -time.Hour)
+	r.advance("n3", time.Hour)
+	r.ready(3)
+	for i, n := range r.nodes {
+		r.want(n, r.attempt("erin", pressed.pressed(int64(i))), engine.Reject)
+	}
+	r.want(r.leader(), r.attempt("ada", timed.passcode(r.clock(""), 0)), engine.Accept)
+	r.want(r.follower(), r.attempt("ada", timed.passcode(r.clock(""), 0)), engine.Reject)
+	r.want(r.leader(), r.attempt("erin", pressed.pressed(3)), engine.Accept)
 }
 
 func TestLeaderWithAWrongClockHandsOver(t *testing.T) {

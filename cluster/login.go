@@ -32,9 +32,6 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 		return engine.Outcome{}, fmt.Errorf("this node stops: %w", engine.ErrUndecided)
 	}
 	defer n.doors.leave()
-	if !n.clock.sound() {
-		return engine.Outcome{}, fmt.Errorf("no majority agrees with this node's clock: %w", engine.ErrUndecided)
-	}
 	a.Origin = n.from(a.Origin)
 	if a.Session != "" {
 		a.Origin.Request = n.repeatable(a)
@@ -94,9 +91,9 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 		}
 	}
 	for tries := 1; ; tries++ {
-		now := max(events.At(n.c.Now()), view.Time)
+		now, sound := n.time(view)
 		checked, err := engine.Check(ctx, engine.CheckInput{
-			State: view.State, Keys: n.keys, Attempt: a, Ticket: ticket, Now: now, Common: n.c.CommonPINs,
+			State: view.State, Keys: n.keys, Attempt: a, Ticket: ticket, Now: now, Common: n.c.CommonPINs, Untimed: !sound,
 		})
 		if err != nil {
 			return engine.Outcome{}, fmt.Errorf("checking an attempt: %w", err)
@@ -112,6 +109,15 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 			return engine.Outcome{}, err
 		}
 	}
+}
+
+// time is the cluster's time as this node knows it: by its clock when that is
+// sound, and otherwise that of the last record.
+func (n *Node) time(view *fsm.View) (now events.Time, sound bool) {
+	if sound = n.clock.sound(); !sound {
+		return view.Time, false
+	}
+	return max(events.At(n.c.Now()), view.Time), true
 }
 
 // lag waits until this node has applied the record numbered sequence.
@@ -131,7 +137,8 @@ func (n *Node) finish(ctx context.Context, o events.Origin, c engine.Checked, r 
 			return engine.Outcome{}, err
 		}
 	}
-	out, next := engine.Finish(view.State, c, r.Decision, r.Sequence, max(events.At(n.c.Now()), view.Time))
+	now, _ := n.time(view)
+	out, next := engine.Finish(view.State, c, r.Decision, r.Sequence, now)
 	if next == nil {
 		return out, nil
 	}
@@ -186,7 +193,8 @@ func (n *Node) Prompt(ctx context.Context, conversation string, o events.Origin)
 	if err != nil {
 		return engine.Prompt{}, undecided(err)
 	}
-	return engine.PromptFor(view.State, *ticket, max(events.At(n.c.Now()), view.Time))
+	now, _ := n.time(view)
+	return engine.PromptFor(view.State, *ticket, now)
 }
 
 // hold keeps a refusal until its time: what was wrong, whether the user exists,

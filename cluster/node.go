@@ -136,10 +136,9 @@ func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.
 		return nil, err
 	}
 	n.batcher = &batcher{
+		stamper: stamper{now: c.Now, mono: n.clock.mono, sound: n.clock.sound},
 		ledger:  raftLedger{machine: n.machine, raft: n.raft, timeout: c.CommitTimeout, dead: n.dead},
 		seal:    func(base uint64, b []byte) []byte { return sealEntry(v, base, b) },
-		now:     c.Now,
-		sound:   n.clock.sound,
 		timeout: c.CommitTimeout,
 		linger:  c.Linger,
 		observe: c.Observe,

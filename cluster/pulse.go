@@ -223,7 +223,7 @@ func (n *Node) ownPulse() pulse {
 func (n *Node) judge(ctx context.Context) {
 	j := n.clock.judge()
 	if j.disputed && !n.disputed {
-		n.log.WarnContext(ctx, "this node's clock is not the cluster's; it answers no logins",
+		n.log.WarnContext(ctx, "this node's clock is not the cluster's; it answers no logins but those by event tokens",
 			"offset_ms", j.offset.Milliseconds())
 		n.observe(n.system(), events.ClockSkewed{Node: n.c.Node, Offset: j.offset.Milliseconds()})
 	}

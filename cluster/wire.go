@@ -170,7 +170,7 @@ const (
 	stale          // the evidence was made of older secrets
 	notLeader      // nothing happened; ask the leader
 	busyNow        // nothing happened; the leader's queue is full
-	unsound        // nothing happened; the leader's clock is not to be trusted
+	unsound        // nothing happened; it needs the time, and the clock is not to be trusted
 	unknown        // it may have been committed: ask again under the same id
 	malformed      // nothing happened; the leader does not understand it
 )
@@ -204,7 +204,7 @@ func (r reply) err() error {
 	case notLeader:
 		return fmt.Errorf("no leader was found in time: %w", engine.ErrUndecided)
 	case unsound:
-		return fmt.Errorf("the leader does not trust its clock: %w", engine.ErrUndecided)
+		return fmt.Errorf("asking the leader: %w", engine.ErrUntimed)
 	case malformed:
 		return fmt.Errorf("the leader does not understand the command, it may run another version: %w", engine.ErrUndecided)
 	default:

@@ -76,15 +76,16 @@ type CheckInput struct {
 	Ticket  *Ticket     // opened from Attempt.Conversation; nil begins anew
 	Now     events.Time // by the cluster's clock as this node knows it
 	Common  PINList     // that nobody may choose; nil: the built-in list
+	Untimed bool        // no clock is trusted: of Now it is only known that it has passed
 }
 
 // Check looks at an attempt with this node's keys. It decides nothing: what
 // it saw of a state that has moved on is found out by Decide. An error means
-// that nothing could be found out, ErrBusy among them.
+// that nothing could be found out, ErrBusy and ErrUntimed among them.
 func Check(ctx context.Context, in CheckInput) (Checked, error) {
 	c := Checked{Command: Authenticate{
 		Choice: in.Attempt.Choice, NoChallenge: in.Attempt.NoChallenge,
-		Purpose: in.Attempt.Purpose, Repeatable: in.Attempt.Session != "",
+		Purpose: in.Attempt.Purpose, Repeatable: in.Attempt.Session != "", Untimed: in.Untimed,
 	}}
 	name := in.Attempt.User
 	if in.Ticket != nil {
@@ -94,12 +95,14 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 		}
 	}
 	user, err := Canonical(name)
-	if err != nil || in.Ticket != nil && user != in.Ticket.User {
-		return c, nil // nobody's name: no user, no evidence
+	if err == nil && (in.Ticket == nil || user == in.Ticket.User) {
+		c.Command.User = user // otherwise nobody's name: no user, no evidence
 	}
-	c.Command.User = user
-	u := in.State.User(user)
-	if u == nil {
+	u := in.State.User(c.Command.User)
+	switch {
+	case in.Untimed && in.State.NeedsTime(u, in.Now):
+		return c, ErrUntimed
+	case u == nil:
 		return c, nil
 	}
 

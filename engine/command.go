@@ -18,6 +18,7 @@ type Authenticate struct {
 	Turn         uint8          `cbor:"6,keyasint,omitempty"`
 	Purpose      Purpose        `cbor:"7,keyasint,omitempty"`
 	Repeatable   bool           `cbor:"8,keyasint,omitempty"` // the request id was made of what the login says
+	Untimed      bool           `cbor:"9,keyasint,omitempty"` // the evidence was made, or is decided on, without a clock that is trusted
 }
 
 // AddUser makes a user known.

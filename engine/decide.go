@@ -19,8 +19,8 @@ const (
 )
 
 // Decide is the rules. It answers what a command comes to in a state, and the
-// events that say so; it changes nothing. The error is ErrStale or, for an
-// administrator's command, a *Refusal.
+// events that say so; it changes nothing. The error is ErrStale, ErrUntimed
+// or, for an administrator's command, a *Refusal.
 func Decide(s *State, o events.Origin, c Command, now events.Time) (Decision, error) {
 	if a, ok := c.(Authenticate); ok {
 		d := decider{state: s, origin: o, now: now, command: a}
@@ -57,6 +57,9 @@ type decider struct {
 // authenticate decides an attempt: rules.md, "A login".
 func (d *decider) authenticate() (Decision, error) {
 	d.user = d.state.User(d.command.User)
+	if d.command.Untimed && d.state.NeedsTime(d.user, d.now) {
+		return Decision{}, ErrUntimed
+	}
 	if d.user == nil {
 		return d.refused(events.ReasonUserUnknown), nil
 	}

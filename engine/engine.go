@@ -16,6 +16,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"keyfob/events"
@@ -174,6 +175,9 @@ var (
 	// ErrStale says that the evidence was made of secrets that have changed:
 	// check again on a state that has caught up.
 	ErrStale = errors.New("evidence is older than the token's secrets")
+	// ErrUntimed says that this can only be decided with the time, and that no
+	// clock is trusted. It is an ErrUndecided: another node may know the time.
+	ErrUntimed = fmt.Errorf("it cannot be decided without the time, and no clock is trusted: %w", ErrUndecided)
 )
 
 // Refusal is an administrator's command that cannot be carried out. Its text

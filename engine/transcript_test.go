@@ -95,6 +95,7 @@ type world struct {
 	last    engine.Outcome
 	common  engine.PINList
 	backup  *engine.State
+	untimed bool                            // no clock is trusted
 	record  func(events.Time, events.Draft) // if set, hears of every event
 }
 
@@ -151,6 +152,9 @@ func (w *world) do(words []string) string {
 		w.state, w.ticket = w.backup.Copy(), nil
 		w.apply([]events.Draft{{Event: events.ClusterRestored{Epoch: w.state.Cluster.Epoch + 1, Node: "n1"}}})
 		w.news = nil
+		return ""
+	case "clocks": // agree, or disagree
+		w.untimed = words[1] == "disagree"
 		return ""
 	case "admin":
 		return w.admin(words[1], words[2], words[3:])
@@ -274,7 +278,7 @@ func (w *world) origin(actor string) events.Origin {
 }
 
 func (w *world) command(c engine.Command) string {
-	d, err := engine.Decide(w.state, w.origin("admin"), c, events.At(w.now))
+	d, err := w.decide(w.state, w.origin("admin"), c, events.At(w.now))
 	if err != nil {
 		return "refused: " + err.Error()
 	}
@@ -322,16 +326,23 @@ func (w *world) attempt(words []string) string {
 	return w.tellOutcome(out)
 }
 
+func (w *world) decide(s *engine.State, o events.Origin, c engine.Command, now events.Time) (engine.Decision, error) {
+	if w.untimed {
+		return engine.DecideUntimed(s, o, c, now)
+	}
+	return engine.Decide(s, o, c, now)
+}
+
 // ask is what a node does with an attempt, without a cluster.
 func (w *world) ask(a engine.Attempt) (engine.Outcome, error) {
 	now := events.At(w.now)
 	checked, err := engine.Check(context.Background(), engine.CheckInput{
-		State: w.state, Keys: w.keys, Attempt: a, Ticket: w.ticket, Now: now, Common: w.common,
+		State: w.state, Keys: w.keys, Attempt: a, Ticket: w.ticket, Now: now, Common: w.common, Untimed: w.untimed,
 	})
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	d, err := engine.Decide(w.state, a.Origin, checked.Command, now)
+	d, err := w.decide(w.state, a.Origin, checked.Command, now)
 	if err != nil {
 		return engine.Outcome{}, err
 	}

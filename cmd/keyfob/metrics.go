@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"keyfob/api"
 	"keyfob/cluster"
 	"keyfob/engine"
+	"keyfob/events"
 	"keyfob/radius"
 )
 
@@ -93,12 +95,20 @@ func (c counted) Authenticate(ctx context.Context, a engine.Attempt) (engine.Out
 	out, err := c.Node.Authenticate(ctx, a)
 	result, reason := out.Verdict.String(), string(out.Reason)
 	if err != nil {
-		result, reason = "undecided", ""
+		result, reason = "undecided", whyUndecided(err)
 	} else if out.Verdict != engine.Reject && !a.Arrived.IsZero() {
 		c.metrics.duration.Observe(time.Since(a.Arrived).Seconds())
 	}
 	c.metrics.auth.WithLabelValues(result, reason, string(a.Origin.Door)).Inc()
 	return out, err
+}
+
+// whyUndecided is the reason that has a name of its own.
+func whyUndecided(err error) string {
+	if errors.Is(err, engine.ErrUntimed) {
+		return string(events.ReasonClockSkew)
+	}
+	return ""
 }
 
 // published says how far the audit stream has got; nil when nobody publishes.
