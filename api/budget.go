@@ -13,7 +13,7 @@ type FailureBudget struct {
 	Of          string     `json:"of" enum:"strangers,trusted" doc:"Through whom: the page, the API and clients that are not trusted, or trusted clients."`
 	Failures    uint32     `json:"failures" doc:"Since the last success."`
 	Left        int        `json:"left" doc:"Failures to the next lock."`
-	Locks       uint32     `json:"locks" doc:"Since the last success; each lasts twice as long."`
+	Locks       uint32     `json:"locks" doc:"Since the last success; each lasts longer."`
 	Locked      bool       `json:"locked"`
 	LockedUntil *time.Time `json:"locked_until,omitempty" doc:"Absent, though locked: until an administrator unlocks."`
 	WaitUntil   *time.Time `json:"wait_until,omitempty" doc:"Before it nothing that is typed is looked at."`
@@ -33,7 +33,7 @@ func viewBudgetsOf(p engine.Policy, u *engine.User, now events.Time) []FailureBu
 
 func viewLock(of string, p engine.Policy, l engine.Lock, now events.Time) FailureBudget {
 	b := FailureBudget{Of: of, Failures: l.Failures, Locks: l.Count, Locked: l.Locked(now)}
-	b.Left = min(p.LockAfter-int(l.Failures)%p.LockAfter, max(0, p.StopAfter-int(l.Failures)))
+	b.Left = l.Left(p, now)
 	if b.Locked && !l.Stopped {
 		b.LockedUntil = instant(l.Until)
 	}

@@ -32,6 +32,7 @@ type fake struct {
 	origins  []events.Origin
 	attempts []engine.Attempt
 	losses   []Loss
+	kept     bool // a PIN went with a replacement
 	outcome  engine.Outcome
 	records  []events.Record
 	now      time.Time
@@ -119,8 +120,8 @@ func (f *fake) Lose(_ context.Context, o events.Origin, loss Loss) ([]string, er
 	return []string{"0123456789"}, f.refuse
 }
 
-func (f *fake) Replace(_ context.Context, o events.Origin, _, _ string, _ bool) error {
-	f.origins = append(f.origins, o)
+func (f *fake) Replace(_ context.Context, o events.Origin, _, _ string, keepPIN bool) error {
+	f.origins, f.kept = append(f.origins, o), keepPIN
 	return f.refuse
 }
 

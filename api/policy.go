@@ -61,7 +61,7 @@ type PolicyPreview struct {
 
 // NewSettings are settings to be changed, by key.
 type NewSettings struct {
-	Settings map[string]string `json:"settings" doc:"Those to be changed, all or none; profile: a name of settings that belong together, and the defaults for the rest." minProperties:"1" maxProperties:"64"`
+	Settings map[string]string `json:"settings" doc:"Those to be changed, all or none; profile: a name of settings that belong together, and the defaults for the rest." minProperties:"1" maxProperties:"256"`
 }
 
 type policyChange struct {

@@ -8,13 +8,6 @@ import (
 	"keyfob/events"
 )
 
-// How many emergency tokencodes there are and how long they are good, if
-// nobody says.
-const (
-	emergencyCodes = 10
-	emergencyFor   = 7 * 24 * time.Hour
-)
-
 // Remedies are the commands that need the node's keys.
 type Remedies interface {
 	// SetTemporaryPIN makes a PIN where none is given, and answers it.
@@ -61,9 +54,9 @@ type lostCommand struct {
 	TokenPath
 	Body struct {
 		Because
-		Tokencodes *int   `json:"tokencodes,omitempty" minimum:"0" maximum:"50" doc:"How many emergency tokencodes are given out, default 10; 0: no emergency access."`
+		Tokencodes *int   `json:"tokencodes,omitempty" minimum:"0" maximum:"50" doc:"How many emergency tokencodes are given out; default: emergency.codes of the policy; 0: no emergency access."`
 		Fixed      bool   `json:"fixed,omitempty" doc:"One tokencode that is good until the end."`
-		ForSeconds int    `json:"for_seconds,omitempty" minimum:"60" doc:"How long they are good; default 7 days."`
+		ForSeconds int    `json:"for_seconds,omitempty" minimum:"60" doc:"How long they are good; default: emergency.for of the policy."`
 		Found      string `json:"found,omitempty" enum:"refuse,allow,after" default:"refuse" doc:"What the token's own tokencodes do meanwhile: nothing; let in and end the emergency; nothing until the emergency is over."`
 	}
 }
@@ -73,7 +66,7 @@ type replaceCommand struct {
 	Body struct {
 		Because
 		Replacement string `json:"replacement" minLength:"1" maxLength:"64" doc:"Serial of the new token, which belongs to nobody yet."`
-		KeepPIN     bool   `json:"keep_pin,omitempty" doc:"The PIN goes with it."`
+		KeepPIN     *bool  `json:"keep_pin,omitempty" doc:"Whether the PIN goes with it; default: replace.keep_pin of the policy, where both tokens take the PIN alike."`
 	}
 }
 
@@ -115,7 +108,8 @@ func (a *API) lost(ctx context.Context, in *lostCommand) (*answer[Emergency], er
 	if err != nil {
 		return nil, err
 	}
-	loss := Loss{Serial: in.Serial, Codes: emergencyCodes, Fixed: in.Body.Fixed, For: emergencyFor, Found: in.Body.Found}
+	usual := a.cfg.Node.State().Policy
+	loss := Loss{Serial: in.Serial, Codes: usual.EmergencyCodes, Fixed: in.Body.Fixed, For: usual.EmergencyFor, Found: in.Body.Found}
 	if in.Body.Tokencodes != nil { // 0 is a number of its own here
 		loss.Codes = *in.Body.Tokencodes
 	}
@@ -135,7 +129,11 @@ func (a *API) replace(ctx context.Context, in *replaceCommand) (*answer[Token], 
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Remedies.Replace(ctx, o, in.Serial, in.Body.Replacement, in.Body.KeepPIN); err != nil {
+	keep := a.cfg.Node.State().KeepsPIN(in.Serial, in.Body.Replacement)
+	if in.Body.KeepPIN != nil {
+		keep = *in.Body.KeepPIN
+	}
+	if err := a.cfg.Remedies.Replace(ctx, o, in.Serial, in.Body.Replacement, keep); err != nil {
 		return nil, err
 	}
 	return a.tokenNow(in.Body.Replacement)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"keyfob/engine"
 )
 
 func TestTemporaryPINIsMadeByTheNodeAndShown(t *testing.T) {
@@ -25,12 +27,18 @@ func TestTemporaryPINIsMadeByTheNodeAndShown(t *testing.T) {
 }
 
 func TestLostTokenHasTheEmergencyThatWasAskedFor(t *testing.T) {
+	few := engine.DefaultPolicy()
+	few.EmergencyCodes, few.EmergencyFor = 3, 24*time.Hour
 	for body, want := range map[string]Loss{
 		`{"reason":"r"}`: {Codes: 10, For: 7 * 24 * time.Hour, Found: "refuse"},
 		`{"reason":"r","fixed":true,"for_seconds":3600,"found":"allow"}`: {Codes: 10, Fixed: true, For: time.Hour, Found: "allow"},
 		`{"reason":"r","tokencodes":0}`:                                  {For: 7 * 24 * time.Hour, Found: "refuse"},
+		`{"reason":"by policy"}`:                                         {Codes: 3, For: 24 * time.Hour, Found: "refuse"},
 	} {
 		f := newFake(t)
+		if body == `{"reason":"by policy"}` {
+			f.state.Policy = few
+		}
 		status, answer := call(t, f.api(t), RoleHelpdesk, post, "/tokens/0001/lost", body)
 		if status != http.StatusOK {
 			t.Fatalf("%s: status %d: %s", body, status, answer)
@@ -41,6 +49,30 @@ func TestLostTokenHasTheEmergencyThatWasAskedFor(t *testing.T) {
 		}
 		if e := decode[Emergency](t, answer); len(e.Tokencodes) != 1 || !e.Until.Equal(noon.Add(want.For)) {
 			t.Errorf("%s: answer %+v", body, e)
+		}
+	}
+}
+
+func TestPINGoesWithAReplacementAsThePolicySays(t *testing.T) {
+	for _, tt := range []struct {
+		body, style string
+		policy      bool
+		want        bool
+	}{
+		{`{"reason":"r","replacement":"0002"}`, "", false, false},
+		{`{"reason":"r","replacement":"0002"}`, "", true, true},
+		{`{"reason":"r","replacement":"0002"}`, "pinpad", true, false}, // it cannot
+		{`{"reason":"r","replacement":"0002","keep_pin":true}`, "", false, true},
+		{`{"reason":"r","replacement":"0002","keep_pin":false}`, "", true, false},
+	} {
+		f := newFake(t)
+		f.put(t, engine.TableTokens, engine.Token{Serial: "0002", Kind: "totp", Digits: 6, Period: 30, PINStyle: tt.style, Seed: []byte("sealed seed")})
+		f.state.Policy.ReplaceKeepsPIN = tt.policy
+		if status, answer := call(t, f.api(t), RoleAdmin, post, "/tokens/0001/replace", tt.body); status != http.StatusOK {
+			t.Fatalf("%s: status %d: %s", tt.body, status, answer)
+		}
+		if f.kept != tt.want {
+			t.Errorf("%s by policy %v on a %q token: the PIN goes along: %v", tt.body, tt.policy, tt.style, f.kept)
 		}
 	}
 }

@@ -164,8 +164,9 @@ func (s *State) resynchronized(at events.Time, e events.TokenResynchronized) {
 	s.changeToken(e.Use.Serial, func(t *Token) { t.Anchor = Seen{at, e.Use.Drift} })
 	s.changeUser(e.User, func(u *User) {
 		u.Failures = 0
-		u.Strangers.Failures, u.Trusted.Failures = 0, 0
-		u.Strangers.Wait, u.Trusted.Wait = 0, 0
+		for _, l := range []*Lock{&u.Strangers, &u.Trusted} {
+			l.Failures, l.Wait, l.Recent = 0, 0, nil
+		}
 	})
 }
 
@@ -184,9 +185,7 @@ func (s *State) applyUser(at events.Time, e events.Event) {
 	case events.FailureCounted:
 		s.changeUser(e.User, func(u *User) {
 			u.Failures = e.Failures
-			l := u.lock(e.Trusted)
-			l.Failures++
-			l.Wait = e.Wait
+			u.lock(e.Trusted).fail(&s.Policy, at, e.Wait)
 		})
 	case events.FailuresReset:
 		s.changeUser(e.User, func(u *User) { u.Failures = 0 })
@@ -198,7 +197,7 @@ func (s *State) applyUser(at events.Time, e events.Event) {
 			}
 			l := u.lock(e.Trusted)
 			l.Count++
-			l.Until, l.Stopped, l.Wait = e.Until, e.Until.IsZero(), 0
+			l.Until, l.Stopped, l.Wait, l.Recent = e.Until, e.Until.IsZero(), 0, nil
 		})
 	}
 }

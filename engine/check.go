@@ -185,7 +185,12 @@ func (k *checker) nextTokencode(ctx context.Context) ([]TokenEvidence, error) {
 	}
 	first := k.user.Conversation.First
 	e, err := k.token(ctx, t, func(yield func(int64) bool) {
-		_ = yield(first+1) && yield(first+2) && yield(first)
+		for i := first + 1; i <= first+k.State.Policy.NextTokencodeWithin; i++ {
+			if !yield(i) {
+				return
+			}
+		}
+		yield(first)
 	})
 	return []TokenEvidence{e}, err
 }

@@ -8,11 +8,10 @@ import (
 
 // Bounds of a conversation, besides the policy's on its time.
 const (
-	maxTurns     = 24               // answers within one conversation
-	maxPINRounds = 3                // unfit or different PINs
-	answerFor    = time.Minute      // how long an answer is kept for retries
-	sessionFor   = 10 * time.Second // the same for a login told by its session attribute
-	maxAnswers   = 4                // kept for each user
+	maxTurns     = 24          // answers within one conversation
+	maxPINRounds = 10          // of two turns each
+	answerFor    = time.Minute // how long an answer is kept for retries at most
+	maxAnswers   = 4           // kept for each user
 	hour         = time.Hour
 	day          = 24 * time.Hour
 	quietFor     = 10 * time.Second // between two records of refusals that change nothing
@@ -63,9 +62,9 @@ func (d *decider) authenticate() (Decision, error) {
 	if d.user == nil {
 		return d.refused(events.ReasonUserUnknown), nil
 	}
-	kept := answerFor
+	kept := d.state.Policy.RetryRequestFor
 	if d.command.Repeatable {
-		kept = sessionFor
+		kept = d.state.Policy.RetryLoginFor
 	}
 	if a, ok := d.user.answered(d.origin.Request, d.now, kept); ok {
 		return Decision{User: d.user.Name, Answer: a}, nil
@@ -138,7 +137,7 @@ func (u *User) barred(trusted bool, now events.Time) events.Reason {
 // answered is what the same request was answered before.
 func (u *User) answered(r events.Request, now events.Time, kept time.Duration) (Answer, bool) {
 	for _, a := range u.Answers {
-		if a.Request == r && now.Sub(a.At) <= kept {
+		if a.Request == r && now.Sub(a.At) < kept {
 			return a, true
 		}
 	}
@@ -212,7 +211,7 @@ func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem
 	p, failures, lock := &d.state.Policy, d.user.Failures+1, d.user.lock(d.trusted)
 	ofBudget := int(lock.Failures) + 1
 	stop := ofBudget >= p.StopAfter
-	locks := stop || ofBudget%p.LockAfter == 0
+	locks := stop || lock.counting(p, d.now)+1 >= p.LockAfter
 	if locks {
 		problem = ProblemNone
 	}
@@ -239,8 +238,8 @@ func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem
 	}
 	if locks {
 		locked := events.UserLockedOut{User: d.user.Name, Failures: failures, Trusted: d.trusted}
-		if !stop {
-			locked.Until = d.now.Add(p.LockFor << min(lock.Count, 16))
+		if lasts := p.lockLasts(lock.Count); !stop && lasts > 0 {
+			locked.Until = d.now.Add(lasts)
 		}
 		d.draft(locked)
 	}

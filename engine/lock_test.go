@@ -10,7 +10,7 @@ import (
 )
 
 // model is the automaton of failures and locks, told once more and as plainly
-// as can be: two budgets, a common count, waits, doubling locks, a hard stop.
+// as can be: two budgets, a common count, waits, growing locks, a hard stop.
 type model struct {
 	failures int
 	mode     bool // Next Tokencode mode
@@ -19,7 +19,8 @@ type model struct {
 
 type modelBudget struct {
 	failures, locks int
-	until, wait     int64 // milliseconds
+	recent          []int64 // when those happened that may still lead to a lock, milliseconds
+	until, wait     int64   // milliseconds
 	stopped         bool
 }
 
@@ -48,29 +49,51 @@ func (m *model) attempt(p engine.Policy, budget int, right bool, now int64) bool
 		b.wait = now + min(int64(n)*p.WaitStep.Milliseconds(), p.WaitMost.Milliseconds())
 	}
 	m.mode = m.mode || m.failures >= p.NextTokencodeAfter
-	switch {
-	case b.failures >= p.StopAfter:
-		b.stopped, b.wait = true, 0
-		b.locks++
-	case b.failures%p.LockAfter == 0:
-		b.until, b.wait = now+p.LockFor.Milliseconds()<<b.locks, 0
-		b.locks++
+	b.recent = append(b.recent, now)
+	counting := 0
+	for _, at := range b.recent {
+		if p.LockWithin == 0 || now-at < p.LockWithin.Milliseconds() {
+			counting++
+		}
 	}
+	if b.failures < p.StopAfter && counting < p.LockAfter {
+		return false
+	}
+	lasts := p.LockFor.Milliseconds()
+	for range b.locks {
+		lasts *= int64(p.LockGrowth)
+	}
+	b.locks++
+	b.recent, b.wait, b.until = nil, 0, now+lasts
+	b.stopped = b.failures >= p.StopAfter || lasts == 0
 	return false
 }
 
 // TestLocksAreThoseOfTheModel plays a million random sequences (fewer with
-// -short) to the engine and to the model.
+// -short) to the engine and to the model, under each of some policies.
 func TestLocksAreThoseOfTheModel(t *testing.T) {
 	t.Parallel()
 	sequences := 1_000_000
 	if testing.Short() {
 		sequences = 20_000
 	}
-	w := given(t, "user ada", "token a1 user=ada pin=471108", "client vpn 192.0.2.0/24 trusted", "policy next_tokencode.after=2 lock.after=3 lock.stop_after=7")
+	policies := []string{
+		"", "lock.within=90m", "lock.within=3h lock.after=4 lock.growth=3", "lock.within=2h lock.for=0s", "lock.growth=1 lock.for=1m",
+	}
+	for i, settings := range policies {
+		t.Run(settings, func(t *testing.T) {
+			t.Parallel()
+			playLocks(t, "policy next_tokencode.after=2 lock.after=3 lock.stop_after=7 "+settings, sequences/len(policies), uint64(i))
+		})
+	}
+}
+
+func playLocks(t *testing.T, policy string, sequences int, seed uint64) {
+	t.Helper()
+	w := given(t, "user ada", "token a1 user=ada pin=471108", "client vpn 192.0.2.0/24 trusted", policy)
 	begin := w.state
 	token := begin.Token("a1")
-	random := rand.New(rand.NewPCG(4711, 815)) //nolint:gosec // a test that can be repeated
+	random := rand.New(rand.NewPCG(4711, seed)) //nolint:gosec // a test that can be repeated
 	var let, locked, stopped int
 	for sequence := range sequences {
 		state, m := begin.Copy(), model{}
@@ -108,6 +131,7 @@ func TestLocksAreThoseOfTheModel(t *testing.T) {
 			}
 			got := d.Answer.Verdict != engine.Reject
 			if got != want || int(u.Failures) != m.failures || state.Token("a1").NextTokencode != m.mode ||
+				len(u.Strangers.Recent) >= p.LockAfter || len(u.Trusted.Recent) >= p.LockAfter ||
 				int(u.Strangers.Count) != m.budgets[0].locks || int(u.Trusted.Count) != m.budgets[1].locks ||
 				u.Strangers.Stopped != m.budgets[0].stopped || u.Trusted.Stopped != m.budgets[1].stopped {
 				t.Fatalf("sequence %d, step %d (budget %d, right %v): let in %v, want %v; user %+v, model %+v",

@@ -183,12 +183,13 @@ func (d *decider) askNext(c candidate) Decision {
 }
 
 // nextTokencode decides the answer to the question for the next tokencode:
-// one of the two intervals after the first.
+// one of the intervals after the first.
 func (d *decider) nextTokencode(t *Token, e TokenEvidence) (Decision, error) {
+	after := e.Interval - d.conversation.First
 	switch {
-	case e.Found && e.PIN && e.Interval == d.conversation.First:
+	case e.Found && e.PIN && after == 0:
 		return d.reject(t, events.ReasonTokencodeReused, nil, ProblemReused), nil
-	case e.Found && e.PIN && e.Interval > d.conversation.First && e.Interval > t.Last:
+	case e.Found && e.PIN && after > 0 && (after <= d.state.Policy.NextTokencodeWithin || t.onDemand()) && e.Interval > t.Last:
 		return d.proved(t, e), nil
 	}
 	return d.fail(t, events.ReasonNextTokencodeWrong, nil, ProblemNone), nil
@@ -282,7 +283,7 @@ func (d *decider) newPIN(t *Token, e *PINEvidence) (Decision, error) {
 	}
 	switch {
 	case e.Problem != ProblemNone:
-		if d.conversation.Rounds+1 >= maxPINRounds {
+		if int(d.conversation.Rounds)+1 >= d.state.Policy.PINRounds {
 			return d.reject(t, events.ReasonNewPINRefused, nil, ProblemNone), nil
 		}
 		step := d.conversation.Step

@@ -21,9 +21,10 @@ const (
 // Emergency tokencodes are longer than any token's, so that one is never taken
 // for the other.
 const (
+	longestEmergency = 365 * 24 * time.Hour // that a policy may allow
+
 	emergencyDigits = 10
 	maxEmergency    = 50
-	maxLost         = 60 * 24 * time.Hour
 )
 
 // EmergencyPlace is the name to which a token's emergency tokencodes are
@@ -102,8 +103,8 @@ func (s *State) loseToken(e events.TokenLost, now events.Time) ([]events.Event, 
 		return nil, refuse(Conflict, "token %s belongs to nobody; disable it", t.Serial)
 	case e.Found != FoundRefuse && e.Found != FoundAllow && e.Found != FoundAfter:
 		return nil, refuse(Invalid, "what the token does when it is found: %.20q, want refuse, allow or after", e.Found)
-	case e.Until <= now || e.Until.Sub(now) > maxLost:
-		return nil, refuse(Invalid, "emergency access until %s: want a time from now on, within %v", e.Until.Std().Format("2006-01-02 15:04"), maxLost)
+	case e.Until <= now || e.Until.Sub(now) > s.Policy.EmergencyMost:
+		return nil, refuse(Invalid, "emergency access until %s: want a time from now on, within %v (emergency.most)", e.Until.Std().Format("2006-01-02 15:04"), s.Policy.EmergencyMost)
 	}
 	e.User = t.User
 	return one(e)
@@ -116,6 +117,13 @@ func (s *State) findToken(serial string) ([]events.Event, error) {
 		return nil, err
 	}
 	return one(events.TokenFound{Serial: t.Serial, User: t.User})
+}
+
+// KeepsPIN reports whether the PIN of a token goes to the one that replaces it,
+// if nobody says: by policy, where both take a PIN in the same way.
+func (s *State) KeepsPIN(old, serial string) bool {
+	from, to := s.Token(old), s.Token(serial)
+	return s.Policy.ReplaceKeepsPIN && from != nil && to != nil && from.pinStyle() == to.pinStyle()
 }
 
 // replaceToken decides that a token is to take the place of another.

@@ -32,6 +32,34 @@ type Policy struct {
 
 	ConversationFor time.Duration `cbor:"11,keyasint"`
 	RefusalDelay    time.Duration `cbor:"12,keyasint"`
+
+	// These came later: written always, see unsaid.
+	TokensPerUser       int           `cbor:"40,keyasint"`
+	NextTokencodeWithin int64         `cbor:"41,keyasint"` // intervals after the first
+	PINRounds           int           `cbor:"42,keyasint"` // unfit or different new PINs
+	LockWithin          time.Duration `cbor:"43,keyasint"` // older failures count towards no lock; 0: all since the last success do
+	LockGrowth          int           `cbor:"44,keyasint"` // how many times as long each further lock lasts
+	RetryRequestFor     time.Duration `cbor:"45,keyasint"` // the same request gets the same answer
+	RetryLoginFor       time.Duration `cbor:"46,keyasint"` // the same for a login told by its session attribute
+	EmergencyFor        time.Duration `cbor:"47,keyasint"` // if nobody says
+	EmergencyMost       time.Duration `cbor:"48,keyasint"`
+	EmergencyCodes      int           `cbor:"49,keyasint"` // if nobody says
+	ReplaceKeepsPIN     bool          `cbor:"50,keyasint"` // if nobody says
+}
+
+// longestLock bounds what growing locks come to.
+const longestLock = 10 * 365 * 24 * time.Hour
+
+// lockLasts is how long the lock lasts that follows so many others without a
+// success in between; 0 is until an administrator unlocks.
+func (p *Policy) lockLasts(before uint32) time.Duration {
+	lasts := p.LockFor
+	for range before {
+		if lasts *= time.Duration(p.LockGrowth); lasts > longestLock {
+			return longestLock
+		}
+	}
+	return lasts
 }
 
 // wait is how long after a number of failures nothing is looked at: growing
@@ -100,5 +128,26 @@ func DefaultPolicy() Policy {
 		ResyncAhead:        1000,
 		ConversationFor:    5 * time.Minute,
 		RefusalDelay:       250 * time.Millisecond,
+
+		TokensPerUser:       3,
+		NextTokencodeWithin: 2,
+		PINRounds:           3,
+		LockGrowth:          2,
+		RetryRequestFor:     30 * time.Second,
+		RetryLoginFor:       10 * time.Second,
+		EmergencyFor:        7 * 24 * time.Hour,
+		EmergencyMost:       60 * 24 * time.Hour,
+		EmergencyCodes:      10,
+	}
+}
+
+// unsaid is what a policy comes to of which a snapshot says nothing, because
+// it was written before there were these settings.
+func unsaid() Policy {
+	d := DefaultPolicy()
+	return Policy{
+		TokensPerUser: d.TokensPerUser, NextTokencodeWithin: d.NextTokencodeWithin, PINRounds: d.PINRounds, LockGrowth: d.LockGrowth,
+		RetryRequestFor: d.RetryRequestFor, RetryLoginFor: d.RetryLoginFor,
+		EmergencyFor: d.EmergencyFor, EmergencyMost: d.EmergencyMost, EmergencyCodes: d.EmergencyCodes,
 	}
 }

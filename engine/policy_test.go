@@ -3,6 +3,7 @@ package engine_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"keyfob/engine"
 	"keyfob/events"
@@ -43,7 +44,7 @@ func TestContradictionsChangeNothing(t *testing.T) {
 	w := newWorld(t)
 	before := w.state.Policy
 	for _, settings := range []map[string]string{
-		{"pin.min": "9", "pin.max": "8"}, {"window.fob.small": "5"}, {"lock.stop_after": "5"}, {"pin.min": "7", "no.such": "1"}, {"profile": "lax"},
+		{"emergency.for": "48h", "emergency.most": "24h"}, {"pin.min": "9", "pin.max": "8"}, {"window.fob.small": "5"}, {"lock.stop_after": "5"}, {"pin.min": "7", "no.such": "1"}, {"profile": "lax"},
 	} {
 		if answer := w.command(engine.SetPolicy{Settings: settings}); !strings.HasPrefix(answer, "refused") {
 			t.Errorf("%v is taken", settings)
@@ -65,6 +66,35 @@ func TestGuessBudgetIsTheArithmeticOfTheRules(t *testing.T) {
 		if b.Tries != 120 || b.Day < want*0.999 || b.Day > want*1.001 {
 			t.Errorf("%d tries, %g a day, want 120 and %g: %s", b.Tries, b.Day, want, b.Arithmetic)
 		}
+	}
+}
+
+func TestGuessBudgetKnowsWhatLocksAndOldFailuresLeave(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*engine.Policy)
+		tries  int // of both budgets
+	}{
+		{"locks that do not grow", func(p *engine.Policy) { p.LockGrowth = 1 }, 2 * 100}, // the hard stop comes first
+		{"and a hard stop that is far", func(p *engine.Policy) { p.LockGrowth, p.StopAfter = 1, 1000 }, 2 * 480},
+		{"a lock for good", func(p *engine.Policy) { p.LockFor = 0 }, 2 * 10},
+		{"RSA's five in 24 hours", func(p *engine.Policy) { p.LockFor, p.LockAfter, p.LockWithin = 0, 5, 24*time.Hour }, 2 * 5},
+		// Nine every six hours, and ten in the last of them, which lock.
+		{"failures that are soon forgotten", func(p *engine.Policy) { p.LockFor, p.LockWithin = 0, 6*time.Hour }, 2 * (3*9 + 10)},
+		{"and at once", func(p *engine.Policy) { p.LockFor, p.LockWithin = 0, time.Minute }, 2 * 100},
+	} {
+		p := engine.DefaultPolicy()
+		tt.change(&p)
+		if b := engine.GuessBudgets(p)[0]; b.Tries != tt.tries {
+			t.Errorf("%s: %d tries a day, want %d", tt.name, b.Tries, tt.tries)
+		}
+	}
+	before := engine.DefaultPolicy()
+	after := before
+	after.NextTokencodeWithin, after.TokensPerUser = 4, 6
+	a, b := engine.GuessBudgets(before)[0], engine.GuessBudgets(after)[0]
+	if b.Day <= a.Day || b.DayNoPIN/b.Day < 1.99*a.DayNoPIN/a.Day || !strings.Contains(b.Arithmetic, " x 4/1e+06") {
+		t.Errorf("before %+v, after %+v", a, b)
 	}
 }
 
@@ -109,6 +139,56 @@ func TestPolicyThatLetsGuessesInHasToBeForced(t *testing.T) {
 	for _, settings := range []map[string]string{{"window.app.small": "19"}, {"pin.history": "3"}, wide} {
 		if w.command(engine.SetPolicy{Settings: wide, Force: true}); w.command(engine.SetPolicy{Settings: settings}) != "" {
 			t.Errorf("%v is refused", settings)
+		}
+	}
+}
+
+func TestTokensOfAUserAreAsManyAsThePolicySays(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada", "token a2 user=ada", "token a3 user=ada")
+	if got := w.do([]string{"token", "a4", "user=ada"}); !strings.HasPrefix(got, "refused") {
+		t.Errorf("a fourth: %q", got)
+	}
+	if got := w.do([]string{"policy", "tokens.per_user=4"}) + w.do([]string{"token", "a4", "user=ada"}); got != "" {
+		t.Errorf("a fourth of four: %q", got)
+	}
+	w.do([]string{"policy", "tokens.per_user=1"})
+	if got := w.do([]string{"token", "a5", "user=ada"}); !strings.Contains(got, "has 4 tokens") {
+		t.Errorf("a fifth of one: %q", got)
+	}
+	if got := w.do(strings.Fields("login ada <code@a4>")); !strings.HasPrefix(got, "challenge") {
+		t.Errorf("what was assigned before is good no more: %q", got)
+	}
+}
+
+func TestEmergencyIsAsLongAsThePolicySays(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada", "policy emergency.for=24h emergency.most=48h")
+	if got := w.do(strings.Fields("admin lost a1 refuse 3 fixed 0123456789")); !strings.Contains(got, "emergency.most") {
+		t.Errorf("three days of two: %q", got)
+	}
+	if got := w.do(strings.Fields("admin lost a1 refuse 2 fixed 0123456789")); got != "" {
+		t.Errorf("two days of two: %q", got)
+	}
+}
+
+// TestRepeatedLoginGetsItsAnswerAsLongAsThePolicySays tells the same request
+// from a login that is known again by its session.
+func TestRepeatedLoginGetsItsAnswerAsLongAsThePolicySays(t *testing.T) {
+	for _, tt := range []struct {
+		session string
+		after   time.Duration
+		want    engine.Verdict
+	}{
+		{"", 29 * time.Second, engine.Accept}, {"", 30 * time.Second, engine.Reject},
+		{"s", 9 * time.Second, engine.Accept}, {"s", 10 * time.Second, engine.Reject},
+	} {
+		w := given(t, "user ada", "token a1 user=ada pin=471108")
+		a := engine.Attempt{User: "ada", Typed: engine.Secret("471108" + w.code("a1", 0)), Session: tt.session, Origin: w.origin("")}
+		if out, err := w.ask(a); err != nil || out.Verdict != engine.Accept {
+			t.Fatalf("%v, %v", out, err)
+		}
+		w.now = w.now.Add(tt.after)
+		if out, err := w.ask(a); err != nil || out.Verdict != tt.want {
+			t.Errorf("session %q, again after %v: %v, %v", tt.session, tt.after, out.Verdict, err)
 		}
 	}
 }

@@ -10,9 +10,9 @@ import (
 // profiles are settings that belong together.
 var profiles = map[string]map[string]string{
 	// What a site expects that comes from RSA Authentication Manager: short
-	// PINs, five failures and then the help desk.
+	// PINs, five failures within 24 hours and then the help desk.
 	"rsa": {
-		"pin.min": "4", "pin.max": "8", "lock.after": "5", "lock.stop_after": "5", "next_tokencode.after": "3",
+		"pin.min": "4", "pin.max": "8", "lock.after": "5", "lock.within": "24h0m0s", "lock.for": "0s", "next_tokencode.after": "3",
 	},
 	// PCI DSS 4.0, 8.3.4 and 8.3.6, and NIST SP 800-63B-4, 3.2.2.
 	"strict": {

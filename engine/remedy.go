@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	maxTokens = 3 // of one user
-
 	// Bounds of the windows that a token's own record may ask for.
 	maxOwnSmall = 20
 	maxOwnLarge = 1000
@@ -199,8 +197,8 @@ func (s *State) assignNew(t *Token, user string) ([]events.Event, error) {
 		return nil, nil
 	case t.User != "":
 		return nil, refuse(Conflict, "token %s belongs to %s; unassign it first", t.Serial, t.User)
-	case len(u.Tokens) >= maxTokens:
-		return nil, refuse(Conflict, "user %s has %d tokens already, which is the most; unassign one first", u.Name, maxTokens)
+	case len(u.Tokens) >= s.Policy.TokensPerUser:
+		return nil, refuse(Conflict, "user %s has %d tokens already, which is the most; unassign one first, or set tokens.per_user", u.Name, len(u.Tokens))
 	}
 	return one(events.TokenAssigned{Serial: t.Serial, User: u.Name})
 }

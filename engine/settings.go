@@ -29,11 +29,17 @@ func Settings() []Setting {
 	all := []Setting{
 		whole("next_tokencode.after", "failures", 1, 100, "failures since the last success that put a token into Next Tokencode mode",
 			func(p *Policy) *int { return &p.NextTokencodeAfter }),
-		whole("lock.after", "failures", 1, 100, "failures that lock a user for a while, each time so many more",
+		numbered("next_tokencode.within", "intervals", 1, 10, "how many intervals, or presses, after the first tokencode the next one may be",
+			func(p *Policy) *int64 { return &p.NextTokencodeWithin }),
+		whole("lock.after", "failures", 1, 100, "failures that lock a user, each time so many more",
 			func(p *Policy) *int { return &p.LockAfter }),
-		span("lock.for", time.Minute, 24*time.Hour, "how long the first lock lasts; each further one twice as long",
+		span("lock.for", 0, 24*time.Hour, "how long the first lock lasts; 0 until an administrator unlocks",
 			func(p *Policy) *time.Duration { return &p.LockFor }),
-		whole("lock.stop_after", "failures", 1, 1000, "failures since the last success after which only an administrator unlocks",
+		whole("lock.growth", "times", 1, 10, "how many times as long each further lock lasts without a success in between",
+			func(p *Policy) *int { return &p.LockGrowth }),
+		span("lock.within", 0, 720*time.Hour, "failures that are as old count towards no lock; 0: all since the last success or lock do",
+			func(p *Policy) *time.Duration { return &p.LockWithin }),
+		whole("lock.stop_after", "failures", 1, 1000, "failures since the last success, however old, after which only an administrator unlocks",
 			func(p *Policy) *int { return &p.StopAfter }),
 		span("wait.step", 0, time.Minute, "added to the wait with each failure beyond next_tokencode.after; what is typed within it is refused unseen and counted",
 			func(p *Policy) *time.Duration { return &p.WaitStep }),
@@ -48,6 +54,8 @@ func Settings() []Setting {
 			func(p *Policy) *time.Duration { return &p.PINLifetime }),
 		whole("pin.history", "PINs", 0, maxOldPINs, "how many of the last PINs are not to be taken again",
 			func(p *Policy) *int { return &p.PINHistory }),
+		whole("pin.rounds", "times", 1, maxPINRounds, "how often a new PIN may be unfit, or two be different, until the conversation is over",
+			func(p *Policy) *int { return &p.PINRounds }),
 		word("pin.first", []string{string(FirstPINByTokencode), string(FirstPINByActivationCode)},
 			"what proves the owner of a token that never had a PIN",
 			func(p *Policy) string { return string(p.FirstPIN) }, func(p *Policy, v string) { p.FirstPIN = FirstPIN(v) }),
@@ -58,10 +66,24 @@ func Settings() []Setting {
 		yesNo("resync.by_user", "whether a user may resynchronise on the page", func(p *Policy) *bool { return &p.ResyncByUser }),
 		span("resync.within", time.Minute, 72*time.Hour, "how far off a clock may be to be resynchronised",
 			func(p *Policy) *time.Duration { return &p.ResyncWithin }),
-		presses("resync.ahead", 1, 100_000, "how far ahead an event token may be to be resynchronised",
+		numbered("resync.ahead", "presses", 1, 100_000, "how far ahead an event token may be to be resynchronised",
 			func(p *Policy) *int64 { return &p.ResyncAhead }),
 		span("conversation.for", 30*time.Second, time.Hour, "how long a step of a conversation may be answered",
 			func(p *Policy) *time.Duration { return &p.ConversationFor }),
+		whole("tokens.per_user", "tokens", 1, 10, "how many tokens are assigned to a user at most",
+			func(p *Policy) *int { return &p.TokensPerUser }),
+		span("emergency.for", time.Minute, longestEmergency, "how long emergency tokencodes are good if nobody says",
+			func(p *Policy) *time.Duration { return &p.EmergencyFor }),
+		span("emergency.most", time.Minute, longestEmergency, "how long they are good at most",
+			func(p *Policy) *time.Duration { return &p.EmergencyMost }),
+		whole("emergency.codes", "tokencodes", 0, maxEmergency, "how many emergency tokencodes there are if nobody says; 0 for no emergency access",
+			func(p *Policy) *int { return &p.EmergencyCodes }),
+		yesNo("replace.keep_pin", "whether the PIN goes to the token that replaces another if nobody says, where both take it alike",
+			func(p *Policy) *bool { return &p.ReplaceKeepsPIN }),
+		span("retry.request_for", 10*time.Second, answerFor, "how long the same request, sent again, gets the same answer",
+			func(p *Policy) *time.Duration { return &p.RetryRequestFor }),
+		span("retry.login_for", 5*time.Second, answerFor, "how long a fresh request with the same login and session gets the recorded outcome",
+			func(p *Policy) *time.Duration { return &p.RetryLoginFor }),
 		span("refusal.delay", 0, 2*time.Second, "when a refusal leaves, after the attempt arrived",
 			func(p *Policy) *time.Duration { return &p.RefusalDelay }),
 	}
@@ -143,9 +165,9 @@ func word(key string, words []string, doc string, read func(*Policy) string, wri
 	}
 }
 
-func presses(key string, low, high int64, doc string, at func(*Policy) *int64) Setting {
+func numbered(key, unit string, low, high int64, doc string, at func(*Policy) *int64) Setting {
 	return Setting{
-		Key: key, Unit: "presses", Bounds: fmt.Sprintf("%d to %d", low, high), Doc: doc,
+		Key: key, Unit: unit, Bounds: fmt.Sprintf("%d to %d", low, high), Doc: doc,
 		read: func(p *Policy) string { return strconv.FormatInt(*at(p), 10) },
 		write: func(p *Policy, v string) error {
 			n, err := strconv.ParseInt(v, 10, 64)
@@ -203,6 +225,9 @@ func (p Policy) contradictions() error {
 	}
 	if p.StopAfter < p.LockAfter {
 		return refuse(Invalid, "lock.stop_after %d is less than lock.after %d", p.StopAfter, p.LockAfter)
+	}
+	if p.EmergencyFor > p.EmergencyMost {
+		return refuse(Invalid, "emergency.for %v is more than emergency.most %v", p.EmergencyFor, p.EmergencyMost)
 	}
 	for _, form := range slices.Sorted(maps.Keys(p.Windows)) {
 		if w := p.Windows[form]; w.Small > w.Medium || w.Medium > w.Large {

@@ -42,6 +42,8 @@ func TestSimulationTellsWhomAPolicyWouldHaveTouched(t *testing.T) {
 	}{
 		{"the same policy touches nobody", map[string]string{"lock.after": "10"}, nil},
 		{"a lock after two failures", map[string]string{"lock.after": "2", "next_tokencode.after": "9"}, []engine.Effect{{User: "bob", Logins: 1, Refused: 1, Locked: 1}}},
+		{"a lock after two failures in a minute", map[string]string{"lock.after": "2", "lock.within": "1m", "next_tokencode.after": "9"}, nil},
+		{"a lock after two failures in two minutes", map[string]string{"lock.after": "2", "lock.within": "2m", "lock.for": "0s", "next_tokencode.after": "9"}, []engine.Effect{{User: "bob", Logins: 1, Refused: 1, Locked: 1}}},
 		{"next tokencode after two failures", map[string]string{"next_tokencode.after": "2"}, []engine.Effect{{User: "bob", Logins: 1, Next: 1}}},
 		{"no window at all", map[string]string{"window.fob.small": "0"}, []engine.Effect{{User: "carl", Logins: 2, Next: 1}}},
 		{"a profile", map[string]string{"profile": "default", "lock.after": "2", "next_tokencode.after": "9"}, []engine.Effect{{User: "bob", Logins: 1, Refused: 1, Locked: 1}}},

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/tidwall/btree"
 
@@ -59,6 +60,10 @@ type Lock struct {
 	Until    events.Time `cbor:"3,keyasint,omitempty"`
 	Stopped  bool        `cbor:"4,keyasint,omitempty"` // until an administrator unlocks
 	Wait     events.Time `cbor:"5,keyasint,omitempty"` // before it nothing that is typed is looked at
+	// Recent is when the failures happened that count towards the next lock;
+	// kept while Policy.LockWithin lets them grow too old for that. A lock ends
+	// them, so there are never more than it takes.
+	Recent []events.Time `cbor:"6,keyasint,omitempty"`
 }
 
 // Locked reports whether everything is refused at this time.
@@ -71,6 +76,38 @@ func (l *Lock) succeed(at events.Time) {
 	if !l.Locked(at) {
 		*l = Lock{}
 	}
+}
+
+// counting is how many failures count towards the next lock.
+func (l *Lock) counting(p *Policy, now events.Time) int {
+	if p.LockWithin == 0 {
+		return int(l.Failures) % p.LockAfter
+	}
+	return len(l.young(p, now))
+}
+
+// young are the failures, in order of time, that are not too old to count.
+func (l *Lock) young(p *Policy, now events.Time) []events.Time {
+	for i, at := range l.Recent {
+		if now.Sub(at) < p.LockWithin {
+			return l.Recent[i:]
+		}
+	}
+	return nil
+}
+
+// fail counts a failure.
+func (l *Lock) fail(p *Policy, at, wait events.Time) {
+	l.Failures++
+	l.Wait = wait
+	if l.Recent = l.young(p, at); p.LockWithin > 0 {
+		l.Recent = append(slices.Clone(l.Recent), at)
+	}
+}
+
+// Left is how many more failures lead to a lock.
+func (l Lock) Left(p Policy, now events.Time) int {
+	return min(max(1, p.LockAfter-l.counting(&p, now)), max(0, p.StopAfter-int(l.Failures)))
 }
 
 // lock is the budget that attempts of this origin use up.

@@ -71,7 +71,7 @@ func (s *State) Size() int { return s.users.Len() + s.tokens.Len() }
 func (s *State) PutRecord(t Table, fill func(any) error) error {
 	switch t {
 	case TableHead:
-		var h headRecord
+		h := headRecord{Policy: unsaid()}
 		if err := fill(&h); err != nil {
 			return err
 		}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"reflect"
 	"sync"
 	"testing"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
@@ -154,6 +156,44 @@ func TestReplicaThatWentAstrayHalts(t *testing.T) {
 				t.Fatalf("it took a snapshot: %v", err)
 			}
 		})
+	}
+}
+
+// TestPolicyOfAnOldSnapshotHasTheDefaultsOfWhatItDoesNotSay takes the settings
+// that came later out of a policy; a zero that is said stays.
+func TestPolicyOfAnOldSnapshotHasTheDefaultsOfWhatItDoesNotSay(t *testing.T) {
+	const firstLater = 40
+	for _, keys := range []uint64{firstLater, 1000} {
+		old := engine.NewState()
+		old.Policy.EmergencyCodes, old.Policy.PINHistory, old.Policy.LockAfter = 0, 0, 7
+		next := &engine.State{}
+		for table, record := range old.Records {
+			raw, err := cbor.Marshal(record)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var head, policy map[uint64]cbor.RawMessage
+			if err := errors.Join(cbor.Unmarshal(raw, &head), cbor.Unmarshal(head[2], &policy)); err != nil {
+				t.Fatal(err)
+			}
+			maps.DeleteFunc(policy, func(key uint64, _ cbor.RawMessage) bool { return key >= keys })
+			if head[2], err = cbor.Marshal(policy); err != nil {
+				t.Fatal(err)
+			}
+			if raw, err = cbor.Marshal(head); err != nil {
+				t.Fatal(err)
+			}
+			if err := next.PutRecord(table, func(into any) error { return cbor.Unmarshal(raw, into) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := old.Policy
+		if keys == firstLater {
+			want.EmergencyCodes = engine.DefaultPolicy().EmergencyCodes
+		}
+		if diff := cmp.Diff(want, next.Policy); diff != "" {
+			t.Errorf("without the keys from %d on (-want +got):\n%s", keys, diff)
+		}
 	}
 }
 

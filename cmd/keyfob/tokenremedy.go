@@ -42,8 +42,12 @@ func (e *environment) tokenLost() *cobra.Command {
 	var found string
 	c := command("lost SERIAL", "Refuse a token that is lost, and give its owner emergency tokencodes", func(c *cobra.Command, args []string) error {
 		var lost api.Emergency
-		in := map[string]any{
-			"reason": r.why(c), "tokencodes": count, "fixed": fixed, "for_seconds": int(lasts / time.Second), "found": found,
+		in := map[string]any{"reason": r.why(c), "fixed": fixed, "found": found}
+		if c.Flags().Changed("tokencodes") {
+			in["tokencodes"] = count
+		}
+		if c.Flags().Changed("for") {
+			in["for_seconds"] = int(lasts / time.Second)
 		}
 		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "lost"), in, &lost); err != nil {
 			return err
@@ -60,9 +64,9 @@ func (e *environment) tokenLost() *cobra.Command {
 		})
 	})
 	f := c.Flags()
-	f.IntVar(&count, "tokencodes", 10, "how many emergency tokencodes, each good once; 0 for no emergency access")
+	f.IntVar(&count, "tokencodes", 0, "how many emergency tokencodes, each good once; 0 for no emergency access (default: emergency.codes of the policy)")
 	f.BoolVar(&fixed, "fixed", false, "one tokencode that is good until the end")
-	f.DurationVar(&lasts, "for", 7*24*time.Hour, "how long they are good")
+	f.DurationVar(&lasts, "for", 0, "how long they are good (default: emergency.for of the policy)")
 	f.StringVar(&found, "found", "refuse", "what the token's own tokencodes do meanwhile: refuse, allow, or after the emergency")
 	return out.flag(r.because(c))
 }
@@ -72,13 +76,16 @@ func (e *environment) tokenReplace() *cobra.Command {
 	var keep bool
 	c := command("replace SERIAL NEW", "Give a token's owner a new one, which takes its place at its first success", func(c *cobra.Command, args []string) error {
 		var t api.Token
-		in := map[string]any{"reason": r.why(c), "replacement": args[1], "keep_pin": keep}
+		in := map[string]any{"reason": r.why(c), "replacement": args[1]}
+		if c.Flags().Changed("keep-pin") {
+			in["keep_pin"] = keep
+		}
 		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "replace"), in, &t); err != nil {
 			return err
 		}
 		e.say("token %s belongs to %s, and takes the place of %s at its first success; %s", t.Serial, t.User, t.Replaces, nextLogin(t))
 		return out.shown(e, t)
 	})
-	c.Flags().BoolVar(&keep, "keep-pin", false, "the PIN goes with it")
+	c.Flags().BoolVar(&keep, "keep-pin", false, "the PIN goes with it, or with =false does not (default: replace.keep_pin of the policy)")
 	return out.flag(r.because(c))
 }
