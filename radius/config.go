@@ -35,9 +35,6 @@ type Config struct {
 	// Timeout is how long a request may wait for its decision. It must be less
 	// than what the VPN waits before it asks again.
 	Timeout time.Duration
-	// Linger is how long an answer is kept for retransmissions of its request
-	// (RFC 5080, section 2.2.2).
-	Linger time.Duration
 
 	Readers     int // sockets for each address, where the system can share one
 	Workers     int // requests that are decided at the same time
@@ -54,7 +51,6 @@ func DefaultConfig() Config {
 		Listen:      []string{":1812"},
 		Accounting:  []string{":1813"},
 		Timeout:     4 * time.Second,
-		Linger:      30 * time.Second,
 		Readers:     min(4, runtime.GOMAXPROCS(0)),
 		Workers:     1024,
 		Outstanding: 4096,
@@ -84,13 +80,8 @@ func (c Config) Validate() error {
 	if len(c.PageURL) > maxPageURL || printable(c.PageURL) != c.PageURL {
 		problems = append(problems, fmt.Errorf("page URL must be ASCII, at most %d characters", maxPageURL))
 	}
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{{"timeout", c.Timeout}, {"linger", c.Linger}} {
-		if d.value <= 0 || d.value > time.Minute {
-			problems = append(problems, fmt.Errorf("%s %v: must be more than nothing and at most a minute", d.name, d.value))
-		}
+	if c.Timeout <= 0 || c.Timeout > time.Minute {
+		problems = append(problems, fmt.Errorf("timeout %v: must be more than nothing and at most a minute", c.Timeout))
 	}
 	for _, n := range []struct {
 		name       string

@@ -16,7 +16,7 @@ import (
 // What is in progress is bounded by who admits requests; what was answered is
 // bounded here, the oldest going first.
 type duplicates struct {
-	linger time.Duration
+	linger func() time.Duration // how long what was answered is known
 	limit  int
 
 	mu       sync.Mutex // guards what follows, and all exchanges
@@ -42,7 +42,7 @@ type exchange struct {
 	next     *exchange
 }
 
-func newDuplicates(linger time.Duration, limit int) *duplicates {
+func newDuplicates(linger func() time.Duration, limit int) *duplicates {
 	return &duplicates{linger: linger, limit: limit, latest: make(map[exchangeKey]*exchange)}
 }
 
@@ -69,7 +69,7 @@ func (d *duplicates) end(x *exchange, response Packet, now time.Time) bool {
 	if d.latest[x.key] != x {
 		return false
 	}
-	x.response, x.ends = response, now.Add(d.linger)
+	x.response, x.ends = response, now.Add(d.linger())
 	if d.newest == nil {
 		d.oldest = x
 	} else {

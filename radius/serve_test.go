@@ -177,10 +177,11 @@ func TestRetransmissionGetsTheSameBytes(t *testing.T) {
 		if n := len(node.asked()); n != 3 {
 			t.Errorf("the same packet from other sources was taken for a retransmission")
 		}
-		pass(b.cfg.Linger)
+		kept := node.State().Policy.RetryRequestFor
+		pass(kept)
 		b.ask(vpnAddress, p)
 		if n := len(node.asked()); n != 4 {
-			t.Errorf("an answer was kept for more than %v", b.cfg.Linger)
+			t.Errorf("an answer was kept for more than %v", kept)
 		}
 	})
 }

@@ -93,7 +93,7 @@ func newServer(cfg Config, node Node, log *slog.Logger) *Server {
 		node:       node,
 		now:        time.Now,
 		notices:    newNotices(log),
-		duplicates: newDuplicates(cfg.Linger, cfg.Remembered),
+		duplicates: newDuplicates(func() time.Duration { return node.State().Policy.RetryRequestFor }, cfg.Remembered),
 		requests:   sync.Pool{New: func() any { return new(request) }},
 		latches:    make(chan latched, latchQueue),
 		queue:      make(chan *request, cfg.Outstanding),
