@@ -120,7 +120,9 @@ const (
 	ProblemDifferent   Problem = "pins_differ"
 	ProblemLength      Problem = "pin_length"
 	ProblemCharacters  Problem = "pin_characters"
-	ProblemTrivial     Problem = "pin_trivial"
+	ProblemTrivial     Problem = "pin_trivial"  // a repeat or a run
+	ProblemCommon      Problem = "pin_common"   // on the list of those that many people take
+	ProblemPersonal    Problem = "pin_personal" // part of the serial or of the user's name
 	ProblemSameAsOld   Problem = "pin_used_before"
 	ProblemLeadingZero Problem = "pin_leading_zero"
 	ProblemReused      Problem = "tokencode_reused" // wait for the code to change
@@ -132,7 +134,11 @@ const (
 type PINRules struct {
 	Min, Max     int
 	Alphanumeric bool // letters too
-	Source       PINSource
+	History      int  // it is none of the last so many
+	// PINpad says that the PIN is added to the tokencode: it does not begin
+	// with 0 and is no longer than the tokencode, which Max knows already.
+	PINpad bool
+	Source PINSource
 }
 
 // PINSource is who makes a new PIN.

@@ -91,11 +91,12 @@ func TemporaryPIN(s *State, keys Keys, t *Token, typed Secret, common PINList) (
 // usedBefore reports whether what was typed is the token's PIN, or one of the
 // last that it had.
 func (k *checker) usedBefore(ctx context.Context, t *Token) (bool, error) {
-	old := t.OldPINs[:min(len(t.OldPINs), max(0, k.State.Policy.PINHistory-1))] // the present one is the last
-	if t.hasPIN() {
-		old = append([]OldPIN{{t.PINRevision, t.PIN}}, old...)
+	last, reach := t.OldPINs, k.State.Policy.PINHistory
+	if t.hasPIN() { // and is to be changed, however few are remembered
+		last = append([]OldPIN{{t.PINRevision, t.PIN}}, last...)
+		reach = max(reach, 1)
 	}
-	for _, tag := range old {
+	for _, tag := range last[:min(len(last), reach)] {
 		if used, err := k.matches(ctx, t, tag, k.typed); used || err != nil {
 			return used, err
 		}

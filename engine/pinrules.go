@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"keyfob/engine/tokencode"
 )
 
 // PINList is PINs that nobody may choose, in lower case.
@@ -59,20 +57,24 @@ func unfit(pin string, r PINRules, t *Token, user string, common PINList) Proble
 			return ProblemCharacters
 		}
 	}
-	if t.pinStyle() == tokencode.PINpad && pin[0] == '0' {
+	if r.PINpad && pin[0] == '0' {
 		return ProblemLeadingZero
 	}
 	if common == nil {
 		common = commonPINs
 	}
-	if common[strings.ToLower(pin)] || trivial(pin) || within(pin, t.Serial) || within(pin, user) {
+	switch {
+	case trivial(pin):
 		return ProblemTrivial
+	case within(pin, t.Serial), within(pin, user):
+		return ProblemPersonal
+	case common[strings.ToLower(pin)]:
+		return ProblemCommon
 	}
 	return ProblemNone
 }
 
-// trivial reports whether a PIN is one of those that are tried first: one
-// character repeated, or a run up or down.
+// trivial reports whether a PIN is one character repeated, or a run up or down.
 func trivial(pin string) bool {
 	step := int(pin[1]) - int(pin[0])
 	if step < -1 || step > 1 {

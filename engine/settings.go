@@ -52,7 +52,7 @@ func Settings() []Setting {
 			func(p *Policy) string { return string(p.PINSource) }, func(p *Policy, v string) { p.PINSource = PINSource(v) }),
 		span("pin.lifetime", 0, 3650*24*time.Hour, "age at which a PIN must be changed; 0 for never",
 			func(p *Policy) *time.Duration { return &p.PINLifetime }),
-		whole("pin.history", "PINs", 0, maxOldPINs, "how many of the last PINs are not to be taken again",
+		whole("pin.history", "PINs", 0, maxOldPINs, "how many of the last PINs, the present one among them, are not to be taken again",
 			func(p *Policy) *int { return &p.PINHistory }),
 		whole("pin.rounds", "times", 1, maxPINRounds, "how often a new PIN may be unfit, or two be different, until the conversation is over",
 			func(p *Policy) *int { return &p.PINRounds }),

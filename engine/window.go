@@ -149,11 +149,11 @@ func (t *Token) pinSource(p *Policy) PINSource {
 
 // pinRules is what a new PIN for this token must be like.
 func (t *Token) pinRules(p *Policy) PINRules {
-	r := PINRules{Min: p.PINMin, Max: p.PINMax, Alphanumeric: p.PINAlphanumeric, Source: t.pinSource(p)}
+	r := PINRules{Min: p.PINMin, Max: p.PINMax, Alphanumeric: p.PINAlphanumeric, History: p.PINHistory, Source: t.pinSource(p)}
 	if t.pinStyle() == tokencode.PINpad {
-		r.Alphanumeric = false
+		r.PINpad, r.Alphanumeric = true, false
 		r.Max = min(r.Max, int(t.Digits))
-		r.Min = min(r.Min, r.Max)
+		r.Min = min(r.Min, r.Max) // or no PIN would do
 	}
 	return r
 }

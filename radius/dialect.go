@@ -146,7 +146,7 @@ func plainStep(p engine.Prompt) (string, bool) {
 	case events.StepGeneratePIN:
 		return "Your token needs a new PIN. It will be made for you and shown once. Are you ready to remember it (y/n)?", true
 	case events.StepNewPIN:
-		return fmt.Sprintf("Choose a new PIN of %d to %d %s:", p.Rules.Min, p.Rules.Max, alphabet(p.Rules, "letters or digits")), true
+		return plainRules(p.Rules), true
 	case events.StepConfirmPIN:
 		return "Enter the new PIN once more:", true
 	case events.StepLogin:
@@ -157,6 +157,31 @@ func plainStep(p engine.Prompt) (string, bool) {
 	default:
 		return "", false
 	}
+}
+
+// plainRules asks for a new PIN and tells all the rules for it. With what was
+// wrong in front it is still one attribute.
+func plainRules(r engine.PINRules) string {
+	words := "Choose a new PIN of " + length(r) + " " + alphabet(r, "letters or digits")
+	if r.PINpad {
+		words += ", the first not 0, no longer than a tokencode"
+	}
+	words += ": no repeat or run, no common PIN, no part of user name or serial"
+	switch {
+	case r.History > 1:
+		words += fmt.Sprintf(", none of your last %d", r.History)
+	case r.History == 1:
+		words += ", not your last one"
+	}
+	return words + ":"
+}
+
+// length is how many characters a PIN has.
+func length(r engine.PINRules) string {
+	if r.Min == r.Max {
+		return fmt.Sprintf("exactly %d", r.Min)
+	}
+	return fmt.Sprintf("%d to %d", r.Min, r.Max)
 }
 
 // alphabet names what a PIN is made of.
@@ -189,13 +214,20 @@ func (d dialect) problem(p engine.Prompt) string {
 	case engine.ProblemDifferent:
 		return "The PINs differ."
 	case engine.ProblemLength:
-		return fmt.Sprintf("A PIN has from %d to %d characters.", p.Rules.Min, p.Rules.Max)
+		return fmt.Sprintf("A PIN has %s characters.", length(p.Rules))
 	case engine.ProblemCharacters:
 		return fmt.Sprintf("A PIN has %s only.", alphabet(p.Rules, "letters and digits"))
 	case engine.ProblemTrivial:
-		return "That PIN is too easy to guess."
+		return "That PIN is a repeat or a run."
+	case engine.ProblemCommon:
+		return "That PIN is one that many people take."
+	case engine.ProblemPersonal:
+		return "That PIN is part of your user name or serial number."
 	case engine.ProblemSameAsOld:
-		return "That PIN was used before."
+		if p.Rules.History > 1 {
+			return fmt.Sprintf("That PIN is one of your last %d.", p.Rules.History)
+		}
+		return "That PIN is your last one."
 	case engine.ProblemLeadingZero:
 		return "The PIN of this token must not begin with 0."
 	case engine.ProblemReused:
@@ -203,6 +235,9 @@ func (d dialect) problem(p engine.Prompt) string {
 	case engine.ProblemChoice:
 		return "Please answer y or n."
 	case engine.ProblemWrong:
+		if p.Sent && p.Step == events.StepNextTokencode {
+			return "That is not the tokencode that was sent."
+		}
 		return "That was not right."
 	default:
 		return "That was not right."

@@ -13,7 +13,9 @@ import (
 
 var (
 	digits  = engine.PINRules{Min: 4, Max: 8}
-	letters = engine.PINRules{Min: 4, Max: 8, Alphanumeric: true}
+	letters = engine.PINRules{Min: 4, Max: 8, Alphanumeric: true, History: 5}
+	added   = engine.PINRules{Min: 4, Max: 8, PINpad: true, History: 10}
+	strict  = engine.PINRules{Min: 16, Max: 16, Alphanumeric: true, History: 10}
 )
 
 // TestWordsOfTheContract holds the words that VPNs look for.
@@ -32,7 +34,7 @@ func TestWordsOfTheContract(t *testing.T) {
 		{"rsa", engine.Prompt{Step: events.StepLogin}, "PIN Accepted. Wait for the token code to change, then enter the new passcode:"},
 		{"rsa", engine.Prompt{Step: events.StepLogin, PIN: "739105"}, "Your new PIN is 739105. PIN Accepted. Wait for the token code to change, then enter the new passcode:"},
 		{"rsa", engine.Prompt{Step: events.StepNewPIN, Rules: digits, Problem: engine.ProblemDifferent}, "The PINs differ. Enter a new PIN having from 4 to 8 digits:"},
-		{"rsa", engine.Prompt{Step: events.StepNewPIN, Rules: digits, Problem: engine.ProblemLength}, "A PIN has from 4 to 8 characters. Enter a new PIN having from 4 to 8 digits:"},
+		{"rsa", engine.Prompt{Step: events.StepNewPIN, Rules: digits, Problem: engine.ProblemLength}, "A PIN has 4 to 8 characters. Enter a new PIN having from 4 to 8 digits:"},
 		{"rsa", engine.Prompt{Step: events.StepNewPIN, Rules: digits, Problem: engine.ProblemCharacters}, "A PIN has digits only. Enter a new PIN having from 4 to 8 digits:"},
 		{"rsa", engine.Prompt{Step: events.StepChoosePIN, Problem: engine.ProblemChoice}, "Please answer y or n. Do you want to enter your own pin (y/n)?"},
 		{"", engine.Prompt{Step: events.StepConfirmPIN}, "Please re-enter new PIN:"},
@@ -50,7 +52,16 @@ func TestWordsOfTheContract(t *testing.T) {
 		{"cisco-sdi", engine.Prompt{Step: events.StepNextTokencode, Sent: true}, "A tokencode was sent to you. Enter Next PASSCODE"},
 		{"plain", engine.Prompt{Step: events.StepNextTokencode, Sent: true}, "Enter the tokencode that was sent to you:"},
 		{"plain", engine.Prompt{Step: events.StepLogin, Sent: true}, "Your new PIN is set. Enter your new PIN alone, and a tokencode will be sent to you:"},
-		{"plain", engine.Prompt{Step: events.StepNewPIN, Rules: letters}, "Choose a new PIN of 4 to 8 letters or digits:"},
+		{"plain", engine.Prompt{Step: events.StepNewPIN, Rules: letters}, "Choose a new PIN of 4 to 8 letters or digits: no repeat or run, no common PIN, no part of user name or serial, none of your last 5:"},
+		{"plain", engine.Prompt{Step: events.StepNewPIN, Rules: digits}, "Choose a new PIN of 4 to 8 digits: no repeat or run, no common PIN, no part of user name or serial:"},
+		{"plain", engine.Prompt{Step: events.StepNewPIN, Rules: added}, "Choose a new PIN of 4 to 8 digits, the first not 0, no longer than a tokencode: no repeat or run, no common PIN, no part of user name or serial, none of your last 10:"},
+		{"rsa", engine.Prompt{Step: events.StepNewPIN, Rules: letters, Problem: engine.ProblemSameAsOld}, "That PIN is one of your last 5. Enter a new PIN having from 4 to 8 alphanumeric characters:"},
+		{"rsa", engine.Prompt{Step: events.StepNewPIN, Rules: digits, Problem: engine.ProblemSameAsOld}, "That PIN is your last one. Enter a new PIN having from 4 to 8 digits:"},
+		{"rsa", engine.Prompt{Step: events.StepNewPIN, Rules: digits, Problem: engine.ProblemTrivial}, "That PIN is a repeat or a run. Enter a new PIN having from 4 to 8 digits:"},
+		{"rsa", engine.Prompt{Step: events.StepNewPIN, Rules: digits, Problem: engine.ProblemCommon}, "That PIN is one that many people take. Enter a new PIN having from 4 to 8 digits:"},
+		{"rsa", engine.Prompt{Step: events.StepNewPIN, Rules: digits, Problem: engine.ProblemPersonal}, "That PIN is part of your user name or serial number. Enter a new PIN having from 4 to 8 digits:"},
+		{"rsa", engine.Prompt{Step: events.StepNewPIN, Rules: added, Problem: engine.ProblemLeadingZero}, "The PIN of this token must not begin with 0. Enter a new PIN having from 4 to 8 digits:"},
+		{"rsa", engine.Prompt{Step: events.StepNextTokencode, Sent: true, Problem: engine.ProblemWrong}, "That is not the tokencode that was sent. Enter the tokencode that was sent to you:"},
 	} {
 		if got, ok := dialectOf(tc.dialect).question(tc.prompt); !ok || got != tc.want {
 			t.Errorf("%s at %s:\n got %q\nwant %q", tc.dialect, tc.prompt.Step, got, tc.want)
@@ -67,9 +78,10 @@ func allPrompts() []engine.Prompt {
 	} {
 		for _, problem := range []engine.Problem{
 			engine.ProblemNone, engine.ProblemDifferent, engine.ProblemLength, engine.ProblemCharacters, engine.ProblemTrivial,
+			engine.ProblemCommon, engine.ProblemPersonal,
 			engine.ProblemSameAsOld, engine.ProblemLeadingZero, engine.ProblemReused, engine.ProblemWrong, engine.ProblemChoice, "new",
 		} {
-			for _, rules := range []engine.PINRules{digits, letters} {
+			for _, rules := range []engine.PINRules{digits, letters, added, strict} {
 				all = append(all,
 					engine.Prompt{Step: step, Problem: problem, Rules: rules},
 					engine.Prompt{Step: step, Problem: problem, Rules: rules, Event: true, PIN: "73910582"},
