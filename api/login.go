@@ -38,11 +38,13 @@ type LoginAnswer struct {
 // Prompt is one step of a conversation.
 type Prompt struct {
 	Step          string     `json:"step" enum:"next_tokencode,choose_pin,generate_pin,new_pin,confirm_pin,login"`
-	Problem       string     `json:"problem,omitempty" doc:"What was wrong with the answer before."`
+	Problem       string     `json:"problem,omitempty" doc:"What was wrong with the answer before: pins_differ, pin_length, pin_characters, pin_trivial (a repeat or a run), pin_common, pin_personal (part of the user's name or the serial), pin_used_before, pin_leading_zero, tokencode_reused, wrong, choice."`
 	GeneratedPIN  string     `json:"generated_pin,omitempty" doc:"To be shown to its owner, now and never again."`
 	PINMin        int        `json:"pin_min,omitempty"`
 	PINMax        int        `json:"pin_max,omitempty"`
 	PINLetters    bool       `json:"pin_letters,omitempty" doc:"Letters are allowed too."`
+	PINHistory    int        `json:"pin_history,omitempty" doc:"None of the last so many PINs may be taken again."`
+	PINAdded      bool       `json:"pin_added,omitempty" doc:"The token adds the PIN to the tokencode: it must not begin with 0, and pin_max is no more than a tokencode's digits."`
 	PeriodSeconds int        `json:"period_seconds,omitempty" doc:"A tokencode's life; absent for tokens with a button."`
 	Sent          bool       `json:"sent,omitempty" doc:"The tokencode was sent to the user; no token shows it."`
 	Next          *time.Time `json:"next,omitempty" doc:"When the token will show its next tokencode."`
@@ -103,6 +105,8 @@ func viewOutcome(out engine.Outcome) LoginAnswer {
 		PINMin:        p.Rules.Min,
 		PINMax:        p.Rules.Max,
 		PINLetters:    p.Rules.Alphanumeric,
+		PINHistory:    p.Rules.History,
+		PINAdded:      p.Rules.PINpad,
 		PeriodSeconds: int(p.Period / time.Second),
 		Sent:          p.Sent,
 	}

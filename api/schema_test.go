@@ -37,6 +37,8 @@ var shown = map[string]string{
 	"Prompt.pin_min":                   "a rule",
 	"Prompt.pin_max":                   "a rule",
 	"Prompt.pin_letters":               "a rule",
+	"Prompt.pin_history":               "a rule",
+	"Prompt.pin_added":                 "a rule",
 	"Client.signed":                    "addresses",
 }
 

@@ -55,6 +55,9 @@ func why(s *engine.State, reason events.Reason, user, serial string, offset *int
 		default:
 		}
 	}
+	if reason == events.ReasonNextTokencodeWrong && t != nil && t.Kind == engine.KindOnDemand {
+		what, next = "the tokencode was not the one that was sent", "the user looks for the latest message, or logs in again and has another one sent"
+	}
 	if serial == "" {
 		serial = "SERIAL"
 	}

@@ -89,7 +89,7 @@ func (n *scriptedNode) prompt(conversation string) (engine.Prompt, bool) {
 	name, variety, _ := strings.Cut(conversation, ".")
 	p := engine.Prompt{
 		User:    "ada",
-		Rules:   engine.PINRules{Min: 4, Max: 8, Source: engine.PINByUser},
+		Rules:   engine.PINRules{Min: 4, Max: 8, History: 5, Source: engine.PINByUser},
 		Period:  30 * time.Second,
 		Next:    n.now().Add(12 * time.Second),
 		Expires: n.now().Add(5 * time.Minute),
@@ -111,6 +111,12 @@ func (n *scriptedNode) prompt(conversation string) (engine.Prompt, bool) {
 		p.PIN = "48215"
 	case "letters":
 		p.Rules.Alphanumeric = true
+	case "pinpad":
+		p.Rules.PINpad = true
+	case "no-history":
+		p.Rules.History, p.Problem = 0, engine.ProblemSameAsOld
+	case "sent-wrong":
+		p.Sent, p.Period, p.Next, p.Problem = true, 0, time.Time{}, engine.ProblemWrong
 	case "soon":
 		p.Next = n.now().Add(1500 * time.Millisecond)
 	default:

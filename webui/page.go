@@ -174,6 +174,22 @@ func lengthRule(ctx context.Context, r engine.PINRules) string {
 	return say(ctx, id, "Min", r.Min, "Max", r.Max)
 }
 
+// pinRules are all rules for a new PIN, one a line.
+func pinRules(ctx context.Context, r engine.PINRules) []string {
+	rules := []string{lengthRule(ctx, r)}
+	if r.PINpad {
+		rules = append(rules, say(ctx, "pin_rule_added"), say(ctx, "pin_rule_zero"))
+	}
+	rules = append(rules, say(ctx, "pin_rule_trivial"), say(ctx, "pin_rule_common"), say(ctx, "pin_rule_personal"))
+	switch {
+	case r.History > 1:
+		rules = append(rules, say(ctx, "pin_rule_history", "Last", r.History))
+	case r.History == 1:
+		rules = append(rules, say(ctx, "pin_rule_last"))
+	}
+	return rules
+}
+
 // remaining is how long the token goes on showing its present code, in
 // milliseconds; never more than it shows any.
 func (s stepView) remaining() string {
@@ -205,7 +221,7 @@ func (p page) problemText(ctx context.Context) string {
 	if p.problem.rules == nil {
 		return say(ctx, p.problem.text)
 	}
-	return say(ctx, p.problem.text, "Rule", lengthRule(ctx, *p.problem.rules))
+	return say(ctx, p.problem.text, "Rule", lengthRule(ctx, *p.problem.rules), "Last", p.problem.rules.History)
 }
 
 // helpLine is whom to call, in the company's words if it has any.

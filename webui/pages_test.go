@@ -36,6 +36,7 @@ func states() []state {
 		{name: "signin-refused", request: withPost("/", fields("user", "ada", "passcode", "123")), status: invalid},
 		{name: "signin-empty", request: withPost("/", fields("user", "ada", "passcode", "")), status: invalid},
 		{name: "over-tokencode", request: withPost("/next", fields("tokencode", "999999"), in("next")), status: invalid},
+		{name: "over-tokencode-sent", request: withPost("/next", fields("tokencode", "999999"), in("next.sent")), status: invalid},
 		{name: "choose-neither", request: withPost("/pin", fields(), in("choose")), status: invalid},
 		{name: "done", request: withGet("/done", done), status: ok},
 		{name: "done-branded", request: withGet("/done", done), status: ok, change: branded},
@@ -47,9 +48,9 @@ func states() []state {
 		{name: "not-found", request: withGet("/nowhere"), status: http.StatusNotFound},
 	}
 	steps := map[string][]string{
-		"/next":  {"next", "next.event", "next.sent", "next.tokencode_reused", "next.wrong"},
-		"/pin":   {"choose", "choose.choice", "generate", "new", "new.letters", "new.pins_differ", "new.pin_length", "new.pin_characters", "new.pin_trivial", "new.pin_used_before", "new.pin_leading_zero", "confirm"},
-		"/login": {"login", "login.generated", "login.event", "login.sent", "login.wrong", "login.tokencode_reused"},
+		"/next":  {"next", "next.event", "next.sent", "next.sent-wrong", "next.tokencode_reused", "next.wrong"},
+		"/pin":   {"choose", "choose.choice", "generate", "new", "new.letters", "new.pins_differ", "new.pin_length", "new.pin_characters", "new.pin_trivial", "new.pin_common", "new.pin_personal", "new.pin_used_before", "new.no-history", "new.pinpad", "new.pin_leading_zero", "confirm"},
+		"/login": {"login", "login.generated", "login.event", "login.sent", "login.sent-wrong", "login.wrong", "login.tokencode_reused"},
 	}
 	for path, conversations := range steps {
 		for _, c := range conversations {

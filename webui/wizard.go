@@ -105,7 +105,7 @@ func (s *site) answerStep(v *visit) {
 			v.redirect(pathDone)
 			return
 		}
-		v.over(engine.Outcome{Reason: events.ReasonConversationExpired})
+		v.over(engine.Outcome{Reason: events.ReasonConversationExpired}, engine.Prompt{})
 		return
 	}
 	prompt, err := v.prompt(conversation)
@@ -125,11 +125,11 @@ func (s *site) answerStep(v *visit) {
 	out, err := v.authenticate(conversation)
 	switch {
 	case errors.Is(err, engine.ErrConversation):
-		v.over(engine.Outcome{Reason: events.ReasonConversationExpired})
+		v.over(engine.Outcome{Reason: events.ReasonConversationExpired}, prompt)
 	case err != nil:
 		v.undecided(err)
 	case out.Verdict == engine.Reject && out.Prompt.Step == events.StepNone:
-		v.over(out)
+		v.over(out, prompt)
 	default:
 		v.goOn(out)
 	}
@@ -143,6 +143,9 @@ func (v *visit) answers(prompt engine.Prompt) bool {
 	case events.StepNextTokencode:
 		if v.form.tokencode == "" {
 			pr = problem{title: "problem_title", text: "tokencode_missing", field: "tokencode"}
+			if prompt.Sent {
+				pr.text = "tokencode_missing_sent"
+			}
 		}
 	case events.StepLogin:
 		if v.form.passcode == "" {
@@ -189,8 +192,9 @@ func (v *visit) goOn(out engine.Outcome) {
 	v.redirect(next)
 }
 
-// over says that the conversation has ended, on the first page.
-func (v *visit) over(out engine.Outcome) {
+// over says that the conversation has ended at a step, on the first page. Where
+// tokencodes are sent, nobody is told to wait for what his token shows.
+func (v *visit) over(out engine.Outcome, at engine.Prompt) {
 	v.forget()
 	pr := problem{title: "over_title", text: "over_text", reference: out.Reference}
 	switch out.Reason { //nolint:exhaustive // the others have no words of their own
@@ -203,6 +207,9 @@ func (v *visit) over(out engine.Outcome) {
 		pr.text = "over_pin"
 	default:
 		pr.text = "over_refused"
+	}
+	if at.Sent && pr.text != "over_text" {
+		pr.text += "_sent"
 	}
 	v.showSignIn(http.StatusUnprocessableEntity, pr, v.newRequest())
 }
@@ -292,11 +299,17 @@ func problemOf(p engine.Prompt) problem {
 		}
 		if p.Problem == engine.ProblemWrong {
 			pr.text += "_" + pr.field
+			if p.Sent {
+				pr.text += "_sent"
+			}
 		}
 	case engine.ProblemDifferent, engine.ProblemLength, engine.ProblemCharacters,
-		engine.ProblemTrivial, engine.ProblemSameAsOld, engine.ProblemLeadingZero:
+		engine.ProblemTrivial, engine.ProblemCommon, engine.ProblemPersonal, engine.ProblemSameAsOld, engine.ProblemLeadingZero:
 		pr.field = "pin"
 		pr.rules = &p.Rules
+		if p.Problem == engine.ProblemSameAsOld && p.Rules.History <= 1 {
+			pr.text = "problem_pin_last"
+		}
 	default:
 		pr.text = "problem_unknown"
 	}

@@ -65,12 +65,12 @@ func TestEverySentenceIsUsedAndEveryUsedOneIsThere(t *testing.T) {
 			}
 		}
 		for _, m := range sentence.FindAllStringSubmatch(file, -1) {
-			for _, id := range []string{m[1], "problem_" + m[1], m[1] + "_title", m[1] + "_text", m[1] + "_exactly"} {
+			for _, id := range []string{m[1], "problem_" + m[1], m[1] + "_title", m[1] + "_text", m[1] + "_exactly", m[1] + "_sent"} {
 				used[id] = true
 			}
 		}
 	}
-	for _, problem := range []string{"pins_differ", "pin_length", "pin_characters", "pin_trivial", "pin_used_before", "pin_leading_zero", "tokencode_reused", "wrong_tokencode", "wrong_passcode", "choice"} {
+	for _, problem := range []string{"pins_differ", "pin_length", "pin_characters", "pin_trivial", "pin_common", "pin_personal", "pin_used_before", "pin_leading_zero", "tokencode_reused", "wrong_tokencode", "wrong_passcode", "wrong_tokencode_sent", "wrong_passcode_sent", "choice"} {
 		if words["problem_"+problem] == "" {
 			t.Errorf("problem %q has no words", problem)
 		}
