@@ -164,7 +164,7 @@ func TestLibrariesStayInTheirRooms(t *testing.T) {
 
 // TestReplicatedCodeIsPure holds engine, fsm and events to their promise.
 func TestReplicatedCodeIsPure(t *testing.T) {
-	rooms := []string{"engine", "engine/tokencode", "fsm", "events"}
+	rooms := []string{"engine", "engine/tokencode", "engine/throttle", "fsm", "events"}
 	forbidden := []string{"net", "net/http", "os", "os/exec", "crypto/rand", "math/rand", "math/rand/v2", "log", "log/slog", "syscall", "runtime", "io/ioutil"}
 	clock := []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
 	for _, f := range tree(t) {

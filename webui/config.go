@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"keyfob/engine/throttle"
 )
 
 // defaultService is what the last page calls the service when nobody says
@@ -85,6 +87,11 @@ func validPublicURL(text string) error {
 		return fmt.Errorf("public URL %q is not of the form https://host[:port]", text)
 	}
 	return nil
+}
+
+// perSource is how often one source may send a form.
+func (c Config) perSource() throttle.Rate {
+	return throttle.Rate{Burst: c.PostsPerMinute, Every: time.Minute / time.Duration(c.PostsPerMinute)}
 }
 
 // complete is the configuration with its defaults.

@@ -275,35 +275,27 @@ func TestGuessesWithRotatingHeadersAreOneSource(t *testing.T) {
 	}
 }
 
-func TestThrottleCountsSubscribersAndRefills(t *testing.T) {
-	th := newThrottle(2)
-	allowed := func(addr string, now time.Time) bool {
-		_, ok := th.allow(netip.MustParseAddr(addr), now)
-		return ok
-	}
+func TestFormsCountForTheSubscriberAndComeBack(t *testing.T) {
+	now := noon
+	h, _ := newSite(t, func(c *Config) { c.PostsPerMinute, c.Now = 2, func() time.Time { return now } })
 	for i, tc := range []struct {
 		addr  string
 		after time.Duration
-		want  bool
+		want  int
 	}{
-		{"2001:db8::1", 0, true},
-		{"2001:db8::2", 0, true},
-		{"2001:db8::ffff", 0, false}, // the same /64
-		{"2001:db8:0:1::1", 0, true},
-		{"192.0.2.1", 0, true},
-		{"192.0.2.2", 0, true},
-		{"2001:db8::1", 29 * time.Second, false},
-		{"2001:db8::1", 31 * time.Second, true},
+		{"2001:db8::1", 0, http.StatusUnprocessableEntity},
+		{"2001:db8::2", 0, http.StatusUnprocessableEntity},
+		{"2001:db8::ffff", 0, http.StatusTooManyRequests}, // the same /64
+		{"2001:db8:0:1::1", 0, http.StatusUnprocessableEntity},
+		{"2001:db8::1", 29 * time.Second, http.StatusTooManyRequests},
+		{"2001:db8::1", 31 * time.Second, http.StatusUnprocessableEntity},
 	} {
-		if got := allowed(tc.addr, noon.Add(tc.after)); got != tc.want {
-			t.Errorf("%d: %s after %v: %v, want %v", i, tc.addr, tc.after, got, tc.want)
+		now = noon.Add(tc.after)
+		r := post("/", fields("user", "ada", "passcode", "1"))
+		r.RemoteAddr = netip.AddrPortFrom(netip.MustParseAddr(tc.addr), 4711).String()
+		if got := serve(h, r).StatusCode; got != tc.want {
+			t.Errorf("%d: %s after %v: %d, want %d", i, tc.addr, tc.after, got, tc.want)
 		}
-	}
-	for i := range 2 * maxSources {
-		th.allow(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), noon)
-	}
-	if len(th.buckets) != maxSources || th.recent.Len() != maxSources {
-		t.Errorf("%d sources are remembered, want %d", len(th.buckets), maxSources)
 	}
 }
 

@@ -19,8 +19,10 @@ package webui
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	"keyfob/engine"
+	"keyfob/engine/throttle"
 	"keyfob/events"
 )
 
@@ -42,7 +44,7 @@ type site struct {
 	cfg     Config
 	words   *words
 	files   assets
-	posts   *throttle
+	posts   *throttle.Throttle[netip.Prefix] // forms, whatever comes of them
 	foreign *http.CrossOriginProtection
 	routes  map[string]route
 }
@@ -70,7 +72,7 @@ func New(cfg Config) (http.Handler, error) {
 		cfg:     cfg,
 		words:   words,
 		files:   files,
-		posts:   newThrottle(cfg.PostsPerMinute),
+		posts:   throttle.New[netip.Prefix](throttle.Remembered),
 		foreign: http.NewCrossOriginProtection(),
 	}
 	if cfg.PublicURL != "" {
@@ -140,8 +142,8 @@ func (s *site) post(v *visit, handle func(*visit)) {
 		return
 	}
 	v.form = form
-	if wait, ok := s.posts.allow(v.source, v.arrived); !ok {
-		v.later(http.StatusTooManyRequests, wait, "throttled")
+	if wait, ok := s.posts.Spend(throttle.Network(v.source), s.cfg.perSource(), v.arrived); !ok {
+		v.throttled(wait)
 		return
 	}
 	handle(v)

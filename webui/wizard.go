@@ -224,6 +224,12 @@ func (v *visit) undecided(err error) {
 	v.later(http.StatusServiceUnavailable, undecidedWait, what)
 }
 
+// throttled says that too much came from where the form came from. What it
+// says was not looked at.
+func (v *visit) throttled(wait time.Duration) {
+	v.later(http.StatusTooManyRequests, wait, "throttled")
+}
+
 // later shows the form that was sent once more, to be sent again. Nothing
 // secret is filled in.
 func (v *visit) later(status int, wait time.Duration, what string) {
