@@ -22,12 +22,14 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"keyfob/engine"
+	"keyfob/engine/throttle"
 	"keyfob/events"
 )
 
@@ -124,11 +126,12 @@ type API struct {
 	cfg         Config
 	mux         *http.ServeMux
 	huma        huma.API
-	description []byte        // the OpenAPI document
-	folding     chan struct{} // held by whoever folds the journal from its beginning
-	streaming   chan struct{} // held by those who read the journal
-	importing   chan struct{} // held by whoever takes in many tokens, so that logins find room
-	backing     chan struct{} // held by whoever is written a backup
+	description []byte                           // the OpenAPI document
+	strangers   *throttle.Throttle[netip.Prefix] // wrong API tokens
+	folding     chan struct{}                    // held by whoever folds the journal from its beginning
+	streaming   chan struct{}                    // held by those who read the journal
+	importing   chan struct{}                    // held by whoever takes in many tokens, so that logins find room
+	backing     chan struct{}                    // held by whoever is written a backup
 }
 
 // New returns the API for a listener that speaks TLS, or for the unix socket
@@ -138,7 +141,7 @@ func New(cfg Config) (*API, error) {
 		return nil, fmt.Errorf("making API: %w", err)
 	}
 	a := &API{
-		cfg: cfg, mux: http.NewServeMux(),
+		cfg: cfg, mux: http.NewServeMux(), strangers: throttle.New[netip.Prefix](throttle.Remembered),
 		folding: make(chan struct{}, 1), streaming: make(chan struct{}, maxStreams),
 		importing: make(chan struct{}, 1), backing: make(chan struct{}, 1),
 	}
@@ -199,7 +202,8 @@ func description() huma.Config {
 				Title:   "keyfob",
 				Version: "1",
 				Description: "Administration of a keyfob cluster, and logins for applications that do not speak RADIUS. " +
-					"Any node answers. Every change takes a `reason`, which is recorded with who made it.",
+					"Any node answers. Every change takes a `reason`, which is recorded with who made it. " +
+					"Where too many logins failed, or too many wrong API tokens came from, the next is answered 429 with `Retry-After`.",
 			},
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"keyfob/engine"
+	"keyfob/engine/throttle"
 	"keyfob/events"
 )
 
@@ -87,8 +89,7 @@ func callerOf(ctx context.Context) caller {
 func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	who, ok := a.identify(ctx)
 	if !ok {
-		ctx.SetHeader("WWW-Authenticate", `Bearer realm="keyfob"`)
-		a.refuse(ctx, problem(http.StatusUnauthorized, "unauthorized", "an API token is needed: Authorization: Bearer "+TokenPrefix+"…; this one is unknown, or has expired"))
+		a.refuseStranger(ctx)
 		return
 	}
 	allowed, _ := ctx.Operation().Metadata[rolesKey].(roles)
@@ -98,6 +99,25 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(huma.WithContext(ctx, context.WithValue(ctx.Context(), callerKey{}, who)))
+}
+
+// refuseStranger answers a request that shows no token, or a wrong one. Wrong
+// ones are counted where they come from, as failed logins are. A right one from
+// there is taken all the same: 256 bits are not guessed, and whoever shares an
+// administrator's address could otherwise lock him out.
+func (a *API) refuseStranger(ctx huma.Context) {
+	if ctx.Header("Authorization") != "" {
+		p := a.cfg.Node.State().Policy
+		rate := throttle.Rate{Burst: p.SourceFailures, Every: p.SourceEvery}
+		from, _ := netip.ParseAddr(sourceOf(ctx))
+		if wait, ok := a.strangers.Spend(throttle.Network(from), rate, a.cfg.Now()); !ok {
+			ctx.SetHeader("Retry-After", seconds(wait))
+			a.refuse(ctx, throttled("too many wrong API tokens came from this address"))
+			return
+		}
+	}
+	ctx.SetHeader("WWW-Authenticate", `Bearer realm="keyfob"`)
+	a.refuse(ctx, problem(http.StatusUnauthorized, "unauthorized", "an API token is needed: Authorization: Bearer "+TokenPrefix+"…; this one is unknown, or has expired"))
 }
 
 func (a *API) refuse(ctx huma.Context, p *huma.ErrorModel) {
@@ -118,11 +138,16 @@ func (a *API) identify(ctx huma.Context) (caller, bool) {
 	if found == nil || !found.Expires.IsZero() && events.At(a.cfg.Now()) >= found.Expires {
 		return caller{}, false
 	}
+	return caller{name: "api token " + found.Name, role: found.Role, token: found.Name, source: sourceOf(ctx)}, true
+}
+
+// sourceOf is the address that a request came from.
+func sourceOf(ctx huma.Context) string {
 	source, _, err := net.SplitHostPort(ctx.RemoteAddr())
 	if err != nil {
-		source = ctx.RemoteAddr()
+		return ctx.RemoteAddr()
 	}
-	return caller{name: "api token " + found.Name, role: found.Role, token: found.Name, source: source}, true
+	return source
 }
 
 // bearer looks at every token, so that how long it takes says nothing about

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"keyfob/engine"
@@ -82,11 +83,26 @@ func (a *API) authenticate(ctx context.Context, in *loginRequest) (*answer[Login
 		NoChallenge:  in.Body.NoChallenge,
 		Purpose:      engine.Purpose(in.Body.Purpose),
 		Arrived:      a.cfg.Now(),
+		Source:       userAt(in.Body.SourceIP, who.source),
+		Client:       who.token,
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case out.Wait > 0:
+		return nil, later(throttled("too many attempts of this application, or of users at this address, have failed; this one was not looked at"), out.Wait)
 	}
 	return answered(viewOutcome(out)), nil
+}
+
+// userAt is where the user is, by what the application says, if that can be:
+// behind the application's own address are all its users.
+func userAt(said, application string) netip.Addr {
+	if said == application {
+		return netip.Addr{}
+	}
+	a, _ := netip.ParseAddr(said)
+	return a
 }
 
 func viewOutcome(out engine.Outcome) LoginAnswer {

@@ -3,10 +3,12 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"keyfob/engine"
@@ -63,6 +65,40 @@ func TestUndecidedLoginIsNoAnswer(t *testing.T) {
 	status, body := call(t, f.api(t), RoleLogin, post, "/authenticate", `{"user":"ada","passcode":"1"}`)
 	if status != http.StatusServiceUnavailable || strings.Contains(body, "accept") {
 		t.Errorf("status %d: %s", status, body)
+	}
+}
+
+func TestThrottledLoginIsAProblemWithATime(t *testing.T) {
+	f := newFake(t)
+	f.outcome = engine.Outcome{Reason: events.ReasonThrottled, Reference: "R1", Wait: 1500 * time.Millisecond}
+	w := httptest.NewRecorder()
+	f.api(t).ServeHTTP(w, newRequest(t, RoleLogin, post, "/authenticate", `{"user":"ada","passcode":"4711"}`))
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "2" || w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("status %d, header %v", w.Code, w.Header())
+	}
+	if p := decode[huma.ErrorModel](t, w.Body.String()); p.Type != "urn:keyfob:problem:throttled" || strings.Contains(w.Body.String(), "ada") {
+		t.Errorf("problem %s", w.Body)
+	}
+}
+
+// What an application says of itself is for the record. Who answers for
+// failures is the API token, and the user's address if it is one.
+func TestLoginCountsForTheTokenAndTheUsersAddress(t *testing.T) {
+	f := newFake(t)
+	a := f.api(t)
+	for _, tt := range []struct{ says, want string }{
+		{`,"source_ip":"198.51.100.9"`, "198.51.100.9"},
+		{`,"source_ip":"2001:db8::7"`, "2001:db8::7"},
+		{`,"source_ip":"192.0.2.7"`, "invalid IP"}, // the application's own
+		{``, "invalid IP"},
+	} {
+		f.attempts = nil
+		if status, body := call(t, a, RoleLogin, post, "/authenticate", `{"user":"ada","passcode":"1","client":"another name"`+tt.says+`}`); status != http.StatusOK {
+			t.Fatalf("status %d: %s", status, body)
+		}
+		if at := f.attempts[0]; at.Client != RoleLogin || at.Source.String() != tt.want || at.Origin.Client != "another name" {
+			t.Errorf("%s: client %q, source %v, want %s", tt.says, at.Client, at.Source, tt.want)
+		}
 	}
 }
 

@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -54,8 +57,20 @@ func statusOf(code string) int {
 	}
 }
 
-func again(p *huma.ErrorModel) error {
-	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {"1"}})
+func again(p *huma.ErrorModel) error { return later(p, 0) }
+
+// later is a problem that may be gone after a while.
+func later(p *huma.ErrorModel, wait time.Duration) error {
+	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {seconds(wait)}})
+}
+
+// seconds is a wait as Retry-After has it, at least one.
+func seconds(wait time.Duration) string {
+	return strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))
+}
+
+func throttled(detail string) *huma.ErrorModel {
+	return problem(http.StatusTooManyRequests, "throttled", detail)
 }
 
 func notFound(what, name string) error {

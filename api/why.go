@@ -29,7 +29,7 @@ var meanings = map[events.Reason]meaning{
 	events.ReasonNewPINRefused:       {"the new PINs were unfit, or not the same twice", "the user logs in again, and keeps to the rules that the page shows"},
 	events.ReasonConversationExpired: {"the steps were not finished in time, or were begun elsewhere", "the user begins again"},
 	events.ReasonClockSkew:           {"this node's clock is not sound", "keyfob cluster status, and chronyc tracking on the node"},
-	events.ReasonThrottled:           {"too soon after failures, or too many tokencodes were sent", "the user waits a little, and tries once"},
+	events.ReasonThrottled:           {"too soon after failures of this user, or of others at the same address or client; or too many tokencodes were sent", "the user waits a little, and tries once"},
 	events.ReasonDrift:               {"PIN and tokencode are right, the token's clock is off", "the user types the next tokencode; at a VPN that cannot ask for it, on the page"},
 	events.ReasonTooManyFailures:     {"PIN and tokencode are right, after too many failures", "the user types the next tokencode; at a VPN that cannot ask for it, on the page"},
 	events.ReasonPINNotSet:           {"the tokencode is right, the token has no PIN yet", "the user sets a PIN on the page; where an activation code is asked for: keyfob token set-temporary-pin SERIAL, and read it out"},

@@ -33,13 +33,17 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 	}
 	defer n.doors.leave()
 	a.Origin = n.from(a.Origin)
-	if a.Session != "" {
-		a.Origin.Request = n.repeatable(a)
+	pass := passOf(n.State(), a)
+	wait, err := n.gate.enter(pass, n.c.Now())
+	switch {
+	case err != nil:
+		return engine.Outcome{}, err
+	case wait > 0:
+		return n.throttled(ctx, a, wait)
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.c.Patience)
-	defer cancel()
 	crowded := n.vault.Crowded()
 	out, err := n.login(ctx, a)
+	n.gate.leave(pass, failed(ctx, out, err), n.c.Now())
 	switch {
 	case errors.Is(err, vault.ErrBusy): // so the tokencode was right, which is not to be shown
 	case err != nil:
@@ -78,7 +82,13 @@ func undecided(err error) error {
 	return fmt.Errorf("%w: %w", engine.ErrUndecided, err)
 }
 
+// login has an attempt checked and decided, within this node's patience.
 func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.c.Patience)
+	defer cancel()
+	if a.Session != "" {
+		a.Origin.Request = n.repeatable(a)
+	}
 	view := n.machine.View()
 	var ticket *engine.Ticket
 	if a.Conversation != "" {

@@ -62,6 +62,7 @@ type Node struct {
 	disputed bool // of feel's goroutine: the clock was found wrong
 	peers    peers
 	mark     atomic.Pointer[mark]
+	gate     gate
 	sampler  sampler
 	refusals *holder
 
@@ -126,7 +127,8 @@ func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.
 		notes:    make(chan events.Draft, notesSize),
 		clock:    newClock(c.Now, c.ClockLimit, 10*max(c.Pulse, time.Second)),
 		peers:    peers{heard: make(map[string]heard), learned: id.Members},
-		sampler:  sampler{every: c.SampleEvery},
+		gate:     newGate(),
+		sampler:  sampler{every: c.SampleEvery, gathers: make(map[events.Reason]*gathering)},
 		stopping: make(chan struct{}), broken: make(chan struct{}),
 		killed: make(chan struct{}), dead: make(chan struct{}), gone: make(chan struct{}),
 	}

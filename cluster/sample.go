@@ -10,57 +10,70 @@ import (
 )
 
 // sampler thins out what strangers can cause without end: guesses at users
-// that do not exist, and conversations that were never ours. The log is not
-// the attacker's disk: however many there are, one record in a while says how
-// many it stands for.
+// that do not exist, conversations that were never ours, and what was not even
+// looked at. The log is not the attacker's disk: however many there are, one
+// record of each reason in a while says how many it stands for.
 type sampler struct {
 	every time.Duration
 
 	mu      sync.Mutex // guards below
-	last    time.Time  // when one was written down
+	gathers map[events.Reason]*gathering
+}
+
+// gathering is what has come together of one reason.
+type gathering struct {
+	last    time.Time // when some of it was written down
 	pending events.PasscodeRejected
 	origin  events.Origin
 }
 
-// add counts a guess and says whether it is to be written down at once.
-func (s *sampler) add(o events.Origin, e events.PasscodeRejected, now time.Time) bool {
+// add counts a refusal. The record is there when it is time for one.
+func (s *sampler) add(o events.Origin, e events.PasscodeRejected, now time.Time) (events.Draft, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.Count = s.pending.Count + 1
-	s.pending, s.origin = e, o
-	return now.Sub(s.last) >= s.every
+	g := s.gathers[e.Reason]
+	if g == nil {
+		g = &gathering{}
+		s.gathers[e.Reason] = g
+	}
+	e.Count = g.pending.Count + 1
+	g.pending, g.origin = e, o
+	if now.Sub(g.last) < s.every {
+		return events.Draft{}, false
+	}
+	return g.take(now), true
 }
 
-// take gives what has gathered, if anything.
-func (s *sampler) take(now time.Time) (events.Origin, events.PasscodeRejected, bool) {
+// rest is the records of all that has gathered.
+func (s *sampler) rest(now time.Time) []events.Draft {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.pending
-	if e.Count == 0 {
-		return events.Origin{}, e, false
+	var all []events.Draft
+	for _, g := range s.gathers {
+		if g.pending.Count > 0 {
+			all = append(all, g.take(now))
+		}
 	}
-	s.pending, s.last = events.PasscodeRejected{}, now
-	return s.origin, e, true
+	return all
+}
+
+// take is the record of what has gathered.
+func (g *gathering) take(now time.Time) events.Draft {
+	o, e := g.origin, g.pending
+	if e.Count == 1 {
+		e.Count = 0 // stands for itself
+	}
+	o.Request = newRequest() // not that of the attempt, which is no command
+	*g = gathering{last: now}
+	return events.Draft{Origin: o, Event: e}
 }
 
 // guess counts an attempt that leaves no event of its own.
 func (n *Node) guess(a engine.Attempt, reason events.Reason) {
 	e := events.PasscodeRejected{Digest: n.vault.Pseudonym(a.User), Reason: reason}
-	if n.sampler.add(a.Origin, e, time.Now()) {
-		n.flush()
+	if d, ok := n.sampler.add(a.Origin, e, time.Now()); ok {
+		n.observe(d.Origin, d.Event)
 	}
-}
-
-func (n *Node) flush() {
-	o, e, ok := n.sampler.take(time.Now())
-	if !ok {
-		return
-	}
-	if e.Count == 1 {
-		e.Count = 0 // stands for itself
-	}
-	o.Request = newRequest() // not that of the attempt, which is no command
-	n.observe(o, e)
 }
 
 // sample writes down what gathered, now and then, until ctx ends.
@@ -70,7 +83,9 @@ func (n *Node) sample(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			n.flush()
+			for _, d := range n.sampler.rest(time.Now()) {
+				n.observe(d.Origin, d.Event)
+			}
 		case <-ctx.Done():
 			return
 		}

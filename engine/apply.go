@@ -192,7 +192,7 @@ func (s *State) applyUser(at events.Time, e events.Event) {
 	case events.UserLockedOut:
 		s.changeUser(e.User, func(u *User) {
 			// Strangers end nothing that goes on at a trusted client.
-			if c := u.Conversation; c != nil && s.trusts(events.Origin{Door: c.Door, Client: c.Client}) == e.Trusted {
+			if c := u.Conversation; c != nil && s.Trusts(events.Origin{Door: c.Door, Client: c.Client}) == e.Trusted {
 				u.Conversation = nil
 			}
 			l := u.lock(e.Trusted)

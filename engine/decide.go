@@ -77,7 +77,7 @@ func (d *decider) authenticate() (Decision, error) {
 	}
 	// Locks and the like are looked at again at every step, not only at the
 	// first (Keycloak CVE-2026-16103).
-	d.trusted = d.state.trusts(d.origin)
+	d.trusted = d.state.Trusts(d.origin)
 	if reason := d.user.barred(d.trusted, d.now); reason != "" {
 		return d.quietly(reason), nil
 	}

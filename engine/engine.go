@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"keyfob/events"
@@ -34,6 +35,11 @@ type Attempt struct {
 	Conversation string        // the sealed text of the outcome before; empty begins anew
 	NoChallenge  bool          // the client cannot ask anything back
 	Arrived      time.Time     // when the door read it
+
+	// Who answers for failures, before it is known whose they are. Origin is for
+	// the record, and may hold what somebody claims.
+	Source netip.Addr // of the user, where the door knows it; not that of a gateway, behind which are many
+	Client string     // that has proved by a secret who it is; at the page there is none
 }
 
 // Purpose is what an attempt is for.
@@ -92,6 +98,11 @@ type Outcome struct {
 	Prompt Prompt
 	// Conversation is the sealed text to bring back with the answer.
 	Conversation string
+	// Wait, where it is set, is how long until it is worth another try: too many
+	// attempts of the source or the client have failed, and this one was not
+	// looked at, whoever it was for. A conversation that it was to answer is
+	// where it was.
+	Wait time.Duration
 }
 
 // Prompt is one step of a conversation, for a door to put into words.

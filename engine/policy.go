@@ -45,6 +45,13 @@ type Policy struct {
 	EmergencyMost       time.Duration `cbor:"48,keyasint"`
 	EmergencyCodes      int           `cbor:"49,keyasint"` // if nobody says
 	ReplaceKeepsPIN     bool          `cbor:"50,keyasint"` // if nobody says
+
+	// Failures of one address at one door, and of one client that is not trusted,
+	// after which nothing of it is looked at, and the time that gives one back.
+	SourceFailures int           `cbor:"60,keyasint"`
+	SourceEvery    time.Duration `cbor:"61,keyasint"`
+	ClientFailures int           `cbor:"62,keyasint"`
+	ClientEvery    time.Duration `cbor:"63,keyasint"`
 }
 
 // longestLock bounds what growing locks come to.
@@ -138,6 +145,11 @@ func DefaultPolicy() Policy {
 		EmergencyFor:        7 * 24 * time.Hour,
 		EmergencyMost:       60 * 24 * time.Hour,
 		EmergencyCodes:      10,
+
+		SourceFailures: 100,
+		SourceEvery:    10 * time.Second,
+		ClientFailures: 500,
+		ClientEvery:    200 * time.Millisecond,
 	}
 }
 
@@ -149,5 +161,6 @@ func unsaid() Policy {
 		TokensPerUser: d.TokensPerUser, NextTokencodeWithin: d.NextTokencodeWithin, PINRounds: d.PINRounds, LockGrowth: d.LockGrowth,
 		RetryRequestFor: d.RetryRequestFor, RetryLoginFor: d.RetryLoginFor,
 		EmergencyFor: d.EmergencyFor, EmergencyMost: d.EmergencyMost, EmergencyCodes: d.EmergencyCodes,
+		SourceFailures: d.SourceFailures, SourceEvery: d.SourceEvery, ClientFailures: d.ClientFailures, ClientEvery: d.ClientEvery,
 	}
 }

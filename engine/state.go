@@ -118,8 +118,8 @@ func (u *User) lock(trusted bool) *Lock {
 	return &u.Strangers
 }
 
-// trusts reports whether an attempt comes through a trusted client.
-func (s *State) trusts(o events.Origin) bool {
+// Trusts reports whether an attempt comes through a trusted client.
+func (s *State) Trusts(o events.Origin) bool {
 	c := s.Client(o.Client)
 	return o.Door == events.DoorRADIUS && c != nil && c.Trusted
 }

@@ -246,12 +246,12 @@ func TestAttemptSaysWhatTheNodeMustKnow(t *testing.T) {
 		{
 			"first step",
 			signed.login("alice", "1234123456", with(CallingStationID, "198.51.100.7[4500]")),
-			engine.Attempt{User: "alice", Typed: "1234123456", Origin: events.Origin{SourceIP: "198.51.100.7"}},
+			engine.Attempt{User: "alice", Typed: "1234123456", Origin: events.Origin{SourceIP: "198.51.100.7"}, Source: netip.MustParseAddr("198.51.100.7")},
 		},
 		{
 			"answer to a challenge",
 			signed.login("alice", "y", with(State, "c2VhbGVk"), with(CallingStationID, "2001:db8::7")),
-			engine.Attempt{User: "alice", Typed: "y", Conversation: "c2VhbGVk", Origin: events.Origin{SourceIP: "2001:db8::7"}},
+			engine.Attempt{User: "alice", Typed: "y", Conversation: "c2VhbGVk", Origin: events.Origin{SourceIP: "2001:db8::7"}, Source: netip.MustParseAddr("2001:db8::7")},
 		},
 		{
 			"calling station is no address",
@@ -259,9 +259,24 @@ func TestAttemptSaysWhatTheNodeMustKnow(t *testing.T) {
 			engine.Attempt{User: "CORP\\älice", Typed: "1", Origin: events.Origin{SourceIP: "192.0.2.1"}},
 		},
 		{
+			"no calling station",
+			signed.login("alice", "1"),
+			engine.Attempt{User: "alice", Typed: "1", Origin: events.Origin{SourceIP: "192.0.2.1"}},
+		},
+		{
+			"calling station is the gateway",
+			signed.login("alice", "1", with(CallingStationID, "192.0.2.1")),
+			engine.Attempt{User: "alice", Typed: "1", Origin: events.Origin{SourceIP: "192.0.2.1"}},
+		},
+		{
+			"calling station is within the gateway",
+			signed.login("alice", "1", with(CallingStationID, "127.0.0.1")),
+			engine.Attempt{User: "alice", Typed: "1", Origin: events.Origin{SourceIP: "127.0.0.1"}},
+		},
+		{
 			"calling station with port",
 			signed.login("alice", "1", with(CallingStationID, "[2001:db8::7]:443")),
-			engine.Attempt{User: "alice", Typed: "1", Origin: events.Origin{SourceIP: "2001:db8::7"}},
+			engine.Attempt{User: "alice", Typed: "1", Origin: events.Origin{SourceIP: "2001:db8::7"}, Source: netip.MustParseAddr("2001:db8::7")},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -269,7 +284,7 @@ func TestAttemptSaysWhatTheNodeMustKnow(t *testing.T) {
 			b := newBench(t, node, nil)
 			b.ask(vpnAddress, tc.packet)
 			tc.want.Origin.Node, tc.want.Origin.Site = "n1", "hq"
-			tc.want.Origin.Door, tc.want.Origin.Client = events.DoorRADIUS, "vpn"
+			tc.want.Origin.Door, tc.want.Origin.Client, tc.want.Client = events.DoorRADIUS, "vpn", "vpn"
 			got := node.asked()
 			if len(got) != 1 {
 				t.Fatalf("%d attempts", len(got))
@@ -279,7 +294,7 @@ func TestAttemptSaysWhatTheNodeMustKnow(t *testing.T) {
 			}
 			tc.want.Origin.Reference = got[0].Origin.Request.Reference() // the same for a packet sent again
 			ignore := []cmp.Option{
-				cmpopts.IgnoreFields(engine.Attempt{}, "Arrived"), cmpopts.IgnoreFields(events.Origin{}, "Request"),
+				cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(engine.Attempt{}, "Arrived"), cmpopts.IgnoreFields(events.Origin{}, "Request"),
 			}
 			if diff := cmp.Diff(tc.want, got[0], ignore...); diff != "" || got[0].Typed != tc.want.Typed {
 				t.Errorf("attempt (-want +got):\n%s", diff)

@@ -77,8 +77,9 @@ func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 		return engine.Attempt{}, RefusedPassword
 	}
 	source := r.source
-	if a, ok := address(f.calling); ok {
-		source = a
+	calling, said := address(f.calling)
+	if said {
+		source = calling
 	}
 	// The same packet always has the same name, so a retransmission finds its
 	// answer; a login sent anew is told by its session.
@@ -98,6 +99,8 @@ func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 		NoChallenge:  c.dialect.silent(),
 		Session:      r.fields.sessionID(),
 		Arrived:      r.arrived,
+		Source:       userAt(calling, r.source),
+		Client:       c.name,
 	}
 	return a, ""
 }
@@ -134,6 +137,16 @@ func address(calling []byte) (netip.Addr, bool) {
 		return plain(ap.Addr()), true
 	}
 	return netip.Addr{}, false
+}
+
+// userAt is where the user is, by what the gateway says, if that can be. Behind
+// the gateway's own address, or an address within it, are all its users: a few
+// who mistype are not to stop the others.
+func userAt(calling, gateway netip.Addr) netip.Addr {
+	if calling == gateway || calling.IsLoopback() || calling.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return calling
 }
 
 // isText reports whether a user name is one: UTF-8 (RFC 2865, section 5.1)

@@ -35,6 +35,7 @@ func TestEveryRefusalLooksTheSame(t *testing.T) {
 		says   Cause // in the log
 	}{
 		{name: "wrong passcode", packet: signed.login("alice", "0000000000"), out: engine.Outcome{Reason: events.ReasonBadTokencode, Reference: "ABC"}},
+		{name: "source that failed too often", packet: signed.login("alice", "1234123456"), out: engine.Outcome{Reason: events.ReasonThrottled, Wait: 20 * time.Second}},
 		{name: "unknown user", packet: signed.login("mallory", "0"), out: engine.Outcome{Reason: events.ReasonUserUnknown}},
 		{name: "refusal that leaves a conversation open", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Prompt: engine.Prompt{Step: events.StepLogin}, Conversation: "abc"}},
 		{name: "conversation that is over", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Verdict: engine.Accept}, err: engine.ErrConversation},

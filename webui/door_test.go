@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
 )
 
 func TestEveryAnswerHasTheHeaders(t *testing.T) {
@@ -272,6 +275,46 @@ func TestGuessesWithRotatingHeadersAreOneSource(t *testing.T) {
 	}
 	if got := len(n.seen()); got != 5 {
 		t.Errorf("%d attempts reached the node, want 5", got)
+	}
+	for _, a := range n.seen() {
+		if a.Source.String() != "192.0.2.1" || a.Client != "" { // the peer of httptest
+			t.Fatalf("the node counts against %v and client %q", a.Source, a.Client)
+		}
+	}
+}
+
+// What the node did not look at leaves the visitor where he was.
+func TestThrottledFormCanBeSentAgain(t *testing.T) {
+	h, err := New(testConfig(fixedNode{newScriptedNode(), engine.Outcome{
+		Reason: events.ReasonThrottled, Reference: "7K3M-QX4P", Wait: 19500 * time.Millisecond,
+	}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		what string
+		r    *http.Request
+	}{
+		{"first step", post("/", fields("user", "ada", "passcode", "secret"))},
+		{"next tokencode", post("/next", fields("tokencode", "secret"), in("next"))},
+		{"login with a new PIN", post("/login", fields("passcode", "secret"), in("login"))},
+		{"new PIN", post("/pin", fields("pin", "secret", "pin_again", "secret"), in("new"))},
+		{"resynchronise", post("/resync", fields("user", "ada", "passcode", "secret", "tokencode", "secret"))},
+	} {
+		res := serve(h, tt.r)
+		text := body(t, res)
+		if res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") != "20" {
+			t.Errorf("%s: status %d, Retry-After %q", tt.what, res.StatusCode, res.Header.Get("Retry-After"))
+		}
+		if !strings.Contains(text, "Too many tries at once") || strings.Contains(text, "secret") || strings.Contains(text, "7K3M") {
+			t.Errorf("%s: the page says\n%s", tt.what, text)
+		}
+		if cookies := res.Header.Values("Set-Cookie"); len(cookies) != 0 {
+			t.Errorf("%s: the conversation is lost: %q", tt.what, cookies)
+		}
+		if tt.what != "resynchronise" && !strings.Contains(text, `action="`+tt.r.URL.Path+`"`) {
+			t.Errorf("%s: the form is not there again", tt.what)
+		}
 	}
 }
 

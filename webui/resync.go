@@ -26,6 +26,8 @@ func (s *site) resync(v *visit) {
 	switch {
 	case err != nil:
 		v.undecided(err)
+	case out.Wait > 0:
+		v.throttled(out.Wait)
 	case out.Verdict == engine.Resynchronized:
 		v.finish()
 		v.redirect(pathDone)

@@ -50,6 +50,10 @@ func (s *site) signIn(v *visit) {
 		v.undecided(err)
 		return
 	}
+	if out.Wait > 0 {
+		v.throttled(out.Wait)
+		return
+	}
 	if err == nil && (out.Verdict == engine.Accept || out.Verdict == engine.Challenge) {
 		v.goOn(out)
 		return
@@ -128,6 +132,8 @@ func (s *site) answerStep(v *visit) {
 		v.over(engine.Outcome{Reason: events.ReasonConversationExpired}, prompt)
 	case err != nil:
 		v.undecided(err)
+	case out.Wait > 0:
+		v.throttled(out.Wait)
 	case out.Verdict == engine.Reject && out.Prompt.Step == events.StepNone:
 		v.over(out, prompt)
 	default:
@@ -331,7 +337,7 @@ func (v *visit) authenticate(conversation string) (engine.Outcome, error) {
 	if retry {
 		origin.Request = a.Origin.Request
 	}
-	a.Origin, a.Arrived = origin, v.arrived
+	a.Origin, a.Arrived, a.Source = origin, v.arrived, v.source
 	ctx, cancel := v.context()
 	defer cancel()
 	out, err := v.site.cfg.Node.Authenticate(ctx, a)

@@ -1,0 +1,58 @@
+package api
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+// ask sends a request with an Authorization header from an address.
+func ask(t *testing.T, a http.Handler, from, authorization string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := newRequest(t, "", get, "/users", "")
+	r.RemoteAddr = from
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	return w
+}
+
+func TestWrongTokensAreCountedWhereTheyComeFrom(t *testing.T) {
+	const from, wrong = "198.51.100.9:4711", "Bearer kf_wrong"
+	f := newFake(t)
+	f.state.Policy.SourceFailures, f.state.Policy.SourceEvery = 3, 20*time.Second
+	a := f.api(t)
+	for i := range 1000 {
+		want := http.StatusUnauthorized
+		if i >= 3 {
+			want = http.StatusTooManyRequests
+		}
+		w := ask(t, a, from, wrong)
+		if w.Code != want {
+			t.Fatalf("wrong token %d: status %d, want %d", i, w.Code, want)
+		}
+		if after := w.Header().Get("Retry-After"); want == http.StatusTooManyRequests && after != "20" {
+			t.Fatalf("wrong token %d: Retry-After %q", i, after)
+		}
+	}
+	for _, tt := range []struct {
+		what, from, authorization string
+		want                      int
+	}{
+		{"a right one from there", from, "Bearer " + bearer(RoleAdmin), http.StatusOK},
+		{"none from there", from, "", http.StatusUnauthorized},
+		{"another scheme from there", from, "Basic YTpi", http.StatusTooManyRequests},
+		{"a wrong one from elsewhere", "192.0.2.7:4711", wrong, http.StatusUnauthorized},
+	} {
+		if w := ask(t, a, tt.from, tt.authorization); w.Code != tt.want {
+			t.Errorf("%s: status %d, want %d", tt.what, w.Code, tt.want)
+		}
+	}
+	f.now = noon.Add(20 * time.Second)
+	if w := ask(t, a, from, wrong); w.Code != http.StatusUnauthorized {
+		t.Errorf("after a while: status %d", w.Code)
+	}
+}

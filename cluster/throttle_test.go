@@ -1,0 +1,203 @@
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+var stranger = netip.MustParseAddr("198.51.100.66")
+
+// guessAt is a wrong passcode that a stranger types at the page.
+func (r *rig) guessAt(user string) engine.Attempt {
+	a := r.attempt(user, "000000")
+	a.Origin = events.Origin{Request: newRequest(), Door: events.DoorWeb, SourceIP: stranger.String()}
+	a.Source = stranger
+	return a
+}
+
+func (r *rig) policy(settings map[string]string) {
+	r.t.Helper()
+	if err := r.leader().Do(r.t.Context(), admin(), engine.SetPolicy{Settings: settings, Force: true}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// gateway is a trusted client of that name.
+func (r *rig) gateway(name string) {
+	r.t.Helper()
+	err := r.leader().Do(r.t.Context(), admin(), engine.AddClient{Client: events.ClientAdded{
+		Client: name, Prefix: "192.0.2.0/24", Sealed: []byte("s"), Dialect: "nochallenge", MessageAuthenticator: "auto", Trusted: true,
+	}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// throughGateway is the right passcode, through a trusted gateway that says
+// nothing of where its users are and cannot ask anything back.
+func (r *rig) throughGateway(f fob, ahead int64) engine.Attempt {
+	a := r.attempt(f.user, f.passcode(r.clock(""), ahead))
+	a.Origin = events.Origin{Request: newRequest(), Door: events.DoorRADIUS, Client: "vpn"}
+	a.Client, a.NoChallenge = "vpn", true
+	return a
+}
+
+// T-14, A-04: one address at the page that tries to lock out everybody locks
+// itself, and nobody out of the VPN.
+func TestAStrangerLocksItselfAndNotTheUsers(t *testing.T) {
+	r := newCluster(t, 1)
+	r.freeze()
+	n := r.leader()
+	r.gateway("vpn")
+	r.policy(map[string]string{"source.failures": "30", "source.every": "1h", "refusal.delay": "0s", "wait.step": "0s"})
+	const users = 100
+	fobs := make([]fob, users)
+	together(users, func(i int) { fobs[i] = r.fobOn(n, fmt.Sprintf("user%02d", i)) })
+	var unseen atomic.Int64
+	for _, f := range fobs {
+		together(12, func(int) {
+			out, err := n.Authenticate(t.Context(), r.guessAt(f.user))
+			if err != nil || out.Verdict != engine.Reject {
+				t.Errorf("%v, %v", out.Verdict, err)
+			}
+			if out.Reason == events.ReasonThrottled && out.Wait > 0 {
+				unseen.Add(1)
+			}
+		})
+	}
+	failures, locked := 0, 0
+	for _, f := range fobs {
+		u := n.State().User(f.user)
+		failures += int(u.Failures)
+		if u.Strangers.Locked(events.At(r.clock(""))) {
+			locked++
+		}
+	}
+	if failures > 30 || locked > 3 {
+		t.Errorf("a budget of 30 failures came to %d, and locked %d users", failures, locked)
+	}
+	if unseen.Load() < 12*users-60 {
+		t.Errorf("%d of %d guesses were not looked at", unseen.Load(), 12*users)
+	}
+	for _, f := range fobs {
+		if out, err := n.Authenticate(t.Context(), r.throughGateway(f, 0)); err != nil || out.Verdict != engine.Accept {
+			t.Fatalf("%s at the VPN: %v (%s), %v", f.user, out.Verdict, out.Reason, err)
+		}
+	}
+
+	// Another address, and another door, have budgets of their own; and time
+	// gives one failure back.
+	other := r.guessAt("user99")
+	other.Source = netip.MustParseAddr("198.51.100.67")
+	elsewhere := r.guessAt("user99")
+	elsewhere.Origin.Door = events.DoorAPI
+	for name, a := range map[string]engine.Attempt{"another address": other, "another door": elsewhere} {
+		if out, err := n.Authenticate(t.Context(), a); err != nil || out.Reason == events.ReasonThrottled {
+			t.Errorf("%s: %s, %v", name, out.Reason, err)
+		}
+	}
+	r.advance("", time.Hour)
+	for i, want := range []bool{false, true} {
+		if out, err := n.Authenticate(t.Context(), r.guessAt("user98")); err != nil || (out.Wait > 0) != want {
+			t.Errorf("guess %d an hour later waits %v, %v", i, out.Wait, err)
+		}
+	}
+}
+
+// A flood in one instant gets no further than the budget, whoever it names and
+// whether he exists; and nothing that is right uses the budget up.
+func TestABudgetBoundsWhatIsUnderWay(t *testing.T) {
+	r := newCluster(t, 1)
+	r.freeze()
+	n := r.leader()
+	r.policy(map[string]string{"source.failures": "5", "source.every": "1h", "refusal.delay": "0s", "wait.step": "0s", "lock.after": "100", "next_tokencode.after": "100"})
+	f := r.fob("ada")
+	for i := range int64(20) { // right ones, one after the other
+		r.advance("", 30*time.Second)
+		a := r.guessAt("ada")
+		a.Typed = f.passcode(r.clock(""), 0)
+		if out, err := n.Authenticate(t.Context(), a); err != nil || out.Verdict != engine.Accept {
+			t.Fatalf("login %d: %v (%s), %v", i, out.Verdict, out.Reason, err)
+		}
+	}
+	var seen atomic.Int64
+	together(1000, func(i int) {
+		user := "ada"
+		if i%2 == 0 {
+			user = fmt.Sprintf("nobody%d", i)
+		}
+		out, err := n.Authenticate(t.Context(), r.guessAt(user))
+		if err != nil {
+			t.Error(err)
+		}
+		if out.Wait == 0 {
+			seen.Add(1)
+		}
+	})
+	if seen.Load() != 5 {
+		t.Errorf("%d guesses of a thousand at once were looked at, want 5", seen.Load())
+	}
+	if u := n.State().User("ada"); u.Failures > 5 {
+		t.Errorf("ada has %d failures", u.Failures)
+	}
+}
+
+// Behind a gateway are many: without the user's own address nothing is counted
+// for one, and a trusted gateway has room without end. One that is not trusted
+// has a budget of its own.
+func TestGatewaysHaveRoom(t *testing.T) {
+	r := newCluster(t, 1)
+	n := r.leader()
+	r.gateway("vpn")
+	r.policy(map[string]string{"source.failures": "1", "source.every": "1h", "client.failures": "7", "client.every": "1m", "refusal.delay": "0s"})
+	through := func(client string) (unseen int) {
+		for i := range 20 {
+			a := r.attempt(fmt.Sprintf("nobody%d", i), "000000")
+			a.Origin = events.Origin{Request: newRequest(), Door: events.DoorRADIUS, Client: client, SourceIP: "192.0.2.1"}
+			a.Client = client
+			out, err := n.Authenticate(t.Context(), a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out.Wait > 0 {
+				unseen++
+			}
+		}
+		return unseen
+	}
+	if unseen := through("vpn"); unseen != 0 {
+		t.Errorf("%d refusals through a trusted gateway were not looked at", unseen)
+	}
+	if unseen := through("other"); unseen != 13 {
+		t.Errorf("%d of 20 through another were not looked at, want 13", unseen)
+	}
+}
+
+// BenchmarkGate is what the gate costs each login: through a trusted client
+// without an address, and with a source.
+func BenchmarkGate(b *testing.B) {
+	s := engine.NewState()
+	g := newGate()
+	now := time.Now()
+	for name, a := range map[string]engine.Attempt{
+		"neither": {Origin: events.Origin{Door: events.DoorRADIUS}},
+		"source":  {Origin: events.Origin{Door: events.DoorWeb}, Source: stranger},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				p := passOf(s, a)
+				if wait, err := g.enter(p, now); wait > 0 || err != nil {
+					b.Fatal(wait, err)
+				}
+				g.leave(p, false, now)
+			}
+		})
+	}
+}
