@@ -34,11 +34,7 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 	defer n.doors.leave()
 	a.Origin = n.from(a.Origin)
 	pass := passOf(n.State(), a)
-	wait, err := n.gate.enter(pass, n.c.Now())
-	switch {
-	case err != nil:
-		return engine.Outcome{}, err
-	case wait > 0:
+	if wait := n.gate.enter(pass, n.c.Now()); wait > 0 {
 		return n.throttled(ctx, a, wait)
 	}
 	crowded := n.vault.Crowded()

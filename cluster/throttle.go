@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -62,24 +61,17 @@ func passOf(s *engine.State, a engine.Attempt) pass {
 	return p
 }
 
-// enter lets an attempt in. If it does not, it says how long to wait; the error
-// says that there is nothing wrong but too much at once.
-func (g *gate) enter(p pass, now time.Time) (wait time.Duration, err error) {
+// enter lets an attempt in, or says how long to wait. What is under way counts
+// as if it had failed: whoever has as much under way as he may fail waits too.
+func (g *gate) enter(p pass, now time.Time) (wait time.Duration) {
 	if wait, ok := g.sources.Enter(p.source, p.perSource, now); !ok {
-		return max(wait, time.Second), nil
+		return max(wait, time.Second)
 	}
-	wait, ok := g.clients.Enter(p.client, p.perClient, now)
-	if ok {
-		return 0, nil
+	if wait, ok := g.clients.Enter(p.client, p.perClient, now); !ok {
+		g.sources.Leave(p.source, p.perSource, false, now)
+		return max(wait, time.Second)
 	}
-	g.sources.Leave(p.source, p.perSource, false, now)
-	if wait == 0 {
-		// A client has many users, and these may all be right: when the cluster
-		// is slow to decide, its requests are to go to another node and not to
-		// be refused.
-		return 0, fmt.Errorf("too many attempts of client %s are under way: %w", p.client.name, engine.ErrBusy)
-	}
-	return wait, nil
+	return 0
 }
 
 func (g *gate) leave(p pass, failed bool, now time.Time) {

@@ -237,6 +237,7 @@ func (c *trial) introduce(attempts int) map[*state][]suspect {
 	c.policy(map[string]string{
 		"lock.after": "1", "lock.for": "24h0m0s", "lock.stop_after": "1000",
 		"wait.step": "0s", "next_tokencode.after": "100", "refusal.delay": "20ms",
+		"source.failures": "0", "client.failures": "0", // so many as come here would not be looked at
 	})
 	var begun []func(context.Context) error
 	list := states()
