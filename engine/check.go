@@ -195,16 +195,20 @@ func (k *checker) nextTokencode(ctx context.Context) ([]TokenEvidence, error) {
 	return []TokenEvidence{e}, err
 }
 
-// nearestFirst yields the intervals of a window, the likeliest first: those
-// not used yet before those that are.
+// nearestFirst yields the interval used last, and then those of a window, the
+// likeliest first: those not used yet before those that are. That somebody
+// presses twice is likelier than that one of a hundred other intervals happens
+// to have the same tokencode, which would then be taken for it.
 func nearestFirst(t *Token, expected, reach int64, yield func(int64) bool) {
+	if !yield(t.Last) {
+		return
+	}
 	if !t.timed() {
 		for d := range reach + 1 {
 			if !yield(expected + d) {
 				return
 			}
 		}
-		yield(t.Last)
 		return
 	}
 	for _, fresh := range []bool{true, false} {
@@ -218,9 +222,6 @@ func nearestFirst(t *Token, expected, reach int64, yield func(int64) bool) {
 				}
 			}
 		}
-	}
-	if abs(t.Last-expected) > reach {
-		yield(t.Last) // the one used last, however long ago
 	}
 }
 

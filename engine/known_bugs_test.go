@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"keyfob/engine"
+	"keyfob/engine/tokencode"
 	"keyfob/events"
 )
 
@@ -112,6 +113,42 @@ func begunBeforeALock(t *testing.T) {
 			t.Errorf("after %q the answer comes to %v, %v", meanwhile, out.Verdict, err)
 		}
 	}
+}
+
+// Of a hundred intervals one may have the tokencode that was just used. Whoever
+// presses twice is told that he did, and is not asked for the next tokencode.
+func TestTokencodeUsedLastIsKnownBeforeAnyOther(t *testing.T) {
+	given := func() *world {
+		return given(t, "user ada", "token e1 user=ada kind=hotp pin=471108", "policy window.event.small=20 window.event.medium=100")
+	}
+	counter, code := twins(t, given().state.Token("e1"))
+	w := given()
+	w.state.Apply(events.At(w.now), events.Draft{Event: events.PasscodeAccepted{User: "ada", Use: events.Use{Serial: "e1", Kind: "hotp", Interval: counter}}})
+	if got := w.do([]string{"login", "ada", "471108" + code}); got != "reject tokencode_reused" {
+		t.Errorf("the tokencode of %d: %s", counter, got)
+	}
+	if u := w.state.User("ada"); u.Failures != 0 {
+		t.Error("it counts as a failure")
+	}
+}
+
+// twins finds a counter whose tokencode another of the next hundred has too.
+func twins(t *testing.T, tok *engine.Token) (counter int64, code string) {
+	t.Helper()
+	g, err := tokencode.New(tokencode.Params{Kind: tokencode.HOTP, Algorithm: tokencode.SHA1, Digits: 6, Serial: tok.Serial}, tokencode.Seed(tok.Seed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := map[string]int64{}
+	for i := range int64(1_000_000) {
+		code = g.At(i)
+		if before, ok := last[code]; ok && i-before <= 100 {
+			return before, code
+		}
+		last[code] = i
+	}
+	t.Fatal("no two tokencodes are alike")
+	return 0, ""
 }
 
 // An event token at the end of its counter costs no more than any other.
