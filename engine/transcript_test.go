@@ -263,12 +263,39 @@ func (w *world) token(serial string, words []string) string {
 			e.Form = value
 		case "source":
 			e.PINSource = value
+		case "algorithm":
+			e.Algorithm = value
+		case "digits":
+			e.Digits = uint8(w.number(value))
+		case "period":
+			e.Period = uint16(w.number(value))
+		case "born":
+			e.Born = w.day(value)
+		case "expires":
+			e.Expires = w.day(value)
 		default:
 			w.t.Fatalf("unknown property %q", word)
 		}
 	}
 	c.Token = e
 	return w.command(c)
+}
+
+func (w *world) number(word string) int {
+	n, err := strconv.Atoi(word)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+// day is the beginning of one.
+func (w *world) day(word string) events.Time {
+	day, err := time.Parse(time.DateOnly, word)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return events.At(day)
 }
 
 func (w *world) origin(actor string) events.Origin {
@@ -407,7 +434,7 @@ func (w *world) serial(user, named string) string {
 // code is what a token shows now, or n intervals or presses later.
 func (w *world) code(serial string, n int64) string {
 	t := w.state.Token(serial)
-	p := tokencode.Params{Kind: tokencode.Kind(t.Kind), Algorithm: tokencode.Algorithm(t.Algorithm), Digits: 6, Period: time.Duration(t.Period) * time.Second, Serial: serial}
+	p := tokencode.Params{Kind: tokencode.Kind(t.Kind), Algorithm: tokencode.Algorithm(t.Algorithm), Digits: int(t.Digits), Period: time.Duration(t.Period) * time.Second, Serial: serial}
 	g, err := tokencode.New(p, tokencode.Seed(t.Seed))
 	if err != nil {
 		w.t.Fatal(err)
