@@ -20,11 +20,11 @@ type Setting struct {
 
 // GuessBudget is the chance that blind guessing gets in.
 type GuessBudget struct {
-	Form       string  `json:"form" doc:"Of the token, as in window.FORM."`
+	Form       string  `json:"form" doc:"Of the token, as in window.FORM; ondemand: at a tokencode that was sent; emergency: at the fixed tokencode of a lost token."`
 	Digits     int     `json:"digits" doc:"Of a tokencode."`
 	Tries      int     `json:"tries_a_day" doc:"That are looked at in the worst day."`
 	Day        float64 `json:"day" doc:"Chance in a day, by somebody who knows the PIN."`
-	Year       float64 `json:"year" doc:"The same, if the user logs in every day and so sets the count back."`
+	Year       float64 `json:"year" doc:"The same, in a year of such days."`
 	DayNoPIN   float64 `json:"day_without_pin" doc:"Chance in a day, by somebody who does not."`
 	Arithmetic string  `json:"arithmetic"`
 }
@@ -39,6 +39,7 @@ type Profile struct {
 type Policy struct {
 	Settings []Setting     `json:"settings"`
 	Budgets  []GuessBudget `json:"guess_budgets"`
+	Assumed  []string      `json:"guess_assumptions" doc:"What the arithmetic takes for granted."`
 	MaxGuess float64       `json:"max_guess_a_day" doc:"A change that lets guesses in more often has to be forced."`
 	Profiles []Profile     `json:"profiles"`
 }
@@ -85,7 +86,7 @@ func (a *API) policy() {
 
 func (a *API) showPolicy(_ context.Context, _ *struct{}) (*answer[Policy], error) {
 	now, usual := a.cfg.Node.State().Policy, engine.DefaultPolicy()
-	p := Policy{Budgets: viewBudgets(engine.GuessBudgets(now)), MaxGuess: engine.MaxGuess}
+	p := Policy{Budgets: viewBudgets(engine.GuessBudgets(now)), Assumed: engine.GuessAssumptions(now), MaxGuess: engine.MaxGuess}
 	for _, s := range engine.Settings() {
 		p.Settings = append(p.Settings, Setting{
 			Key: s.Key, Value: s.Read(now), Default: s.Read(usual), Unit: s.Unit, Bounds: s.Bounds, Doc: s.Doc,

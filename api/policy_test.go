@@ -15,7 +15,7 @@ import (
 func TestPolicyIsShownWithItsGuessBudgetsAndProfiles(t *testing.T) {
 	_, body := call(t, newFake(t).api(t), RoleHelpdesk, get, "/policy", "")
 	p := decode[Policy](t, body)
-	if len(p.Settings) != len(engine.Settings()) || len(p.Budgets) != 4 || p.MaxGuess != engine.MaxGuess {
+	if len(p.Settings) != len(engine.Settings()) || len(p.Budgets) != 6 || len(p.Assumed) == 0 || p.MaxGuess != engine.MaxGuess {
 		t.Errorf("%d settings, %d budgets, at most %g", len(p.Settings), len(p.Budgets), p.MaxGuess)
 	}
 	for _, b := range p.Budgets {

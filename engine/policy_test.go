@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -55,16 +57,53 @@ func TestContradictionsChangeNothing(t *testing.T) {
 	}
 }
 
+// TestGuessBudgetIsTheArithmeticOfTheRules does the sums once more, from what
+// the rules say. The first lock comes after 10 failures, then 30 min, 1 h, 2 h,
+// 4 h, 8 h, 16 h: six times ten tries in a day, of strangers and at a trusted
+// gateway each. Of either's, the first three need no next tokencode.
 func TestGuessBudgetIsTheArithmeticOfTheRules(t *testing.T) {
-	// 3 direct guesses at 3 codes of a million; the first lock after 10, then
-	// 30 min, 1 h, 2 h, 4 h, 8 h, 16 h: six times ten tries in a day, twice over.
-	for _, b := range engine.GuessBudgets(engine.DefaultPolicy()) {
-		if b.Form != engine.FormFob {
-			continue
+	const million, tries = 1e6, 2 * 60
+	form := func(small, large float64) float64 {
+		return 6*small/million + (tries-6)*large/million*2/million
+	}
+	want := map[string]struct {
+		digits, tries   int
+		day, withoutPIN float64
+	}{
+		engine.FormFob: {6, tries, form(3, 21), form(3, 21) / million},
+		engine.FormApp: {6, tries, form(21, 141), form(21, 141) / million},
+		// Presses lie ahead only.
+		engine.FormEvent: {6, tries, form(4, 101), form(4, 101) / million},
+		// Six digits are typed, whether one knows the PIN or not.
+		engine.FormPINpad: {6, tries, form(5, 21), form(5, 21)},
+		// Fewer than the 144 messages of a day; the PIN first, and then the code.
+		engine.GuessOnDemand:  {8, tries, tries / 1e8, tries / million * tries / 1e8},
+		engine.GuessEmergency: {10, tries, tries / 1e10, tries / 1e10 / million},
+	}
+	budgets := engine.GuessBudgets(engine.DefaultPolicy())
+	if len(budgets) != len(want) {
+		t.Errorf("%d budgets, want %d", len(budgets), len(want))
+	}
+	near := func(a, b float64) bool { return a > b*0.999 && a < b*1.001 }
+	for _, b := range budgets {
+		w := want[b.Form]
+		if b.Digits != w.digits || b.Tries != w.tries || !near(b.Day, w.day) || !near(b.DayNoPIN, w.withoutPIN) || !near(b.Year, 1-math.Pow(1-w.day, 365)) {
+			t.Errorf("%+v, want %+v", b, w)
 		}
-		want := 3*3/1e6 + (2*60-3)*21/1e6*2/1e6
-		if b.Tries != 120 || b.Day < want*0.999 || b.Day > want*1.001 {
-			t.Errorf("%d tries, %g a day, want 120 and %g: %s", b.Tries, b.Day, want, b.Arithmetic)
+		if !strings.HasSuffix(b.Arithmetic, fmt.Sprintf(" = %.2g", w.day)) {
+			t.Errorf("%s: the arithmetic comes to something else: %s", b.Form, b.Arithmetic)
+		}
+	}
+}
+
+// TestGuessesAtSentTokencodesAreBoundedByMessages: what the policy sends in a
+// day, where that is less than the locks allow.
+func TestGuessesAtSentTokencodesAreBoundedByMessages(t *testing.T) {
+	p := engine.DefaultPolicy()
+	p.OnDemandPerHour = 2
+	for _, b := range engine.GuessBudgets(p) {
+		if b.Form == engine.GuessOnDemand && b.Tries != 48 {
+			t.Errorf("%d tries at the 48 messages of a day", b.Tries)
 		}
 	}
 }
@@ -93,8 +132,11 @@ func TestGuessBudgetKnowsWhatLocksAndOldFailuresLeave(t *testing.T) {
 	after := before
 	after.NextTokencodeWithin, after.TokensPerUser = 4, 6
 	a, b := engine.GuessBudgets(before)[0], engine.GuessBudgets(after)[0]
-	if b.Day <= a.Day || b.DayNoPIN/b.Day < 1.99*a.DayNoPIN/a.Day || !strings.Contains(b.Arithmetic, " x 4/1e+06") {
+	if b.Day <= a.Day || !strings.Contains(b.Arithmetic, " x 4/1e+06") {
 		t.Errorf("before %+v, after %+v", a, b)
+	}
+	if said := strings.Join(engine.GuessAssumptions(after), "\n"); !strings.Contains(said, "the chance is 6 times as great") {
+		t.Errorf("nothing is said of users with six tokens:\n%s", said)
 	}
 }
 
@@ -129,7 +171,7 @@ func TestPolicyThatLetsGuessesInHasToBeForced(t *testing.T) {
 	wide := map[string]string{"window.app.small": "20", "window.app.medium": "20"}
 	w := newWorld(t)
 	answer := w.command(engine.SetPolicy{Settings: wide})
-	if !strings.HasPrefix(answer, "refused") || !strings.Contains(answer, "3 x 41/1e+06") {
+	if !strings.HasPrefix(answer, "refused") || !strings.Contains(answer, "6 x 41/1e+06") {
 		t.Errorf("answered %q, without the arithmetic", answer)
 	}
 	if answer := w.command(engine.SetPolicy{Settings: wide, Force: true}); answer != "" || w.state.Policy.Windows["app"].Small != 20 {

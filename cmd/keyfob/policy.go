@@ -47,8 +47,7 @@ func policyRows(tw *tabwriter.Writer, p api.Policy) {
 		row(tw, s.Key, s.Value, s.Default, s.Bounds, s.Doc)
 	}
 	row(tw)
-	guessRows(tw, p.Budgets)
-	row(tw, fmt.Sprintf("A day with the PIN above %.2g has to be forced.", p.MaxGuess))
+	guessRows(tw, p)
 	row(tw)
 	row(tw, "PROFILE", "SETTINGS THAT ARE NOT THE DEFAULTS")
 	for _, one := range p.Profiles {
@@ -60,11 +59,22 @@ func policyRows(tw *tabwriter.Writer, p api.Policy) {
 	}
 }
 
-// guessRows show the chance that blind guessing gets in.
-func guessRows(tw *tabwriter.Writer, budgets []api.GuessBudget) {
-	row(tw, "GUESSING AT", "TRIES A DAY", "A DAY WITH THE PIN", "A YEAR WITH IT", "A DAY WITHOUT", "ARITHMETIC OF A DAY WITH THE PIN")
-	for _, b := range budgets {
-		row(tw, b.Form, b.Tries, chance(b.Day), chance(b.Year), chance(b.DayNoPIN), b.Arithmetic)
+// guessRows show the chance that blind guessing gets in, how it was reckoned,
+// and what was assumed.
+func guessRows(tw *tabwriter.Writer, p api.Policy) {
+	row(tw, "GUESSING AT", "DIGITS", "TRIES A DAY", "A DAY WITH THE PIN", "A YEAR WITH IT", "A DAY WITHOUT THE PIN")
+	for _, b := range p.Budgets {
+		row(tw, b.Form, b.Digits, b.Tries, chance(b.Day), chance(b.Year), chance(b.DayNoPIN))
+	}
+	row(tw)
+	row(tw, "GUESSING AT", "ARITHMETIC OF A DAY WITH THE PIN")
+	for _, b := range p.Budgets {
+		row(tw, b.Form, b.Arithmetic)
+	}
+	row(tw)
+	row(tw, fmt.Sprintf("What would make a day with the PIN more than %.2g has to be forced. Assumed is:", p.MaxGuess))
+	for _, one := range p.Assumed {
+		row(tw, "- "+one)
 	}
 }
 

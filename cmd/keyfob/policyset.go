@@ -72,10 +72,10 @@ func (e *environment) tellPreview(p api.PolicyPreview) error {
 		}
 		if first {
 			row(tw)
-			row(tw, "GUESSING AT", "A DAY WITH THE PIN", "AFTER", "A DAY WITHOUT", "AFTER")
+			row(tw, "GUESSING AT", "A DAY WITH THE PIN", "A DAY WITHOUT THE PIN")
 		}
 		first = false
-		row(tw, b.Form, chance(before.Day), chance(b.Day), chance(before.DayNoPIN), chance(b.DayNoPIN))
+		row(tw, b.Form, chance(before.Day)+" -> "+chance(b.Day), chance(before.DayNoPIN)+" -> "+chance(b.DayNoPIN))
 	}
 	return tw.Flush()
 }
