@@ -44,7 +44,7 @@ func GuessAssumptions(p Policy) []string {
 		"The user logs in once a day, which sets the count back. Each further login that day gives the guesser the direct guesses once more: the first term again.",
 		fmt.Sprintf("The user has one token, with the windows of the policy. At a user with %d, as many as tokens.per_user allows, the chance is %[1]d times as great; a token's own record may ask for other windows.", p.TokensPerUser),
 		"Tokens show 6 digits, 8 are sent, emergency tokencodes have 10. With each digit more the chance is a tenth.",
-		"Without the PIN, it is guessed too; it is of pin.min digits. Into a PINpad's passcode it is mixed and adds nothing, and a token of the style none has no PIN: there the chance is that with the PIN.",
+		"Without the PIN, it is guessed too; it is of pin.min digits. Into a passcode of the style pinpad, whatever the form, it is mixed and adds nothing, and a token of the style none has no PIN: there the chance is that with the PIN.",
 		"The emergency tokencode is a fixed one. At a set of one-time tokencodes the chance is so many times as great.",
 	}
 }

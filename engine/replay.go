@@ -1,0 +1,247 @@
+package engine
+
+import (
+	"keyfob/events"
+)
+
+// attempt is what the journal knows of one attempt: an answer, and what
+// followed from it.
+type attempt struct {
+	records []events.Record
+	at      events.Time
+	origin  events.Origin
+	user    string
+	answer  Answer
+	counted bool // as a failure
+	seen    seen // of the token, by what the answer says
+	purpose Purpose
+	newPIN  PINEvidence          // where a step was answered that sets one
+	within  *events.Conversation // that it answers, as it stood; nil for a first step
+}
+
+// seen is what Check must have found of the token that was told.
+type seen struct {
+	serial    string
+	found     bool
+	pin       bool
+	unfit     bool
+	interval  int64
+	offset    *int64 // says the interval, from where the clock was believed to be
+	drift     int64
+	emergency uint8
+}
+
+// together reports whether two records are of one attempt. An administrator's
+// command is folded as it stands, record by record.
+func together(a, b events.Record) bool {
+	return a.Origin.Request == b.Origin.Request && !a.Origin.Request.IsZero() && a.Time == b.Time &&
+		a.Origin.Actor == "" && b.Origin.Actor == ""
+}
+
+// attemptOf reads an attempt off its records. There is none to be played in
+// what others did, nor in a refusal that changed nothing.
+func attemptOf(records []events.Record) (attempt, bool) {
+	a := attempt{records: records}
+	known := false
+	for _, r := range records {
+		if answer, ok := answerOf(r.Time, r.Draft); ok && r.Origin.Actor == "" {
+			a.answer, a.at, a.origin = answer, r.Time, r.Origin
+			known = a.look(r.Event)
+		}
+		switch e := r.Event.(type) {
+		case events.FailureCounted:
+			a.counted = true
+		case events.PINSet:
+			a.newPIN.Sealed, a.newPIN.Generated = e.Sealed, e.Generated
+		default:
+		}
+	}
+	return a, known
+}
+
+// look notes what an answer says of the attempt, and reports whether it says
+// enough.
+func (a *attempt) look(e events.Event) bool {
+	switch e := e.(type) {
+	case events.PasscodeAccepted:
+		a.user, a.seen = e.User, used(e.Use)
+	case events.TokenResynchronized:
+		a.user, a.seen, a.purpose = e.User, used(e.Use), ToResynchronize
+	case events.PasscodeChallenged:
+		c := e.Conversation
+		a.user, a.seen = e.User, seen{serial: c.Serial, found: true, pin: true}
+		if e.Use != nil {
+			a.seen = used(*e.Use)
+		}
+		a.seen.unfit = e.Reason == events.ReasonPINChangeRequired
+		a.newPIN.Problem, a.newPIN.Typed = Problem(c.Problem), c.Step == events.StepConfirmPIN
+	case events.PasscodeRejected:
+		a.user = e.User
+		a.refused(e)
+		return !e.Quiet
+	default:
+		return false
+	}
+	return true
+}
+
+func used(u events.Use) seen {
+	return seen{serial: u.Serial, found: true, pin: true, interval: u.Interval, drift: u.Drift, emergency: u.Emergency}
+}
+
+// refused notes what the reason of a refusal says of the token.
+func (a *attempt) refused(e events.PasscodeRejected) {
+	a.seen = seen{serial: e.Serial, offset: e.Offset}
+	switch e.Reason { //nolint:exhaustive // of the others nothing can be said
+	case events.ReasonBadPIN:
+		a.seen.found = true
+	case events.ReasonTokencodeReused, events.ReasonOutsideWindow, events.ReasonDrift, events.ReasonTooManyFailures, events.ReasonTokenLost,
+		events.ReasonPINNotSet, events.ReasonPINExpired, events.ReasonPINChangeRequired:
+		a.seen.found, a.seen.pin = true, true
+		a.seen.unfit = e.Reason == events.ReasonPINChangeRequired
+	case events.ReasonThrottled: // without a token it came too soon, with one too many tokencodes were sent
+		a.seen.found, a.seen.pin = e.Serial != "", e.Serial != ""
+	case events.ReasonNewPINRefused:
+		a.newPIN.Problem = ProblemWrong
+	}
+}
+
+// read makes a command of an attempt that comes to what it came to, for the
+// states that differ in what secrets are called. Where there is none, what was
+// counted as a failure is a wrong guess.
+//
+// The journal does not say whether somebody who was let in began anew while a
+// conversation was open, nor whether the client could be asked: what comes to
+// the same is taken.
+func (s *Simulation) read(a *attempt) (func(*State) Authenticate, bool) {
+	within := s.answers(a)
+	for _, a.within = range []*events.Conversation{within, nil} {
+		for _, silent := range []bool{false, true} {
+			command := func(st *State) Authenticate { return s.command(a, st, silent) }
+			if d, err := Decide(s.was, a.origin, command(s.was), a.at); err == nil && a.cameTo(d) {
+				return command, true
+			}
+		}
+		if a.answer.Verdict != Accept {
+			break
+		}
+	}
+	a.within = within
+	return a.wrongGuess, a.counted
+}
+
+// answers is the conversation that an attempt may answer.
+func (s *Simulation) answers(a *attempt) *events.Conversation {
+	u := s.was.User(a.user)
+	if u == nil || u.Conversation == nil {
+		return nil
+	}
+	for _, r := range a.records {
+		switch e := r.Event.(type) {
+		case events.PasscodeRejected:
+			if e.Conversation == nil && !e.Ended {
+				return nil
+			}
+		case events.PasscodeChallenged:
+			if e.Conversation.ID != u.Conversation.ID {
+				return nil
+			}
+		case events.TokenResynchronized:
+			return nil
+		default:
+		}
+	}
+	return u.Conversation
+}
+
+// cameTo reports whether a decision is what the attempt came to in fact.
+func (a *attempt) cameTo(d Decision) bool {
+	counted := false
+	for _, draft := range d.Drafts {
+		_, failure := draft.Event.(events.FailureCounted)
+		counted = counted || failure
+	}
+	return d.Answer.Verdict == a.answer.Verdict && d.Answer.Reason == a.answer.Reason &&
+		d.Answer.step() == a.answer.step() && counted == a.counted
+}
+
+// step is what an answer asks for.
+func (a Answer) step() events.Step {
+	if a.Conversation == nil {
+		return events.StepNone
+	}
+	return a.Conversation.Step
+}
+
+// command is what Check would have made of an attempt on a state.
+func (s *Simulation) command(a *attempt, st *State, silent bool) Authenticate {
+	c := a.wrongGuess(st)
+	c.NoChallenge, c.Purpose = silent, a.purpose
+	if a.within != nil {
+		c.Conversation, c.Turn = a.within.ID, a.within.Turn
+		switch a.within.Step {
+		case events.StepNextTokencode:
+			c.Evidence.Tokens = tokenAlone(st, a.within.Serial)
+		case events.StepChoosePIN, events.StepGeneratePIN, events.StepNewPIN, events.StepConfirmPIN:
+			c.Evidence.Tokens = tokenAlone(st, a.within.Serial)
+			e := a.newPIN
+			if t := st.Token(a.within.Serial); t != nil {
+				e.Revision = t.PINRevision + 1
+			}
+			c.Evidence.PIN = &e
+		case events.StepNone, events.StepLogin:
+		}
+	}
+	for i, e := range c.Evidence.Tokens {
+		if e.Serial == a.seen.serial {
+			c.Evidence.Tokens[i] = s.evidence(a, st, e)
+		}
+	}
+	return c
+}
+
+// wrongGuess is an attempt of which nothing was right.
+func (a *attempt) wrongGuess(st *State) Authenticate {
+	// What is in the journal was no retry within the time of one.
+	c := Authenticate{User: a.user, Repeatable: true}
+	if u := st.User(a.user); u != nil {
+		for _, serial := range u.Tokens {
+			c.Evidence.Tokens = append(c.Evidence.Tokens, tokenAlone(st, serial)...)
+		}
+	}
+	return c
+}
+
+func tokenAlone(st *State, serial string) []TokenEvidence {
+	t := st.Token(serial)
+	if t == nil {
+		return nil
+	}
+	return []TokenEvidence{{Serial: serial, Revision: t.Revision}}
+}
+
+// evidence is what was found of the token that was told. Where its tokencode
+// lay is told by its clock as it was believed to be in fact.
+func (s *Simulation) evidence(a *attempt, st *State, e TokenEvidence) TokenEvidence {
+	t := s.was.Token(e.Serial)
+	if t == nil {
+		return e
+	}
+	e.Found, e.PIN, e.Emergency, e.Interval = a.seen.found, a.seen.pin, a.seen.emergency, a.seen.interval
+	switch {
+	case a.seen.offset != nil:
+		e.Interval = t.expected(a.at) + *a.seen.offset
+	case e.Interval != 0 || e.Emergency != 0:
+	case a.answer.Reason == events.ReasonTokencodeReused && a.within != nil:
+		e.Interval = a.within.First
+	case t.onDemand():
+		e.Interval = int64(a.at)
+	default:
+		e.Interval = max(t.expected(a.at), t.Last+1)
+	}
+	e.Unfit = a.seen.unfit
+	if _, renewed := s.renewed[t.Serial]; st == s.would && a.seen.pin && t.hasPIN() {
+		e.Unfit = !renewed && (e.Unfit || t.outdated(&s.was.Policy, &st.Policy, a.at))
+	}
+	return e
+}
