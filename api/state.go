@@ -56,7 +56,7 @@ type Refused struct {
 
 type stateQuery struct {
 	UserPath
-	At string `query:"at" maxLength:"64" doc:"A sequence number or an RFC 3339 time: the state then, folded from the journal."`
+	At string `query:"at" maxLength:"64" doc:"A sequence number or an RFC 3339 time: the state then, folded from the journal. Locks and waits are judged at that time, or at that of the event."`
 }
 
 func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState], error) {
@@ -91,7 +91,9 @@ func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState]
 		if err != nil {
 			return nil, err
 		}
-		state, view.Sequence, view.Time, now = folded.state, folded.sequence, instant(folded.time), folded.time
+		state, view.Sequence, view.Time = folded.state, folded.sequence, instant(folded.time)
+		// Locks and waits end without an event.
+		now = max(folded.time, until.time)
 	}
 
 	u := state.User(name)

@@ -182,6 +182,37 @@ func TestStateSaysInOneLineWhatIsTheMatter(t *testing.T) {
 	}
 }
 
+// TestStateAtATimeJudgesLocksAtThatTime: a lock, a wait and a conversation end
+// without an event, so that the time asked for counts and not the last event's.
+func TestStateAtATimeJudgesLocksAtThatTime(t *testing.T) {
+	f := newFake(t)
+	f.attempt("AAAA-AAAA",
+		events.UserAdded{User: "ada"},
+		events.FailureCounted{User: "ada", Failures: 1, Trusted: true, Wait: events.At(noon.Add(10 * time.Second))},
+		events.UserLockedOut{User: "ada", Failures: 10, Until: events.At(noon.Add(30 * time.Minute))},
+		events.PasscodeChallenged{User: "ada", Conversation: events.Conversation{Serial: "0001", Step: events.StepNewPIN, Expires: events.At(noon.Add(5 * time.Minute))}},
+	)
+	a := f.api(t)
+	for _, tt := range []struct {
+		at                    string
+		locked, waits, stands bool
+	}{
+		{"4", true, true, true},
+		{"2026-11-02T12:00:05Z", true, true, true},
+		{"2026-11-02T12:00:10Z", true, false, true},
+		{"2026-11-02T12:06:00Z", true, false, false},
+		{"2026-11-02T12:29:59Z", true, false, false},
+		{"2026-11-02T12:30:00Z", false, false, false},
+		{"2026-11-02T13:00:00Z", false, false, false},
+	} {
+		_, body := call(t, a, RoleHelpdesk, get, "/users/ada/state?at="+tt.at, "")
+		s := decode[UserState](t, body)
+		if s.Budgets[0].Locked != tt.locked || (s.Budgets[1].WaitUntil != nil) != tt.waits || (s.Conversation != nil) != tt.stands || strings.Contains(s.Summary, "locked") != tt.locked {
+			t.Errorf("at %s: want locked %v, waits %v, conversation %v: %s", tt.at, tt.locked, tt.waits, tt.stands, body)
+		}
+	}
+}
+
 // steady is a token whose clock loses an interval in 30 days, and that is in
 // Next Tokencode mode.
 func steady(serial, user string) *engine.Token {
