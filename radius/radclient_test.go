@@ -50,6 +50,11 @@ func TestRadclientUnderstandsTheServer(t *testing.T) {
 			}, nil
 		case a.User == "nick" && a.Conversation == "c2VhbGVk" && a.Typed == "654321":
 			return engine.Outcome{Verdict: engine.Accept}, nil
+		case a.User == "nick" && a.Conversation == "c2VhbGVk" && a.Typed == "123456":
+			return engine.Outcome{
+				Conversation: "bmV4dA",
+				Prompt:       engine.Prompt{Step: events.StepNextTokencode, Problem: engine.ProblemReused, Expires: time.Now().Add(time.Minute)},
+			}, nil
 		case a.User == "nobody":
 			return engine.Outcome{}, engine.ErrUndecided
 		default:
@@ -73,6 +78,13 @@ func TestRadclientUnderstandsTheServer(t *testing.T) {
 			`Reply-Message = "Wait for token to change, then enter the new tokencode:"`,
 		}},
 		{"answer to a challenge", "auth", []string{"User-Name = nick", "User-Password = 654321", "State = 0x633256686247566b"}, []string{"Received Access-Accept"}},
+		{"answer typed too early", "auth", []string{"User-Name = nick", "User-Password = 123456", "State = 0x633256686247566b"}, []string{
+			"Received Access-Challenge", "State = 0x626d56346441", "Prompt = No-Echo",
+			`Reply-Message = "That tokencode was used already. Wait for token to change, then enter the new tokencode:"`,
+		}},
+		{"wrong answer that ends the conversation", "auth", []string{"User-Name = nick", "User-Password = 000000", "State = 0x633256686247566b"}, []string{
+			"Received Access-Reject", `Reply-Message = "Access denied"`,
+		}},
 		{"undecided", "auth", []string{"User-Name = nobody", "User-Password = 1", signed}, []string{"No reply from server"}},
 		{"status", "status", []string{signed}, []string{"Received Access-Accept"}},
 		{"accounting", "acct", []string{"Acct-Status-Type = Start", "Acct-Session-Id = 1"}, []string{"Received Accounting-Response"}},

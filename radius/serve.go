@@ -58,16 +58,24 @@ func (s *Server) abandon(r *request, cause Cause, err error) {
 	s.leave(r)
 }
 
-// answer puts an outcome into a packet.
+// answer puts an outcome into a packet. A wrong answer that leaves the
+// conversation open is asked for again, by a client that can be asked: whoever
+// answers there has proved the first step, so that it may be said what was
+// wrong. It leaves when any refusal would.
 func (s *Server) answer(r *request, out engine.Outcome) {
+	asks := out.Verdict == engine.Challenge || out.Verdict == engine.Reject && out.Prompt.Step != events.StepNone
 	switch {
 	case out.Verdict == engine.Accept:
 		s.finish(r, accept(r))
-	case out.Verdict == engine.Challenge && !r.client.dialect.silent():
+	case asks && !r.client.dialect.silent():
 		asked, err := challenge(r, out, s.now())
 		if err != nil {
 			s.complain(FailedChallenge, r.client.name, r.source, err)
 			s.refuseLater(r)
+			return
+		}
+		if out.Verdict == engine.Reject {
+			s.finishLater(r, asked)
 			return
 		}
 		s.finish(r, asked)
@@ -76,16 +84,18 @@ func (s *Server) answer(r *request, out engine.Outcome) {
 	}
 }
 
-// refuseLater refuses when the policy's delay since the request's arrival has
+func (s *Server) refuseLater(r *request) { s.finishLater(r, s.refuse(r)) }
+
+// finishLater answers when the policy's delay since the request's arrival has
 // passed. How long the decision took must not be seen, since it depends on
 // what was wrong.
-func (s *Server) refuseLater(r *request) {
+func (s *Server) finishLater(r *request, built *builder) {
 	leaves := r.arrived.Add(s.node.State().Policy.RefusalDelay)
 	if wait := leaves.Sub(s.now()); wait > 0 {
-		time.AfterFunc(min(wait, s.cfg.Timeout), func() { s.finish(r, s.refuse(r)) })
+		time.AfterFunc(min(wait, s.cfg.Timeout), func() { s.finish(r, built) })
 		return
 	}
-	s.finish(r, s.refuse(r))
+	s.finish(r, built)
 }
 
 // finish signs, remembers and sends an answer.

@@ -37,7 +37,8 @@ func TestEveryRefusalLooksTheSame(t *testing.T) {
 		{name: "wrong passcode", packet: signed.login("alice", "0000000000"), out: engine.Outcome{Reason: events.ReasonBadTokencode, Reference: "ABC"}},
 		{name: "source that failed too often", packet: signed.login("alice", "1234123456"), out: engine.Outcome{Reason: events.ReasonThrottled, Wait: 20 * time.Second}},
 		{name: "unknown user", packet: signed.login("mallory", "0"), out: engine.Outcome{Reason: events.ReasonUserUnknown}},
-		{name: "refusal that leaves a conversation open", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Prompt: engine.Prompt{Step: events.StepLogin}, Conversation: "abc"}},
+		{name: "wrong next tokencode", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Reason: events.ReasonNextTokencodeWrong}},
+		{name: "refusal that asks again without state", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Prompt: engine.Prompt{Step: events.StepLogin}}, says: FailedChallenge},
 		{name: "conversation that is over", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Verdict: engine.Accept}, err: engine.ErrConversation},
 		{name: "verdict that nobody knows", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: 77}},
 		{name: "empty password", packet: signed.login("alice", ""), out: engine.Outcome{}},
@@ -101,6 +102,50 @@ func TestClientThatCannotAskGetsNoChallenge(t *testing.T) {
 	mustAnswer(t, p, b.ask(vpnAddress, p), AccessReject)
 	if a := node.asked(); len(a) != 1 || !a[0].NoChallenge {
 		t.Errorf("the node was not told: %v", a)
+	}
+}
+
+// TestWrongAnswerIsAskedForAgain: a refusal that leaves the conversation open
+// is a question with what was wrong, where the client can ask, and a refusal
+// like any other where it cannot. Both leave at the time of refusals.
+func TestWrongAnswerIsAskedForAgain(t *testing.T) {
+	for _, tc := range []struct {
+		dialect string
+		prompt  engine.Prompt
+		want    Code
+		says    string
+	}{
+		{"rsa", engine.Prompt{Step: events.StepNextTokencode, Problem: engine.ProblemReused}, AccessChallenge, "That tokencode was used already. Wait for token to change, then enter the new tokencode:"},
+		{"rsa", engine.Prompt{Step: events.StepLogin, Problem: engine.ProblemWrong}, AccessChallenge, "That was not right. PIN Accepted. Wait for the token code to change, then enter the new passcode:"},
+		{"cisco-sdi", engine.Prompt{Step: events.StepNextTokencode, Problem: engine.ProblemReused}, AccessChallenge, "That tokencode was used already. Enter Next PASSCODE"},
+		{"plain", engine.Prompt{Step: events.StepLogin, Problem: engine.ProblemReused}, AccessChallenge, "That tokencode was used already. Your new PIN is set. Wait until your token shows a new tokencode, then enter your new PIN followed by it:"},
+		{"nochallenge", engine.Prompt{Step: events.StepLogin, Problem: engine.ProblemWrong}, AccessReject, "Access denied"},
+	} {
+		t.Run(tc.dialect+"/"+string(tc.prompt.Problem), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				node := newFakeNode(vpn("vpn", "192.0.2.0/24", tc.dialect, "auto"))
+				node.state.Policy.RefusalDelay = 250 * time.Millisecond
+				tc.prompt.Expires = time.Now().Add(4 * time.Minute)
+				node.decide = script(engine.Outcome{Reason: events.ReasonTokencodeReused, Prompt: tc.prompt, Conversation: "bmV4dA"}, nil)
+				b := newBench(t, node, nil)
+				p := newPackets(true).login("alice", "123456", with(State, "YmVmb3Jl"))
+				start := time.Now()
+				b.hand(b.auth, vpnAddress, p)
+				b.decide()
+				b.open.Wait()
+				mustAnswer(t, p, b.answer(), tc.want)
+				if d := time.Since(start); d != 250*time.Millisecond {
+					t.Errorf("answered after %v", d)
+				}
+				if got := messageOf(t, b.answer()); got != tc.says {
+					t.Errorf("it says %q, want %q", got, tc.says)
+				}
+				state, _ := b.answer().Lookup(State)
+				if want := map[Code]string{AccessChallenge: "bmV4dA"}[tc.want]; string(state) != want {
+					t.Errorf("state is %q, want %q", state, want)
+				}
+			})
+		})
 	}
 }
 

@@ -59,6 +59,9 @@ func (l *lab) isAskedByRadclient(t *testing.T, f *fob) {
 		t.Fatalf("no PIN in %q", a.message)
 	}
 	f.PIN = pin[1]
+	// Typed too early, it is asked for again, and she need not begin anew.
+	a = l.radclient(t, n, f.User, f.PIN+f.used, a.state)
+	a.challenges(t, "That tokencode was used already. ")
 	used := a.state
 	passcode := f.passcode(t)
 	if a = l.radclient(t, n, f.User, passcode, used); a.code != "Access-Accept" {
