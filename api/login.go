@@ -20,7 +20,7 @@ type Login struct {
 	Again        engine.Secret `json:"again,omitempty" maxLength:"256" doc:"A new PIN once more, where it is asked for twice at once; to resynchronize: the next tokencode."`
 	Purpose      string        `json:"purpose,omitempty" enum:"resynchronize" doc:"Not to log in, but to put a token right by a passcode and the next tokencode."`
 	Choice       string        `json:"choice,omitempty" enum:"own,generated" doc:"Where the step asks for one."`
-	Conversation string        `json:"conversation,omitempty" maxLength:"8192" doc:"From the answer before; absent begins anew."`
+	Conversation string        `json:"conversation,omitempty" maxLength:"8192" doc:"From the answer before, which the same API token asked for, as the same client; absent begins anew."`
 	Client       string        `json:"client,omitempty" maxLength:"64" doc:"The application, for the audit trail; default the API token's name."`
 	SourceIP     string        `json:"source_ip,omitempty" format:"ip" doc:"Where the user is."`
 	NoChallenge  bool          `json:"no_challenge,omitempty" doc:"The application cannot ask anything back."`
@@ -80,6 +80,7 @@ func (a *API) authenticate(ctx context.Context, in *loginRequest) (*answer[Login
 		Again:        in.Body.Again,
 		Choice:       engine.Choice(in.Body.Choice),
 		Conversation: in.Body.Conversation,
+		Holder:       who.name,
 		NoChallenge:  in.Body.NoChallenge,
 		Purpose:      engine.Purpose(in.Body.Purpose),
 		Arrived:      a.cfg.Now(),

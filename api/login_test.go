@@ -59,6 +59,25 @@ func TestLoginAsksTheEngineAndSaysNoMoreThanTheOutcome(t *testing.T) {
 	}
 }
 
+// TestConversationIsHeldByTheAPIToken: a client's name is what an application
+// says of itself, and two may say the same (T-27).
+func TestConversationIsHeldByTheAPIToken(t *testing.T) {
+	f := newFake(t)
+	a := f.api(t)
+	for _, role := range []string{RoleLogin, RoleAdmin, RoleLogin} {
+		call(t, a, role, post, "/authenticate", `{"user":"ada","passcode":"1","client":"portal"}`)
+	}
+	holder := func(i int) string { return f.attempts[i].Holder }
+	if holder(0) == "" || holder(0) == holder(1) || holder(0) != holder(2) {
+		t.Errorf("held by %q, %q and %q", holder(0), holder(1), holder(2))
+	}
+	for i, at := range f.attempts {
+		if at.Origin.Client != "portal" {
+			t.Errorf("attempt %d: client %q", i, at.Origin.Client)
+		}
+	}
+}
+
 func TestUndecidedLoginIsNoAnswer(t *testing.T) {
 	f := newFake(t)
 	f.refuse, f.outcome = fmt.Errorf("no leader: %w", engine.ErrUndecided), engine.Outcome{Verdict: engine.Accept}

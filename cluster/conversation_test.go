@@ -74,6 +74,28 @@ func TestConversationGoesOnAtAnyNode(t *testing.T) {
 	r.want(r.leader(), say(out, f.passcode(r.clock(""), 0)), engine.Accept)
 }
 
+// TestConversationStaysWithItsHolder: two applications that call themselves the
+// same client cannot swap conversations (T-27).
+func TestConversationStaysWithItsHolder(t *testing.T) {
+	r := newCluster(t, 1)
+	n, f := r.nodes[0], r.fob("ada")
+	if err := n.Do(t.Context(), admin(), engine.RequireNextTokencode{Serial: f.serial}); err != nil {
+		t.Fatal(err)
+	}
+	first := r.attempt("ada", f.passcode(r.clock(""), 0))
+	first.Origin.Door, first.Holder = events.DoorAPI, "api token portal"
+	out := r.want(n, first, engine.Challenge)
+	for _, holder := range []string{"", "api token intranet", "api token portal"} {
+		a := r.attempt("ada", f.passcode(r.clock(""), 1)[len(f.pin):])
+		a.Origin.Door, a.Origin.Client, a.Holder, a.Conversation = events.DoorAPI, first.Origin.Client, holder, out.Conversation
+		if holder == first.Holder {
+			r.want(n, a, engine.Accept)
+		} else if got := r.want(n, a, engine.Reject); got.Reason != events.ReasonConversationExpired {
+			t.Errorf("%q hears %q", holder, got.Reason)
+		}
+	}
+}
+
 // atClient is an origin as another client would have it.
 func atClient(o events.Origin, client string) events.Origin {
 	o.Client = client

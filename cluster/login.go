@@ -89,7 +89,7 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 	var ticket *engine.Ticket
 	if a.Conversation != "" {
 		var err error
-		if ticket, err = n.openTicket(a.Origin, a.Conversation); err != nil {
+		if ticket, err = n.openTicket(ticketPlace(a.Origin, a.Holder), a.Conversation); err != nil {
 			return engine.Outcome{Reason: events.ReasonConversationExpired, Reference: a.Origin.Reference}, nil
 		}
 		if view, err = n.lag(ctx, ticket.Sequence); err != nil {
@@ -106,7 +106,7 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 		}
 		r, err := n.ask(ctx, a.Origin, checked.Command)
 		if err == nil {
-			return n.finish(ctx, a.Origin, checked, r)
+			return n.finish(ctx, ticketPlace(a.Origin, a.Holder), checked, r)
 		}
 		if !errors.Is(err, engine.ErrStale) || tries == maxStale {
 			return engine.Outcome{}, err
@@ -135,7 +135,7 @@ func (n *Node) lag(ctx context.Context, sequence uint64) (*fsm.View, error) {
 
 // finish makes the outcome for the door. One that leaves a conversation open
 // waits until this node can show its next step.
-func (n *Node) finish(ctx context.Context, o events.Origin, c engine.Checked, r reply) (engine.Outcome, error) {
+func (n *Node) finish(ctx context.Context, place vault.Identity, c engine.Checked, r reply) (engine.Outcome, error) {
 	view := n.machine.View()
 	if a := r.Decision.Answer; a.Verdict == engine.Challenge || a.Conversation != nil {
 		var err error
@@ -148,7 +148,7 @@ func (n *Node) finish(ctx context.Context, o events.Origin, c engine.Checked, r 
 	if next == nil {
 		return out, nil
 	}
-	sealed, err := n.sealTicket(o, *next)
+	sealed, err := n.sealTicket(place, *next)
 	if err != nil {
 		return engine.Outcome{}, err
 	}
@@ -164,20 +164,26 @@ func (n *Node) finish(ctx context.Context, o events.Origin, c engine.Checked, r 
 }
 
 // A conversation opens only at the door and for the client that it began with.
-func ticketPlace(o events.Origin) vault.Identity {
-	return vault.Identity{Table: "conversations", Record: o.Client, Field: string(o.Door)}
+// An application says itself which client it is, so there it takes the holder
+// too: the API token.
+func ticketPlace(o events.Origin, holder string) vault.Identity {
+	place := vault.Identity{Table: "conversations", Record: o.Client, Field: string(o.Door)}
+	if holder != "" {
+		place.Field += " " + holder
+	}
+	return place
 }
 
-func (n *Node) sealTicket(o events.Origin, t engine.Ticket) (string, error) {
+func (n *Node) sealTicket(place vault.Identity, t engine.Ticket) (string, error) {
 	plain, err := wireEncoding.Marshal(t)
 	if err != nil {
 		return "", fmt.Errorf("encoding a conversation: %w", err)
 	}
-	return n.vault.SealText(vault.Conversations, ticketPlace(o), plain), nil
+	return n.vault.SealText(vault.Conversations, place, plain), nil
 }
 
-func (n *Node) openTicket(o events.Origin, text string) (*engine.Ticket, error) {
-	plain, err := n.vault.OpenText(vault.Conversations, ticketPlace(o), text)
+func (n *Node) openTicket(place vault.Identity, text string) (*engine.Ticket, error) {
+	plain, err := n.vault.OpenText(vault.Conversations, place, text)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +197,7 @@ func (n *Node) openTicket(o events.Origin, text string) (*engine.Ticket, error) 
 // Prompt is the step at which a conversation stands, to be shown again.
 // engine.ErrConversation when it is over, or none of ours.
 func (n *Node) Prompt(ctx context.Context, conversation string, o events.Origin) (engine.Prompt, error) {
-	ticket, err := n.openTicket(o, conversation)
+	ticket, err := n.openTicket(ticketPlace(o, ""), conversation)
 	if err != nil {
 		return engine.Prompt{}, fmt.Errorf("%w: %w", engine.ErrConversation, err)
 	}

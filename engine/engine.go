@@ -33,6 +33,7 @@ type Attempt struct {
 	Purpose      Purpose       // to log in, unless it says otherwise
 	Session      string        // tells a repeated login from somebody else's (Acct-Session-Id); empty when nothing does
 	Conversation string        // the sealed text of the outcome before; empty begins anew
+	Holder       string        // who alone may go on with a conversation, where the client's name is no proof
 	NoChallenge  bool          // the client cannot ask anything back
 	Arrived      time.Time     // when the door read it
 
