@@ -31,3 +31,28 @@ func TestEveryNameHasTheSpellingOfPRECIS(t *testing.T) {
 		check(name)
 	}
 }
+
+// TestSpellingsOfOneNameAreThoseOfTheManual holds what docs/OPERATIONS.md says
+// under "Users and tokens".
+func TestSpellingsOfOneNameAreThoseOfTheManual(t *testing.T) {
+	spell := func(name string) string {
+		t.Helper()
+		canonical, err := engine.Canonical(name)
+		if err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		return canonical
+	}
+	for _, one := range [][2]string{{"ADA", "ada"}, {"ａｄａ", "ada"}, {"A\u030asa", "åsa"}, {"\tada ", "ada"}, {"ИВАН", "иван"}} {
+		if spell(one[0]) != spell(one[1]) {
+			t.Errorf("%q and %q are two", one[0], one[1])
+		}
+	}
+	for _, two := range [][2]string{
+		{"straße", "strasse"}, {"λόγος", "λόγοσ"}, {"ı", "i"}, {"а", "a"}, {`corp\ada`, "ada"}, {"ada@example.com", "ada"},
+	} {
+		if spell(two[0]) == spell(two[1]) {
+			t.Errorf("%q and %q are one", two[0], two[1])
+		}
+	}
+}
