@@ -222,6 +222,8 @@ func (w *world) admin(verb, what string, more []string) string {
 		return w.command(engine.ResynchronizeToken{Evidence: e})
 	case "disable-token":
 		return w.command(engine.DisableToken{Serial: what})
+	case "enable-token":
+		return w.command(engine.EnableToken{Serial: what})
 	case "delete-token":
 		return w.command(engine.DeleteToken{Serial: what})
 	case "assign":
