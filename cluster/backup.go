@@ -216,22 +216,29 @@ func ReadBackup(r io.Reader) (*BackupFile, error) {
 	return f, nil
 }
 
-// open opens the backup: its root key, and a reader of the archive. What the
-// archive hands out is to be used only when close said that it was whole.
-func (f *BackupFile) open(key vault.RecoveryKey, c vault.Config) (root vault.Root, v *vault.Vault, archive *tar.Reader, whole func() error, err error) {
+// openBackup is a backup under its key.
+type openBackup struct {
+	root  vault.Root
+	vault *vault.Vault
+	plain io.Reader // the archive, to be used only when whole says so
+}
+
+func (f *BackupFile) open(key vault.RecoveryKey, c vault.Config) (b openBackup, err error) {
 	if name := key.Public().Name(); name != f.Info.RecoveryKey {
-		return root, nil, nil, nil, fmt.Errorf("this backup is sealed for recovery key %.16s, the key that was given is %s", f.Info.RecoveryKey, name)
+		return b, fmt.Errorf("this backup is sealed for recovery key %.16s, the key that was given is %s", f.Info.RecoveryKey, name)
 	}
-	if root, err = vault.OpenRootByRecovery(f.Info.Root, key, f.Info.Cluster); err != nil {
-		return root, nil, nil, nil, err
+	if b.root, err = vault.OpenRootByRecovery(f.Info.Root, key, f.Info.Cluster); err != nil {
+		return b, err
 	}
-	if v, err = vault.Open(root, f.Info.Cluster, c); err != nil {
-		return root, nil, nil, nil, err
+	if b.vault, err = vault.Open(b.root, f.Info.Cluster, c); err != nil {
+		return b, err
 	}
-	plain := v.OpenReader(f.rest, vault.Snapshots, backupPlace(f.header))
-	whole = func() error {
-		_, err := io.Copy(io.Discard, plain) // to the end, where it has proved whole
-		return err
-	}
-	return root, v, tar.NewReader(plain), whole, nil
+	b.plain = b.vault.OpenReader(f.rest, vault.Snapshots, backupPlace(f.header))
+	return b, nil
+}
+
+// whole reads to the end, where the archive has proved to be what was written.
+func (b openBackup) whole() error {
+	_, err := io.Copy(io.Discard, b.plain)
+	return err
 }

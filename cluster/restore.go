@@ -54,14 +54,14 @@ func Restore(ctx context.Context, c Config, f *BackupFile, key vault.RecoveryKey
 			err = errors.Join(err, os.RemoveAll(c.file(dirRaft)), os.RemoveAll(c.file(dirJournal)))
 		}
 	}()
-	root, v, archive, whole, err := f.open(key, c.Vault)
+	backup, err := f.open(key, c.Vault)
 	if err != nil {
 		return r, err
 	}
-	defer root.Wipe()
-	view, err := c.unpack(archive, survivor)
+	defer backup.root.Wipe()
+	view, err := c.unpack(tar.NewReader(backup.plain), survivor)
 	if err == nil {
-		err = whole()
+		err = backup.whole()
 	}
 	if err != nil {
 		return r, fmt.Errorf("reading the backup: %w", err)
@@ -78,7 +78,7 @@ func Restore(ctx context.Context, c Config, f *BackupFile, key vault.RecoveryKey
 		return r, fmt.Errorf("this machine's clock says %s, but the last record is of %s: set the clock, or tokencodes that were used would be good again",
 			now.UTC().Format(time.RFC3339), r.Until.UTC().Format(time.RFC3339))
 	}
-	r.Token, err = c.revive(ctx, root, v, view, f.Info)
+	r.Token, err = c.revive(ctx, backup, view, f.Info)
 	return r, err
 }
 
@@ -165,17 +165,17 @@ func (c Config) catchUp(ctx context.Context, view *fsm.View) error {
 
 // revive makes the node: a new key and a certificate by the cluster's own CA, a
 // log that begins with the state, and the records that say so.
-func (c Config) revive(ctx context.Context, root vault.Root, v *vault.Vault, view *fsm.View, of BackupInfo) (token string, err error) {
+func (c Config) revive(ctx context.Context, b openBackup, view *fsm.View, of BackupInfo) (token string, err error) {
 	state := view.State.Cluster
 	key, csr, err := link.NewNodeKey()
 	if err != nil {
 		return "", err
 	}
 	id := identity{Format: identityFormat, Cluster: state.ID, Node: c.Node, ID: nodeID(c.Node, csr), Address: c.advertise(), CA: state.Certificate}
-	if id.Certificate, err = issue(v, state, csr, id.ID, c.Now()); err != nil {
+	if id.Certificate, err = issue(b.vault, state, csr, id.ID, c.Now()); err != nil {
 		return "", err
 	}
-	if err := c.logFrom(v, view, id); err != nil {
+	if err := c.logFrom(b.vault, view, id); err != nil {
 		return "", fmt.Errorf("making the log: %w", err)
 	}
 	if _, token, err = randomNames(); err != nil {
@@ -185,10 +185,10 @@ func (c Config) revive(ctx context.Context, root vault.Root, v *vault.Vault, vie
 		events.ClusterRestored{Epoch: state.Epoch + 1, Node: c.Node, Address: id.Address, Backup: of.Sequence, Taken: events.At(of.Taken)},
 		events.APITokenIssued{Name: adminTokenName, Digest: digestOf(token), Role: adminRole},
 	}
-	if err := c.begin(ctx, id, key, v, first); err != nil {
+	if err := c.begin(ctx, id, key, b.vault, first); err != nil {
 		return "", fmt.Errorf("beginning anew: %w", err)
 	}
-	return token, c.settle(ctx, root, v, id, key)
+	return token, c.settle(ctx, b.root, b.vault, id, key)
 }
 
 // issue has the cluster's CA, whose key is opened for this moment only, sign a
