@@ -145,7 +145,7 @@ func (s *State) replaceToken(c ReplaceToken, now events.Time) ([]events.Event, e
 	case len(c.PIN) != 0 && t.pinStyle() != old.pinStyle():
 		return nil, refuse(Conflict, "the PIN cannot move from %s to %s: one mixes it in and the other does not", old.Serial, t.Serial)
 	}
-	facts, err := s.assignNew(t, old.User)
+	facts, err := s.assignNew(t, old.User, s.Policy.TokensPerUser+1) // until it has taken the other's place
 	if err != nil {
 		return nil, err
 	}

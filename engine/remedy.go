@@ -167,7 +167,7 @@ func (s *State) importToken(c ImportToken) ([]events.Event, error) {
 	}
 	facts := []events.Event{e}
 	if c.User != "" {
-		assigned, err := s.assignNew(t, c.User)
+		assigned, err := s.assignNew(t, c.User, s.Policy.TokensPerUser)
 		if err != nil {
 			return nil, err
 		}
@@ -185,10 +185,11 @@ func (s *State) assign(serial, user string) ([]events.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.assignNew(t, user)
+	return s.assignNew(t, user, s.Policy.TokensPerUser)
 }
 
-func (s *State) assignNew(t *Token, user string) ([]events.Event, error) {
+// assignNew gives a token to a user, who may then have so many.
+func (s *State) assignNew(t *Token, user string, most int) ([]events.Event, error) {
 	u, err := s.mustUser(user)
 	switch {
 	case err != nil:
@@ -197,7 +198,7 @@ func (s *State) assignNew(t *Token, user string) ([]events.Event, error) {
 		return nil, nil
 	case t.User != "":
 		return nil, refuse(Conflict, "token %s belongs to %s; unassign it first", t.Serial, t.User)
-	case len(u.Tokens) >= s.Policy.TokensPerUser:
+	case len(u.Tokens) >= most:
 		return nil, refuse(Conflict, "user %s has %d tokens already, which is the most; unassign one first, or set tokens.per_user", u.Name, len(u.Tokens))
 	}
 	return one(events.TokenAssigned{Serial: t.Serial, User: u.Name})
