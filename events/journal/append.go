@@ -136,6 +136,7 @@ func (j *Journal) append(records []events.Record) error {
 	}
 	*s = grown
 	j.chain = events.Chain{Cluster: cluster, Sequence: s.last, Head: s.head}
+	j.tail.add(records)
 	return nil
 }
 

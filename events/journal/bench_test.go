@@ -60,15 +60,23 @@ func BenchmarkRead(b *testing.B) {
 	if err := j.Append(story(10_000)); err != nil {
 		b.Fatal(err)
 	}
-	read := 0
-	for range b.N {
-		records, err := j.Read(5_000, 1024)
-		if err != nil {
-			b.Fatal(err)
-		}
-		read += len(records)
+	for _, c := range []struct {
+		name string
+		from uint64
+	}{{"long ago", 5_000}, {"just now", 10_001 - keptRecords}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			read := 0
+			for b.Loop() {
+				records, err := j.Read(c.from, keptRecords)
+				if err != nil {
+					b.Fatal(err)
+				}
+				read += len(records)
+			}
+			b.ReportMetric(float64(read)/b.Elapsed().Seconds(), "records/s")
+		})
 	}
-	b.ReportMetric(float64(read)/b.Elapsed().Seconds(), "records/s")
 	_ = j.Close()
 }
 

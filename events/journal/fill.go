@@ -46,7 +46,7 @@ func (j *Journal) restored(sequence uint64, head events.Hash) error {
 		return err
 	}
 	j.log.Info("records are missing from the journal", "after", j.chain.Sequence, "up_to", sequence)
-	j.chain = base
+	j.chain, j.tail = base, nil
 	j.wake()
 	return nil
 }

@@ -77,6 +77,7 @@ type Journal struct {
 	segments []*segment    // by number; holes are between them
 	active   file          // of the last segment, nil when that is sealed
 	chain    events.Chain  // at the last record
+	tail     tail          // up to it
 	marked   mark          // what Sync has made safe
 	failed   error         // sticky
 	hole     hole          // nearest to the end

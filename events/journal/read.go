@@ -28,9 +28,13 @@ func (j *Journal) Read(from uint64, limit int) ([]events.Record, error) {
 	var all []events.Record
 	for len(all) < limit {
 		j.mu.Lock()
+		recent := j.tail.from(from, limit-len(all))
 		s, held := j.find(from)
 		last := j.chain.Sequence
 		j.mu.Unlock()
+		if len(recent) > 0 {
+			return append(all, recent...), nil
+		}
 		if !held {
 			if len(all) == 0 && from <= last {
 				return nil, fmt.Errorf("reading journal at record %d: %w", from, ErrMissing)
