@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/secure/precis"
 )
@@ -79,9 +80,6 @@ func canonicalTyped(s Secret) string {
 	return b.String()
 }
 
-// zeros are the zeros of the decimal digits that keyboards produce.
-var zeros = []rune{0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0e50, 0xff10}
-
 func canonicalRune(r rune) rune {
 	switch {
 	case r == ' ', r == '-', r == '.', r == '\t', r == 0xa0, r == 0x202f, r == 0x3000, 0x2000 <= r && r <= 0x200b, 0x2010 <= r && r <= 0x2015:
@@ -91,9 +89,21 @@ func canonicalRune(r rune) rune {
 	case r < 0x80:
 		return r
 	}
-	for _, zero := range zeros {
-		if zero <= r && r <= zero+9 {
-			return '0' + r - zero
+	return asciiDigit(r)
+}
+
+// asciiDigit is the ASCII digit with the value of a decimal digit of whatever
+// script; r itself where it is none. Unicode has such digits in tens, from zero
+// on (The Unicode Standard, section 4.6).
+func asciiDigit(r rune) rune {
+	for _, tens := range unicode.Nd.R16 {
+		if lo := rune(tens.Lo); lo <= r && r <= rune(tens.Hi) {
+			return '0' + (r-lo)%10
+		}
+	}
+	for _, tens := range unicode.Nd.R32 {
+		if lo := rune(tens.Lo); lo <= r && r <= rune(tens.Hi) {
+			return '0' + (r-lo)%10
 		}
 	}
 	return r

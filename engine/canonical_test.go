@@ -3,6 +3,8 @@ package engine_test
 import (
 	"strings"
 	"testing"
+	"time"
+	"unicode"
 
 	"golang.org/x/text/secure/precis"
 
@@ -53,6 +55,32 @@ func TestSpellingsOfOneNameAreThoseOfTheManual(t *testing.T) {
 	} {
 		if spell(two[0]) == spell(two[1]) {
 			t.Errorf("%q and %q are one", two[0], two[1])
+		}
+	}
+}
+
+// TestDigitsOfEveryScriptAreTheirASCIIOnes types a passcode in each of the
+// scripts that have decimal digits: it lets in, and only once.
+func TestDigitsOfEveryScriptAreTheirASCIIOnes(t *testing.T) {
+	var zeros []rune
+	for r := rune(0x80); r <= unicode.MaxRune; r++ {
+		if unicode.IsDigit(r) && (len(zeros) == 0 || r >= zeros[len(zeros)-1]+10) {
+			zeros = append(zeros, r) // the first of ten
+		}
+	}
+	if len(zeros) < 60 {
+		t.Fatalf("only %d scripts have digits", len(zeros))
+	}
+	for i, zero := range zeros {
+		w := given(t, "user ada", "token a1 user=ada pin=471108")
+		w.now = w.now.Add(time.Duration(i) * time.Minute) // other digits each time
+		passcode := "471108" + w.code("a1", 0)
+		theirs := strings.Map(func(r rune) rune { return zero + r - '0' }, passcode)
+		if got := w.do([]string{"login", "ada", theirs}); got != "accept" {
+			t.Errorf("%q: %s", theirs, got)
+		}
+		if got := w.do([]string{"login", "ada", passcode}); !strings.HasPrefix(got, "reject") {
+			t.Errorf("%q after it was used as %q: %s", passcode, theirs, got)
 		}
 	}
 }
