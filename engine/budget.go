@@ -79,7 +79,7 @@ func (p Policy) budget(form string, digits int) Budget {
 	day := float64(direct)*small/codes + float64(twice)*large/codes*next/codes
 	b := Budget{
 		Form: form, Digits: digits, Tries: tries,
-		Arithmetic: fmt.Sprintf("%d x %.0f/%.0g + %d x %.0f/%.0g x %.0f/%.0g", direct, small, codes, twice, large, codes, next, codes),
+		Arithmetic: fmt.Sprintf("%d x %.0f/10^%d + %d x %.0f/10^%[3]d x %.0[6]f/10^%[3]d", direct, small, digits, twice, large, next),
 	}
 	withoutPIN := day / math.Pow10(p.PINMin)
 	if form == FormPINpad { // what is typed is as long as the tokencode, whatever was mixed in
@@ -100,7 +100,7 @@ func (p Policy) onDemandBudget() Budget {
 	day := float64(tries) / codes
 	b := Budget{
 		Form: GuessOnDemand, Digits: onDemandDigits, Tries: tries,
-		Arithmetic: fmt.Sprintf("%d messages x 1/%.0g", tries, codes),
+		Arithmetic: fmt.Sprintf("%d messages x 1/10^%d", tries, onDemandDigits),
 	}
 	return b.come(day, min(1, float64(failures)/pins)*day)
 }
@@ -112,7 +112,7 @@ func (p Policy) emergencyBudget() Budget {
 	day := float64(tries) / codes
 	b := Budget{
 		Form: GuessEmergency, Digits: emergencyDigits, Tries: tries,
-		Arithmetic: fmt.Sprintf("%d x 1/%.0g", tries, codes),
+		Arithmetic: fmt.Sprintf("%d x 1/10^%d", tries, emergencyDigits),
 	}
 	return b.come(day, day/math.Pow10(p.PINMin))
 }

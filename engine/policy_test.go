@@ -132,7 +132,7 @@ func TestGuessBudgetKnowsWhatLocksAndOldFailuresLeave(t *testing.T) {
 	after := before
 	after.NextTokencodeWithin, after.TokensPerUser = 4, 6
 	a, b := engine.GuessBudgets(before)[0], engine.GuessBudgets(after)[0]
-	if b.Day <= a.Day || !strings.Contains(b.Arithmetic, " x 4/1e+06") {
+	if b.Day <= a.Day || !strings.Contains(b.Arithmetic, " x 4/10^6") {
 		t.Errorf("before %+v, after %+v", a, b)
 	}
 	if said := strings.Join(engine.GuessAssumptions(after), "\n"); !strings.Contains(said, "the chance is 6 times as great") {
@@ -171,7 +171,7 @@ func TestPolicyThatLetsGuessesInHasToBeForced(t *testing.T) {
 	wide := map[string]string{"window.app.small": "20", "window.app.medium": "20"}
 	w := newWorld(t)
 	answer := w.command(engine.SetPolicy{Settings: wide})
-	if !strings.HasPrefix(answer, "refused") || !strings.Contains(answer, "6 x 41/1e+06") {
+	if !strings.HasPrefix(answer, "refused") || !strings.Contains(answer, "6 x 41/10^6") {
 		t.Errorf("answered %q, without the arithmetic", answer)
 	}
 	if answer := w.command(engine.SetPolicy{Settings: wide, Force: true}); answer != "" || w.state.Policy.Windows["app"].Small != 20 {

@@ -68,6 +68,24 @@ func row(tw *tabwriter.Writer, cells ...any) {
 	fmt.Fprintln(tw, strings.TrimRight(strings.Join(texts, "\t"), "\t "))
 }
 
+// wrap breaks a text into lines of at most width bytes, between words; at least
+// one.
+func wrap(text string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case len(*last)+1+len(word) <= width:
+			*last += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
 func cell(v any) string {
 	switch v := v.(type) {
 	case nil:

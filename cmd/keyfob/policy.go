@@ -41,22 +41,84 @@ func settingsOf(args []string) (map[string]string, error) {
 	return settings, nil
 }
 
+// policyRows show every setting with what it means, those that are not the
+// defaults marked, and fit a terminal.
 func policyRows(tw *tabwriter.Writer, p api.Policy) {
-	row(tw, "KEY", "VALUE", "DEFAULT", "BOUNDS", "MEANING")
+	row(tw, profileInForce(p))
+	row(tw)
+	row(tw, " ", "SETTING", "VALUE", "MEANING")
 	for _, s := range p.Settings {
-		row(tw, s.Key, s.Value, s.Default, s.Bounds, s.Doc)
+		mark, bounds := " ", s.Bounds
+		if s.Value != s.Default {
+			mark, bounds = "*", bounds+"; default "+s.Default
+		}
+		text := wrap(s.Doc+" ("+bounds+")", meaningWidth)
+		row(tw, mark, s.Key, measured(s), text[0])
+		for _, more := range text[1:] {
+			row(tw, " ", " ", " ", more)
+		}
 	}
 	row(tw)
 	guessRows(tw, p)
 	row(tw)
 	row(tw, "PROFILE", "SETTINGS THAT ARE NOT THE DEFAULTS")
 	for _, one := range p.Profiles {
-		var settings []string
-		for _, key := range slices.Sorted(maps.Keys(one.Settings)) {
-			settings = append(settings, key+"="+one.Settings[key])
+		text := wrap(cell(unusual(one.Settings)), tableWidth-len("PROFILE  "))
+		row(tw, one.Name, text[0])
+		for _, more := range text[1:] {
+			row(tw, " ", more)
 		}
-		row(tw, one.Name, settings)
 	}
+}
+
+const (
+	tableWidth   = 100 // that fits most terminals
+	meaningWidth = 55  // of that, beside a setting's name and value
+)
+
+// measured is a setting's value with its unit, where that is not said by the
+// value.
+func measured(s api.Setting) string {
+	switch s.Unit {
+	case "duration", "word", "yes or no":
+		return s.Value
+	}
+	return s.Value + " " + s.Unit
+}
+
+// profileInForce names the profile that the settings are nearest to, and those
+// that differ from it.
+func profileInForce(p api.Policy) string {
+	var nearest string
+	var others []string
+	for _, one := range p.Profiles {
+		differ := []string{}
+		for _, s := range p.Settings {
+			of, ok := one.Settings[s.Key]
+			if !ok {
+				of = s.Default
+			}
+			if s.Value != of {
+				differ = append(differ, s.Key)
+			}
+		}
+		if nearest == "" || len(differ) < len(others) {
+			nearest, others = one.Name, differ
+		}
+	}
+	if len(others) == 0 {
+		return "The profile " + nearest + " is in force."
+	}
+	return "The profile " + nearest + " is in force, but for " + strings.Join(others, ", ") + "."
+}
+
+// unusual lists settings as they are given to policy set.
+func unusual(settings map[string]string) []string {
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		all = append(all, key+"="+settings[key])
+	}
+	return all
 }
 
 // guessRows show the chance that blind guessing gets in, how it was reckoned,
@@ -74,7 +136,9 @@ func guessRows(tw *tabwriter.Writer, p api.Policy) {
 	row(tw)
 	row(tw, fmt.Sprintf("What would make a day with the PIN more than %.2g has to be forced. Assumed is:", p.MaxGuess))
 	for _, one := range p.Assumed {
-		row(tw, "- "+one)
+		for i, line := range wrap(one, tableWidth-2) {
+			row(tw, []string{"- ", "  "}[min(i, 1)]+line)
+		}
 	}
 }
 
