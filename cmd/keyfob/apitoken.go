@@ -30,7 +30,7 @@ func (e *environment) apiTokenIssue() *cobra.Command {
 		e.say("API token %s with the role %s, shown this once; put it into KEYFOB_TOKEN:", issued.Name, issued.Role)
 		return out.show(e.Out, issued, func(tw *tabwriter.Writer) { row(tw, issued.Token) })
 	})
-	c.Flags().StringVar(&role, "role", api.RoleAuditor, "admin, helpdesk, auditor, or login for an application that asks for logins")
+	c.Flags().StringVar(&role, "role", api.RoleAuditor, "`ROLE`: admin, helpdesk, auditor, or login for an application that asks for logins")
 	c.Flags().DurationVar(&ttl, "ttl", 0, "how long it is good, such as 720h (default until revoked)")
 	return out.flag(r.because(c))
 }

@@ -111,6 +111,7 @@ func (e *environment) root() *cobra.Command {
 		e.completionCommand(),
 		e.manCommand(),
 	)
+	explain(root)
 	return root
 }
 
@@ -138,9 +139,8 @@ func (e *environment) group(use, short string, commands ...*cobra.Command) *cobr
 func command(use, short string, do func(c *cobra.Command, args []string) error) *cobra.Command {
 	names := strings.Fields(use)[1:]
 	return &cobra.Command{
-		Use:                   use,
-		Short:                 short,
-		DisableFlagsInUseLine: true,
+		Use:   use,
+		Short: short,
 		Args: func(_ *cobra.Command, args []string) error {
 			many := len(names) > 0 && strings.HasSuffix(names[len(names)-1], "…")
 			required := 0

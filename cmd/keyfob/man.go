@@ -54,6 +54,7 @@ func manCommands(b *bytes.Buffer, c *cobra.Command) {
 		}
 		path := strings.TrimSuffix(sub.CommandPath(), " "+sub.Name())
 		fmt.Fprintf(b, ".SS %s\n%s.\n", roffQuote(path+" "+sub.Use), roff(sub.Short))
+		manPage(b, sub)
 		sub.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			name, usage := pflag.UnquoteUsage(f)
 			flag := "--" + f.Name
@@ -63,6 +64,21 @@ func manCommands(b *bytes.Buffer, c *cobra.Command) {
 			fmt.Fprintf(b, ".TP\n.B %s\n", roff(strings.TrimSpace(flag+" "+name)))
 			fmt.Fprintf(b, "%s\n", roff(usage))
 		})
+	}
+}
+
+// manPage writes what --help says of a command beyond its one line, as it
+// stands there.
+func manPage(b *bytes.Buffer, c *cobra.Command) {
+	for _, text := range []string{strings.TrimPrefix(c.Long, c.Short+".\n"), c.Example} {
+		if text = strings.Trim(text, "\n"); text == "" {
+			continue
+		}
+		fmt.Fprintf(b, ".PP\n.nf\n")
+		for line := range strings.SplitSeq(text, "\n") {
+			fmt.Fprintf(b, "%s\n", roff(line))
+		}
+		fmt.Fprintf(b, ".fi\n")
 	}
 }
 

@@ -58,7 +58,7 @@ func (e *environment) tokenList() *cobra.Command {
 		}
 		return out.show(e.Out, tokens, func(tw *tabwriter.Writer) { tokenRows(tw, tokens...) })
 	})
-	c.Flags().StringVar(&user, "user", "", "only this user's")
+	c.Flags().StringVar(&user, "user", "", "only this `USER`'s")
 	c.Flags().BoolVar(&unassigned, "unassigned", false, "only those that belong to nobody")
 	c.Flags().BoolVar(&drifting, "drifting", false, "those whose clock drifts, by how soon it leaves the small window")
 	return out.flag(r.flags(c))

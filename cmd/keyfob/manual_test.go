@@ -1,0 +1,98 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func testRoot() *cobra.Command { return (&environment{}).root() }
+
+// leaves are the commands that do something, by their names.
+func leaves(c *cobra.Command) map[string]*cobra.Command {
+	all := map[string]*cobra.Command{}
+	for _, sub := range c.Commands() {
+		if sub.HasSubCommands() {
+			for name, leaf := range leaves(sub) {
+				all[name] = leaf
+			}
+			continue
+		}
+		all[strings.TrimPrefix(sub.CommandPath(), "keyfob ")] = sub
+	}
+	return all
+}
+
+func TestEveryAdministratorsCommandHasAPageWithAnExample(t *testing.T) {
+	commands := leaves(testRoot())
+	for name, c := range commands {
+		switch group, _, _ := strings.Cut(name, " "); group {
+		case "user", "token", "client", "policy", "state", "audit", "api-token":
+			if c.Example == "" {
+				t.Errorf("keyfob %s has no example", name)
+			}
+		}
+	}
+	for name := range manual {
+		if commands[name] == nil {
+			t.Errorf("the manual has a page for keyfob %s, which is no command", name)
+		}
+	}
+}
+
+func TestExamplesOfTheManualAreWellFormed(t *testing.T) {
+	for name, p := range manual {
+		for line := range strings.SplitSeq(strings.TrimPrefix(p.examples, "\n"), "\n") {
+			words := split(line)
+			if len(words) < 2 || words[0] != "keyfob" || !strings.HasPrefix(line, "keyfob "+name) {
+				t.Errorf("%q is no example of keyfob %s", line, name)
+				continue
+			}
+			c, rest, err := testRoot().Find(words[1:])
+			if err != nil {
+				t.Errorf("%q: %v", line, err)
+				continue
+			}
+			if err := c.ParseFlags(rest); err != nil {
+				t.Errorf("%q: %v", line, err)
+			} else if err := c.ValidateArgs(c.Flags().Args()); err != nil {
+				t.Errorf("%q: %v", line, err)
+			}
+		}
+	}
+}
+
+// split parts a line as a shell does, with ' around what belongs together.
+func split(line string) []string {
+	var words []string
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 0 {
+			words = append(words, strings.Fields(part)...)
+		} else {
+			words = append(words, part)
+		}
+	}
+	return words
+}
+
+func TestPagesFitATerminal(t *testing.T) {
+	for name, p := range manual {
+		for line := range strings.SplitSeq(p.long+"\n"+p.examples, "\n") {
+			if len(line) > tableWidth {
+				t.Errorf("keyfob %s: %d columns: %s", name, len(line), line)
+			}
+		}
+	}
+}
+
+func TestNoFlagIsShownWithATypeOfGo(t *testing.T) {
+	for name, c := range leaves(testRoot()) {
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if value, _ := pflag.UnquoteUsage(f); value != "" && value != strings.ToUpper(value) {
+				t.Errorf("keyfob %s --%s %s", name, f.Name, value)
+			}
+		})
+	}
+}
