@@ -93,12 +93,15 @@ type Config struct {
 	// at NATS.
 	Readers func(name string, expires time.Time) ([]byte, error)
 
-	Name   string           // of this node, for the origin of what is commanded here
-	Site   string           // of this node
-	Now    func() time.Time // the node's clock
-	Sound  func() bool      // whether that clock is to be trusted; nil: always
-	Random io.Reader        // for request numbers and API tokens
-	Log    *slog.Logger
+	Name  string           // of this node, for the origin of what is commanded here
+	Site  string           // of this node
+	Now   func() time.Time // the node's clock
+	Sound func() bool      // whether that clock is to be trusted; nil: always
+	// CaughtUp says why this node may not know yet all that had been decided
+	// when it started; nil: it does.
+	CaughtUp func() error
+	Random   io.Reader // for request numbers and API tokens
+	Log      *slog.Logger
 }
 
 // Validate reports everything that is missing.

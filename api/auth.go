@@ -88,6 +88,13 @@ func callerOf(ctx context.Context) caller {
 // operation's roles.
 func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	who, ok := a.identify(ctx)
+	atSocket := ok && who.token == ""
+	if err := a.behind(); err != nil && !atSocket {
+		ctx.SetHeader("Retry-After", "1")
+		a.refuse(ctx, problem(http.StatusServiceUnavailable, "not_ready",
+			"this node has just started and does not know yet which API tokens are good: "+err.Error()+"; ask again, or another node"))
+		return
+	}
 	if !ok {
 		a.refuseStranger(ctx)
 		return
@@ -99,6 +106,15 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(huma.WithContext(ctx, context.WithValue(ctx.Context(), callerKey{}, who)))
+}
+
+// behind says why what this node knows of API tokens may be older than the
+// cluster: one that it does not know may be good, and one that it knows revoked.
+func (a *API) behind() error {
+	if a.cfg.CaughtUp == nil {
+		return nil
+	}
+	return a.cfg.CaughtUp()
 }
 
 // refuseStranger answers a request that shows no token, or a wrong one. Wrong

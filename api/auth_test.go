@@ -1,8 +1,11 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 )
@@ -54,5 +57,32 @@ func TestWrongTokensAreCountedWhereTheyComeFrom(t *testing.T) {
 	f.now = noon.Add(20 * time.Second)
 	if w := ask(t, a, from, wrong); w.Code != http.StatusUnauthorized {
 		t.Errorf("after a while: status %d", w.Code)
+	}
+}
+
+// TestNodeThatHasJustStartedCallsNobodyAStranger: what it knows of API tokens
+// may be older than the cluster.
+func TestNodeThatHasJustStartedCallsNobodyAStranger(t *testing.T) {
+	f := newFake(t)
+	a := f.api(t)
+	behind := errors.New("catching up: at record 5 of 9")
+	a.cfg.CaughtUp = func() error { return behind }
+	for what, authorization := range map[string]string{
+		"one that it does not know": "Bearer kf_new",
+		"one that it knows":         "Bearer " + bearer(RoleAdmin),
+		"none":                      "",
+	} {
+		w := ask(t, a, "198.51.100.9:4711", authorization)
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "at record 5 of 9") {
+			t.Errorf("%s: status %d, %s", what, w.Code, w.Body)
+		}
+	}
+	local := newRequest(t, "", get, "/users", "")
+	if code, body := send(a, local.WithContext(context.WithValue(local.Context(), localKey{}, uint32(0)))); code != http.StatusOK {
+		t.Errorf("root at the socket: status %d, %s", code, body)
+	}
+	behind = nil
+	if w := ask(t, a, "198.51.100.9:4711", "Bearer kf_new"); w.Code != http.StatusUnauthorized {
+		t.Errorf("once it has caught up: status %d", w.Code)
 	}
 }

@@ -65,6 +65,7 @@ type Node struct {
 	gate     gate
 	sampler  sampler
 	refusals *holder
+	caughtUp atomic.Bool // has been level with the leader
 
 	doors    turnstile     // requests under way
 	stopping chan struct{} // closed when no request is tried again

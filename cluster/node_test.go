@@ -32,3 +32,27 @@ func TestLoginOnEachNode(t *testing.T) {
 		}
 	}
 }
+
+// TestNodeKnowsWhetherItHasCaughtUp: until it has been level with the leader
+// once, it cannot tell what is unknown from what it is yet to hear of.
+func TestNodeKnowsWhetherItHasCaughtUp(t *testing.T) {
+	r := newCluster(t, 3)
+	n := r.follower()
+	r.kill(n)
+	r.addUsers("meanwhile", 5)
+	r.isolate(n.name, true)
+	r.start(n)
+	if n.CaughtUp() == nil {
+		t.Error("it claims to know what was decided while it was away")
+	}
+	r.isolate(n.name, false)
+	r.eventually("catching up", n.CaughtUp)
+	if n.State().User("meanwhile4") == nil {
+		t.Error("it has not caught up")
+	}
+	r.isolate(n.name, true)
+	if err := n.CaughtUp(); err != nil {
+		t.Errorf("once is enough: %v", err)
+	}
+	r.isolate(n.name, false)
+}

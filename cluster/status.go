@@ -78,6 +78,26 @@ func (n *Node) Ready() error {
 	if j := n.clock.judge(); !j.sound {
 		return fmt.Errorf("no majority agrees with this node's clock, which is %v off", j.offset.Round(time.Millisecond))
 	}
+	return n.level()
+}
+
+// CaughtUp says what keeps this node from knowing all that had been decided when
+// it started; nil, once it has been level with the leader. Until then a name
+// that it does not know may be one that it is yet to hear of.
+func (n *Node) CaughtUp() error {
+	if n.caughtUp.Load() {
+		return nil
+	}
+	err := n.level()
+	if err == nil {
+		n.caughtUp.Store(true)
+	}
+	return err
+}
+
+// level says what this node is behind in, nil if nothing: it leads, or has what
+// the leader has.
+func (n *Node) level() error {
 	if n.batcher.leads() {
 		return nil
 	}

@@ -10,11 +10,21 @@ func (s *Server) admitDatagram(r *request, n int) bool {
 	found, ok := s.clients.lookup(plain(r.from.Addr()), s.now())
 	if !ok {
 		r.source = plain(r.from.Addr())
-		s.drop(r, nil, DropUnknownClient, nil)
+		cause, err := s.stranger(DropUnknownClient)
+		s.drop(r, nil, cause, err)
 		return false
 	}
 	r.client, r.secret = found, found.secret
 	return s.admit(r, n)
+}
+
+// stranger is the cause for which somebody unknown is met with silence: the one
+// given, unless this node may be yet to hear of him.
+func (s *Server) stranger(cause Cause) (Cause, error) {
+	if err := s.node.CaughtUp(); err != nil {
+		return DropNotCaughtUp, err
+	}
+	return cause, nil
 }
 
 // admit takes a client's packet of n bytes in. It reports whether the request

@@ -190,6 +190,21 @@ func TestUnknownClientIsMetWithSilenceAndOneLine(t *testing.T) {
 	}
 }
 
+func TestClientThatMayBeYetToComeIsNotCalledUnknown(t *testing.T) {
+	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+	node.behind = errors.New("catching up: at record 5 of 9")
+	b, p := newBench(t, node, nil), newPackets(true)
+	if b.ask("203.0.113.1:5000", p.login("alice", "1234123456")) != nil {
+		t.Fatal("a stranger was answered")
+	}
+	if b.counts.of(DropUnknownClient) != 0 || b.counts.of(DropNotCaughtUp) != 1 {
+		t.Errorf("counted as %v", b.counts.dropped)
+	}
+	if log := b.log.String(); !strings.Contains(log, "at record 5 of 9") || strings.Contains(log, advice[DropUnknownClient]) {
+		t.Errorf("logged: %s", log)
+	}
+}
+
 func TestClientsFollowTheState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode()

@@ -25,6 +25,7 @@ func (n trivial) Authenticate(context.Context, engine.Attempt) (engine.Outcome, 
 func (n trivial) Do(context.Context, events.Origin, engine.Command) error { return nil }
 func (n trivial) State() *engine.State                                    { return n.state }
 func (n trivial) Ready() error                                            { return nil }
+func (n trivial) CaughtUp() error                                         { return nil }
 func (n trivial) OpenClientSecret(_ string, sealed []byte) (engine.Secret, error) {
 	return engine.Secret(sealed), nil
 }

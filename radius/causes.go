@@ -15,6 +15,7 @@ type Cause string
 // The causes of silence.
 const (
 	DropUnknownClient  Cause = "unknown_client"
+	DropNotCaughtUp    Cause = "not_caught_up"   // of a client that is unknown so far
 	DropUnusableClient Cause = "unusable_client" // its secret cannot be unsealed
 	DropMalformed      Cause = "malformed"
 	DropCode           Cause = "code"
@@ -44,6 +45,7 @@ const (
 // healthy day has none and is counted only.
 var advice = map[Cause]string{
 	DropUnknownClient:  "radius packet from an address that belongs to no client",
+	DropNotCaughtUp:    "radius packet from a client that is not known here yet; this node has just started",
 	DropUnusableClient: "radius client's shared secret cannot be unsealed",
 	DropMalformed:      "radius packet is malformed",
 	DropCode:           "radius packet has a code that this port does not serve",

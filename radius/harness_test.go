@@ -33,6 +33,7 @@ type fakeNode struct {
 	attempts []engine.Attempt
 	commands []engine.Command
 	notReady error
+	behind   error
 	noSecret error
 }
 
@@ -105,6 +106,12 @@ func (n *fakeNode) Ready() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.notReady
+}
+
+func (n *fakeNode) CaughtUp() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.behind
 }
 
 // asked are the attempts that came to the node.

@@ -44,6 +44,9 @@ type Node interface {
 	OpenClientSecret(name string, sealed []byte) (engine.Secret, error)
 	// Ready says why this node cannot decide logins, or nil.
 	Ready() error
+	// CaughtUp says why this node may not know yet all clients that there were
+	// when it started, or nil.
+	CaughtUp() error
 }
 
 // Observer counts. Its methods are called for every packet and must be quick

@@ -160,8 +160,9 @@ func (s *Server) converse(r *radsec, x *session) {
 	}
 	name, ok := s.nameOf(x.conn.ConnectionState().PeerCertificates[0])
 	if !ok {
-		s.cfg.Observer.Dropped("", DropUnknownName)
-		s.complain(DropUnknownName, "", source, nil)
+		cause, err := s.stranger(DropUnknownName)
+		s.cfg.Observer.Dropped("", cause)
+		s.complain(cause, "", source, err)
 		return
 	}
 	s.readStream(r, x, name)
