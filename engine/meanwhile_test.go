@@ -1,0 +1,159 @@
+package engine_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"keyfob/engine"
+)
+
+// question is a step of a conversation: how it is come to, and an answer that
+// is right for it.
+type question struct {
+	given  []string
+	asks   string // what the last line is answered
+	answer string
+	comes  string // what a right answer comes to when nothing was done meanwhile
+}
+
+var questions = map[string]question{
+	"next tokencode": {
+		given: []string{"admin next-tokencode a1", "login ada 471108<code>"},
+		asks:  "challenge too_many_failures, asks next_tokencode", answer: "<code+1>", comes: "accept",
+	},
+	"tokencode on demand": {
+		given: []string{"admin delete-token a1", "token a1 user=ada kind=ondemand pin=471108", "login ada 471108"},
+		asks:  "challenge, asks next_tokencode", answer: "<sent>", comes: "accept",
+	},
+	"new PIN": {
+		given: []string{"admin new-pin a1", "login ada 471108<code>"},
+		asks:  "challenge pin_change_required, asks new_pin", answer: "839142 839142", comes: "challenge, asks login",
+	},
+	"new PIN once more": {
+		given: []string{"admin new-pin a1", "login ada 471108<code>", "answer 839142"},
+		asks:  "challenge, asks confirm_pin", answer: "839142", comes: "challenge, asks login",
+	},
+	"choice of a PIN": {
+		given: []string{"policy pin.source=either", "admin new-pin a1", "login ada 471108<code>"},
+		asks:  "challenge pin_change_required, asks choose_pin", answer: "choice=generated", comes: "challenge, asks login shows a PIN",
+	},
+	"generated PIN": {
+		given: []string{"policy pin.source=generated", "admin new-pin a1", "login ada 471108<code>"},
+		asks:  "challenge pin_change_required, asks generate_pin", answer: "y", comes: "challenge, asks login shows a PIN",
+	},
+	"login with the new PIN": {
+		given: []string{"admin new-pin a1", "login ada 471108<code>", "answer 839142 839142"},
+		asks:  "challenge, asks login", answer: "839142<code+1>", comes: "accept",
+	},
+}
+
+// at is a world in which the question was just asked.
+func (q question) at(t *testing.T) *world {
+	t.Helper()
+	w := given(t, "user ada", "user bob", "token a1 user=ada pin=471108", "token a2 user=ada pin=728406", "token a3")
+	last := ""
+	for _, line := range q.given {
+		last = w.do(strings.Fields(line))
+	}
+	if last != q.asks {
+		t.Fatalf("%v come to %q, want %q", q.given, last, q.asks)
+	}
+	return w
+}
+
+// TestConversationDoesNotOutliveARemedy: rules.md, "New PIN mode" and
+// "Administrator's remedies". Whatever an administrator did to the token or to
+// its user, the answer to a question of before is none.
+func TestConversationDoesNotOutliveARemedy(t *testing.T) {
+	remedies := map[string][]string{
+		"the PIN is cleared":              {"admin clear-pin a1"},
+		"a new PIN is required":           {"admin new-pin a1"},
+		"a temporary PIN is set":          {"admin temporary-pin a1 593174"},
+		"the token is lost":               {"admin lost a1 refuse 7 once 1029384756"},
+		"lost, but may be used":           {"admin lost a1 allow 7 once 1029384756"},
+		"lost and found":                  {"admin lost a1 refuse 7 once 1029384756", "admin found a1"},
+		"the token is disabled":           {"admin disable-token a1"},
+		"disabled and enabled":            {"admin disable-token a1", "admin enable-token a1"},
+		"the token is unassigned":         {"admin unassign a1"},
+		"given to somebody else":          {"admin unassign a1", "admin assign a1 bob"},
+		"given back":                      {"admin unassign a1", "admin assign a1 ada"},
+		"the token is deleted":            {"admin delete-token a1"},
+		"deleted and imported anew":       {"admin delete-token a1", "token a1 user=ada pin=471108"},
+		"another has taken its place":     {"admin replace a1 a3 471108", "login ada 471108<code@a3>"},
+		"the user is disabled":            {"admin disable ada"},
+		"the user was disabled":           {"admin disable ada", "admin enable ada"},
+		"the user is deleted":             {"admin delete ada"},
+		"the user is deleted and added":   {"admin delete ada", "user ada", "token a4 user=ada pin=471108"},
+		"the user is locked":              {"policy lock.after=1", "login ada 000000"},
+		"the user was locked":             {"policy lock.after=1", "login ada 000000", "admin unlock ada"},
+		"the cluster was restored":        {"backup", "restore"},
+		"he has logged in elsewhere":      {"login ada 728406<code@a2>"},
+		"he has begun anew":               {"admin next-tokencode a2", "login ada 728406<code@a2>"},
+		"he has begun anew elsewhere too": {"admin next-tokencode a2", "login ada 728406<code@a2> client=vpn"},
+	}
+	for step, q := range questions {
+		t.Run(step, func(t *testing.T) {
+			asked := q.at(t)
+			if got := asked.fork().do(strings.Fields("answer " + q.answer)); got != q.comes {
+				t.Fatalf("without a remedy %q comes to %q, want %q", q.answer, got, q.comes)
+			}
+			answer := []string{"answer"}
+			for _, word := range strings.Fields(q.answer) {
+				asked.user = "ada"
+				answer = append(answer, asked.spell(word)) // while the token is still hers
+			}
+			for _, meanwhile := range slices.Sorted(maps.Keys(remedies)) {
+				w := asked.fork()
+				ticket := w.ticket
+				for _, line := range remedies[meanwhile] {
+					if got := w.do(strings.Fields(line)); strings.HasPrefix(got, "refused") {
+						t.Fatalf("%s: %s: %s", meanwhile, line, got)
+					}
+				}
+				pins := pinsOf(w)
+				w.ticket = ticket
+				if got := w.do(answer); !strings.HasPrefix(got, "reject") || strings.Contains(got, "asks") {
+					t.Errorf("%s, and the answer comes to %q", meanwhile, got)
+				}
+				if now := pinsOf(w); !maps.Equal(pins, now) {
+					t.Errorf("%s, and the answer set a PIN: %v, before %v", meanwhile, now, pins)
+				}
+			}
+		})
+	}
+}
+
+// pinsOf is the PINs that the tokens have.
+func pinsOf(w *world) map[string]string {
+	pins := map[string]string{}
+	w.state.Tokens(func(t *engine.Token) bool {
+		pins[t.Serial] = string(t.PIN)
+		return true
+	})
+	return pins
+}
+
+// TestConversationOutlivesWhatIsNoneOfItsBusiness: a help desk that looks after
+// another token, or does what changes nothing for this one, interrupts nobody.
+func TestConversationOutlivesWhatIsNoneOfItsBusiness(t *testing.T) {
+	for step, q := range questions {
+		asked := q.at(t)
+		for _, meanwhile := range [][]string{
+			{"admin clear-pin a2"}, {"admin new-pin a2"}, {"admin disable-token a2"}, {"admin lost a2 refuse 7 once 1029384756"}, {"admin delete-token a2"},
+			{"admin replace a2 a3 728406"}, {"admin unlock ada"}, {"admin enable ada"}, {"admin enable-token a1"}, {"admin disable bob"}, {"user cid"},
+			{"login ada 000000"}, {"login ada 471108<code>"}, // a stranger, who may be one who saw her type
+		} {
+			w := asked.fork()
+			ticket, sent := w.ticket, w.sent
+			for _, line := range meanwhile {
+				w.do(strings.Fields(line))
+			}
+			w.ticket, w.sent = ticket, sent
+			if got := w.do(strings.Fields("answer " + q.answer)); got != q.comes {
+				t.Errorf("%s: after %q %q comes to %q, want %q", step, meanwhile, q.answer, got, q.comes)
+			}
+		}
+	}
+}
