@@ -16,17 +16,21 @@ import (
 // TestKnownBugsOfOthers holds the rules to what went wrong in other servers.
 // T-01 and T-06 race whole clusters (cluster/guess_test.go), T-08, T-12 and
 // T-13 look from outside (cmd/keyfob/difference_test.go, timing_test.go), T-07
-// is the automaton of lock_test.go.
+// is the automaton of lock_test.go. T-27 and T-28 go on over real nodes
+// (cluster/conversation_test.go).
 func TestKnownBugsOfOthers(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"T-02 same code later (Vault CVE-2025-6014, Keycloak 13607)":               sameCodeLater,
 		"T-03 variant spelling (OpenBao CVE-2025-55000)":                           variantSpelling,
 		"T-04 user name variants share a count (Authelia CVE-2025-24806)":          nameVariants,
 		"T-05 limits by door (Vault CVE-2025-6015, Zitadel CVE-2025-64102)":        limitsByDoor,
+		"T-05 limits by step (Zitadel CVE-2025-64102)":                             limitsByStep,
 		"T-09 begun before a lock, ended after (Keycloak CVE-2026-16103)":          begunBeforeALock,
 		"T-10 resynchronisation is no oracle and goes not back (privacyIDEA 2349)": resyncIsNoOracle,
 		"T-11 steps are whole at any drift (multiOTP 261)":                         stepsAreWhole,
 		"T-14 a lock is no weapon (Grafana CVE-2022-39229)":                        lockIsNoWeapon,
+		"T-27 an answer in somebody else's place, or a second time":                answerIsOnes,
+		"T-28 a packet sent again and again (RSA, passcode reuse)":                 sentAgainAndAgain,
 	} {
 		t.Run(name, test)
 	}
@@ -91,6 +95,38 @@ func limitsByDoor(t *testing.T) {
 	}
 	if u := w.state.User("ada"); u.Failures != 10 || !u.Strangers.Locked(events.At(w.now)) {
 		t.Errorf("%d failures over all doors and tokens, locked: %v", u.Failures, u.Strangers.Locked(events.At(w.now)))
+	}
+}
+
+// Guesses within a conversation are guesses. Where it stays open after one, it
+// does so until the user is locked and no longer.
+func limitsByStep(t *testing.T) {
+	token := []string{"user ada", "token a1 user=ada pin=471108", "policy wait.step=0s", "admin next-tokencode a1"}
+	for name, c := range map[string]struct {
+		given, guess []string
+	}{
+		"the next tokencode":         {token, []string{"login ada 471108<code>", "answer 000000"}},
+		"the second of two in a row": {token, []string{"resync ada 471108<code+1> 000000"}},
+		"the next tokencode, with no PIN": {
+			[]string{"user ada", "token a1 user=ada", "policy wait.step=0s", "admin next-tokencode a1"}, []string{"login ada <code>", "answer 000000"},
+		},
+		"the login with a new PIN": {
+			append(token, "policy conversation.for=1h", "admin new-pin a1", "login ada 471108<code>", "answer <code+1>", "answer 839142 839142"),
+			[]string{"answer 839142000000"},
+		},
+	} {
+		w := given(t, c.given...)
+		for i := range 10 {
+			w.now = w.now.Add(time.Minute)
+			var got string
+			for _, line := range c.guess {
+				got = w.do(strings.Fields(line))
+			}
+			u := w.state.User("ada")
+			if locked := u.Strangers.Locked(events.At(w.now)); int(u.Failures) != i+1 || locked != (i == 9) || locked && u.Conversation != nil {
+				t.Fatalf("%s, guess %d comes to %q: %d failures, locked: %v, conversation: %v", name, i+1, got, u.Failures, locked, u.Conversation)
+			}
+		}
 	}
 }
 
@@ -232,31 +268,52 @@ func resyncIsNoOracle(t *testing.T) {
 	}
 }
 
+// Whatever the token, wherever its clock is within the small window, and a
+// hair's breadth either side of each change of the tokencode.
 func stepsAreWhole(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		w := given(t, "user ada", "token a1 user=ada pin=471108", "policy next_tokencode.after=100 lock.after=100 wait.step=0s")
-		w.offset["a1"] = rapid.Int64Range(-1, 1).Draw(r, "drift")
-		accepted := map[string]bool{}
+		row := rapid.SampledFrom(windows).Draw(r, "token")
+		w := row.given(t)
+		w.do(strings.Fields("policy next_tokencode.after=100 lock.after=100 lock.stop_after=100 wait.step=0s"))
+		period := time.Minute
+		if strings.Contains(row.properties, "period=30") {
+			period = 30 * time.Second
+		}
+		if !row.ahead() {
+			w.offset[row.serial] = rapid.Int64Range(-row.small, row.small).Draw(r, "drift")
+		}
 		for range 20 {
-			w.now = w.now.Add(time.Duration(rapid.Int64Range(0, int64(40*time.Second)).Draw(r, "pass")))
-			typed := "471108" + w.code("a1", rapid.Int64Range(-1, 1).Draw(r, "around"))
-			out, err := w.ask(engine.Attempt{User: "ada", Typed: engine.Secret(typed), Origin: w.origin("")})
-			if err != nil {
-				r.Fatal(err)
+			w.now = w.now.Add(time.Duration(rapid.IntRange(0, 2).Draw(r, "changes"))*period + time.Duration(rapid.IntRange(-1, 1).Draw(r, "milliseconds"))*time.Millisecond)
+			mark := w.state.Token(row.serial).Last
+			around := rapid.Int64Range(-1, 1).Draw(r, "around")
+			if row.ahead() {
+				w.offset[row.serial], around = mark+1, max(around, -mark-1)
 			}
-			if out.Verdict == engine.Accept {
-				if accepted[typed] {
-					r.Fatalf("accepted twice")
-				}
-				accepted[typed] = true
+			got := w.do([]string{"login", "ada", row.passcode(around)})
+			last := w.state.Token(row.serial).Last
+			switch passed := !strings.HasPrefix(got, "reject"); {
+			case !passed && last != mark:
+				r.Fatalf("%s: a refusal moves the mark from %d to %d", row.name, mark, last)
+			case passed && (last <= mark || w.code(row.serial, last-w.shows(row.serial)) != w.code(row.serial, around)):
+				r.Fatalf("%s: %s for the tokencode of %d, and the mark goes from %d to %d", row.name, got, w.shows(row.serial)+around, mark, last)
+			}
+			if again := w.do([]string{"login", "ada", row.passcode(around)}); !strings.HasPrefix(again, "reject") {
+				r.Fatalf("%s: the same again: %s, then %s", row.name, got, again)
 			}
 		}
 	})
 }
 
+// shows is the interval whose tokencode a token shows.
+func (w *world) shows(serial string) int64 {
+	t := w.state.Token(serial)
+	p := tokencode.Params{Kind: tokencode.Kind(t.Kind), Period: time.Duration(t.Period) * time.Second}
+	return tokencode.Interval(p, w.now) + w.offset[serial]
+}
+
 func lockIsNoWeapon(t *testing.T) {
 	w := given(t, "client vpn 192.0.2.0/24 trusted")
-	for i := range 100 {
+	for i := range 1000 {
 		user, serial := fmt.Sprintf("user%d", i), fmt.Sprintf("t%d", i)
 		w.do([]string{"user", user})
 		w.do([]string{"token", serial, "user=" + user, "pin=471108"})
@@ -276,6 +333,85 @@ func lockIsNoWeapon(t *testing.T) {
 		out, err := w.ask(engine.Attempt{User: user, Typed: engine.Secret(w.code(serial, 0)), Origin: o})
 		if err != nil || out.Verdict != engine.Accept {
 			t.Errorf("%s with the next tokencode: %v, %v", user, out.Verdict, err)
+		}
+	}
+}
+
+// The State that a VPN brings back opens a conversation of one user, at one
+// door, for one client, at one turn, for so long, and once.
+func answerIsOnes(t *testing.T) {
+	begin := func() *world {
+		w := given(t, "user ada", "user bob", "token a1 user=ada pin=471108", "token b1 user=bob pin=471108", "admin next-tokencode a1", "admin next-tokencode b1")
+		if got := w.do(strings.Fields("login ada 471108<code> client=vpn")); !strings.HasPrefix(got, "challenge") {
+			t.Fatal(got)
+		}
+		return w
+	}
+	const lasts = 5 * time.Minute
+	for name, change := range map[string]func(w *world, a *engine.Attempt){
+		"another user's name": func(_ *world, a *engine.Attempt) { a.User = "bob" },
+		"nobody's name":       func(_ *world, a *engine.Attempt) { a.User = "cid" },
+		"another user's conversation": func(w *world, _ *engine.Attempt) {
+			w.do(strings.Fields("login bob 471108<code> client=vpn"))
+			w.ticket.User = "ada"
+		},
+		"another user in it":             func(w *world, a *engine.Attempt) { w.ticket.User, a.User = "bob", "bob" },
+		"another client":                 func(_ *world, a *engine.Attempt) { a.Origin.Client = "vpn2" },
+		"another door":                   func(_ *world, a *engine.Attempt) { a.Origin.Door = events.DoorWeb },
+		"another conversation":           func(w *world, _ *engine.Attempt) { w.ticket.ID[0] ^= 1 },
+		"the turn before":                func(w *world, _ *engine.Attempt) { w.ticket.Turn-- },
+		"a turn to come":                 func(w *world, _ *engine.Attempt) { w.ticket.Turn++ },
+		"another step":                   func(w *world, _ *engine.Attempt) { w.ticket.Step = events.StepLogin },
+		"when it has expired":            func(w *world, _ *engine.Attempt) { w.now = w.now.Add(lasts) },
+		"to resynchronise with":          func(_ *world, a *engine.Attempt) { a.Purpose = engine.ToResynchronize },
+		"when it was answered":           func(w *world, a *engine.Attempt) { w.answerAs(*a); a.Origin.Request[0] = 7 },
+		"right, at the last millisecond": func(w *world, _ *engine.Attempt) { w.now = w.now.Add(lasts - time.Millisecond) },
+		"right, by the name in capitals": func(_ *world, a *engine.Attempt) { a.User = " ADA" },
+	} {
+		w := begin()
+		a := engine.Attempt{Typed: engine.Secret(w.code("a1", 1)), Origin: w.origin("")}
+		a.Origin.Door, a.Origin.Client = events.DoorRADIUS, "vpn"
+		ticket := *w.ticket
+		w.ticket = &ticket
+		change(w, &a)
+		want := engine.Reject
+		if strings.HasPrefix(name, "right") {
+			want = engine.Accept
+		}
+		if out, err := w.ask(a); err != nil || out.Verdict != want {
+			t.Errorf("%s: %v (%s), %v", name, out.Verdict, out.Reason, err)
+		}
+		if u := w.state.User("bob"); u.Failures != 0 || !w.state.Token("b1").NextTokencode {
+			t.Errorf("%s: bob has %d failures", name, u.Failures)
+		}
+	}
+}
+
+// answerAs answers the question that is open, which must be right.
+func (w *world) answerAs(a engine.Attempt) {
+	w.t.Helper()
+	ticket := w.ticket
+	if out, err := w.ask(a); err != nil || out.Verdict != engine.Accept {
+		w.t.Fatalf("%v (%s), %v", out.Verdict, out.Reason, err)
+	}
+	w.ticket = ticket
+}
+
+func sentAgainAndAgain(t *testing.T) {
+	for session, same := range map[string]string{"": "the same packet", "acct-4711": "a fresh packet of the same login"} {
+		w := given(t, "user ada", "token a1 user=ada pin=471108")
+		a := engine.Attempt{User: "ada", Typed: engine.Secret("471108" + w.code("a1", 0)), Session: session, Origin: w.origin("")}
+		for i := range 11 {
+			w.news = nil
+			if out, err := w.ask(a); err != nil || out.Verdict != engine.Accept || (i > 0) != (len(w.news) == 0) {
+				t.Errorf("%s, time %d: %v (%s), %v, and %d events", same, i, out.Verdict, out.Reason, err, len(w.news))
+			}
+			w.now = w.now.Add(500 * time.Millisecond)
+		}
+		b := a
+		b.Origin = w.origin("")
+		if out, err := w.ask(b); err != nil || out.Reason != events.ReasonTokencodeReused {
+			t.Errorf("another login after %s: %v (%s), %v", same, out.Verdict, out.Reason, err)
 		}
 	}
 }
