@@ -229,6 +229,12 @@ func (s *State) remedyToken(c Command) ([]events.Event, error) {
 		return nil, err
 	}
 	switch c.(type) {
+	case ClearPIN, RequireNewPIN:
+		if t.pinStyle() == tokencode.NoPIN {
+			return nil, worksWithoutPIN(t)
+		}
+	}
+	switch c.(type) {
 	case UnassignToken:
 		if t.User == "" {
 			return nil, nil
@@ -251,13 +257,17 @@ func (s *State) remedyToken(c Command) ([]events.Event, error) {
 	return one(events.NextTokencodeRequired{Serial: t.Serial, User: t.User})
 }
 
+func worksWithoutPIN(t *Token) error {
+	return refuse(Conflict, "token %s works without a PIN", t.Serial)
+}
+
 func (s *State) setTemporaryPIN(c SetTemporaryPIN) ([]events.Event, error) {
 	t, err := s.mustToken(c.Serial)
 	switch {
 	case err != nil:
 		return nil, err
 	case t.pinStyle() == tokencode.NoPIN:
-		return nil, refuse(Conflict, "token %s works without a PIN", t.Serial)
+		return nil, worksWithoutPIN(t)
 	case c.Revision != t.PINRevision+1 || len(c.Sealed) == 0:
 		return nil, refuse(Conflict, "token %s was changed meanwhile; try again", t.Serial)
 	}
