@@ -147,11 +147,7 @@ type checker struct {
 // login tries what was typed against each of the user's tokens.
 func (k *checker) login(ctx context.Context) ([]TokenEvidence, error) {
 	var all []TokenEvidence
-	for _, serial := range k.user.Tokens {
-		t := k.State.Token(serial)
-		if t == nil || t.unusable(k.Now) != "" {
-			continue
-		}
+	for t := range k.tokens {
 		e, err := k.first(ctx, t)
 		if err == nil && !e.Found && t.Lost != nil {
 			err = k.emergency(ctx, t, &e)
@@ -162,6 +158,17 @@ func (k *checker) login(ctx context.Context) ([]TokenEvidence, error) {
 		all = append(all, e)
 	}
 	return all, nil
+}
+
+// tokens yields the user's tokens that may be usable. Whether one is born yet,
+// or has expired, is for the leader's clock to say, which may be a little ahead
+// of this node's, or behind: evidence that lacks a token cannot be decided on.
+func (k *checker) tokens(yield func(*Token) bool) {
+	for _, serial := range k.user.Tokens {
+		if t := k.State.Token(serial); t != nil && !t.Disabled && !yield(t) {
+			return
+		}
+	}
 }
 
 // first tries what was typed as a token's passcode.

@@ -52,7 +52,7 @@ func EmergencyTokencodes(n int, random func([]byte) error) (codes []string, text
 // emergency tries what was typed as the PIN and an emergency tokencode.
 func (k *checker) emergency(ctx context.Context, t *Token, e *TokenEvidence) error {
 	pin, code, ok := tokencode.SplitPIN(k.typed, emergencyDigits)
-	if !ok || len(t.Lost.Sealed) == 0 || k.Now >= t.Lost.Until {
+	if !ok || len(t.Lost.Sealed) == 0 {
 		return nil
 	}
 	codes, err := k.Keys.OpenSeed(EmergencyPlace(t.Serial), t.Lost.Sealed)
@@ -82,7 +82,7 @@ func (d *decider) rankLost(t *Token, e TokenEvidence) (r rank, ok bool) {
 	over := d.now >= t.Lost.Until
 	switch {
 	case e.Emergency != 0 && over:
-		return tooFar, true
+		return notFound, true
 	case e.Emergency != 0 && !t.Lost.Fixed && slices.Contains(t.Lost.Used, e.Emergency):
 		return tooLate, true
 	case e.Emergency != 0:

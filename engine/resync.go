@@ -15,11 +15,7 @@ import (
 func (k *checker) resynchronize(ctx context.Context) ([]TokenEvidence, error) {
 	var all []TokenEvidence
 	next := canonicalTyped(k.Attempt.Again)
-	for _, serial := range k.user.Tokens {
-		t := k.State.Token(serial)
-		if t == nil || t.unusable(k.Now) != "" {
-			continue
-		}
+	for t := range k.tokens {
 		if t.onDemand() { // nothing to be off
 			all = append(all, TokenEvidence{Serial: t.Serial, Revision: t.Revision})
 			continue
