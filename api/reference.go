@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"keyfob/engine"
@@ -67,18 +68,26 @@ func (a *API) references() {
 }
 
 func (a *API) showReference(ctx context.Context, in *referenceQuery) (*answer[ReferenceReport], error) {
+	reference := events.CanonicalReference(in.Reference)
+	if !events.IsReference(reference) {
+		return nil, invalid(fmt.Sprintf("%.64q is no reference: it has eight letters and digits, such as 7K3M-QX4P", in.Reference))
+	}
 	if err := a.read(); err != nil {
 		return nil, err
 	}
 	defer func() { <-a.streaming }()
-	found, searched, err := a.find(ctx, events.CanonicalReference(in.Reference))
+	found, searched, err := a.find(ctx, reference)
 	if err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
 		return nil, notRecorded(in.Reference, searched)
 	}
-	return answered(viewReference(a.cfg.Node.State(), found, searched, events.At(a.cfg.Now()))), nil
+	v := viewReference(a.cfg.Node.State(), found, searched, events.At(a.cfg.Now()))
+	if events.CanonicalReference(v.Reference) != reference {
+		v.standsFor(in.Reference)
+	}
+	return answered(v), nil
 }
 
 // find looks for a reference, newest first, until it has all events of one
@@ -118,11 +127,28 @@ func (a *API) carrying(ctx context.Context, reference string, from, end uint64) 
 		if r.Sequence == from {
 			at = r.Time
 		}
-		if r.Origin.Reference != "" && events.CanonicalReference(r.Origin.Reference) == reference {
+		if carries(r, reference) {
 			found = append(found, r)
 		}
 	}
 	return found, at, ctx.Err()
+}
+
+// carries reports whether a record is of the attempt or command with a
+// reference, or stands for it among others.
+func carries(r events.Record, reference string) bool {
+	if r.Origin.Reference != "" && events.CanonicalReference(r.Origin.Reference) == reference {
+		return true
+	}
+	e, ok := r.Event.(events.PasscodeRejected)
+	return ok && slices.ContainsFunc(e.Others, func(other string) bool { return events.CanonicalReference(other) == reference })
+}
+
+// standsFor makes of the report on one refusal that of another, which left no
+// record of its own: only when and why is known of it.
+func (v *ReferenceReport) standsFor(reference string) {
+	v.Words += "; this one left no record of its own, and what follows is of the last of them"
+	v.Reference = reference
 }
 
 // notRecorded says how far was looked in vain.
@@ -132,7 +158,7 @@ func notRecorded(reference string, s Searched) error {
 		how = fmt.Sprintf("events %d to %d, back to %s", s.From, s.To, s.Since.Format(time.RFC3339))
 	}
 	return problem(http.StatusNotFound, "not_found", fmt.Sprintf(
-		"no event carries the reference %s; looked through %s. Of refusals that change nothing (unknown, locked or disabled users, no token) one in ten seconds is recorded: see keyfob state show USER", reference, how))
+		"no event carries the reference %s; looked through %s. Of many refusals that change nothing (unknown, locked or disabled users, no token) not all are recorded: see keyfob state show USER", reference, how))
 }
 
 func viewReference(s *engine.State, found []events.Record, searched Searched, now events.Time) ReferenceReport {

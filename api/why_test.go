@@ -106,8 +106,25 @@ func TestReferenceTellsTheHelpDeskWhatHappened(t *testing.T) {
 	if status != http.StatusNotFound || !strings.Contains(body, "the whole trail") {
 		t.Errorf("status %d: %s", status, body)
 	}
-	if status, _ := call(t, a, RoleHelpdesk, get, "/audit/references/----", ""); status != http.StatusNotFound {
-		t.Errorf("a reference of nothing is found: status %d", status)
+	for _, none := range []string{"----", "7K3M", "7K3M-QX4P7", "7K3M-QXUP"} {
+		if status, body := call(t, a, RoleHelpdesk, get, "/audit/references/"+none, ""); status != http.StatusUnprocessableEntity || !strings.Contains(body, "is no reference") {
+			t.Errorf("%s: status %d: %s", none, status, body)
+		}
+	}
+}
+
+func TestReferenceOfARefusalThatAnotherStandsForIsFound(t *testing.T) {
+	f := newFake(t)
+	f.attempt("AAAA-AAAA", events.PasscodeRejected{Digest: "d", Reason: events.ReasonUserUnknown, Count: 3, Others: []string{"CCCC-CCC1", "CCCC-CCC2"}})
+	f.attempt("BBBB-BBBB", events.PasscodeAccepted{User: "bob"})
+	_, body := call(t, f.api(t), RoleHelpdesk, get, "/audit/references/cccc-cccl", "")
+	r := decode[ReferenceReport](t, body)
+	if r.Reason != "user_unknown" || r.Known || r.Next == "" ||
+		r.Words != "refused: there is no such user; one of 3 such refusals; this one left no record of its own, and what follows is of the last of them" {
+		t.Errorf("%+v", r)
+	}
+	if _, body := call(t, f.api(t), RoleHelpdesk, get, "/audit/references/AAAA-AAAA", ""); strings.Contains(body, "no record of its own") {
+		t.Errorf("its own: %s", body)
 	}
 }
 

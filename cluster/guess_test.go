@@ -157,15 +157,17 @@ func TestGuessesAtUnknownUsersAreSampled(t *testing.T) {
 	const guesses = 500
 	before := n.machine.View().Sequence
 	together(guesses, func(i int) {
-		out, err := n.Authenticate(t.Context(), r.attempt(fmt.Sprintf("nobody%d", i), "1234567890"))
+		a := r.attempt(fmt.Sprintf("nobody%d", i), "1234567890")
+		a.Origin.Reference = a.Origin.Request.Reference()
+		out, err := n.Authenticate(t.Context(), a)
 		if err != nil || out.Verdict != engine.Reject {
 			t.Errorf("%v, %v", out, err)
 		}
 	})
 	var counted uint32
-	records := 0
+	records, references := 0, 0
 	r.eventually("all guesses to be counted", func() error {
-		counted, records = 0, 0
+		counted, records, references = 0, 0, 0
 		all, err := n.Journal().Read(before+1, 10000)
 		if err != nil {
 			return err
@@ -177,6 +179,10 @@ func TestGuessesAtUnknownUsersAreSampled(t *testing.T) {
 				}
 				counted += max(1, e.Count)
 				records++
+				references += 1 + len(e.Others)
+				if len(e.Others) > maxOthers {
+					t.Fatalf("a record carries %d references", len(e.Others))
+				}
 			}
 		}
 		if counted != guesses {
@@ -186,6 +192,37 @@ func TestGuessesAtUnknownUsersAreSampled(t *testing.T) {
 	})
 	if records > 20 {
 		t.Fatalf("%d guesses left %d records", guesses, records)
+	}
+	if references <= records {
+		t.Errorf("%d records carry %d references", records, references)
+	}
+}
+
+// Whoever is refused a few times, and reads out any of the references, is found.
+func TestEveryReferenceOfAFewGuessesIsRecorded(t *testing.T) {
+	now := time.Unix(0, 0)
+	s := sampler{every: 10 * time.Second, gathers: map[events.Reason]*gathering{}}
+	var drafts []events.Draft
+	for i := range 20 {
+		o := events.Origin{Reference: fmt.Sprintf("REF%d", i)}
+		if d, ok := s.add(o, events.PasscodeRejected{Reason: events.ReasonUserUnknown}, now); ok {
+			drafts = append(drafts, d)
+		}
+		now = now.Add(3 * time.Second)
+	}
+	drafts = append(drafts, s.rest(now)...)
+	carried := map[string]int{}
+	for _, d := range drafts {
+		e := d.Event.(events.PasscodeRejected)
+		if int(max(1, e.Count)) != 1+len(e.Others) {
+			t.Errorf("it stands for %d and carries %d", e.Count, 1+len(e.Others))
+		}
+		for _, one := range append(e.Others, d.Origin.Reference) {
+			carried[one]++
+		}
+	}
+	if len(carried) != 20 || len(drafts) > 7 {
+		t.Errorf("%d records carry %d references: %v", len(drafts), len(carried), carried)
 	}
 }
 

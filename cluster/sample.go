@@ -9,10 +9,15 @@ import (
 	"keyfob/events"
 )
 
+// maxOthers is how many references a record carries besides its own. With more,
+// it would be longer than the stream shows.
+const maxOthers = 100
+
 // sampler thins out what strangers can cause without end: guesses at users
 // that do not exist, conversations that were never ours, and what was not even
 // looked at. The log is not the attacker's disk: however many there are, one
-// record of each reason in a while says how many it stands for.
+// record of each reason in a while says how many it stands for, and for which
+// references.
 type sampler struct {
 	every time.Duration
 
@@ -37,6 +42,9 @@ func (s *sampler) add(o events.Origin, e events.PasscodeRejected, now time.Time)
 		s.gathers[e.Reason] = g
 	}
 	e.Count = g.pending.Count + 1
+	if e.Others = g.pending.Others; g.origin.Reference != "" && len(e.Others) < maxOthers {
+		e.Others = append(e.Others, g.origin.Reference)
+	}
 	g.pending, g.origin = e, o
 	if now.Sub(g.last) < s.every {
 		return events.Draft{}, false

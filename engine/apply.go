@@ -88,7 +88,7 @@ func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
 	case events.PasscodeRejected:
 		s.changeUser(e.User, func(u *User) {
 			if e.Quiet {
-				u.LastRefusal = at
+				u.QuietUntil = max(u.QuietUntil, at).Add(quietFor)
 			}
 			if e.Ended || e.Conversation != nil {
 				u.Conversation = e.Conversation

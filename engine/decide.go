@@ -14,7 +14,10 @@ const (
 	maxAnswers   = 4           // kept for each user
 	hour         = time.Hour
 	day          = 24 * time.Hour
-	quietFor     = 10 * time.Second // between two records of refusals that change nothing
+	// Of a user's refusals that change nothing so many are recorded at once, and
+	// one more each while.
+	quietBurst = 5
+	quietFor   = 10 * time.Second
 )
 
 // Decide is the rules. It answers what a command comes to in a state, and the
@@ -171,10 +174,11 @@ func (d *decider) refused(reason events.Reason) Decision {
 	return out
 }
 
-// quietly refuses what changes nothing, whatever was typed. One record in a
-// while stands for all: the log is not the attacker's disk.
+// quietly refuses what changes nothing, whatever was typed. Somebody who tries
+// a few times finds each of them; of a flood one in a while is recorded: the log
+// is not the attacker's disk.
 func (d *decider) quietly(reason events.Reason) Decision {
-	if !d.user.LastRefusal.IsZero() && d.now.Sub(d.user.LastRefusal) < quietFor {
+	if d.user.QuietUntil.Sub(d.now) > (quietBurst-1)*quietFor {
 		return d.refused(reason)
 	}
 	d.draft(events.PasscodeRejected{User: d.user.Name, Reason: reason, Quiet: true})

@@ -47,7 +47,7 @@ type User struct {
 	Strangers    Lock                 `cbor:"5,keyasint,omitzero"`  // for the page, the API and clients that are not trusted
 	Trusted      Lock                 `cbor:"6,keyasint,omitzero"`  // for trusted clients: strangers cannot use it up
 	LastSuccess  events.Time          `cbor:"8,keyasint,omitempty"`
-	LastRefusal  events.Time          `cbor:"9,keyasint,omitempty"` // that was written down
+	QuietUntil   events.Time          `cbor:"9,keyasint,omitempty"` // when the bucket of refusals without effect is empty
 	Conversation *events.Conversation `cbor:"10,keyasint,omitempty"`
 	Answers      []Answer             `cbor:"11,keyasint,omitempty"` // the last few, for retries
 	Added        events.Time          `cbor:"12,keyasint,omitempty"`

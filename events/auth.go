@@ -38,6 +38,9 @@ type PasscodeRejected struct {
 	// Quiet says that further refusals of the kind go without a record for a
 	// while.
 	Quiet bool `cbor:"10,keyasint,omitempty"`
+	// Others are the references of refusals that this one stands for, besides
+	// its own; not more than fit into a line.
+	Others []string `cbor:"11,keyasint,omitempty"`
 }
 
 // PasscodeChallenged says that the attempt was right so far and that the

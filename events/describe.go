@@ -3,6 +3,7 @@ package events
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
@@ -68,6 +69,9 @@ func (e PasscodeRejected) describe(d *Data) {
 	}
 	if e.Offset != nil {
 		d.detail("offset", *e.Offset)
+	}
+	if len(e.Others) > 0 {
+		d.detail("others", strings.Join(e.Others, " "))
 	}
 }
 

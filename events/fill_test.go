@@ -39,6 +39,12 @@ func fill(v reflect.Value, name string, n *int) {
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		v.SetUint(uint64(*n))
 	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.String {
+			v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+			fill(v.Index(0), name, n)
+			fill(v.Index(1), name, n)
+			return
+		}
 		v.SetBytes([]byte(fmt.Sprintf("%s %d", name, *n)))
 	case reflect.Array:
 		for i := range v.Len() {

@@ -37,3 +37,9 @@ func CanonicalReference(text string) string {
 		return -1
 	}, text)
 }
+
+// IsReference reports whether a canonical text can be a reference at all.
+func IsReference(canonical string) bool {
+	_, err := references.DecodeString(canonical)
+	return err == nil && len(canonical) == 8
+}
