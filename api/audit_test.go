@@ -91,8 +91,18 @@ func TestStateThenIsFoldedFromTheJournal(t *testing.T) {
 			t.Errorf("at %s: disabled %v", at, s.User.Disabled)
 		}
 	}
-	if status, _ := call(t, a, RoleAuditor, get, "/users/bob/state?at=0", ""); status != http.StatusNotFound {
-		t.Errorf("before bob was added: status %d, want 404", status)
+	for _, tt := range []struct {
+		at, says string
+		status   int
+	}{
+		{"2026-11-02T11:59:00Z", "there was no user bob then, after event 0", http.StatusNotFound},
+		{"0", "there is no event 0; the last one here is 3", http.StatusUnprocessableEntity},
+		{"4", "there is no event 4; the last one here is 3", http.StatusUnprocessableEntity},
+		{"noon", "is neither", http.StatusUnprocessableEntity},
+	} {
+		if status, body := call(t, a, RoleAuditor, get, "/users/bob/state?at="+tt.at, ""); status != tt.status || !strings.Contains(body, tt.says) {
+			t.Errorf("at %s: status %d: %s", tt.at, status, body)
+		}
 	}
 	f.records = f.records[1:]
 	if status, _ := call(t, a, RoleAuditor, get, "/users/bob/state?at=2", ""); status != http.StatusConflict {

@@ -83,7 +83,7 @@ func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState]
 			last.note(record, name)
 		}
 	} else {
-		until, err := parseMoment(in.At)
+		until, err := parseMoment(in.At, end)
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +97,10 @@ func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState]
 	}
 
 	u := state.User(name)
-	if u == nil {
+	switch {
+	case u == nil && in.At != "":
+		return nil, problem(http.StatusNotFound, "not_found", fmt.Sprintf("there was no user %s then, after event %d", in.User, view.Sequence))
+	case u == nil:
 		return nil, notFound("user", in.User)
 	}
 	view.fill(state, u, now)
@@ -151,8 +154,13 @@ type moment struct {
 	time     events.Time
 }
 
-func parseMoment(text string) (moment, error) {
+// parseMoment reads the number of an event, which is one of those up to last,
+// or a time.
+func parseMoment(text string, last uint64) (moment, error) {
 	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+		if n < 1 || n > last {
+			return moment{}, invalid(fmt.Sprintf("there is no event %d; the last one here is %d", n, last))
+		}
 		return moment{sequence: n}, nil
 	}
 	t, err := time.Parse(time.RFC3339, text)

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -49,24 +48,10 @@ func (e *environment) auditTail() *cobra.Command {
 		return err
 	})
 	f := c.Flags()
-	f.StringVar(&since, "since", "1h", "how far back: a duration, or an RFC 3339 time")
+	f.StringVar(&since, "since", "1h", "how far back: a `TIME`, or a duration such as 1h or 90d")
 	f.BoolVarP(&follow, "follow", "f", false, "wait for more, until interrupted")
 	f.StringVar(&format, "format", "json", "of an event: json as on the stream, ocsf, or cef")
 	return r.flags(c)
-}
-
-func (e *environment) since(text string) (time.Time, error) {
-	if d, err := time.ParseDuration(text); err == nil {
-		return e.Now().Add(-d).UTC(), nil
-	}
-	if days, err := strconv.ParseUint(strings.TrimSuffix(text, "d"), 10, 16); err == nil && strings.HasSuffix(text, "d") {
-		return e.Now().AddDate(0, 0, -int(days)).UTC(), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, usagef("--since %q is neither a duration like 1h or 90d nor a time like 2026-11-02T15:04:05Z", text)
-	}
-	return t.UTC(), nil
 }
 
 func (e *environment) auditExport() *cobra.Command {

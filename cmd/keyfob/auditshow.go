@@ -9,11 +9,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/events"
 )
 
 func (e *environment) auditShow() *cobra.Command {
 	r, out := e.remote(), &output{}
 	return out.flag(r.flags(command("show REFERENCE", "Say what a reference stands for that a user reads out: who, when, why, and what to do", func(c *cobra.Command, args []string) error {
+		if !events.IsReference(events.CanonicalReference(args[0])) {
+			return usagef("%q is no reference: it has eight letters and digits, such as 7K3M-QX4P", args[0])
+		}
 		var report api.ReferenceReport
 		if err := r.call(c.Context(), http.MethodGet, at("audit", "references", args[0]), nil, &report); err != nil {
 			return err

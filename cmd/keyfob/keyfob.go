@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -154,6 +155,9 @@ func command(use, short string, do func(c *cobra.Command, args []string) error) 
 				return usagef("%s is missing", names[len(args)])
 			case len(args) > len(names) && !many:
 				return usagef("%q is one argument too many", args[len(names)])
+			}
+			if i := slices.Index(args, ""); i >= 0 {
+				return usagef("%s is empty", names[min(i, len(names)-1)])
 			}
 			return nil
 		},

@@ -36,6 +36,9 @@ func settingsOf(args []string) (map[string]string, error) {
 		if !ok {
 			return nil, usagef("%q is not of the form KEY=VALUE", arg)
 		}
+		if _, twice := settings[key]; twice {
+			return nil, usagef("%s is given twice", key)
+		}
 		settings[key] = value
 	}
 	return settings, nil

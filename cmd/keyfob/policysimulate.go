@@ -34,7 +34,7 @@ func (e *environment) policySimulate() *cobra.Command {
 		}
 		return out.show(e.Out, result, func(tw *tabwriter.Writer) { simulationRows(tw, result) })
 	})
-	c.Flags().StringVar(&since, "since", "90d", "from when on: a duration, or an RFC 3339 time")
+	c.Flags().StringVar(&since, "since", "90d", "from when on: a `TIME`, or a duration such as 90d")
 	return out.flag(r.flags(c))
 }
 

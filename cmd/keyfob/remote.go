@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -214,19 +215,59 @@ type apiError struct {
 	} `json:"errors"`
 }
 
-func (e *apiError) Error() string {
-	text := e.Detail
+func (e *apiError) Error() string { return e.Detail }
+
+// misuse is what the API's schema does not take, in the words of the command
+// line.
+func (e *apiError) misuse() error {
+	var all []string
 	for _, one := range e.Errors {
-		text += fmt.Sprintf("; %s: %s", strings.TrimPrefix(one.Location, "body."), one.Message)
+		_, field, _ := strings.Cut(one.Location, ".")
+		demand := inWords(one.Message)
+		if strings.HasSuffix(field, "_seconds") {
+			demand += " seconds"
+		}
+		if word, ok := fieldWords[field]; ok {
+			field = word
+		}
+		all = append(all, strings.TrimPrefix(field+": "+demand, ": "))
 	}
-	return text
+	return usagef("%s", strings.Join(all, "; "))
 }
+
+// fieldWords are the flags and arguments behind fields of the API that are
+// called otherwise.
+var fieldWords = map[string]string{
+	"for_seconds": "--for", "ttl_seconds": "--ttl", "period_seconds": "--period", "found": "--found", "tokencodes": "--tokencodes",
+	"first": "TOKENCODE", "second": "NEXT", "dialect": "--dialect", "message_authenticator": "--message-authenticator",
+	"role": "--role", "reason": "--reason", "user": "USER", "name": "NAME", "serial": "SERIAL", "replacement": "NEW",
+	"digits": "--digits", "algorithm": "--algorithm", "pin_style": "--pin-style", "pin_source": "--pin-source", "kind": "--kind",
+	"counter": "--counter", "form": "--form", "site": "--site",
+}
+
+var schemaLength = regexp.MustCompile(`expected length ([<>])= (\d+)`)
+
+// inWords is what a schema demands, to be read.
+func inWords(demand string) string {
+	if m := schemaLength.FindStringSubmatch(demand); m != nil {
+		return "want at " + map[string]string{">": "least ", "<": "most "}[m[1]] + m[2] + " characters"
+	}
+	return schemaWords.Replace(demand)
+}
+
+var schemaWords = strings.NewReplacer(
+	"expected number >= ", "want at least ", "expected number <= ", "want at most ",
+	`expected value to be one of "`, "want one of ", `"`, "", "expected ", "want ",
+)
 
 func problemIn(resp *http.Response) error {
 	e := &apiError{}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil || json.Unmarshal(body, e) != nil || e.Detail == "" {
 		return fmt.Errorf("%s answered %s, which is not keyfob's API: is that the node's admin.listen?", resp.Request.URL.Host, resp.Status)
+	}
+	if len(e.Errors) > 0 {
+		return e.misuse()
 	}
 	return e
 }

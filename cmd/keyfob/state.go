@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +23,11 @@ func (e *environment) stateShow() *cobra.Command {
 	c := command("show USER", "Show where a user stands, and the last refusals with their reason", func(c *cobra.Command, args []string) error {
 		path := at("users", args[0], "state")
 		if when != "" {
-			path += "?" + url.Values{"at": {when}}.Encode()
+			then, err := e.then(when)
+			if err != nil {
+				return err
+			}
+			path += "?" + url.Values{"at": {then}}.Encode()
 		}
 		var s api.UserState
 		if err := r.call(c.Context(), http.MethodGet, path, nil, &s); err != nil {
@@ -29,8 +35,23 @@ func (e *environment) stateShow() *cobra.Command {
 		}
 		return out.show(e.Out, s, func(tw *tabwriter.Writer) { stateRows(tw, s) })
 	})
-	c.Flags().StringVar(&when, "at", "", "a `SEQUENCE` number or an RFC 3339 time: the state then, folded from the journal")
+	c.Flags().StringVar(&when, "at", "", "the number of an event, a `TIME` or a duration ago: the state then, folded from the journal")
 	return out.flag(r.flags(c))
+}
+
+// then is a moment of the past as the API takes it.
+func (e *environment) then(text string) (string, error) {
+	if _, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return text, nil
+	}
+	t, ok := e.moment(text)
+	switch {
+	case !ok:
+		return "", usagef("--at %q is neither the number of an event, nor a time like 2026-11-02 15:04:05, nor a duration ago like 5m", text)
+	case t.After(e.Now()):
+		return "", usagef("--at %q is yet to come", text)
+	}
+	return t.Format(time.RFC3339Nano), nil
 }
 
 func stateRows(tw *tabwriter.Writer, s api.UserState) {
