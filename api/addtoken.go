@@ -52,7 +52,7 @@ type Windows struct {
 	Large  int64 `json:"large" minimum:"0" doc:"Accepted with the next tokencode in Next Tokencode mode."`
 }
 
-func (a *API) addToken(ctx context.Context, in *newToken) (*answer[Token], error) {
+func (a *API) addToken(ctx context.Context, in *newToken) (*answer[GivenToken], error) {
 	n := in.Body
 	arrived, err := n.arrive()
 	if err != nil {
@@ -75,10 +75,7 @@ func (a *API) addToken(ctx context.Context, in *newToken) (*answer[Token], error
 			return nil, err
 		}
 	}
-	if err := a.do(ctx, n.Reason, command); err != nil {
-		return nil, err
-	}
-	return a.tokenNow(n.Serial)
+	return a.giveOut(ctx, n.Reason, command, n.Serial)
 }
 
 // arrival is a token on its way in: complete and checked, its seed in the

@@ -25,19 +25,20 @@ var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
 // fake is a node that writes down what it is told to do.
 type fake struct {
-	state    *engine.State
-	refuse   error
-	mu       sync.Mutex // guards did and origins while Do is called
-	did      []engine.Command
-	origins  []events.Origin
-	attempts []engine.Attempt
-	losses   []Loss
-	kept     bool // a PIN went with a replacement
-	outcome  engine.Outcome
-	records  []events.Record
-	now      time.Time
-	recovery string
-	broken   error // in the middle of a backup
+	state      *engine.State
+	refuse     error
+	mu         sync.Mutex // guards did and origins while Do is called
+	did        []engine.Command
+	origins    []events.Origin
+	attempts   []engine.Attempt
+	losses     []Loss
+	kept       bool          // a PIN went with a replacement
+	activation engine.Secret // that is made for what is given out
+	outcome    engine.Outcome
+	records    []events.Record
+	now        time.Time
+	recovery   string
+	broken     error // in the middle of a backup
 }
 
 func newFake(t testing.TB) *fake {
@@ -120,9 +121,13 @@ func (f *fake) Lose(_ context.Context, o events.Origin, loss Loss) ([]string, er
 	return []string{"0123456789"}, f.refuse
 }
 
-func (f *fake) Replace(_ context.Context, o events.Origin, _, _ string, keepPIN bool) error {
+func (f *fake) Replace(_ context.Context, o events.Origin, _, _ string, keepPIN bool) (engine.Secret, error) {
 	f.origins, f.kept = append(f.origins, o), keepPIN
-	return f.refuse
+	return f.activation, f.refuse
+}
+
+func (f *fake) GiveOut(ctx context.Context, o events.Origin, c engine.Command) (engine.Secret, error) {
+	return f.activation, f.Do(ctx, o, c)
 }
 
 func (f *fake) SealSeed(serial string, _ engine.Secret) ([]byte, error) {

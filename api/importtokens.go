@@ -36,6 +36,8 @@ type ImportedToken struct {
 	Serial string `json:"serial"`
 	Result string `json:"result" enum:"imported,importable,known,refused,undecided" doc:"importable: of a dry run. known: it is here with this seed, and was not touched. undecided: ask again."`
 	Why    string `json:"why,omitempty"`
+	// ActivationCode is as in GivenToken.
+	ActivationCode string `json:"activation_code,omitempty" doc:"Made where pin.first asks for one, and shown only this once: a PIN that proves the owner at the first use, and must be changed then."`
 }
 
 // What becomes of a token.
@@ -182,14 +184,23 @@ func (b *importing) addUsers(ctx context.Context, commands map[int]engine.Import
 	return first
 }
 
-// atOnce is how many tokens of a batch are decided at the same time: enough that
-// the leader writes many down together, and fewer than would fill an entry of
-// its log, so that logins come in between.
-const atOnce = 100
+const (
+	// atOnce is how many tokens of a batch are decided at the same time: enough
+	// that the leader writes many down together, and fewer than would fill an
+	// entry of its log, so that logins come in between.
+	atOnce = 100
+
+	// activatedAtOnce is how many where each needs an activation code: its slow
+	// hash must not crowd out those of logins.
+	activatedAtOnce = 2
+)
 
 func (b *importing) carryOut(ctx context.Context, commands map[int]engine.ImportToken) {
 	var all errgroup.Group
 	all.SetLimit(atOnce)
+	if b.state.Policy.FirstPIN == engine.FirstPINByActivationCode {
+		all.SetLimit(activatedAtOnce)
+	}
 	for i := range b.results {
 		if c, ok := commands[i]; ok {
 			all.Go(func() error { b.take(ctx, c, &b.results[i]); return nil })
@@ -199,11 +210,15 @@ func (b *importing) carryOut(ctx context.Context, commands map[int]engine.Import
 }
 
 func (b *importing) take(ctx context.Context, c engine.ImportToken, r *ImportedToken) {
-	err := b.do(ctx, b.batch.Reason, c)
+	o, err := b.origin(ctx, b.batch.Reason)
+	var code engine.Secret
+	if err == nil {
+		code, err = b.cfg.Remedies.GiveOut(ctx, o, c)
+	}
 	var refusal *engine.Refusal
 	switch {
 	case err == nil:
-		r.Result = ResultImported
+		r.Result, r.ActivationCode = ResultImported, code.Reveal()
 	case errors.As(err, &refusal):
 		r.Result, r.Why = ResultRefused, refusal.Text
 	default:

@@ -25,7 +25,7 @@ type OnDemandToken struct {
 
 type newOnDemandToken struct{ Body OnDemandToken }
 
-func (a *API) addOnDemandToken(ctx context.Context, in *newOnDemandToken) (*answer[Token], error) {
+func (a *API) addOnDemandToken(ctx context.Context, in *newOnDemandToken) (*answer[GivenToken], error) {
 	n := in.Body
 	address, err := n.address()
 	if err != nil {
@@ -41,10 +41,7 @@ func (a *API) addOnDemandToken(ctx context.Context, in *newOnDemandToken) (*answ
 		Digits: uint8(n.Digits), //nolint:gosec // 6 to 10, by the schema
 		Sealed: sealed,
 	}}
-	if err := a.do(ctx, n.Reason, command); err != nil {
-		return nil, err
-	}
-	return a.tokenNow(n.Serial)
+	return a.giveOut(ctx, n.Reason, command, n.Serial)
 }
 
 var (

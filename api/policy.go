@@ -53,11 +53,12 @@ type SettingChange struct {
 
 // PolicyPreview is what a change of the rules would do.
 type PolicyPreview struct {
-	Changes []SettingChange `json:"changes"`
-	NewPIN  int             `json:"new_pin_required" doc:"At most so many users must change their PIN at the next login: it was set under looser rules, or will have expired."`
-	Before  []GuessBudget   `json:"guess_budgets_before"`
-	After   []GuessBudget   `json:"guess_budgets_after"`
-	Risky   []string        `json:"risky" doc:"Forms of tokens at which guesses would get in more often than max_guess_a_day: the change has to be forced."`
+	Changes   []SettingChange `json:"changes"`
+	NewPIN    int             `json:"new_pin_required" doc:"At most so many users must change their PIN at the next login: it was set under looser rules, or will have expired."`
+	Unclaimed int             `json:"activation_code_required" doc:"So many tokens have an owner and no PIN, and could get one by a login: after the change each needs an activation code, which set-temporary-pin makes."`
+	Before    []GuessBudget   `json:"guess_budgets_before"`
+	After     []GuessBudget   `json:"guess_budgets_after"`
+	Risky     []string        `json:"risky" doc:"Forms of tokens at which guesses would get in more often than max_guess_a_day: the change has to be forced."`
 }
 
 // NewSettings are settings to be changed, by key.
@@ -122,7 +123,7 @@ func (a *API) previewPolicy(_ context.Context, in *policyQuestion) (*answer[Poli
 		return nil, err
 	}
 	v := PolicyPreview{
-		Changes: []SettingChange{}, NewPIN: preview.NewPIN, Risky: []string{},
+		Changes: []SettingChange{}, NewPIN: preview.NewPIN, Unclaimed: preview.Unclaimed, Risky: []string{},
 		Before: viewBudgets(preview.Before), After: viewBudgets(preview.After),
 	}
 	for _, c := range preview.Changes {

@@ -15,7 +15,10 @@ type Remedies interface {
 	Resynchronize(ctx context.Context, o events.Origin, serial string, first, second engine.Secret) error
 	// Lose answers the emergency tokencodes.
 	Lose(ctx context.Context, o events.Origin, loss Loss) ([]string, error)
-	Replace(ctx context.Context, o events.Origin, old, serial string, keepPIN bool) error
+	// Replace and GiveOut answer the activation code that was made for a token
+	// which the command leaves without a PIN, empty where none is needed.
+	Replace(ctx context.Context, o events.Origin, old, serial string, keepPIN bool) (engine.Secret, error)
+	GiveOut(ctx context.Context, o events.Origin, c engine.Command) (engine.Secret, error)
 }
 
 // Loss is what holds while a token is lost.
@@ -124,7 +127,7 @@ func (a *API) lost(ctx context.Context, in *lostCommand) (*answer[Emergency], er
 	return answered(Emergency{Serial: in.Serial, Tokencodes: append([]string{}, codes...), Fixed: loss.Fixed, Until: until}), nil
 }
 
-func (a *API) replace(ctx context.Context, in *replaceCommand) (*answer[Token], error) {
+func (a *API) replace(ctx context.Context, in *replaceCommand) (*answer[GivenToken], error) {
 	o, err := a.origin(ctx, in.Body.Reason)
 	if err != nil {
 		return nil, err
@@ -133,8 +136,9 @@ func (a *API) replace(ctx context.Context, in *replaceCommand) (*answer[Token], 
 	if in.Body.KeepPIN != nil {
 		keep = *in.Body.KeepPIN
 	}
-	if err := a.cfg.Remedies.Replace(ctx, o, in.Serial, in.Body.Replacement, keep); err != nil {
+	code, err := a.cfg.Remedies.Replace(ctx, o, in.Serial, in.Body.Replacement, keep)
+	if err != nil {
 		return nil, err
 	}
-	return a.tokenNow(in.Body.Replacement)
+	return a.given(in.Body.Replacement, code)
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,31 @@ func TestTemporaryPINIsMadeByTheNodeAndShown(t *testing.T) {
 	status, _ = call(t, a, RoleHelpdesk, post, "/tokens/0001/temporary-pin", `{"reason":"r","pin":"1234"}`)
 	if status != http.StatusUnprocessableEntity {
 		t.Errorf("with a chosen PIN: status %d, want 422", status)
+	}
+}
+
+// TestActivationCodeIsShownOnce: where a command makes one, its answer has it,
+// and nothing that is asked later.
+func TestActivationCodeIsShownOnce(t *testing.T) {
+	for path, body := range map[string]string{
+		"/tokens/0001/assign":    `{"reason":"r","user":"ada"}`,
+		"/tokens/0001/clear-pin": `{"reason":"r"}`,
+		"/tokens/0001/replace":   `{"reason":"r","replacement":"0001"}`,
+	} {
+		f := newFake(t)
+		a := f.api(t)
+		status, answer := call(t, a, RoleAdmin, post, path, body)
+		if got := decode[GivenToken](t, answer); status != http.StatusOK || got.Serial != "0001" || got.ActivationCode != "" || strings.Contains(answer, "activation_code") {
+			t.Errorf("%s where none is needed: status %d: %s", path, status, answer)
+		}
+		f.activation = "190283"
+		status, answer = call(t, a, RoleAdmin, post, path, body)
+		if got := decode[GivenToken](t, answer); status != http.StatusOK || got.ActivationCode != "190283" {
+			t.Errorf("%s: status %d: %s", path, status, answer)
+		}
+		if _, answer = call(t, a, RoleAdmin, get, "/tokens/0001", ""); strings.Contains(answer, "190283") {
+			t.Errorf("%s: shown again: %s", path, answer)
+		}
 	}
 }
 

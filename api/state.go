@@ -127,7 +127,7 @@ func (v *UserState) fill(s *engine.State, u *engine.User, now events.Time) {
 		if t == nil {
 			continue
 		}
-		v.Tokens = append(v.Tokens, viewToken(t))
+		v.Tokens = append(v.Tokens, viewToken(s, t))
 		if t.Period != 0 {
 			v.Drifts = append(v.Drifts, viewDrift(t, s.Policy))
 		}

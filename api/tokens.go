@@ -23,6 +23,7 @@ type Token struct {
 	LostUntil     *time.Time `json:"lost_until,omitempty" doc:"It is not with its owner; emergency tokencodes end then."`
 	Replaces      string     `json:"replaces,omitempty" doc:"Serial of the token whose place it takes at its first success."`
 	HasPIN        bool       `json:"has_pin"`
+	Unclaimed     bool       `json:"unclaimed,omitempty" doc:"It has no PIN, and no login sets one: it needs a temporary one, as an activation code or before anything is sent."`
 	PINSetAt      *time.Time `json:"pin_set_at,omitempty"`
 	PINSource     string     `json:"pin_source,omitempty" doc:"Who makes a new PIN; absent: as the policy says."`
 	Drift         int64      `json:"drift" doc:"Intervals that the token's clock is believed to be off."`
@@ -32,6 +33,12 @@ type Token struct {
 	Born          *time.Time `json:"born,omitempty"`
 	Expires       *time.Time `json:"expires,omitempty"`
 	Imported      *time.Time `json:"imported,omitempty"`
+}
+
+// GivenToken is a token as it was left to a user.
+type GivenToken struct {
+	Token
+	ActivationCode string `json:"activation_code,omitempty" doc:"Made where pin.first asks for one, and shown only this once: a PIN that proves the owner at the first use, and must be changed then. It is told to the owner by another way than the token."`
 }
 
 // Modes of a token.
@@ -53,7 +60,7 @@ func Mode(t *engine.Token) string {
 	}
 }
 
-func viewToken(t *engine.Token) Token {
+func viewToken(s *engine.State, t *engine.Token) Token {
 	v := Token{
 		Serial:        t.Serial,
 		Kind:          t.Kind,
@@ -66,6 +73,7 @@ func viewToken(t *engine.Token) Token {
 		Mode:          Mode(t),
 		Disabled:      t.Disabled,
 		HasPIN:        len(t.PIN) > 0,
+		Unclaimed:     s.Unclaimed(t),
 		PINSetAt:      instant(t.PINSetAt),
 		PINSource:     string(t.PINSource),
 		Drift:         t.Drift,
@@ -124,7 +132,7 @@ func (a *API) tokens() {
 	a.tokenCommand("unassign", "Take a token from its user; its PIN is gone", administrators, func(s string) engine.Command { return engine.UnassignToken{Serial: s} })
 	a.tokenCommand("enable", "Let a token be used again", helpers, func(s string) engine.Command { return engine.EnableToken{Serial: s} })
 	a.tokenCommand("disable", "Refuse a token until it is enabled", helpers, func(s string) engine.Command { return engine.DisableToken{Serial: s} })
-	a.tokenCommand("clear-pin", "Forget the PIN; the next login sets one", helpers, func(s string) engine.Command { return engine.ClearPIN{Serial: s} })
+	register(a, route{post, "/tokens/{serial}/clear-pin", "clear-pin-token", "Forget the PIN; the next login sets one, with an activation code where the policy asks for it", helpers, 0}, a.clearPIN)
 	a.tokenCommand("new-pin", "Demand a new PIN at the next login; the old one still proves its owner", helpers, func(s string) engine.Command { return engine.RequireNewPIN{Serial: s} })
 	a.tokenCommand("next-tokencode", "Demand the next tokencode at the next login", helpers, func(s string) engine.Command { return engine.RequireNextTokencode{Serial: s} })
 }
@@ -140,18 +148,18 @@ func (a *API) tokenCommand(verb, summary string, who roles, command func(serial 
 }
 
 func (a *API) listTokens(_ context.Context, in *tokenFilter) (*answer[List[Token]], error) {
-	user := ""
+	s, user := a.cfg.Node.State(), ""
 	if in.User != "" {
 		user = canonical(in.User)
 	}
-	return answered(page(in.Page, a.cfg.Node.State().Tokens,
+	return answered(page(in.Page, s.Tokens,
 		func(t *engine.Token) string { return t.Serial },
 		func(t *engine.Token) (Token, bool) {
 			ok := (in.User == "" || t.User == user) && (!in.Unassigned || t.User == "")
 			if !ok {
 				return Token{}, false
 			}
-			return viewToken(t), true
+			return viewToken(s, t), true
 		})), nil
 }
 
@@ -163,18 +171,41 @@ func (a *API) deleteToken(ctx context.Context, in *tokenRemoval) (*none, error) 
 	return nil, a.do(ctx, in.Reason, engine.DeleteToken{Serial: in.Serial})
 }
 
-func (a *API) assignToken(ctx context.Context, in *tokenAssignment) (*answer[Token], error) {
-	command := engine.AssignToken{Serial: in.Serial, User: canonical(in.Body.User)}
-	if err := a.do(ctx, in.Body.Reason, command); err != nil {
+func (a *API) assignToken(ctx context.Context, in *tokenAssignment) (*answer[GivenToken], error) {
+	return a.giveOut(ctx, in.Body.Reason, engine.AssignToken{Serial: in.Serial, User: canonical(in.Body.User)}, in.Serial)
+}
+
+func (a *API) clearPIN(ctx context.Context, in *tokenCommand) (*answer[GivenToken], error) {
+	return a.giveOut(ctx, in.Body.Reason, engine.ClearPIN{Serial: in.Serial}, in.Serial)
+}
+
+// giveOut carries out a command that may leave a token without a PIN to its
+// owner, and shows the token with the activation code that was made.
+func (a *API) giveOut(ctx context.Context, reason string, c engine.Command, serial string) (*answer[GivenToken], error) {
+	o, err := a.origin(ctx, reason)
+	if err != nil {
 		return nil, err
 	}
-	return a.tokenNow(in.Serial)
+	code, err := a.cfg.Remedies.GiveOut(ctx, o, c)
+	if err != nil {
+		return nil, err
+	}
+	return a.given(serial, code)
+}
+
+func (a *API) given(serial string, code engine.Secret) (*answer[GivenToken], error) {
+	now, err := a.tokenNow(serial)
+	if err != nil {
+		return nil, err
+	}
+	return answered(GivenToken{Token: now.Body, ActivationCode: code.Reveal()}), nil
 }
 
 func (a *API) tokenNow(serial string) (*answer[Token], error) {
-	t := a.cfg.Node.State().Token(serial)
+	s := a.cfg.Node.State()
+	t := s.Token(serial)
 	if t == nil {
 		return nil, notFound("token", serial)
 	}
-	return answered(viewToken(t)), nil
+	return answered(viewToken(s, t)), nil
 }

@@ -32,7 +32,7 @@ var meanings = map[events.Reason]meaning{
 	events.ReasonThrottled:           {"too soon after failures of this user, or of others at the same address or client; or too many tokencodes were sent", "the user waits a little, and tries once"},
 	events.ReasonDrift:               {"PIN and tokencode are right, the token's clock is off", "the user types the next tokencode; at a VPN that cannot ask for it, on the page"},
 	events.ReasonTooManyFailures:     {"PIN and tokencode are right, after too many failures", "the user types the next tokencode; at a VPN that cannot ask for it, on the page"},
-	events.ReasonPINNotSet:           {"the tokencode is right, the token has no PIN yet", "the user sets a PIN on the page; where an activation code is asked for: keyfob token set-temporary-pin SERIAL, and read it out"},
+	events.ReasonPINNotSet:           {"the tokencode is right, the token has no PIN yet", "the user sets a PIN on the page"},
 	events.ReasonPINExpired:          {"all right, but the PIN is too old", "the user sets a new PIN on the page"},
 	events.ReasonPINChangeRequired:   {"all right, but the PIN must be changed", "the user sets a new PIN on the page"},
 }
@@ -57,6 +57,9 @@ func why(s *engine.State, reason events.Reason, user, serial string, offset *int
 	}
 	if reason == events.ReasonNextTokencodeWrong && t != nil && t.Kind == engine.KindOnDemand {
 		what, next = "the tokencode was not the one that was sent", "the user looks for the latest message, or logs in again and has another one sent"
+	}
+	if reason == events.ReasonPINNotSet && t != nil && (s.Unclaimed(t) || t.Lost != nil) {
+		next = "keyfob token set-temporary-pin SERIAL, and the user types what it shows in front of the tokencode"
 	}
 	if serial == "" {
 		serial = "SERIAL"
@@ -132,6 +135,8 @@ func needs(s *engine.State, u *engine.User, now events.Time) []string {
 			all = append(all, "token "+serial+" is lost")
 		case Mode(t) == ModeNextTokencode:
 			all = append(all, "needs the next tokencode"+whose)
+		case s.Unclaimed(t):
+			all = append(all, "needs an activation code"+whose)
 		case Mode(t) == ModeNewPIN:
 			all = append(all, "must set a PIN"+whose)
 		}

@@ -42,6 +42,29 @@ func (n *Node) SetTemporaryPIN(ctx context.Context, o events.Origin, serial stri
 	return pin, n.Do(ctx, o, c)
 }
 
+// GiveOut carries out a command that may leave a token to its owner without a
+// PIN. Where the policy then asks for an activation code, one is made in the same
+// command; it comes back, to be told to the owner once.
+func (n *Node) GiveOut(ctx context.Context, o events.Origin, c engine.Command) (engine.Secret, error) {
+	s := n.State()
+	t := engine.ToActivate(s, c)
+	if t == nil {
+		return "", n.Do(ctx, o, c)
+	}
+	pin, err := engine.TemporaryPIN(s, n.keys, t, "", n.c.CommonPINs)
+	if err != nil {
+		return "", err
+	}
+	code := engine.ActivationCode{Revision: t.PINRevision + 1}
+	if code.Sealed, err = n.sealPINOf(ctx, t, code.Revision, pin); err != nil {
+		return "", undecided(err)
+	}
+	if err := n.Do(ctx, o, engine.Activated(c, code)); err != nil {
+		return "", err
+	}
+	return pin, nil
+}
+
 // sealPINOf seals a PIN in the way of the token's style.
 func (n *Node) sealPINOf(ctx context.Context, t *engine.Token, revision uint64, pin engine.Secret) ([]byte, error) {
 	if t.PINStyle == string(tokencode.PINpad) {
@@ -95,16 +118,17 @@ func (n *Node) Lose(ctx context.Context, o events.Origin, loss Loss) ([]string, 
 }
 
 // Replace gives a token's owner another one, which takes its place at its first
-// success. With keepPIN the PIN goes with it.
-func (n *Node) Replace(ctx context.Context, o events.Origin, old, serial string, keepPIN bool) error {
+// success. With keepPIN the PIN goes with it; without any, it may need an
+// activation code, as with GiveOut.
+func (n *Node) Replace(ctx context.Context, o events.Origin, old, serial string, keepPIN bool) (engine.Secret, error) {
 	c := engine.ReplaceToken{Old: old, Serial: serial}
 	from, err := n.token(old)
 	if err != nil {
-		return err
+		return "", err
 	}
 	to, err := n.token(serial)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if keepPIN && len(from.PIN) != 0 {
 		c.Revision = to.PINRevision + 1
@@ -113,10 +137,10 @@ func (n *Node) Replace(ctx context.Context, o events.Origin, old, serial string,
 			before, after = pinpadPlace(old, from.PINRevision), pinpadPlace(serial, c.Revision)
 		}
 		if c.PIN, err = n.vault.Move(vault.PINs, before, after, from.PIN); err != nil {
-			return undecided(err)
+			return "", undecided(err)
 		}
 	}
-	return n.Do(ctx, o, c)
+	return n.GiveOut(ctx, o, c)
 }
 
 // repeatable is the request id of a login that its client may send again, to

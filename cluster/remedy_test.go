@@ -89,7 +89,7 @@ func TestRemediesOfAnAdministrator(t *testing.T) {
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Replace(ctx, admin(), g.serial, h.serial, true); err != nil {
+	if _, err := n.Replace(ctx, admin(), g.serial, h.serial, true); err != nil {
 		t.Fatal(err)
 	}
 	r.want(n, r.attempt("bob", h.passcode(r.clock(""), 1)), engine.Accept)
@@ -105,6 +105,44 @@ func TestRemediesOfAnAdministrator(t *testing.T) {
 		t.Errorf("the same two again: %v", err)
 	}
 	r.want(n, r.attempt("bob", h.passcode(r.clock(""), 202)), engine.Accept)
+}
+
+// TestActivationCodeIsMadeWithWhatIsGivenOut: by the node that was asked, in the
+// one command, and good at every node.
+func TestActivationCodeIsMadeWithWhatIsGivenOut(t *testing.T) {
+	r := newCluster(t, 3)
+	n, ctx := r.follower(), t.Context()
+	if code, err := n.GiveOut(ctx, admin(), engine.AddUser{User: "ada"}); code != "" || err != nil {
+		t.Fatalf("a user is added: %v, a code of %d digits", err, len(code))
+	}
+	if err := n.Do(ctx, admin(), engine.SetPolicy{Settings: map[string]string{"pin.first": "activation_code"}}); err != nil {
+		t.Fatal(err)
+	}
+	f := fob{user: "ada", serial: "T-ada"}
+	sealed, err := n.SealSeed(f.serial, engine.Secret(f.seed()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := n.GiveOut(ctx, admin(), engine.ImportToken{User: "ada", Token: events.TokenImported{
+		Serial: f.serial, Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 30, Sealed: sealed,
+	}})
+	if err != nil || len(code) < 6 {
+		t.Fatalf("an activation code of %d digits: %v", len(code), err)
+	}
+	r.want(r.nodes[1], r.attempt("ada", f.passcode(r.clock(""), 0)), engine.Reject) // with the tokencode alone
+	f.pin = code.Reveal()
+	if out := r.must(r.nodes[0], r.attempt("ada", f.passcode(r.clock(""), 0))); out.Prompt.Step != events.StepNewPIN {
+		t.Errorf("with the activation code: %v (%s), asks %s", out.Verdict, out.Reason, out.Prompt.Step)
+	}
+
+	again, err := n.GiveOut(ctx, admin(), engine.ClearPIN{Serial: f.serial})
+	if err != nil || again == "" || again == code {
+		t.Fatalf("a PIN is cleared: %v, an activation code of %d digits, another one: %v", err, len(again), again != code)
+	}
+	f.pin = again.Reveal()
+	if out := r.must(r.nodes[2], r.attempt("ada", f.passcode(r.clock(""), 1))); out.Prompt.Step != events.StepNewPIN {
+		t.Errorf("with the new activation code: %v (%s), asks %s", out.Verdict, out.Reason, out.Prompt.Step)
+	}
 }
 
 func TestTokencodeOnDemandIsDeliveredAndGoodOnAnyNode(t *testing.T) {

@@ -48,12 +48,15 @@ type ImportToken struct {
 	Token events.TokenImported `cbor:"1,keyasint"`
 	User  string               `cbor:"2,keyasint,omitempty"`
 	PIN   []byte               `cbor:"3,keyasint,omitempty"` // sealed at revision 1, for a token that comes with its PIN
+	// Activation is for a token that is assigned without a PIN: see ToActivate.
+	Activation *ActivationCode `cbor:"4,keyasint,omitempty"`
 }
 
 // AssignToken gives a token to a user.
 type AssignToken struct {
-	Serial string `cbor:"1,keyasint"`
-	User   string `cbor:"2,keyasint"`
+	Serial     string          `cbor:"1,keyasint"`
+	User       string          `cbor:"2,keyasint"`
+	Activation *ActivationCode `cbor:"3,keyasint,omitempty"` // see ToActivate
 }
 
 // The remedies for one token.
@@ -71,7 +74,8 @@ type (
 		Serial string `cbor:"1,keyasint"`
 	}
 	ClearPIN struct {
-		Serial string `cbor:"1,keyasint"`
+		Serial     string          `cbor:"1,keyasint"`
+		Activation *ActivationCode `cbor:"2,keyasint,omitempty"` // see ToActivate
 	}
 	// RequireNewPIN puts a token into New PIN mode; the old PIN still proves
 	// its owner.
@@ -116,10 +120,11 @@ type (
 // ReplaceToken gives a user a token that takes the place of another at its
 // first success. With a PIN, the one of the other moved, it is kept.
 type ReplaceToken struct {
-	Old      string `cbor:"1,keyasint"`
-	Serial   string `cbor:"2,keyasint"`
-	Revision uint64 `cbor:"3,keyasint,omitempty"` // that PIN is sealed to
-	PIN      []byte `cbor:"4,keyasint,omitempty"`
+	Old        string          `cbor:"1,keyasint"`
+	Serial     string          `cbor:"2,keyasint"`
+	Revision   uint64          `cbor:"3,keyasint,omitempty"` // that PIN is sealed to
+	PIN        []byte          `cbor:"4,keyasint,omitempty"`
+	Activation *ActivationCode `cbor:"5,keyasint,omitempty"` // see ToActivate
 }
 
 // AddClient makes a RADIUS client known or, with Replace, changes it.

@@ -200,7 +200,7 @@ func (d *decider) nextTokencode(t *Token, e TokenEvidence) (Decision, error) {
 func (d *decider) proved(t *Token, e TokenEvidence) Decision {
 	use := d.use(t, e.Interval)
 	if reason := d.pinDue(t, e); reason != "" {
-		if d.command.NoChallenge || d.unclaimed(t) {
+		if d.command.NoChallenge || d.state.Unclaimed(t) {
 			return d.reject(t, reason, nil, ProblemNone)
 		}
 		d.moveDrift(t, use)
@@ -226,12 +226,6 @@ func (d *decider) pinDue(t *Token, e TokenEvidence) events.Reason {
 		return events.ReasonPINChangeRequired
 	}
 	return reason
-}
-
-// unclaimed reports whether a token has no PIN and needs an activation code: a
-// temporary PIN, without which its tokencodes alone claim nothing.
-func (d *decider) unclaimed(t *Token) bool {
-	return d.state.Policy.FirstPIN == FirstPINByActivationCode && t.needsPIN(&d.state.Policy, d.now) == events.ReasonPINNotSet
 }
 
 // inEmergency lets a user in with an emergency tokencode. It stands for the

@@ -151,10 +151,10 @@ func (s *State) replaceToken(c ReplaceToken, now events.Time) ([]events.Event, e
 	}
 	facts = append(facts, events.ReplacementAssigned{Serial: t.Serial, Old: old.Serial, User: old.User})
 	if len(c.PIN) != 0 {
-		facts = append(facts, events.PINSet{
+		return append(facts, events.PINSet{
 			Serial: t.Serial, User: old.User, Revision: c.Revision, Sealed: c.PIN,
 			Temporary: old.needsPIN(&s.Policy, now) != "", // one that was to be changed still is
-		})
+		}), nil
 	}
-	return facts, nil
+	return t.activate(facts, old.User, c.Activation)
 }

@@ -84,11 +84,12 @@ type Window struct {
 	Large  int64 `cbor:"3,keyasint"` // in Next Tokencode mode, with the next tokencode
 }
 
-// FirstPIN is what proves the owner of a token that never had a PIN.
+// FirstPIN is what proves the owner of a token that has no PIN.
 type FirstPIN string
 
 // What proves the owner. With an activation code whoever finds a fresh token
-// in the post cannot claim it: the code is a temporary PIN, handed out apart.
+// in the post cannot claim it: the code is a temporary PIN, handed out apart,
+// and made when a token is given to a user or its PIN is cleared.
 const (
 	FirstPINByTokencode      FirstPIN = "tokencode"
 	FirstPINByActivationCode FirstPIN = "activation_code"

@@ -45,8 +45,11 @@ type Preview struct {
 	// the change makes, or that will have expired by it: at most so many users
 	// must change it at their next login. What the PINs are is not known.
 	NewPIN int
-	Before []Budget
-	After  []Budget
+	// Unclaimed is how many tokens have an owner and no PIN, and could get one by
+	// a login before the change, but not after it.
+	Unclaimed int
+	Before    []Budget
+	After     []Budget
 }
 
 // Risky are the forms of tokens at which the change lets guesses in more often
@@ -100,7 +103,11 @@ func PreviewPolicy(s *State, settings map[string]string, now events.Time) (Previ
 			preview.Changes = append(preview.Changes, change)
 		}
 	}
+	changed := State{Policy: next}
 	s.Tokens(func(t *Token) bool {
+		if changed.Unclaimed(t) && !s.Unclaimed(t) {
+			preview.Unclaimed++
+		}
 		if t.hasPIN() && t.needsPIN(&s.Policy, now) == "" && t.outdated(&s.Policy, &next, now) {
 			preview.NewPIN++
 		}

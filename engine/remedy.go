@@ -41,8 +41,10 @@ func (s *State) remedy(c Command, now events.Time) ([]events.Event, error) {
 	case ImportToken:
 		return s.importToken(c)
 	case AssignToken:
-		return s.assign(c.Serial, c.User)
-	case UnassignToken, EnableToken, DisableToken, DeleteToken, ClearPIN, RequireNewPIN, RequireNextTokencode, ZeroDrift:
+		return s.assign(c)
+	case ClearPIN:
+		return s.clearPIN(c)
+	case UnassignToken, EnableToken, DisableToken, DeleteToken, RequireNewPIN, RequireNextTokencode, ZeroDrift:
 		return s.remedyToken(c)
 	case SetTemporaryPIN:
 		return s.setTemporaryPIN(c)
@@ -173,19 +175,24 @@ func (s *State) importToken(c ImportToken) ([]events.Event, error) {
 		}
 		facts = append(facts, assigned...)
 	}
+	owner, _ := Canonical(c.User)
 	if len(c.PIN) != 0 {
-		owner, _ := Canonical(c.User)
-		facts = append(facts, events.PINSet{Serial: e.Serial, User: owner, Revision: 1, Sealed: c.PIN})
+		return append(facts, events.PINSet{Serial: e.Serial, User: owner, Revision: 1, Sealed: c.PIN}), nil
 	}
-	return facts, nil
+	return t.activate(facts, owner, c.Activation)
 }
 
-func (s *State) assign(serial, user string) ([]events.Event, error) {
-	t, err := s.mustToken(serial)
+func (s *State) assign(c AssignToken) ([]events.Event, error) {
+	t, err := s.mustToken(c.Serial)
 	if err != nil {
 		return nil, err
 	}
-	return s.assignNew(t, user, s.Policy.TokensPerUser)
+	facts, err := s.assignNew(t, c.User, s.Policy.TokensPerUser)
+	if err != nil || len(facts) == 0 && (c.Activation == nil || t.has(c.Activation)) {
+		return nil, err
+	}
+	user, _ := Canonical(c.User) // as assignNew knows it
+	return t.activate(facts, user, c.Activation)
 }
 
 // assignNew gives a token to a user, who may then have so many.
@@ -215,8 +222,6 @@ func (s *State) remedyToken(c Command) ([]events.Event, error) {
 		serial = c.Serial
 	case DeleteToken:
 		serial = c.Serial
-	case ClearPIN:
-		serial = c.Serial
 	case RequireNewPIN:
 		serial = c.Serial
 	case RequireNextTokencode:
@@ -227,12 +232,6 @@ func (s *State) remedyToken(c Command) ([]events.Event, error) {
 	t, err := s.mustToken(serial)
 	if err != nil {
 		return nil, err
-	}
-	switch c.(type) {
-	case ClearPIN, RequireNewPIN:
-		if t.pinStyle() == tokencode.NoPIN {
-			return nil, worksWithoutPIN(t)
-		}
 	}
 	switch c.(type) {
 	case UnassignToken:
@@ -246,9 +245,10 @@ func (s *State) remedyToken(c Command) ([]events.Event, error) {
 		return one(events.TokenDisabled{Serial: t.Serial, User: t.User})
 	case DeleteToken:
 		return one(events.TokenDeleted{Serial: t.Serial, User: t.User})
-	case ClearPIN:
-		return one(events.PINCleared{Serial: t.Serial, User: t.User})
 	case RequireNewPIN:
+		if t.pinStyle() == tokencode.NoPIN {
+			return nil, worksWithoutPIN(t)
+		}
 		return one(events.NewPINRequired{Serial: t.Serial, User: t.User, Reason: events.ReasonPINChangeRequired})
 	}
 	if _, zero := c.(ZeroDrift); zero {
@@ -259,6 +259,17 @@ func (s *State) remedyToken(c Command) ([]events.Event, error) {
 
 func worksWithoutPIN(t *Token) error {
 	return refuse(Conflict, "token %s works without a PIN", t.Serial)
+}
+
+func (s *State) clearPIN(c ClearPIN) ([]events.Event, error) {
+	t, err := s.mustToken(c.Serial)
+	switch {
+	case err != nil || t.has(c.Activation):
+		return nil, err
+	case t.pinStyle() == tokencode.NoPIN:
+		return nil, worksWithoutPIN(t)
+	}
+	return t.activate([]events.Event{events.PINCleared{Serial: t.Serial, User: t.User}}, t.User, c.Activation)
 }
 
 func (s *State) setTemporaryPIN(c SetTemporaryPIN) ([]events.Event, error) {

@@ -136,7 +136,7 @@ func (d *decider) resynchronize() (Decision, error) {
 		case !c.evidence.Found || c.evidence.Emergency != 0:
 		case !c.evidence.PIN:
 			told, reason = c.token, events.ReasonBadPIN
-		case d.unclaimed(c.token):
+		case d.state.Unclaimed(c.token):
 			told, reason = c.token, events.ReasonPINNotSet
 		case d.away(c):
 			told, reason = c.token, events.ReasonTokenLost

@@ -57,7 +57,7 @@ func Settings() []Setting {
 		whole("pin.rounds", "times", 1, maxPINRounds, "how often a new PIN may be unfit, or two be different, until the conversation is over",
 			func(p *Policy) *int { return &p.PINRounds }),
 		word("pin.first", []string{string(FirstPINByTokencode), string(FirstPINByActivationCode)},
-			"what proves the owner of a token that never had a PIN",
+			"what proves the owner of a token without a PIN, fresh or cleared: its tokencode alone, or an activation code typed before it",
 			func(p *Policy) string { return string(p.FirstPIN) }, func(p *Policy, v string) { p.FirstPIN = FirstPIN(v) }),
 		span("ondemand.for", time.Minute, 70*time.Minute, "how long a tokencode that was sent is good",
 			func(p *Policy) *time.Duration { return &p.OnDemandFor }),

@@ -88,7 +88,7 @@ type world struct {
 	ticket  *engine.Ticket
 	user    string
 	client  string
-	pin     string // generated
+	pin     string // generated, or an activation code
 	sent    string // to the user, on demand
 	request uint32
 	news    []events.Draft
@@ -307,13 +307,23 @@ func (w *world) origin(actor string) events.Origin {
 }
 
 func (w *world) command(c engine.Command) string {
+	w.t.Helper()
+	shown := ""
+	if t := engine.ToActivate(w.state, c); t != nil {
+		code, err := engine.TemporaryPIN(w.state, w.keys, t, "", w.common)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		c = engine.Activated(c, engine.ActivationCode{Revision: t.PINRevision + 1, Sealed: []byte(code.Reveal())})
+		w.pin, shown = code.Reveal(), "shows an activation code"
+	}
 	d, err := w.decide(w.state, w.origin("admin"), c, events.At(w.now))
 	if err != nil {
 		return "refused: " + err.Error()
 	}
 	w.apply(d.Drafts)
 	w.news = nil // what an administrator did is said by the line itself
-	return ""
+	return shown
 }
 
 func (w *world) apply(drafts []events.Draft) {

@@ -83,10 +83,7 @@ func (e *environment) tellPreview(p api.PolicyPreview) error {
 // confirm asks whether a change is meant. Where nobody can be asked, one that
 // users will notice needs --yes.
 func (e *environment) confirm(p api.PolicyPreview) error {
-	warning := ""
-	if p.NewPIN > 0 {
-		warning = fmt.Sprintf("at most %d users must change their PIN at the next login", p.NewPIN)
-	}
+	warning := consequences(p)
 	in, ok := e.In.(*os.File)
 	switch {
 	case len(p.Changes) == 0:
@@ -105,6 +102,18 @@ func (e *environment) confirm(p api.PolicyPreview) error {
 		return errors.Join(errors.New("nothing was changed"), err)
 	}
 	return nil
+}
+
+// consequences are what users will notice of a change.
+func consequences(p api.PolicyPreview) string {
+	var all []string
+	if p.NewPIN > 0 {
+		all = append(all, fmt.Sprintf("at most %d users must change their PIN at the next login", p.NewPIN))
+	}
+	if p.Unclaimed > 0 {
+		all = append(all, fmt.Sprintf("%d tokens have no PIN, and their owners will need an activation code: keyfob token set-temporary-pin SERIAL", p.Unclaimed))
+	}
+	return strings.Join(all, "; ")
 }
 
 // readYes reads a line and reports whether it says yes.

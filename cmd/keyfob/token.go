@@ -21,7 +21,7 @@ func (e *environment) tokenCommand() *cobra.Command {
 		e.tokenVerb("unassign", "Take a token from its user; its PIN is gone", "belongs to nobody"),
 		e.tokenVerb("enable", "Let a token be used again", "enabled"),
 		e.tokenVerb("disable", "Refuse a token until it is enabled", "disabled"),
-		e.tokenVerb("clear-pin", "Forget the PIN; the next login sets one", "has no PIN; the next login sets one"),
+		e.tokenClearPIN(),
 		e.tokenVerb("new-pin", "Demand a new PIN at the next login", "asks for a new PIN at the next login"),
 		e.tokenVerb("next-tokencode", "Demand the next tokencode at the next login", "asks for the next tokencode at the next login"),
 		e.tokenVerb("zero-drift", "Forget what is believed of a token's clock", "is believed to be right"),
@@ -78,13 +78,28 @@ func (e *environment) tokenShow() *cobra.Command {
 func (e *environment) tokenAssign() *cobra.Command {
 	r, out := e.remote(), &output{}
 	return out.flag(r.because(command("assign SERIAL USER", "Give a token to a user", func(c *cobra.Command, args []string) error {
-		var t api.Token
+		var t api.GivenToken
 		in := map[string]string{"user": args[1], "reason": r.why(c)}
 		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "assign"), in, &t); err != nil {
 			return err
 		}
-		e.say("token %s belongs to %s; %s", t.Serial, t.User, nextLogin(t))
-		return out.shown(e, t)
+		return e.given(out, t, "token %s belongs to %s; %s", t.Serial, t.User, nextLogin(t))
+	})))
+}
+
+func (e *environment) tokenClearPIN() *cobra.Command {
+	r, out := e.remote(), &output{}
+	return out.flag(r.because(command("clear-pin SERIAL", "Forget the PIN; the next login sets one, with an activation code where pin.first asks for it", func(c *cobra.Command, args []string) error {
+		var t api.GivenToken
+		in := map[string]string{"reason": r.why(c)}
+		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "clear-pin"), in, &t); err != nil {
+			return err
+		}
+		next := nextLogin(t)
+		if t.User == "" {
+			next = "it belongs to nobody"
+		}
+		return e.given(out, t, "the PIN of token %s is forgotten; %s", t.Serial, next)
 	})))
 }
 
@@ -127,7 +142,7 @@ func tokenState(t api.Token) string {
 		return "unassigned"
 	case t.LostUntil != nil:
 		return "lost"
-	case sendsNothing(t):
+	case t.Unclaimed:
 		return "needs a PIN"
 	case t.Mode == api.ModeNewPIN:
 		return "New PIN mode"
@@ -135,20 +150,5 @@ func tokenState(t api.Token) string {
 		return "Next Tokencode mode"
 	default:
 		return "ready"
-	}
-}
-
-// nextLogin says what the owner will be asked for.
-func nextLogin(t api.Token) string {
-	if sendsNothing(t) {
-		return "it needs a PIN before anything is sent: keyfob token set-temporary-pin " + t.Serial
-	}
-	switch t.Mode {
-	case api.ModeNewPIN:
-		return "the next login, with the tokencode alone, sets its PIN"
-	case api.ModeNextTokencode:
-		return "the next login asks for the next tokencode"
-	default:
-		return "it is ready"
 	}
 }

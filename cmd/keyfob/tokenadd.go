@@ -61,8 +61,8 @@ func fromFile(t tokenfile.Token) tokenRecord {
 	return n
 }
 
-func (r *remote) addToken(ctx context.Context, n newToken) (api.Token, error) {
-	var t api.Token
+func (r *remote) addToken(ctx context.Context, n newToken) (api.GivenToken, error) {
+	var t api.GivenToken
 	err := r.call(ctx, http.MethodPost, "/tokens", n, &t)
 	return t, err
 }
@@ -94,11 +94,9 @@ func (e *environment) tokenAdd() *cobra.Command {
 			return err
 		}
 		if t.User == "" {
-			e.say("token %s added; give it to a user with keyfob token assign %s USER", t.Serial, t.Serial)
-		} else {
-			e.say("token %s added, belongs to %s; %s", t.Serial, t.User, nextLogin(t))
+			return e.given(out, t, "token %s added; give it to a user with keyfob token assign %s USER", t.Serial, t.Serial)
 		}
-		return out.shown(e, t)
+		return e.given(out, t, "token %s added, belongs to %s; %s", t.Serial, t.User, nextLogin(t))
 	})
 	f := c.Flags()
 	f.StringVar(&n.Serial, "serial", "", "the token's number (ondemand: default made up)")

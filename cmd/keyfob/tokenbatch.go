@@ -108,7 +108,8 @@ func (j *importJob) send(ctx context.Context, dryRun bool) error {
 				return fmt.Errorf("the node answered %d tokens where %d were sent", len(list.Items), len(b.Tokens))
 			}
 			for i, r := range list.Items {
-				j.rows[at+i].Result, j.rows[at+i].Why = r.Result, r.Why
+				row := &j.rows[at+i]
+				row.Result, row.Why, row.ActivationCode = r.Result, r.Why, r.ActivationCode
 			}
 			p.add(len(b.Tokens))
 			return nil
@@ -145,7 +146,7 @@ func (j *importJob) takeBack(ctx context.Context) error {
 			if err := j.remote.call(ctx, http.MethodDelete, at("tokens", r.Serial)+because("import was taken back"), nil, nil); err != nil {
 				return err
 			}
-			r.Result, r.Why = "taken back", ""
+			r.Result, r.Why, r.ActivationCode = "taken back", "", ""
 			left.Add(-1)
 			p.add(1)
 			return nil

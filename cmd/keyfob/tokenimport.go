@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -23,6 +24,8 @@ type imported struct {
 	Result   string   `json:"result"` // imported, importable, known, refused, undecided, taken back
 	Why      string   `json:"why,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
+	// ActivationCode is as in api.ImportedToken.
+	ActivationCode string `json:"activation_code,omitempty"`
 }
 
 // tokenSource says how a file of tokens is to be read.
@@ -171,11 +174,20 @@ func (j *importJob) summary(dryRun bool) string {
 	if n := j.count(api.ResultKnown); n > 0 {
 		text += fmt.Sprintf(", %d known already and left as they are", n)
 	}
-	return text + fmt.Sprintf(", %d refused", j.count(api.ResultRefused))
+	text += fmt.Sprintf(", %d refused", j.count(api.ResultRefused))
+	if slices.ContainsFunc(j.rows, func(r imported) bool { return r.ActivationCode != "" }) {
+		text += "; the activation codes are shown only this once, and go to the owners by another way than the tokens"
+	}
+	return text
 }
 
 func importRows(tw *tabwriter.Writer, rows []imported) {
-	row(tw, "SERIAL", "LINE", "KIND", "RESULT", "WHY")
+	activated := slices.ContainsFunc(rows, func(r imported) bool { return r.ActivationCode != "" })
+	head := []any{"SERIAL", "LINE", "KIND", "RESULT", "WHY"}
+	if activated {
+		head = append(head, "ACTIVATION CODE")
+	}
+	row(tw, head...)
 	for _, r := range rows {
 		line := ""
 		if r.Line > 0 {
@@ -185,6 +197,10 @@ func importRows(tw *tabwriter.Writer, rows []imported) {
 		for _, w := range r.Warnings {
 			why += " (" + w + ")"
 		}
-		row(tw, r.Serial, line, r.Kind, r.Result, strings.TrimSpace(why))
+		cells := []any{r.Serial, line, r.Kind, r.Result, strings.TrimSpace(why)}
+		if activated {
+			cells = append(cells, r.ActivationCode)
+		}
+		row(tw, cells...)
 	}
 }

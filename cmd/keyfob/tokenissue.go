@@ -23,6 +23,8 @@ type issued struct {
 	Kind   string `json:"kind"`
 	URI    string `json:"uri,omitempty"`
 	File   string `json:"file,omitempty"` // instead of the URI
+	// ActivationCode is as in api.GivenToken; it stands on no page.
+	ActivationCode string `json:"activation_code,omitempty"`
 }
 
 // issuing says what token is made, and how it is handed over.
@@ -56,7 +58,7 @@ func (e *environment) tokenIssue() *cobra.Command {
 			}
 			return err
 		}
-		made.User = added.User
+		made.User, made.ActivationCode = added.User, added.ActivationCode
 		if o.page != "" {
 			page, err := tokenPage(made)
 			if err == nil {
@@ -71,19 +73,29 @@ func (e *environment) tokenIssue() *cobra.Command {
 			how = "Its app reads the file, with the password:"
 		}
 		e.say("token %s belongs to %s; %s. %s", added.Serial, added.User, nextLogin(added), how)
-		return out.show(e.Out, made, func(tw *tabwriter.Writer) {
-			if made.URI == "" {
-				row(tw, made.File)
-				return
-			}
-			fmt.Fprintln(tw, made.URI)
-			if err := writeQR(tw, made.URI); err != nil {
-				e.say("no QR code: %v", err)
-			}
-		})
+		return e.showIssued(out, made)
 	})
 	o.flags(c)
 	return out.flag(r.because(c))
+}
+
+// showIssued shows what an app reads, and then the activation code: whoever
+// reads the first out of the window need not see the second.
+func (e *environment) showIssued(out *output, made issued) error {
+	err := out.show(e.Out, made, func(tw *tabwriter.Writer) {
+		if made.URI == "" {
+			row(tw, made.File)
+			return
+		}
+		fmt.Fprintln(tw, made.URI)
+		if err := writeQR(tw, made.URI); err != nil {
+			e.say("no QR code: %v", err)
+		}
+	})
+	if err != nil || out.format == "json" {
+		return err
+	}
+	return e.showActivation(made.User, made.ActivationCode)
 }
 
 func (o *issuing) flags(c *cobra.Command) {

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
-	"keyfob/engine"
 )
 
 // newOnDemandToken is api.OnDemandToken with an address that is really sent.
@@ -50,15 +49,14 @@ func (e *environment) addOnDemand(ctx context.Context, r *remote, out *output, n
 		}
 	}
 	in := newOnDemandToken{Reason: n.Reason, Serial: n.Serial, User: n.User, Mail: o.mail, Phone: o.phone, Digits: n.Digits}
-	var t api.Token
+	var t api.GivenToken
 	if err := r.call(ctx, http.MethodPost, "/tokens/ondemand", in, &t); err != nil {
 		return err
 	}
-	if o.temporaryPIN {
+	if o.temporaryPIN && t.ActivationCode == "" { // which is one
 		return e.makeTemporaryPIN(ctx, r, out, t.Serial, n.Reason)
 	}
-	e.say("token %s added, belongs to %s; %s", t.Serial, t.User, nextLogin(t))
-	return out.shown(e, t)
+	return e.given(out, t, "token %s added, belongs to %s; %s", t.Serial, t.User, nextLogin(t))
 }
 
 // makeTemporaryPIN has a node make a PIN, and shows it.
@@ -71,7 +69,3 @@ func (e *environment) makeTemporaryPIN(ctx context.Context, r *remote, out *outp
 	e.say("the temporary PIN of token %s, shown this once; the first login with it asks for a new one:", p.Serial)
 	return out.show(e.Out, p, func(tw *tabwriter.Writer) { row(tw, p.PIN) })
 }
-
-// sendsNothing reports whether a token cannot be used for want of a PIN: no
-// tokencode is sent that could prove who sets one.
-func sendsNothing(t api.Token) bool { return t.Kind == engine.KindOnDemand && !t.HasPIN }

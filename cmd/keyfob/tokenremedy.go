@@ -75,7 +75,7 @@ func (e *environment) tokenReplace() *cobra.Command {
 	r, out := e.remote(), &output{}
 	var keep bool
 	c := command("replace SERIAL NEW", "Give a token's owner a new one, which takes its place at its first success", func(c *cobra.Command, args []string) error {
-		var t api.Token
+		var t api.GivenToken
 		in := map[string]any{"reason": r.why(c), "replacement": args[1]}
 		if c.Flags().Changed("keep-pin") {
 			in["keep_pin"] = keep
@@ -83,8 +83,7 @@ func (e *environment) tokenReplace() *cobra.Command {
 		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "replace"), in, &t); err != nil {
 			return err
 		}
-		e.say("token %s belongs to %s, and takes the place of %s at its first success; %s", t.Serial, t.User, t.Replaces, nextLogin(t))
-		return out.shown(e, t)
+		return e.given(out, t, "token %s belongs to %s, and takes the place of %s at its first success; %s", t.Serial, t.User, t.Replaces, nextLogin(t))
 	})
 	c.Flags().BoolVar(&keep, "keep-pin", false, "the PIN goes with it, or with =false does not (default: replace.keep_pin of the policy)")
 	return out.flag(r.because(c))
