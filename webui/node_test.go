@@ -30,6 +30,7 @@ type scriptedNode struct {
 	fail     error                    // instead of any answer
 	answered map[events.Request]reply // by request, as the engine remembers them
 	notReady error
+	state    *engine.State
 }
 
 type reply struct {
@@ -38,8 +39,10 @@ type reply struct {
 }
 
 func newScriptedNode() *scriptedNode {
-	return &scriptedNode{now: func() time.Time { return noon }, answered: make(map[events.Request]reply)}
+	return &scriptedNode{now: func() time.Time { return noon }, answered: make(map[events.Request]reply), state: engine.NewState()}
 }
+
+func (n *scriptedNode) State() *engine.State { return n.state }
 
 func (n *scriptedNode) Ready() error { return n.notReady }
 

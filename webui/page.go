@@ -111,8 +111,9 @@ func (p page) hasLogo() bool {
 // signInView is the first page.
 type signInView struct {
 	page
-	user    string
-	request string
+	user      string
+	request   string
+	activated bool // a first PIN needs an activation code
 }
 
 // resyncView is a page on which two tokencodes in a row are asked for.

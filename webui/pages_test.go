@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
+
+	"keyfob/engine"
 )
 
 var update = flag.Bool("update", false, "write the golden pages anew")
@@ -32,6 +34,9 @@ func states() []state {
 	}
 	all := []state{
 		{name: "signin", request: withGet("/"), status: ok},
+		{name: "signin-activated", request: withGet("/"), status: ok, change: func(c *Config) {
+			c.Node.State().Policy.FirstPIN = engine.FirstPINByActivationCode
+		}},
 		{name: "signin-over", request: withGet("/?over=1"), status: ok},
 		{name: "signin-refused", request: withPost("/", fields("user", "ada", "passcode", "123")), status: invalid},
 		{name: "signin-empty", request: withPost("/", fields("user", "ada", "passcode", "")), status: invalid},

@@ -35,6 +35,8 @@ type Node interface {
 	Authenticate(ctx context.Context, a engine.Attempt) (engine.Outcome, error)
 	// Prompt is the step that a conversation waits for, without taking it.
 	Prompt(ctx context.Context, conversation string, o events.Origin) (engine.Prompt, error)
+	// State is this node's copy, for what the first page says of the rules.
+	State() *engine.State
 	// Ready says why the node should not be asked now, or nil.
 	Ready() error
 }

@@ -27,7 +27,10 @@ func (s *site) showSignIn(v *visit) {
 func (v *visit) showSignIn(status int, pr problem, request string) {
 	p := v.page("signin_heading", stageSignIn).with(pr)
 	p.path = pathSignIn
-	v.show(status, signInPage(signInView{page: p, user: v.form.user, request: request}))
+	rules := v.site.cfg.Node.State().Policy
+	v.show(status, signInPage(signInView{
+		page: p, user: v.form.user, request: request, activated: rules.FirstPIN == engine.FirstPINByActivationCode,
+	}))
 }
 
 // sameRequest keeps the number of the form that was sent, so that sending it
