@@ -28,6 +28,30 @@ func TestEverySettingReadsWhatItWrote(t *testing.T) {
 	}
 }
 
+// TestValuesThatLetNobodyInAreRefused, with a sentence that says why. What an
+// older version has taken goes on to mean what it meant.
+func TestValuesThatLetNobodyInAreRefused(t *testing.T) {
+	for _, tt := range []struct{ setting, why string }{
+		{"pin.lifetime=1ns", "asked for again and again"}, {"pin.lifetime=23h59m", "asked for again and again"}, {"pin.lifetime=24h", ""}, {"pin.lifetime=0", ""},
+		{"conversation.for=30s", "the next tokencode"}, {"conversation.for=1m59s", "the next tokencode"}, {"conversation.for=2m", ""},
+		{"pin.min=9", "pin.max"},
+	} {
+		w := newWorld(t)
+		answer := w.do([]string{"policy", tt.setting})
+		if (answer != "") != (tt.why != "") || !strings.Contains(answer, tt.why) {
+			t.Errorf("%s: %q, want a refusal about %q", tt.setting, answer, tt.why)
+		}
+	}
+	w := newWorld(t)
+	w.apply([]events.Draft{{Event: events.PolicyChanged{Key: "pin.lifetime", Before: "0s", After: "1h0m0s"}}})
+	if w.state.Policy.PINLifetime != time.Hour {
+		t.Errorf("pin.lifetime of an old journal is %v, want 1h", w.state.Policy.PINLifetime)
+	}
+	if answer := w.do([]string{"policy", "lock.after=8", "pin.lifetime=1h"}); answer != "" {
+		t.Errorf("a change beside it is refused: %s", answer)
+	}
+}
+
 func TestProfilesAreWithinBounds(t *testing.T) {
 	for _, name := range engine.Profiles() {
 		w := newWorld(t)

@@ -19,6 +19,7 @@ type Setting struct {
 	Doc    string
 	read   func(*Policy) string
 	write  func(*Policy, string) error
+	usable func(Policy) error // nil: whatever write takes
 }
 
 // Read is the setting's value in a policy.
@@ -51,7 +52,8 @@ func Settings() []Setting {
 			"who makes a new PIN: its owner, the system, or as the owner likes",
 			func(p *Policy) string { return string(p.PINSource) }, func(p *Policy, v string) { p.PINSource = PINSource(v) }),
 		span("pin.lifetime", 0, 3650*24*time.Hour, "age at which a PIN must be changed; 0 for never",
-			func(p *Policy) *time.Duration { return &p.PINLifetime }),
+			func(p *Policy) *time.Duration { return &p.PINLifetime }).
+			least(day, "a PIN that is too old before it is used is asked for again and again", func(p Policy) time.Duration { return p.PINLifetime }),
 		whole("pin.history", "PINs", 0, maxOldPINs, "how many of the last PINs, the present one among them, are not to be taken again",
 			func(p *Policy) *int { return &p.PINHistory }),
 		whole("pin.rounds", "times", 1, maxPINRounds, "how often a new PIN may be unfit, or two be different, until the conversation is over",
@@ -69,7 +71,8 @@ func Settings() []Setting {
 		numbered("resync.ahead", "presses", 1, 100_000, "how far ahead an event token may be to be resynchronised",
 			func(p *Policy) *int64 { return &p.ResyncAhead }),
 		span("conversation.for", 30*time.Second, time.Hour, "how long a step of a conversation may be answered",
-			func(p *Policy) *time.Duration { return &p.ConversationFor }),
+			func(p *Policy) *time.Duration { return &p.ConversationFor }).
+			least(2*time.Minute, "a token takes up to a minute to show the next tokencode, which is then to be typed", func(p Policy) time.Duration { return p.ConversationFor }),
 		whole("tokens.per_user", "tokens", 1, 10, "how many tokens are assigned to a user at most",
 			func(p *Policy) *int { return &p.TokensPerUser }),
 		span("emergency.for", time.Minute, longestEmergency, "how long emergency tokencodes are good if nobody says",
@@ -142,6 +145,35 @@ func span(key string, low, high time.Duration, doc string, at func(*Policy) *tim
 			return nil
 		},
 	}
+}
+
+// least raises the lower bound of a span, for a reason that is told. What was set
+// when it was lower is still read, and meant: journals and states hold it. Where
+// 0 is a value of its own, it stays one.
+func (s Setting) least(low time.Duration, why string, at func(Policy) time.Duration) Setting {
+	var zero Policy
+	zeroToo := s.write(&zero, "0s") == nil
+	words := low.String() + " at least"
+	_, most, _ := strings.Cut(s.Bounds, " to ")
+	s.Bounds = low.String() + " to " + most
+	if zeroToo {
+		words, s.Bounds = "0, or "+words, "0s, or "+s.Bounds
+	}
+	s.usable = func(p Policy) error {
+		if d := at(p); d < low && (d != 0 || !zeroToo) {
+			return fmt.Errorf("want %s: %s", words, why)
+		}
+		return nil
+	}
+	return s
+}
+
+// refused says why nobody could live with the setting's value in a policy.
+func (s Setting) refused(p Policy) error {
+	if s.usable == nil {
+		return nil
+	}
+	return s.usable(p)
 }
 
 func yesNo(key, doc string, at func(*Policy) *bool) Setting {
@@ -229,7 +261,7 @@ func (p Policy) with(key, value string) Policy {
 // contradictions are what single bounds do not see.
 func (p Policy) contradictions() error {
 	if p.PINMin > p.PINMax {
-		return refuse(Invalid, "pin.min %d is more than pin.max %d", p.PINMin, p.PINMax)
+		return refuse(Invalid, "pin.min %d is more than pin.max %d, and no PIN would do: set both", p.PINMin, p.PINMax)
 	}
 	if p.StopAfter < p.LockAfter {
 		return refuse(Invalid, "lock.stop_after %d is less than lock.after %d", p.StopAfter, p.LockAfter)
@@ -283,6 +315,9 @@ func (s *State) setPolicy(settings map[string]string) ([]events.Event, error) {
 			return nil, refuse(Invalid, "%s=%.40q: %v", key, settings[key], err)
 		}
 		if after := setting.read(&next); after != before {
+			if err := setting.refused(next); err != nil {
+				return nil, refuse(Invalid, "%s=%.40q: %v", key, settings[key], err)
+			}
 			facts = append(facts, events.PolicyChanged{Key: key, Before: before, After: after})
 		}
 	}

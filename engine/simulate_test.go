@@ -116,7 +116,7 @@ func newHistory(t *testing.T, seed uint64, policy string) *history {
 	const steps = 120
 	for i := range steps {
 		if i == steps/2 {
-			h.now = h.now.Add(time.Second)
+			h.now = h.now.Add(25 * time.Hour) // so that a PIN may grow too old
 			h.since = events.At(h.now)
 		}
 		h.step()
@@ -210,7 +210,7 @@ func (h *history) simulate(settings map[string]string) *engine.Simulation {
 func TestSimulationOfTheSamePolicyTouchesNobody(t *testing.T) {
 	var locks, logins, next, sets, resyncs int
 	for seed := range uint64(150) {
-		policy := []string{"lock.after=10", "lock.after=3 lock.for=10m", "next_tokencode.after=1 lock.after=4 pin.lifetime=1h", "pin.first=activation_code", "pin.source=either wait.step=10s"}[seed%5]
+		policy := []string{"lock.after=10", "lock.after=3 lock.for=10m", "next_tokencode.after=1 lock.after=4 pin.lifetime=24h", "pin.first=activation_code", "pin.source=either wait.step=10s"}[seed%5]
 		h := newHistory(t, seed, policy)
 		same := map[string]string{}
 		for _, setting := range engine.Settings() {
@@ -257,7 +257,7 @@ func TestSimulationOfAnotherNumberShowsIt(t *testing.T) {
 		{"window.fob.small=0", func(e engine.Effect) int { return e.Next }},
 		{"window.app.small=0", func(e engine.Effect) int { return e.Next }},
 		{"pin.min=8", func(e engine.Effect) int { return e.NewPIN }},
-		{"pin.lifetime=1m", func(e engine.Effect) int { return e.NewPIN }},
+		{"pin.lifetime=24h", func(e engine.Effect) int { return e.NewPIN }},
 	} {
 		touched, what := 0, 0
 		for _, h := range histories {
