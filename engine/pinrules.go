@@ -50,10 +50,8 @@ func unfit(pin string, r PINRules, t *Token, user string, common PINList) Proble
 	if len(pin) < r.Min || len(pin) > r.Max {
 		return ProblemLength
 	}
-	for i := range len(pin) {
-		c := pin[i]
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !('0' <= c && c <= '9' || letter && r.Alphanumeric) {
+	for _, c := range pin {
+		if !(isDigit(c) || isLetter(c) && r.Alphanumeric) {
 			return ProblemCharacters
 		}
 	}
@@ -88,10 +86,29 @@ func trivial(pin string) bool {
 	return true
 }
 
-// within reports whether a PIN is a part of a text that strangers may know.
+// within reports whether a PIN is a part of a text that strangers may know, read
+// over what stands between its letters and digits, or between its digits.
 func within(pin, text string) bool {
-	return strings.Contains(strings.ToLower(text), strings.ToLower(pin))
+	pin, text = strings.ToLower(pin), strings.ToLower(text)
+	return strings.Contains(only(text, isDigit, isLetter), pin) || strings.Contains(only(text, isDigit), pin)
 }
+
+// only is what is left of a text when all but some kinds of characters are
+// struck out.
+func only(text string, kinds ...func(rune) bool) string {
+	return strings.Map(func(r rune) rune {
+		r = canonicalRune(r)
+		for _, is := range kinds {
+			if is(r) {
+				return r
+			}
+		}
+		return -1
+	}, text)
+}
+
+func isDigit(r rune) bool  { return '0' <= r && r <= '9' }
+func isLetter(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
 
 // same compares two secrets without telling by time where they differ.
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
