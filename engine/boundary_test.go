@@ -52,7 +52,7 @@ func TestWhatEndsEndsToTheMillisecond(t *testing.T) {
 			[]string{"token a1 user=ada", "login ada <code>"}, 5 * time.Minute, "answer 839142 839142", "challenge, asks login", expired,
 		},
 		"a step, by policy": {
-			[]string{"policy conversation.for=30s", "token a1 user=ada", "login ada <code>"}, 30 * time.Second, "answer 839142 839142", "challenge, asks login", expired,
+			[]string{"policy conversation.for=2m", "token a1 user=ada", "login ada <code>"}, 2 * time.Minute, "answer 839142 839142", "challenge, asks login", expired,
 		},
 		"the step after it": {
 			[]string{"token a1 user=ada", "login ada <code>", "at 12:04:00 answer 839142 839142"}, 5 * time.Minute, "answer 839142<code>", accepted, expired,
