@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -148,5 +149,52 @@ func playLocks(t *testing.T, policy string, sequences int, seed uint64) {
 	t.Logf("%d sequences: let in %d times, locked %d times, stopped %d times", sequences, let, locked, stopped)
 	if let == 0 || locked == 0 || stopped == 0 {
 		t.Error("the sequences do not reach every state")
+	}
+}
+
+// TestGuesserHasAHundredTriesAndNoMore: NIST SP 800-63B-4, section 3.2.2. He
+// tries again whenever a wait or a lock has ended, or so much later.
+func TestGuesserHasAHundredTriesAndNoMore(t *testing.T) {
+	hours := func(all ...int) (locks []time.Duration) {
+		for _, n := range all {
+			locks = append(locks, time.Duration(n)*time.Hour)
+		}
+		return locks
+	}
+	for _, c := range []struct {
+		profile string
+		pause   time.Duration
+		tries   int
+		locks   []time.Duration
+	}{
+		{"default", 0, 100, append([]time.Duration{30 * time.Minute}, hours(1, 2, 4, 8, 16, 32, 64, 128)...)},
+		{"default", 24 * time.Hour, 100, append([]time.Duration{30 * time.Minute}, hours(1, 2, 4, 8, 16, 32, 64, 128)...)},
+		{"strict", 0, 50, hours(1, 2, 4, 8, 16, 32, 64, 128, 256)},
+		{"rsa", 0, 5, nil},               // five in 24 hours, and then the help desk
+		{"rsa", 6 * time.Hour, 100, nil}, // never five, and no more of them all the same
+	} {
+		w := given(t, "user ada", "token a1 user=ada pin=47110815", "policy profile="+c.profile)
+		var locks []time.Duration
+		tries := 0
+		for ; tries < 1000 && !w.state.User("ada").Strangers.Stopped; tries++ {
+			w.do([]string{"login", "ada", "000000"})
+			l := w.state.User("ada").Strangers
+			if l.Until > events.At(w.now) {
+				locks = append(locks, l.Until.Sub(events.At(w.now)))
+			}
+			w.now = max(l.Wait, l.Until, events.At(w.now.Add(c.pause))).Std()
+		}
+		if tries != c.tries || !slices.Equal(locks, c.locks) {
+			t.Errorf("%s, every %v: %d tries, locks of %v; want %d, %v", c.profile, c.pause, tries, locks, c.tries, c.locks)
+		}
+		w.now = w.now.AddDate(1, 0, 0)
+		right := []string{"login", "ada", "47110815" + w.code("a1", 0)}
+		if got := w.do(right); got != "reject user_locked" {
+			t.Errorf("%s, a year later: %s", c.profile, got)
+		}
+		w.do([]string{"admin", "unlock", "ada"})
+		if got := w.do(right); got != inMode {
+			t.Errorf("%s, unlocked: %s", c.profile, got)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,28 @@ func TestRepeatedLoginGetsItsAnswerAsLongAsThePolicySays(t *testing.T) {
 		w.now = w.now.Add(tt.after)
 		if out, err := w.ask(a); err != nil || out.Verdict != tt.want {
 			t.Errorf("session %q, again after %v: %v, %v", tt.session, tt.after, out.Verdict, err)
+		}
+	}
+}
+
+// TestPolicyOfANewClusterIsThatOfTheRules: the numbers of rules.md, once more.
+func TestPolicyOfANewClusterIsThatOfTheRules(t *testing.T) {
+	for key, want := range map[string]string{
+		"window.fob.small": "1", "window.fob.medium": "3", "window.fob.large": "10",
+		"window.pinpad.small": "2", "window.pinpad.medium": "4", "window.pinpad.large": "10",
+		"window.app.small": "10", "window.app.medium": "12", "window.app.large": "70",
+		"window.event.small": "3", "window.event.medium": "7", "window.event.large": "100",
+		"resync.within": "12h0m0s", "resync.ahead": "1000", "resync.by_user": "true",
+		"next_tokencode.after": "3", "next_tokencode.within": "2",
+		"lock.after": "10", "lock.for": "30m0s", "lock.growth": "2", "lock.within": "0s", "lock.stop_after": "100",
+		"pin.min": "6", "pin.max": "8", "pin.history": "5", "pin.rounds": "3", "pin.lifetime": "0s", "pin.source": "own", "pin.first": "tokencode",
+		"emergency.for": "168h0m0s", "tokens.per_user": "3", "retry.request_for": "30s", "retry.login_for": "10s", "refusal.delay": "250ms",
+	} {
+		i := slices.IndexFunc(engine.Settings(), func(s engine.Setting) bool { return s.Key == key })
+		if i < 0 {
+			t.Errorf("there is no %s", key)
+		} else if got := engine.Settings()[i].Read(engine.DefaultPolicy()); got != want {
+			t.Errorf("%s is %s, want %s", key, got, want)
 		}
 	}
 }
