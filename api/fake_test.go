@@ -38,7 +38,8 @@ type fake struct {
 	records    []events.Record
 	now        time.Time
 	recovery   string
-	broken     error // in the middle of a backup
+	sends      string // the beginning of the addresses that can be sent to
+	broken     error  // in the middle of a backup
 }
 
 func newFake(t testing.TB) *fake {
@@ -125,6 +126,8 @@ func (f *fake) Replace(_ context.Context, o events.Origin, _, _ string, keepPIN 
 	f.origins, f.kept = append(f.origins, o), keepPIN
 	return f.activation, f.refuse
 }
+
+func (f *fake) Sends(address engine.Secret) bool { return strings.HasPrefix(address.Reveal(), f.sends) }
 
 func (f *fake) GiveOut(ctx context.Context, o events.Origin, c engine.Command) (engine.Secret, error) {
 	return f.activation, f.Do(ctx, o, c)

@@ -41,7 +41,20 @@ func (a *API) addOnDemandToken(ctx context.Context, in *newOnDemandToken) (*answ
 		Digits: uint8(n.Digits), //nolint:gosec // 6 to 10, by the schema
 		Sealed: sealed,
 	}}
-	return a.giveOut(ctx, n.Reason, command, n.Serial)
+	out, err := a.giveOut(ctx, n.Reason, command, n.Serial)
+	if err == nil && !a.cfg.Remedies.Sends(address) {
+		out.Body.Warning = cannotSend(n.Mail != "")
+	}
+	return out, err
+}
+
+// cannotSend says that a node sends nothing, and what is to be set.
+func cannotSend(mail bool) string {
+	what, key := "text messages", "ondemand.sms.url"
+	if mail {
+		what, key = "mail", "ondemand.smtp.host"
+	}
+	return "this node sends no " + what + ", so no tokencode will come: set " + key + " in the configuration of every node"
 }
 
 var (

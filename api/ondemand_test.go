@@ -24,6 +24,20 @@ func TestOnDemandTokenIsSealedAndGiven(t *testing.T) {
 	}
 }
 
+// TestOnDemandTokenThatNothingCanBeSentForIsWarnedOf, before its user waits in vain.
+func TestOnDemandTokenThatNothingCanBeSentForIsWarnedOf(t *testing.T) {
+	f := newFake(t)
+	f.put(t, engine.TableTokens, engine.Token{Serial: "0002", Kind: engine.KindOnDemand, Digits: 8})
+	f.sends = "mailto:"
+	a := f.api(t)
+	for address, want := range map[string]string{`"mail":"bob@example.com"`: "", `"phone":"+441632960961"`: "set ondemand.sms.url"} {
+		status, body := call(t, a, RoleAdmin, post, "/tokens/ondemand", `{"reason":"r","serial":"0002","user":"bob",`+address+`}`)
+		if got := decode[GivenToken](t, body).Warning; status != http.StatusCreated || (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: status %d, warned: %q, want %q", address, status, got, want)
+		}
+	}
+}
+
 func TestOnDemandTokenWantsOneAddress(t *testing.T) {
 	for name, c := range map[string]struct {
 		mail, phone engine.Secret

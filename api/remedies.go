@@ -15,6 +15,9 @@ type Remedies interface {
 	Resynchronize(ctx context.Context, o events.Origin, serial string, first, second engine.Secret) error
 	// Lose answers the emergency tokencodes.
 	Lose(ctx context.Context, o events.Origin, loss Loss) ([]string, error)
+	// Sends reports whether this node has a way of sending tokencodes to an
+	// address.
+	Sends(address engine.Secret) bool
 	// Replace and GiveOut answer the activation code that was made for a token
 	// which the command leaves without a PIN, empty where none is needed.
 	Replace(ctx context.Context, o events.Origin, old, serial string, keepPIN bool) (engine.Secret, error)

@@ -38,6 +38,7 @@ type Token struct {
 // GivenToken is a token as it was left to a user.
 type GivenToken struct {
 	Token
+	Warning        string `json:"warning,omitempty" doc:"What keeps it from being used, though all was done that was asked."`
 	ActivationCode string `json:"activation_code,omitempty" doc:"Made where pin.first asks for one, and shown only this once: a PIN that proves the owner at the first use, and must be changed then. It is told to the owner by another way than the token."`
 }
 

@@ -58,6 +58,10 @@ func why(s *engine.State, reason events.Reason, user, serial string, offset *int
 	if reason == events.ReasonNextTokencodeWrong && t != nil && t.Kind == engine.KindOnDemand {
 		what, next = "the tokencode was not the one that was sent", "the user looks for the latest message, or logs in again and has another one sent"
 	}
+	if reason == events.ReasonNoToken && t != nil && t.Kind == engine.KindOnDemand {
+		what = "PIN right, a tokencode was asked for and not sent: the node has no way of sending to the address"
+		next = "set ondemand.smtp.host, or ondemand.sms.url for telephones, in the configuration of every node"
+	}
 	if reason == events.ReasonPINNotSet && t != nil && (s.Unclaimed(t) || t.Lost != nil) {
 		next = "keyfob token set-temporary-pin SERIAL, and the user types what it shows in front of the tokencode"
 	}

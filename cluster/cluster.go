@@ -99,9 +99,10 @@ type Config struct {
 	// CommonPINs may not be chosen; nil: the built-in list. It is looked at by
 	// the node that is asked, so all nodes should have the same.
 	CommonPINs engine.PINList
-	// Deliver sends a tokencode to its user. It must not block. Nil: this site
-	// sends none.
+	// Deliver sends a tokencode to its user. It must not block. Nil: this node
+	// sends none. Sends reports whether there is a way to an address; nil: to all.
 	Deliver func(engine.Delivery)
+	Sends   func(address engine.Secret) bool
 }
 
 // DefaultConfig is the configuration that works; Node, Data, Listen and Log

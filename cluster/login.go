@@ -100,6 +100,7 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 		now, sound := n.time(view)
 		checked, err := engine.Check(ctx, engine.CheckInput{
 			State: view.State, Keys: n.keys, Attempt: a, Ticket: ticket, Now: now, Common: n.c.CommonPINs, Untimed: !sound,
+			Sends: n.Sends,
 		})
 		if err != nil {
 			return engine.Outcome{}, fmt.Errorf("checking an attempt: %w", err)
@@ -153,14 +154,16 @@ func (n *Node) finish(ctx context.Context, place vault.Identity, c engine.Checke
 		return engine.Outcome{}, err
 	}
 	out.Conversation = sealed
-	switch {
-	case next.Delivery == nil:
-	case n.c.Deliver == nil:
-		n.log.ErrorContext(ctx, "tokencode was not sent: no way of sending is configured", "serial", next.Delivery.Serial)
-	default:
-		n.c.Deliver(*next.Delivery)
+	if d := next.Delivery; d != nil {
+		d.Wanted = func() bool { return n.State().AnswersTo(out.User, next.ID, next.Turn) }
+		n.c.Deliver(*d)
 	}
 	return out, nil
+}
+
+// Sends reports whether this node has a way of sending tokencodes to an address.
+func (n *Node) Sends(address engine.Secret) bool {
+	return n.c.Deliver != nil && (n.c.Sends == nil || n.c.Sends(address))
 }
 
 // A conversation opens only at the door and for the client that it began with.

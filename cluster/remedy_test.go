@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,7 +149,10 @@ func TestActivationCodeIsMadeWithWhatIsGivenOut(t *testing.T) {
 func TestTokencodeOnDemandIsDeliveredAndGoodOnAnyNode(t *testing.T) {
 	r := newRig(t)
 	sent := make(chan engine.Delivery, 4)
-	r.configure = func(c *Config) { c.Deliver = func(d engine.Delivery) { sent <- d } }
+	r.configure = func(c *Config) {
+		c.Deliver = func(d engine.Delivery) { sent <- d }
+		c.Sends = func(address engine.Secret) bool { return strings.HasPrefix(address.Reveal(), "mailto:") }
+	}
 	r.found("n1")
 	r.join("n2")
 	r.ready(2)
@@ -161,13 +165,26 @@ func TestTokencodeOnDemandIsDeliveredAndGoodOnAnyNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	telephone, err := n.SealSeed("O-2", "tel:+441632960961")
+	if err != nil {
+		t.Fatal(err)
+	}
+	telephonePIN, err := n.SealPIN(t.Context(), "O-2", 1, "471108")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []engine.Command{
+		engine.AddUser{User: "otto"},
+		engine.ImportToken{User: "otto", PIN: telephonePIN, Token: events.TokenImported{Serial: "O-2", Kind: engine.KindOnDemand, Digits: 8, Sealed: telephone}},
 		engine.AddUser{User: "olga"},
 		engine.ImportToken{User: "olga", PIN: pin, Token: events.TokenImported{Serial: "O-1", Kind: engine.KindOnDemand, Digits: 8, Sealed: address}},
 	} {
 		if err := n.Do(t.Context(), admin(), c); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if out := r.must(n, r.attempt("otto", "471108")); out.Verdict != engine.Reject || out.Reason != events.ReasonNoToken || out.Prompt.Sent {
+		t.Errorf("where nothing can be sent: %+v", out)
 	}
 	out := r.must(n, r.attempt("olga", "471108"))
 	if out.Verdict != engine.Challenge || !out.Prompt.Sent {
@@ -177,12 +194,18 @@ func TestTokencodeOnDemandIsDeliveredAndGoodOnAnyNode(t *testing.T) {
 	if d.Address.Reveal() != "mailto:olga@example.com" {
 		t.Errorf("sent to %q", d.Address.Reveal())
 	}
+	if !d.Wanted() || d.Asked.IsZero() {
+		t.Errorf("what was asked for at %v is wanted: %v", d.Asked, d.Wanted())
+	}
 	if !d.Expires.Equal(out.Prompt.Expires) || d.Expires.IsZero() {
 		t.Errorf("the tokencode is sent as good until %v, and is good until %v", d.Expires, out.Prompt.Expires)
 	}
 	a := r.attempt("olga", d.Tokencode)
 	a.Conversation = out.Conversation
 	r.want(r.nodes[1], a, engine.Accept)
+	if d.Wanted() {
+		t.Error("a tokencode is wanted that has let its user in")
+	}
 	a.Origin.Request = newRequest()
 	r.want(n, a, engine.Reject)
 }

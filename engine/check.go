@@ -38,6 +38,9 @@ type TokenEvidence struct {
 	// Emergency is the number of the emergency tokencode that was typed, from
 	// 1; there is no interval then.
 	Emergency uint8 `cbor:"7,keyasint,omitempty"`
+	// Unsendable says that a tokencode would have to be sent, and that the node
+	// which was asked has no way of sending to such an address.
+	Unsendable bool `cbor:"8,keyasint,omitempty"`
 }
 
 // PINEvidence is what was found of a new PIN.
@@ -77,6 +80,9 @@ type CheckInput struct {
 	Now     events.Time // by the cluster's clock as this node knows it
 	Common  PINList     // that nobody may choose; nil: the built-in list
 	Untimed bool        // no clock is trusted: of Now it is only known that it has passed
+	// Sends reports whether this node has a way of sending to an address; nil:
+	// to none.
+	Sends func(address Secret) bool
 }
 
 // Check looks at an attempt with this node's keys. It decides nothing: what

@@ -68,7 +68,7 @@ func TestEvidenceOfOldSecretsIsStale(t *testing.T) {
 	a := engine.Attempt{User: "ada", Typed: engine.Secret("471108" + w.code("a1", 0)), Origin: w.origin("")}
 	for _, line := range []string{"admin clear-pin a1", "token a2 user=ada pin=806317"} {
 		w.do(strings.Fields(line))
-		checked, err := engine.Check(context.Background(), engine.CheckInput{State: before, Keys: w.keys, Attempt: a, Now: events.At(w.now)})
+		checked, err := engine.Check(context.Background(), engine.CheckInput{State: before, Keys: w.keys, Attempt: a, Now: events.At(w.now), Sends: w.sends})
 		if err != nil {
 			t.Fatal(err)
 		}

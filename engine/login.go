@@ -16,13 +16,14 @@ type candidate struct {
 type rank uint8
 
 const (
-	notFound  rank = iota
-	isLost         // the token's own, while it is lost
-	wrongPIN       // the tokencode is the token's, the PIN is not
-	tooFar         // both right, outside every window that is open now
-	tooLate        // both right, but spent before the last one
-	justUsed       // both right, and used last
-	nextAsked      // right, with the next tokencode
+	notFound   rank = iota
+	isLost          // the token's own, while it is lost
+	unsendable      // the PIN is right, and no tokencode can be sent
+	wrongPIN        // the tokencode is the token's, the PIN is not
+	tooFar          // both right, outside every window that is open now
+	tooLate         // both right, but spent before the last one
+	justUsed        // both right, and used last
+	nextAsked       // right, with the next tokencode
 	right
 )
 
@@ -76,6 +77,11 @@ func (d *decider) login() (Decision, error) {
 		// Both are right and the token is out of use: as with one that is
 		// disabled, that is no guess.
 		return d.reject(best.token, events.ReasonTokenLost, nil, problem), nil
+	case unsendable:
+		// Nobody is told that a tokencode is on its way. From outside it is a
+		// refusal like any other; it carries the serial, as no other that has no
+		// usable token to speak of.
+		return d.reject(best.token, events.ReasonNoToken, nil, ProblemNone), nil
 	case wrongPIN:
 		return d.fail(told, events.ReasonBadPIN, nil, problem), nil
 	case notFound:
@@ -127,7 +133,10 @@ func (d *decider) rank(t *Token, e TokenEvidence) rank {
 			return r
 		}
 	}
-	if t.onDemand() {
+	switch {
+	case t.onDemand() && e.Unsendable:
+		return unsendable
+	case t.onDemand():
 		return nextAsked
 	}
 	switch t.tier(&d.state.Policy, e.Interval, d.now) {

@@ -18,9 +18,13 @@ const KindOnDemand = "ondemand"
 // Delivery is a tokencode on its way to its user.
 type Delivery struct {
 	Serial    string
-	Address   Secret // mailto:ada@example.com or tel:+441632960961
+	Asked     time.Time // when its user asked for it
+	Address   Secret    // mailto:ada@example.com or tel:+441632960961
 	Tokencode Secret
 	Expires   time.Time // from then on the tokencode is not good any more
+	// Wanted reports whether the tokencode is still waited for: its user has not
+	// asked for another one since, nor got in. Nil: always.
+	Wanted func() bool
 }
 
 const maxSent = 100 // times of sending remembered of a token
@@ -43,6 +47,10 @@ func (k *checker) asksForCode(ctx context.Context, t *Token) (TokenEvidence, err
 	address, err := k.Keys.OpenSeed(t.Serial, t.Seed)
 	if err != nil {
 		return e, fmt.Errorf("opening the address of token %s: %w", t.Serial, err)
+	}
+	if k.Sends == nil || !k.Sends(address) {
+		e.Unsendable = true
+		return e, nil
 	}
 	code, err := randomDigits(k.chance(t, uint64(k.sentBefore(t))), int(t.Digits))
 	if err != nil {

@@ -22,7 +22,7 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 	}
 	for _, sent := range c.Deliveries {
 		if next.Step == events.StepNextTokencode && sent.Serial == next.Serial {
-			sent.Expires = next.Expires.Std()
+			sent.Asked, sent.Expires = now.Std(), next.Expires.Std()
 			t.PIN, t.Delivery = sent.Tokencode.Reveal(), &sent
 		}
 	}
@@ -34,10 +34,17 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 // again. ErrConversation when it is over.
 func PromptFor(s *State, t Ticket, now events.Time) (Prompt, error) {
 	u := s.User(t.User)
-	if u == nil || u.Conversation == nil || u.Conversation.ID != t.ID || u.Conversation.Turn != t.Turn || now >= u.Conversation.Expires {
+	if !s.AnswersTo(t.User, t.ID, t.Turn) || now >= u.Conversation.Expires {
 		return Prompt{}, ErrConversation
 	}
 	return prompt(s, u.Name, u.Conversation, t.PIN, now), nil
+}
+
+// AnswersTo reports whether it is this turn of this conversation that the user
+// is to answer next.
+func (s *State) AnswersTo(user string, id events.Request, turn uint8) bool {
+	u := s.User(user)
+	return u != nil && u.Conversation != nil && u.Conversation.ID == id && u.Conversation.Turn == turn
 }
 
 // prompt is a step of a conversation with what a door needs to word it.

@@ -80,7 +80,7 @@ func revealed(out engine.Outcome) string { return out.Prompt.PIN.Reveal() }
 func retry(t *testing.T, w *world, seen *engine.State, ticket *engine.Ticket, a engine.Attempt) (engine.Outcome, *engine.Ticket) {
 	t.Helper()
 	now := events.At(w.now)
-	c, err := engine.Check(t.Context(), engine.CheckInput{State: seen, Keys: w.keys, Attempt: a, Ticket: ticket, Now: now})
+	c, err := engine.Check(t.Context(), engine.CheckInput{State: seen, Keys: w.keys, Attempt: a, Ticket: ticket, Now: now, Sends: w.sends})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,6 +95,7 @@ type world struct {
 	last    engine.Outcome
 	common  engine.PINList
 	backup  *engine.State
+	mute    bool                            // nothing can be sent
 	untimed bool                            // no clock is trusted
 	record  func(events.Time, events.Draft) // if set, hears of every event
 }
@@ -152,6 +153,9 @@ func (w *world) do(words []string) string {
 		w.state, w.ticket = w.backup.Copy(), nil
 		w.apply([]events.Draft{{Event: events.ClusterRestored{Epoch: w.state.Cluster.Epoch + 1, Node: "n1"}}})
 		w.news = nil
+		return ""
+	case "sending": // off, on
+		w.mute = words[1] == "off"
 		return ""
 	case "clocks": // agree, or disagree
 		w.untimed = words[1] == "disagree"
@@ -364,6 +368,8 @@ func (w *world) attempt(words []string) string {
 	return w.tellOutcome(out)
 }
 
+func (w *world) sends(engine.Secret) bool { return !w.mute }
+
 func (w *world) decide(s *engine.State, o events.Origin, c engine.Command, now events.Time) (engine.Decision, error) {
 	if w.untimed {
 		return engine.DecideUntimed(s, o, c, now)
@@ -375,7 +381,7 @@ func (w *world) decide(s *engine.State, o events.Origin, c engine.Command, now e
 func (w *world) ask(a engine.Attempt) (engine.Outcome, error) {
 	now := events.At(w.now)
 	checked, err := engine.Check(context.Background(), engine.CheckInput{
-		State: w.state, Keys: w.keys, Attempt: a, Ticket: w.ticket, Now: now, Common: w.common, Untimed: w.untimed,
+		State: w.state, Keys: w.keys, Attempt: a, Ticket: w.ticket, Now: now, Common: w.common, Untimed: w.untimed, Sends: w.sends,
 	})
 	if err != nil {
 		return engine.Outcome{}, err

@@ -49,7 +49,7 @@ type Mail struct {
 	From     string         // such as "Example Travel <noreply@example.com>"
 	Roots    *x509.CertPool // that the server's certificate is checked against; nil: the machine's
 	Subject  string         // of one line
-	Text     string         // of the mail; both may hold {tokencode}, {minutes} and {service}
+	Text     string         // of the mail; both may hold {tokencode}, {minutes}, {asked} and {service}
 }
 
 // How a mail server is spoken to.
@@ -91,6 +91,8 @@ func DefaultConfig() Config {
 			Port: 587, TLS: StartTLS,
 			Subject: "Your tokencode",
 			Text: "Your tokencode is {tokencode}\n\n" +
+				"You asked for it at {asked}. If you have asked again since,\n" +
+				"only the one with the latest time is good.\n" +
 				"It is good once, for {minutes} minutes, for your {service}.\n" +
 				"If you did not ask for it, somebody knows your PIN: tell your help desk.\n",
 		},
@@ -185,7 +187,7 @@ func (s SMS) validate(service string) error {
 	text, err := parseTemplate(s.Text, wordsOfText)
 	want(err == nil, "text: %v", err)
 	want(err != nil || text.has(wordTokencode), "text: without {%s}", wordTokencode)
-	longest := len(text.fill(filledText(message{code: "0123456789", minutes: 70}, service), asItIs))
+	longest := len(text.fill(filledText(message{code: "0123456789", asked: time.Unix(0, 0), minutes: 70}, service), asItIs))
 	want(longest <= maxSMS, "text: up to %d bytes when it is filled in, and %d fit", longest, maxSMS)
 	return errors.Join(errs...)
 }

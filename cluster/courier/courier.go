@@ -6,7 +6,7 @@
 // the messages to telephones. Deliver never blocks: a login waits for no mail
 // server, and who asked sees the same answer whether the message arrives or
 // not. A message is tried again, less and less often, as long as its tokencode
-// is good; it may arrive twice, which harms nobody, because the tokencode is
+// is good and waited for; it may arrive twice, which harms nobody, because the tokencode is
 // good once.
 //
 // Nothing is kept on disk. A tokencode that was waiting when the process died
@@ -40,6 +40,7 @@ const (
 	Expired  Result = "expired"  // its tokencode was not good any more
 	Overflow Result = "overflow" // too many were waiting, or the node stops
 	NoWay    Result = "no_way"   // nothing is configured for such an address
+	Unwanted Result = "unwanted" // its user has asked for another one, or is in already
 )
 
 // The ways, as metrics and logs name them.
@@ -77,6 +78,7 @@ type sender interface {
 type message struct {
 	to      string // ada@example.com or +441632960961
 	code    string
+	asked   time.Time
 	minutes int // that the code is still good for, the last one begun included
 }
 
@@ -121,6 +123,12 @@ func (k *Courier) Deliver(d engine.Delivery) {
 	}
 }
 
+// Sends reports whether there is a way to an address.
+func (k *Courier) Sends(address engine.Secret) bool {
+	name, _ := route(address)
+	return k.ways[name] != nil
+}
+
 // Run sends until ctx ends. Then what is waiting gets one attempt more, in
 // Config.Drain altogether, and Run returns when the last worker has.
 func (k *Courier) Run(ctx context.Context) error {
@@ -159,6 +167,12 @@ func (k *Courier) carry(ctx context.Context, w *way, d engine.Delivery) {
 			k.unsent(d, w.name, Expired, attempt-1, errors.New("the tokencode is not good any more"))
 			return
 		}
+		if d.Wanted != nil && !d.Wanted() {
+			// Of several that arrive together only the last one would be good.
+			k.c.Log.InfoContext(ctx, "tokencode is not sent: it is not waited for any more", "serial", d.Serial, "way", w.name, "attempts", attempt-1)
+			k.c.observe(w.name, Unwanted)
+			return
+		}
 		err := k.attempt(ctx, w, d, left)
 		if err == nil {
 			k.c.Log.InfoContext(ctx, "tokencode sent", "serial", d.Serial, "way", w.name, "attempts", attempt, "took", k.c.Now().Sub(began))
@@ -180,7 +194,7 @@ func (k *Courier) attempt(ctx context.Context, w *way, d engine.Delivery, left t
 	ctx, cancel := context.WithTimeout(ctx, min(k.c.Timeout, left))
 	defer cancel()
 	const minute = time.Minute
-	return w.sender.send(ctx, message{to: to, code: d.Tokencode.Reveal(), minutes: int((left + minute - 1) / minute)})
+	return w.sender.send(ctx, message{to: to, code: d.Tokencode.Reveal(), asked: d.Asked, minutes: int((left + minute - 1) / minute)})
 }
 
 // wait lets time pass, less when the node stops.

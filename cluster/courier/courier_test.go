@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,6 +142,36 @@ func TestDeadTokencodeIsNotSent(t *testing.T) {
 		b.want(t, "mail expired", "mail expired", "mail expired")
 		if n := len(b.sender.tries); n != 3 {
 			t.Errorf("%d attempts, want 3", n)
+		}
+	})
+}
+
+// TestOnlyTheLatestTokencodeIsSent: while the mail server was away a user asked
+// three times; two of the mails would only mislead.
+func TestOnlyTheLatestTokencodeIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, func(c *Config) { c.Workers = 1 })
+		b.sender.fails = func(attempt int) error {
+			if attempt == 1 {
+				return errors.New("mail server answered 451")
+			}
+			return nil
+		}
+		b.run()
+		var latest atomic.Int32
+		for i := range int32(3) {
+			d := delivery(olgasMail, 10*time.Minute)
+			d.Asked, d.Wanted = time.Now(), func() bool { return latest.Load() == i }
+			latest.Store(i)
+			b.Deliver(d)
+			synctest.Wait()
+			time.Sleep(time.Millisecond) // of the fake clock: each is asked for at another time
+		}
+		time.Sleep(time.Minute)
+		b.stop()
+		b.want(t, "mail unwanted", "mail unwanted", "mail sent")
+		if got := b.sender.got[len(b.sender.got)-1]; len(b.sender.got) != 2 || got.asked.IsZero() {
+			t.Errorf("%d attempts, the last for what was asked for at %v", len(b.sender.got), got.asked)
 		}
 	})
 }

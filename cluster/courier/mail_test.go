@@ -20,7 +20,7 @@ func mailTo(s *mailtest.Server, tls string) Mail {
 	return m
 }
 
-var olga = message{to: "olga@example.com", code: "40713286", minutes: 10}
+var olga = message{to: "olga@example.com", code: "40713286", asked: time.Date(2026, 11, 23, 14, 3, 27, 0, time.Local), minutes: 10}
 
 func attempt(t *testing.T, m Mail, to message) error {
 	t.Helper()
@@ -53,7 +53,7 @@ func TestMailArrives(t *testing.T) {
 					t.Errorf("%s: %q, want %q", name, got, want)
 				}
 			}
-			for _, want := range []string{"Your tokencode is 40713286\n", "for 10 minutes, for your company VPN connection."} {
+			for _, want := range []string{"Your tokencode is 40713286\n", "You asked for it at 14:03:27 ", "for 10 minutes, for your company VPN connection."} {
 				if !strings.Contains(letters[0].Text, want) {
 					t.Errorf("%q is not in\n%s", want, letters[0].Text)
 				}

@@ -13,6 +13,7 @@ import (
 const (
 	wordTokencode = "tokencode"
 	wordMinutes   = "minutes"
+	wordAsked     = "asked"
 	wordService   = "service"
 	wordTo        = "to"
 	wordNumber    = "number"
@@ -20,9 +21,13 @@ const (
 )
 
 var (
-	wordsOfText    = []string{wordTokencode, wordMinutes, wordService}
+	wordsOfText    = []string{wordTokencode, wordMinutes, wordAsked, wordService}
 	wordsOfRequest = []string{wordTo, wordNumber, wordText}
 )
+
+// askedForm is how a user reads when a tokencode was asked for: by the clock of
+// the machine, as everybody at the site has it.
+const askedForm = "15:04:05 MST"
 
 // template is a text with words in braces. Braces around anything but small
 // letters are text: a body may be JSON.
@@ -70,7 +75,7 @@ func (t template) fill(values map[string]string, escape func(string) string) str
 }
 
 func filledText(m message, service string) map[string]string {
-	return map[string]string{wordTokencode: m.code, wordMinutes: strconv.Itoa(m.minutes), wordService: service}
+	return map[string]string{wordTokencode: m.code, wordMinutes: strconv.Itoa(m.minutes), wordAsked: m.asked.Local().Format(askedForm), wordService: service}
 }
 
 func filledRequest(to, text string) map[string]string {

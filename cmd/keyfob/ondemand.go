@@ -33,8 +33,8 @@ type SMTPConfig struct {
 	User         string `yaml:"user" doc:"who the mail server is told we are; empty: it does not ask"`
 	PasswordFile string `yaml:"password_file" doc:"file with the password of user"`
 	From         string `yaml:"from" doc:"sender, such as Example Travel <noreply@example.com>"`
-	Subject      string `yaml:"subject" doc:"of the mail; {tokencode}, {minutes} and {service} are filled in"`
-	Text         string `yaml:"text" doc:"of the mail; {tokencode}, {minutes} and {service} are filled in"`
+	Subject      string `yaml:"subject" doc:"of the mail; {tokencode}, {minutes}, {asked}, the time at which it was asked for, and {service} are filled in"`
+	Text         string `yaml:"text" doc:"of the mail; {tokencode}, {minutes}, {asked}, the time at which it was asked for, and {service} are filled in"`
 }
 
 // SMSConfig is the gateway that takes tokencodes for telephone numbers.
@@ -45,7 +45,7 @@ type SMSConfig struct {
 	HeadersFile string `yaml:"headers_file" doc:"file with lines of the form Name: value, such as the gateway's key"`
 	Body        string `yaml:"body" doc:"of the request, not sent with GET; {to} is +441632960961, {number} the same without the plus, {text} the message"`
 	CA          string `yaml:"ca" doc:"PEM file that the gateway's certificate is checked against; default the machine's"`
-	Text        string `yaml:"text" doc:"of the message, at most 140 bytes; {tokencode}, {minutes} and {service} are filled in"`
+	Text        string `yaml:"text" doc:"of the message, at most 140 bytes; {tokencode}, {minutes}, {asked}, the time at which it was asked for, and {service} are filled in"`
 }
 
 func defaultOnDemand() OnDemandConfig {

@@ -60,7 +60,7 @@ func (e *environment) serve(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if sender != nil {
-		node.Deliver = sender.Deliver
+		node.Deliver, node.Sends = sender.Deliver, sender.Sends
 	}
 	ports, err := openPorts(cfg)
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 // activation code, where one was made.
 func (e *environment) given(out *output, t api.GivenToken, format string, args ...any) error {
 	e.say(format, args...)
+	if t.Warning != "" {
+		e.say("warning: %s", t.Warning)
+	}
 	if out.format == "json" {
 		return out.shown(e, t)
 	}

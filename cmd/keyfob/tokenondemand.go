@@ -54,6 +54,9 @@ func (e *environment) addOnDemand(ctx context.Context, r *remote, out *output, n
 		return err
 	}
 	if o.temporaryPIN && t.ActivationCode == "" { // which is one
+		if t.Warning != "" {
+			e.say("warning: %s", t.Warning)
+		}
 		return e.makeTemporaryPIN(ctx, r, out, t.Serial, n.Reason)
 	}
 	return e.given(out, t, "token %s added, belongs to %s; %s", t.Serial, t.User, nextLogin(t))
