@@ -267,11 +267,11 @@ func TestPolicyOfANewClusterIsThatOfTheRules(t *testing.T) {
 		"window.pinpad.small": "2", "window.pinpad.medium": "4", "window.pinpad.large": "10",
 		"window.app.small": "10", "window.app.medium": "12", "window.app.large": "70",
 		"window.event.small": "3", "window.event.medium": "7", "window.event.large": "100",
-		"resync.within": "12h0m0s", "resync.ahead": "1000", "resync.by_user": "true",
+		"resync.within": "12h", "resync.ahead": "1000", "resync.by_user": "yes",
 		"next_tokencode.after": "3", "next_tokencode.within": "2",
-		"lock.after": "10", "lock.for": "30m0s", "lock.growth": "2", "lock.within": "0s", "lock.stop_after": "100",
+		"lock.after": "10", "lock.for": "30m", "lock.growth": "2", "lock.within": "0s", "lock.stop_after": "100",
 		"pin.min": "6", "pin.max": "8", "pin.history": "5", "pin.rounds": "3", "pin.lifetime": "0s", "pin.source": "own", "pin.first": "tokencode",
-		"emergency.for": "168h0m0s", "tokens.per_user": "3", "retry.request_for": "30s", "retry.login_for": "10s", "refusal.delay": "250ms",
+		"emergency.for": "7d", "tokens.per_user": "3", "retry.request_for": "30s", "retry.login_for": "10s", "refusal.delay": "250ms",
 	} {
 		i := slices.IndexFunc(engine.Settings(), func(s engine.Setting) bool { return s.Key == key })
 		if i < 0 {

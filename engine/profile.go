@@ -12,12 +12,12 @@ var profiles = map[string]map[string]string{
 	// What a site expects that comes from RSA Authentication Manager: short
 	// PINs, five failures within 24 hours and then the help desk.
 	"rsa": {
-		"pin.min": "4", "pin.max": "8", "lock.after": "5", "lock.within": "24h0m0s", "lock.for": "0s", "next_tokencode.after": "3",
+		"pin.min": "4", "pin.max": "8", "lock.after": "5", "lock.within": "24h", "lock.for": "0s", "next_tokencode.after": "3",
 	},
 	// PCI DSS 4.0, 8.3.4 and 8.3.6, and NIST SP 800-63B-4, 3.2.2.
 	"strict": {
-		"pin.min": "8", "pin.max": "12", "pin.history": "10", "pin.lifetime": "2160h", "pin.first": "activation_code",
-		"lock.after": "5", "lock.for": "1h", "lock.stop_after": "50", "resync.by_user": "false",
+		"pin.min": "8", "pin.max": "12", "pin.history": "10", "pin.lifetime": "90d", "pin.first": "activation_code",
+		"lock.after": "5", "lock.for": "1h", "lock.stop_after": "50", "resync.by_user": "no",
 	},
 }
 

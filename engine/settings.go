@@ -42,9 +42,9 @@ func Settings() []Setting {
 			func(p *Policy) *time.Duration { return &p.LockWithin }),
 		whole("lock.stop_after", "failures", 1, 1000, "failures since the last success, however old, after which only an administrator unlocks",
 			func(p *Policy) *int { return &p.StopAfter }),
-		span("wait.step", 0, time.Minute, "added to the wait with each failure beyond next_tokencode.after; what is typed within it is refused unseen and counted",
+		span("wait.step", 0, time.Minute, "added to the wait after a failure, with each beyond next_tokencode.after; what is typed within it is refused unseen and counted",
 			func(p *Policy) *time.Duration { return &p.WaitStep }),
-		span("wait.most", 0, time.Minute, "longest such wait", func(p *Policy) *time.Duration { return &p.WaitMost }),
+		span("wait.most", 0, time.Minute, "longest wait between failures", func(p *Policy) *time.Duration { return &p.WaitMost }),
 		whole("pin.min", "characters", 4, longestPIN, "shortest new PIN", func(p *Policy) *int { return &p.PINMin }),
 		whole("pin.max", "characters", 4, longestPIN, "longest new PIN", func(p *Policy) *int { return &p.PINMax }),
 		yesNo("pin.alphanumeric", "whether a PIN may hold letters", func(p *Policy) *bool { return &p.PINAlphanumeric }),
@@ -77,7 +77,7 @@ func Settings() []Setting {
 			func(p *Policy) *int { return &p.TokensPerUser }),
 		span("emergency.for", time.Minute, longestEmergency, "how long emergency tokencodes are good if nobody says",
 			func(p *Policy) *time.Duration { return &p.EmergencyFor }),
-		span("emergency.most", time.Minute, longestEmergency, "how long they are good at most",
+		span("emergency.most", time.Minute, longestEmergency, "how long emergency tokencodes may be good at most",
 			func(p *Policy) *time.Duration { return &p.EmergencyMost }),
 		whole("emergency.codes", "tokencodes", 0, maxEmergency, "how many emergency tokencodes there are if nobody says; 0 for no emergency access",
 			func(p *Policy) *int { return &p.EmergencyCodes }),
@@ -91,9 +91,9 @@ func Settings() []Setting {
 			func(p *Policy) *int { return &p.SourceFailures }),
 		span("source.every", 10*time.Millisecond, time.Hour, "time that gives an address one failure back",
 			func(p *Policy) *time.Duration { return &p.SourceEvery }),
-		whole("client.failures", "failures", 0, 1_000_000, "the same of one client that is not trusted, whatever the addresses; 0 for no limit",
+		whole("client.failures", "failures", 0, 1_000_000, "failures of one client that is not trusted, at once and whatever the addresses, after which nothing of it is looked at; 0 for no limit",
 			func(p *Policy) *int { return &p.ClientFailures }),
-		span("client.every", time.Millisecond, time.Minute, "time that gives such a client one failure back",
+		span("client.every", time.Millisecond, time.Minute, "time that gives a client that is not trusted one failure back",
 			func(p *Policy) *time.Duration { return &p.ClientEvery }),
 		span("refusal.delay", 0, 2*time.Second, "when a refusal leaves, after the attempt arrived",
 			func(p *Policy) *time.Duration { return &p.RefusalDelay }),
@@ -134,12 +134,12 @@ func whole(key, unit string, low, high int, doc string, at func(*Policy) *int) S
 
 func span(key string, low, high time.Duration, doc string, at func(*Policy) *time.Duration) Setting {
 	return Setting{
-		Key: key, Unit: "duration", Bounds: fmt.Sprintf("%v to %v", low, high), Doc: doc,
-		read: func(p *Policy) string { return at(p).String() },
+		Key: key, Unit: "duration", Bounds: SpellDuration(low) + " to " + SpellDuration(high), Doc: doc,
+		read: func(p *Policy) string { return SpellDuration(*at(p)) },
 		write: func(p *Policy, v string) error {
-			d, err := time.ParseDuration(v)
+			d, err := ParseDuration(v)
 			if err != nil || d < low || d > high {
-				return fmt.Errorf("want a duration such as 30m, from %v to %v", low, high)
+				return fmt.Errorf("want a duration such as 30m or 7d, from %s to %s", SpellDuration(low), SpellDuration(high))
 			}
 			*at(p) = d
 			return nil
@@ -153,9 +153,9 @@ func span(key string, low, high time.Duration, doc string, at func(*Policy) *tim
 func (s Setting) least(low time.Duration, why string, at func(Policy) time.Duration) Setting {
 	var zero Policy
 	zeroToo := s.write(&zero, "0s") == nil
-	words := low.String() + " at least"
+	words := SpellDuration(low) + " at least"
 	_, most, _ := strings.Cut(s.Bounds, " to ")
-	s.Bounds = low.String() + " to " + most
+	s.Bounds = SpellDuration(low) + " to " + most
 	if zeroToo {
 		words, s.Bounds = "0, or "+words, "0s, or "+s.Bounds
 	}
@@ -178,14 +178,17 @@ func (s Setting) refused(p Policy) error {
 
 func yesNo(key, doc string, at func(*Policy) *bool) Setting {
 	return Setting{
-		Key: key, Unit: "yes or no", Bounds: "true, false", Doc: doc,
-		read: func(p *Policy) string { return strconv.FormatBool(*at(p)) },
+		Key: key, Unit: "yes or no", Bounds: "yes, no", Doc: doc,
+		read: func(p *Policy) string { return map[bool]string{true: "yes", false: "no"}[*at(p)] },
 		write: func(p *Policy, v string) error {
-			b, err := strconv.ParseBool(v)
-			if err != nil {
-				return fmt.Errorf("want true or false")
+			switch v {
+			case "yes", "true": // journals hold the second
+				*at(p) = true
+			case "no", "false":
+				*at(p) = false
+			default:
+				return fmt.Errorf("want yes or no")
 			}
-			*at(p) = b
 			return nil
 		},
 	}
@@ -267,7 +270,7 @@ func (p Policy) contradictions() error {
 		return refuse(Invalid, "lock.stop_after %d is less than lock.after %d", p.StopAfter, p.LockAfter)
 	}
 	if p.EmergencyFor > p.EmergencyMost {
-		return refuse(Invalid, "emergency.for %v is more than emergency.most %v", p.EmergencyFor, p.EmergencyMost)
+		return refuse(Invalid, "emergency.for %s is more than emergency.most %s", SpellDuration(p.EmergencyFor), SpellDuration(p.EmergencyMost))
 	}
 	for _, form := range slices.Sorted(maps.Keys(p.Windows)) {
 		if w := p.Windows[form]; w.Small > w.Medium || w.Medium > w.Large {

@@ -31,7 +31,7 @@ func (e *environment) apiTokenIssue() *cobra.Command {
 		return out.show(e.Out, issued, func(tw *tabwriter.Writer) { row(tw, issued.Token) })
 	})
 	c.Flags().StringVar(&role, "role", api.RoleAuditor, "`ROLE`: admin, helpdesk, auditor, or login for an application that asks for logins")
-	c.Flags().DurationVar(&ttl, "ttl", 0, "how long it is good, such as 720h (default until revoked)")
+	durationVar(c.Flags(), &ttl, "ttl", 0, "how long it is good, such as 365d (default until revoked)")
 	return out.flag(r.because(c))
 }
 

@@ -175,6 +175,6 @@ func (e *environment) auditReader() *cobra.Command {
 		e.say("credentials of reader %s, shown this once; put them into a file of mode 0600:", reader.Name)
 		return out.show(e.Out, reader, func(tw *tabwriter.Writer) { fmt.Fprint(tw, reader.Credentials) })
 	})
-	c.Flags().DurationVar(&ttl, "ttl", 0, "how long they are good (default for ever)")
+	durationVar(c.Flags(), &ttl, "ttl", 0, "how long they are good (default for ever)")
 	return out.flag(r.because(c))
 }

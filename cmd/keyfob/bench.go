@@ -58,7 +58,7 @@ func (e *environment) benchCommand() *cobra.Command {
 	f.IntSliceVar(&b.nodes, "nodes", []int{1, 3}, "sizes of the clusters, one after the other")
 	f.IntVar(&b.users, "users", 256, "users, each with a token and a PIN; a PIN costs Argon2id, 20 ms of a core, once on each node")
 	f.IntVar(&b.concurrency, "concurrency", 256, "logins under way at once; each user waits for the answer before the next")
-	f.DurationVar(&b.duration, "duration", 10*time.Second, "how long each of the two loads lasts; Raft alone gets half")
+	durationVar(f, &b.duration, "duration", 10*time.Second, "how long each of the two loads lasts; Raft alone gets half")
 	f.StringVar(&b.profiles, "profile", "", "`DIR` for CPU profiles of the nodes and of this process, for go tool pprof")
 	return out.flag(c)
 }

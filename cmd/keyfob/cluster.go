@@ -36,7 +36,7 @@ func (e *environment) clusterInvite() *cobra.Command {
 		e.say("good for one machine until %s; on that machine: keyfob cluster join INVITATION --config FILE", cell(&invitation.Expires))
 		return out.show(e.Out, invitation, func(tw *tabwriter.Writer) { fmt.Fprintln(tw, invitation.Invitation) })
 	})
-	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it is good")
+	durationVar(c.Flags(), &ttl, "ttl", time.Hour, "how long it is good")
 	return out.flag(r.because(c))
 }
 

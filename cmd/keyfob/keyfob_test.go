@@ -29,13 +29,14 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status,
-			"json":   jsonEquals,
-			"end":    endNodes,
-			"get":    get,
-			"await":  await,
-			"login":  login,
-			"spoken": spoken,
+			"status":   status,
+			"json":     jsonEquals,
+			"end":      endNodes,
+			"get":      get,
+			"await":    await,
+			"interval": interval,
+			"login":    login,
+			"spoken":   spoken,
 		},
 	})
 }

@@ -174,7 +174,7 @@ keyfob audit verify trail.jsonl`},
 Roles: admin may everything; helpdesk looks at users and tokens and puts them right; auditor
 looks at everything and changes nothing; login asks for logins, for applications that do not
 speak RADIUS.`, `
-keyfob api-token issue desk-anna --role helpdesk --ttl 8760h`},
+keyfob api-token issue desk-anna --role helpdesk --ttl 365d`},
 	"api-token list":   {"", "\nkeyfob api-token list"},
 	"api-token revoke": {"", "\nkeyfob api-token revoke desk-anna"},
 }
@@ -192,9 +192,9 @@ func explain(c *cobra.Command) {
 		sub.Flags().VisitAll(func(f *pflag.Flag) {
 			if name, ok := valueNames[f.Value.Type()]; ok {
 				f.Value = valueOf{f.Value, name}
-				if f.DefValue == "0s" {
-					f.DefValue = "" // which is not worth showing
-				}
+			}
+			if f.DefValue == "0s" {
+				f.DefValue = "" // which is not worth showing
 			}
 		})
 		explain(sub)
@@ -204,7 +204,7 @@ func explain(c *cobra.Command) {
 // valueNames are shown instead of Go's types, where a flag's own text names
 // nothing.
 var valueNames = map[string]string{
-	"string": "TEXT", "duration": "DURATION", "int": "NUMBER", "int64": "NUMBER", "uint64": "NUMBER", "intSlice": "NUMBERS",
+	"string": "TEXT", "int": "NUMBER", "int64": "NUMBER", "uint64": "NUMBER", "intSlice": "NUMBERS",
 }
 
 // valueOf is a value with such a name.

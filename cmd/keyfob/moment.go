@@ -1,9 +1,11 @@
 package main
 
 import (
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
+
+	"keyfob/engine"
 )
 
 // moments are the forms in which people have a time at hand, those that tables
@@ -12,7 +14,7 @@ var moments = []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.Dat
 
 // moment reads a time, or how long ago it was.
 func (e *environment) moment(text string) (t time.Time, ok bool) {
-	if d, ok := parseDuration(text); ok && d >= 0 {
+	if d, err := engine.ParseDuration(text); err == nil && d >= 0 {
 		return e.Now().Add(-d).UTC(), true
 	}
 	for _, form := range moments {
@@ -35,13 +37,23 @@ func (e *environment) since(text string) (time.Time, error) {
 	return t, nil
 }
 
-// parseDuration reads a duration as Go writes it, or a number of days such as
-// 90d.
-func parseDuration(text string) (time.Duration, bool) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		return time.Duration(n) * 24 * time.Hour, err == nil
-	}
-	d, err := time.ParseDuration(text)
-	return d, err == nil
+// durationVar is a flag that takes days too.
+func durationVar(f *pflag.FlagSet, d *time.Duration, name string, usual time.Duration, usage string) {
+	*d = usual
+	f.Var((*duration)(d), name, usage)
 }
+
+type duration time.Duration
+
+// String, Set and Type make it a flag's value.
+func (d *duration) String() string { return engine.SpellDuration(time.Duration(*d)) }
+
+func (d *duration) Set(text string) error {
+	read, err := engine.ParseDuration(text)
+	if err == nil {
+		*d = duration(read)
+	}
+	return err
+}
+
+func (d *duration) Type() string { return "DURATION" }

@@ -168,6 +168,16 @@ func (b *bases) free(t *testing.T) int {
 	return 0
 }
 
+// interval waits until half of an interval lies ahead, so that what is done next
+// falls into it: interval 30s.
+func interval(ts *testscript.TestScript, _ bool, args []string) {
+	period, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	for time.Since(time.Now().Truncate(period)) > period/2 {
+		pause(20 * time.Millisecond)
+	}
+}
+
 // await waits for a file.
 func await(ts *testscript.TestScript, _ bool, args []string) {
 	deadline := time.Now().Add(time.Minute)

@@ -66,7 +66,7 @@ func (e *environment) tokenLost() *cobra.Command {
 	f := c.Flags()
 	f.IntVar(&count, "tokencodes", 0, "how many emergency tokencodes, each good once; 0 for no emergency access (default: emergency.codes of the policy)")
 	f.BoolVar(&fixed, "fixed", false, "one tokencode that is good until the end")
-	f.DurationVar(&lasts, "for", 0, "how long they are good (default: emergency.for of the policy)")
+	durationVar(f, &lasts, "for", 0, "how long they are good (default: emergency.for of the policy)")
 	f.StringVar(&found, "found", "refuse", "what the token's own tokencodes do meanwhile: refuse, allow, or after the emergency")
 	return out.flag(r.because(c))
 }
