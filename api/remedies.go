@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keyfob/engine"
+	"keyfob/engine/tokencode"
 	"keyfob/events"
 )
 
@@ -42,9 +43,14 @@ type TemporaryPIN struct {
 // Emergency is what the owner of a lost token uses meanwhile.
 type Emergency struct {
 	Serial     string    `json:"serial"`
-	Tokencodes []string  `json:"emergency_tokencodes" doc:"Shown this once. Typed after the PIN, in place of the token's own."`
-	Fixed      bool      `json:"fixed" doc:"One code that is good until the end; otherwise each is good once."`
+	User       string    `json:"user"`
+	Kind       string    `json:"kind"`
+	Tokencodes []string  `json:"emergency_tokencodes" doc:"Shown only this once. Typed after the PIN, in place of the token's own."`
+	Fixed      bool      `json:"fixed" doc:"One tokencode that is good until the end; otherwise each is good once."`
 	Until      time.Time `json:"until"`
+	Found      string    `json:"found" enum:"refuse,allow,after" doc:"What the token's own tokencodes do meanwhile."`
+	NoPIN      bool      `json:"without_pin,omitempty" doc:"The token works without a PIN, and so do these."`
+	Voided     bool      `json:"voided,omitempty" doc:"Emergency tokencodes were given out before; they are void now."`
 }
 
 type resyncCommand struct {
@@ -122,12 +128,18 @@ func (a *API) lost(ctx context.Context, in *lostCommand) (*answer[Emergency], er
 	if in.Body.ForSeconds > 0 {
 		loss.For = time.Duration(in.Body.ForSeconds) * time.Second
 	}
-	until := events.At(a.cfg.Now().Add(loss.For)).Std()
+	now := Emergency{Serial: in.Serial, Fixed: loss.Fixed, Found: loss.Found}
+	if t := a.cfg.Node.State().Token(in.Serial); t != nil {
+		now.User, now.Kind, now.NoPIN = t.User, t.Kind, t.PINStyle == string(tokencode.NoPIN)
+		now.Voided = t.Lost != nil && len(t.Lost.Sealed) != 0
+	}
+	now.Until = events.At(a.cfg.Now().Add(loss.For)).Std()
 	codes, err := a.cfg.Remedies.Lose(ctx, o, loss)
 	if err != nil {
 		return nil, err
 	}
-	return answered(Emergency{Serial: in.Serial, Tokencodes: append([]string{}, codes...), Fixed: loss.Fixed, Until: until}), nil
+	now.Tokencodes = append([]string{}, codes...)
+	return answered(now), nil
 }
 
 func (a *API) replace(ctx context.Context, in *replaceCommand) (*answer[GivenToken], error) {

@@ -37,6 +37,7 @@ var shown = map[string]string{
 	"GivenToken.activation_code":             "for its owner, who must change it",
 	"ImportedToken.activation_code":          "for its owner, who must change it",
 	"PolicyPreview.activation_code_required": "a number of tokens",
+	"Emergency.without_pin":                  "whether it works without one",
 	"GivenToken.has_pin":                     "as of Token",
 	"GivenToken.pin_set_at":                  "as of Token",
 	"GivenToken.pin_source":                  "as of Token",

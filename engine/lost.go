@@ -103,6 +103,8 @@ func (s *State) loseToken(e events.TokenLost, now events.Time) ([]events.Event, 
 		return nil, refuse(Conflict, "token %s belongs to nobody; disable it", t.Serial)
 	case e.Found != FoundRefuse && e.Found != FoundAllow && e.Found != FoundAfter:
 		return nil, refuse(Invalid, "what the token does when it is found: %.20q, want refuse, allow or after", e.Found)
+	case len(e.Sealed) != 0 && t.wantsPIN():
+		return nil, refuse(Conflict, "token %s has no PIN, and emergency tokencodes are worth nothing without one: first keyfob token set-temporary-pin %s, or give out none", t.Serial, t.Serial)
 	case e.Until <= now || e.Until.Sub(now) > s.Policy.EmergencyMost:
 		return nil, refuse(Invalid, "emergency access until %s: want a time from now on, within %v (emergency.most)", e.Until.Std().Format("2006-01-02 15:04"), s.Policy.EmergencyMost)
 	}
@@ -113,8 +115,11 @@ func (s *State) loseToken(e events.TokenLost, now events.Time) ([]events.Event, 
 // findToken decides that it is.
 func (s *State) findToken(serial string) ([]events.Event, error) {
 	t, err := s.mustToken(serial)
-	if err != nil || t.Lost == nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case t.Lost == nil:
+		return nil, refuse(Conflict, "token %s is not lost", t.Serial)
 	}
 	return one(events.TokenFound{Serial: t.Serial, User: t.User})
 }

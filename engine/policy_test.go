@@ -228,7 +228,7 @@ func TestTokensOfAUserAreAsManyAsThePolicySays(t *testing.T) {
 }
 
 func TestEmergencyIsAsLongAsThePolicySays(t *testing.T) {
-	w := given(t, "user ada", "token a1 user=ada", "policy emergency.for=24h emergency.most=48h")
+	w := given(t, "user ada", "token a1 user=ada pin=471108", "policy emergency.for=24h emergency.most=48h")
 	if got := w.do(strings.Fields("admin lost a1 refuse 3 fixed 0123456789")); !strings.Contains(got, "emergency.most") {
 		t.Errorf("three days of two: %q", got)
 	}

@@ -62,7 +62,9 @@ keyfob token list --drifting`},
 	"token show": {"", `
 keyfob token show 000123456789
 keyfob token show 000123456789 -o json`},
-	"token assign": {"", `
+	"token assign": {`
+Where pin.first asks for an activation code, one is made and shown only this once; tell it to
+the owner by another way than the token goes.`, `
 keyfob token assign 000123456789 ada`},
 	"token unassign": {`
 Its PIN, its drift's history and its modes are forgotten; what was used of it stays used.`, `
@@ -72,8 +74,9 @@ keyfob token enable 000123456789`},
 	"token disable": {"", `
 keyfob token disable 000123456789 --reason 'at the repair shop'`},
 	"token clear-pin": {`
-The token is in New PIN mode: its owner sets a PIN at the VPN or on the page. To read a PIN
-out instead: keyfob token set-temporary-pin SERIAL.`, `
+The token is in New PIN mode: its owner sets a PIN at the VPN or on the page. Where pin.first
+asks for an activation code, one is made and shown only this once: read it out. To read a PIN
+out in any case: keyfob token set-temporary-pin SERIAL.`, `
 keyfob token clear-pin 000123456789 --reason 'forgot the PIN'`},
 	"token new-pin": {`
 The present PIN is asked for once more, and then a new one.`, `
@@ -96,13 +99,15 @@ resync.within (resync.ahead presses). Neither may have been used. It does not un
 keyfob token resync 000123456789 31415926 27182818`},
 	"token lost": {`
 Emergency tokencodes are typed after the PIN in the token's place: a set of them, each good
-once, or with --fixed a single one that is good until the end. What the token's own
+once, or with --fixed a single one that is good until the end. Those given out before are
+void. The token must have a PIN. What the token's own
 tokencodes do meanwhile is for --found to say:
 
   refuse  nothing, until keyfob token found (the default)
   allow   let in, and end the emergency access: who finds it has it back
   after   nothing until the emergency access is over, and then as ever`, `
 keyfob token lost 000123456789
+keyfob token lost 000123456789 --page emergency.html
 keyfob token lost 000123456789 --fixed --for 48h --found allow
 keyfob token lost 000123456789 --tokencodes 0 --reason 'stolen'`},
 	"token found": {`

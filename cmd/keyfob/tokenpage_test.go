@@ -6,9 +6,50 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"keyfob/api"
+	"keyfob/engine"
 	"keyfob/webui/browsertest"
 )
+
+func TestEmergencyPageSaysWhoseAndHow(t *testing.T) {
+	set := api.Emergency{
+		Serial: "000123456789", User: "o'hara<b>", Kind: "totp", Tokencodes: []string{"0123456789", "9876543210"}, Found: engine.FoundRefuse,
+		Until: time.Date(2026, 12, 2, 20, 15, 0, 0, time.UTC),
+	}
+	fixed := set
+	fixed.Fixed, fixed.Tokencodes = true, set.Tokencodes[:1]
+	alone := fixed
+	alone.NoPIN = true
+	for name, tt := range map[string]struct {
+		lost       api.Emergency
+		boxes      int
+		says, nots []string
+	}{
+		"a set":         {set, 2, []string{"o&#39;hara&lt;b&gt;", "000123456789", "2 December 2026", "9876543210", "Type your PIN, then one of these tokencodes", "tick it off"}, []string{"<b>", "<script"}},
+		"a fixed one":   {fixed, 0, []string{"Type your PIN, then this tokencode"}, []string{"tick it off"}},
+		"without a PIN": {alone, 0, []string{"Type this tokencode"}, []string{"PIN"}},
+	} {
+		page, err := emergencyPage(tt.lost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(page), `class="box"`); n != tt.boxes {
+			t.Errorf("%s: %d boxes to tick, want %d", name, n, tt.boxes)
+		}
+		for _, text := range tt.says {
+			if !strings.Contains(string(page), text) {
+				t.Errorf("%s: %q is not on the page", name, text)
+			}
+		}
+		for _, text := range tt.nots {
+			if strings.Contains(string(page), text) {
+				t.Errorf("%s: %q is on the page", name, text)
+			}
+		}
+	}
+}
 
 // TestTokenPageCanBeRead shows the page in the browser and reads the QR code
 // off the screen, as a telephone does.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"net/http"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,43 +30,6 @@ func (e *environment) tokenResync() *cobra.Command {
 		}
 		return out.shown(e, t)
 	})))
-}
-
-func (e *environment) tokenLost() *cobra.Command {
-	r, out := e.remote(), &output{}
-	var count int
-	var fixed bool
-	var lasts time.Duration
-	var found string
-	c := command("lost SERIAL", "Refuse a token that is lost, and give its owner emergency tokencodes", func(c *cobra.Command, args []string) error {
-		var lost api.Emergency
-		in := map[string]any{"reason": r.why(c), "fixed": fixed, "found": found}
-		if c.Flags().Changed("tokencodes") {
-			in["tokencodes"] = count
-		}
-		if c.Flags().Changed("for") {
-			in["for_seconds"] = int(lasts / time.Second)
-		}
-		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "lost"), in, &lost); err != nil {
-			return err
-		}
-		if len(lost.Tokencodes) == 0 {
-			e.say("token %s is refused until it is found", lost.Serial)
-		} else {
-			e.say("token %s is refused; these tokencodes, shown this once, are typed after the PIN until %s:", lost.Serial, cell(&lost.Until))
-		}
-		return out.show(e.Out, lost, func(tw *tabwriter.Writer) {
-			for _, code := range lost.Tokencodes {
-				row(tw, code)
-			}
-		})
-	})
-	f := c.Flags()
-	f.IntVar(&count, "tokencodes", 0, "how many emergency tokencodes, each good once; 0 for no emergency access (default: emergency.codes of the policy)")
-	f.BoolVar(&fixed, "fixed", false, "one tokencode that is good until the end")
-	durationVar(f, &lasts, "for", 0, "how long they are good (default: emergency.for of the policy)")
-	f.StringVar(&found, "found", "refuse", "what the token's own tokencodes do meanwhile: refuse, allow, or after the emergency")
-	return out.flag(r.because(c))
 }
 
 func (e *environment) tokenReplace() *cobra.Command {
