@@ -1,0 +1,204 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// lost says that a token is lost, and answers an emergency tokencode that is
+// good once.
+func (r *rig) lost(f fob) engine.Secret {
+	r.t.Helper()
+	codes, err := r.nodes[0].Lose(r.t.Context(), admin(), Loss{Serial: f.serial, Codes: 1, For: time.Hour, Found: engine.FoundRefuse})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return engine.Secret(f.pin + codes[0])
+}
+
+// asked puts a token into Next Tokencode mode, logs in, and answers what is to
+// be sent back with the next tokencode.
+func (r *rig) asked(f fob) engine.Attempt {
+	r.t.Helper()
+	n := r.nodes[0]
+	if err := n.Do(r.t.Context(), admin(), engine.RequireNextTokencode{Serial: f.serial}); err != nil {
+		r.t.Fatal(err)
+	}
+	out := r.want(n, r.attempt(f.user, f.passcode(r.clock(""), 0)), engine.Challenge)
+	a := r.attempt(f.user, f.passcode(r.clock(""), 1)[len(f.pin):])
+	a.Conversation = out.Conversation
+	return a
+}
+
+// T-01 once more: an emergency tokencode that is good once, and the answer to a
+// question, on three nodes at the same instant.
+func TestWhatIsGoodOnceIsGoodOnceOnAllNodesTogether(t *testing.T) {
+	r := newCluster(t, 3)
+	r.freeze()
+	r.policy(map[string]string{"refusal.delay": "0s"})
+	for name, prepare := range map[string]func(f fob) engine.Attempt{
+		"emergency tokencode": func(f fob) engine.Attempt { return r.attempt(f.user, r.lost(f)) },
+		"answer":              r.asked,
+	} {
+		for round := range rounds(t, 20) {
+			f := r.bare(fmt.Sprintf("user%d-%.1s", round, name))
+			a := prepare(f)
+			r.known(f)
+			const callers = 32
+			var accepted, undecided atomic.Int32
+			together(callers, func(i int) {
+				b := a
+				b.Origin.Request = newRequest()
+				out, err := r.nodes[i%3].Authenticate(t.Context(), b)
+				switch {
+				case err != nil:
+					undecided.Add(1)
+					t.Logf("undecided: %v", err)
+				case out.Verdict == engine.Accept:
+					accepted.Add(1)
+				}
+			})
+			if n := accepted.Load(); n > 1 || n == 0 && undecided.Load() == 0 {
+				t.Errorf("%s, round %d: %d of %d were accepted, %d undecided", name, round, n, callers, undecided.Load())
+			}
+		}
+	}
+}
+
+// T-27: whoever changes one bit of what he was given brings back nothing, and
+// nothing is told of what it was. The text as it was given is good after all that.
+func TestConversationWithABitChangedIsNone(t *testing.T) {
+	r := newCluster(t, 1)
+	r.freeze()
+	n := r.nodes[0]
+	a := r.asked(r.fob("ada"))
+	a.Arrived = time.Time{} // of no door: nobody waits for a refusal
+	given := a.Conversation
+	var first engine.Outcome
+	for i := range len(given) * 8 {
+		text := []byte(given)
+		text[i/8] ^= 1 << (i % 8)
+		a.Conversation, a.Origin.Request = string(text), newRequest()
+		out, err := n.Authenticate(t.Context(), a)
+		if i == 0 {
+			first = out
+		}
+		if err != nil || out != first || out.Verdict != engine.Reject || out.Reason != events.ReasonConversationExpired {
+			t.Fatalf("with bit %d changed: %+v, %v", i, out, err)
+		}
+		if _, err := n.Prompt(t.Context(), string(text), a.Origin); err == nil {
+			t.Fatalf("with bit %d changed it is shown", i)
+		}
+	}
+	for _, text := range []string{given[:len(given)-1], given + "A", given + given, given[1:], " " + given + " ", given + "\x00"} {
+		a.Conversation, a.Origin.Request = text, newRequest()
+		if out, err := n.Authenticate(t.Context(), a); err != nil || out != first {
+			t.Errorf("%q: %+v, %v", text, out, err)
+		}
+	}
+	a.Conversation, a.Origin.Request = given, newRequest()
+	r.want(n, a, engine.Accept)
+}
+
+// T-27: what was given to one user, client or door is nothing in the hands of
+// another, and costs its owner nothing.
+func TestConversationIsNothingInOtherHands(t *testing.T) {
+	r := newCluster(t, 1)
+	r.freeze()
+	n := r.nodes[0]
+	a, b, c := r.asked(r.fob("ada")), r.asked(r.fob("bob")), r.asked(r.fob("cid"))
+	for name, change := range map[string]func(a *engine.Attempt){
+		"another user's":         func(a *engine.Attempt) { a.Conversation = b.Conversation },
+		"another user":           func(a *engine.Attempt) { a.User = "bob" },
+		"his, for her tokencode": func(a *engine.Attempt) { a.Conversation, a.User = c.Conversation, "cid" },
+		"another client":         func(a *engine.Attempt) { a.Origin.Client = "vpn2" },
+		"no client":              func(a *engine.Attempt) { a.Origin.Client = "" },
+		"another door":           func(a *engine.Attempt) { a.Origin.Door = events.DoorRADIUS },
+		"a holder":               func(a *engine.Attempt) { a.Holder = "api token portal" },
+	} {
+		stolen := a
+		stolen.Origin.Request, stolen.Arrived = newRequest(), time.Time{}
+		change(&stolen)
+		out, err := n.Authenticate(t.Context(), stolen)
+		if err != nil || out.Verdict != engine.Reject {
+			t.Errorf("%s: %+v, %v", name, out, err)
+		}
+		prompt, err := n.Prompt(t.Context(), stolen.Conversation, stolen.Origin)
+		elsewhere := stolen.Origin.Client != a.Origin.Client || stolen.Origin.Door != a.Origin.Door
+		if elsewhere && (!errors.Is(err, engine.ErrConversation) || prompt != engine.Prompt{}) {
+			t.Errorf("%s is shown %+v, %v", name, prompt, err)
+		}
+	}
+	for user, want := range map[string]uint32{"ada": 0, "bob": 0, "cid": 1} {
+		if u := n.State().User(user); u.Failures != want {
+			t.Errorf("%s has %d failures, want %d", user, u.Failures, want)
+		}
+	}
+	r.want(n, a, engine.Accept)
+	r.want(n, b, engine.Accept)
+}
+
+// T-28: the leader dies when it has decided, before the answer is heard. The
+// same packet, sent to another node, gets the same answer, whatever was asked;
+// nothing is spent or counted twice, and no PIN is shown that is not the one.
+func TestAnswerThatWasNotHeardIsGivenAgainWhenTheLeaderHasDied(t *testing.T) {
+	r := newCluster(t, 3)
+	r.freeze()
+	type packet struct {
+		what    string
+		attempt engine.Attempt
+		want    engine.Verdict
+		first   engine.Outcome
+	}
+	login, wrong, drifted, fresh := r.fob("login"), r.fob("wrong"), r.fob("drifted"), r.fob("fresh")
+	emergency, next := r.bare("emergency"), r.fob("next")
+	code := r.lost(emergency)
+	if err := r.leader().Do(t.Context(), admin(), engine.RequireNewPIN{Serial: fresh.serial}); err != nil {
+		t.Fatal(err)
+	}
+	r.policy(map[string]string{"pin.source": "generated", "refusal.delay": "0s"})
+	asked := r.want(r.leader(), r.attempt(fresh.user, fresh.passcode(r.clock(""), 0)), engine.Challenge)
+	generated := r.attempt(fresh.user, "y")
+	generated.Conversation = asked.Conversation
+
+	packets := []*packet{
+		{what: "a right passcode", attempt: r.attempt(login.user, login.passcode(r.clock(""), 0)), want: engine.Accept},
+		{what: "a wrong one", attempt: r.attempt(wrong.user, "000000"), want: engine.Reject},
+		{what: "one of a clock that is off", attempt: r.attempt(drifted.user, drifted.passcode(r.clock(""), 3)), want: engine.Challenge},
+		{what: "an emergency tokencode", attempt: r.attempt(emergency.user, code), want: engine.Accept},
+		{what: "the next tokencode", attempt: r.asked(next), want: engine.Accept},
+		{what: "the wish for a PIN", attempt: generated, want: engine.Challenge},
+	}
+	for i, p := range packets {
+		if i%2 == 1 {
+			p.attempt.Session = "acct-4711" // known again by what it says
+		}
+		p.first = r.want(r.follower(), p.attempt, p.want)
+	}
+	before := r.leader().machine.View()
+	r.kill(r.leader())
+	for _, p := range packets {
+		if p.attempt.Session != "" {
+			p.attempt.Origin.Request = newRequest()
+		}
+		for _, n := range r.nodes {
+			if n.done == nil {
+				continue
+			}
+			again := r.want(n, p.attempt, p.want)
+			if again.Reason != p.first.Reason || again.Prompt.Step != p.first.Prompt.Step || again.Prompt.PIN != p.first.Prompt.PIN {
+				t.Errorf("%s, again at %s: %+v, first %+v", p.what, n.name, again, p.first)
+			}
+		}
+		was, is := before.State.User(p.first.User), r.leader().machine.View().State.User(p.first.User)
+		if was.Failures != is.Failures || was.LastSuccess != is.LastSuccess || was.Conversation != nil && was.Conversation.Turn != is.Conversation.Turn {
+			t.Errorf("%s was decided a second time: %+v, before %+v", p.what, is, was)
+		}
+	}
+}
