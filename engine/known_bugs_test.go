@@ -17,7 +17,7 @@ import (
 // T-01 and T-06 race whole clusters (cluster/guess_test.go), T-08, T-12 and
 // T-13 look from outside (cmd/keyfob/difference_test.go, timing_test.go), T-07
 // is the automaton of lock_test.go. T-27 and T-28 go on over real nodes
-// (cluster/answer_test.go).
+// (cluster/answer_test.go). T-17 is testdata/emergency.txt.
 func TestKnownBugsOfOthers(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"T-02 same code later (Vault CVE-2025-6014, Keycloak 13607)":               sameCodeLater,
