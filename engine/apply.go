@@ -332,10 +332,12 @@ func (s *State) bury(serial string) {
 	s.tokens.Delete(serial)
 }
 
-// unbury gives a token that is imported anew its mark back.
+// unbury gives a token that is imported anew its mark back. When it was used is
+// forgotten, and that it was must not be: it may be deleted once more.
 func (s *State) unbury(t *Token) *Token {
 	if last, ok := s.marks.Get(t.Serial); ok {
 		t.Last = max(t.Last, last)
+		t.Doubted = max(1, last) // the first press of an event token is numbered 0
 		s.marks.Delete(t.Serial)
 	}
 	return t
