@@ -41,6 +41,14 @@ type TokenEvidence struct {
 	// Unsendable says that a tokencode would have to be sent, and that the node
 	// which was asked has no way of sending to such an address.
 	Unsendable bool `cbor:"8,keyasint,omitempty"`
+	// Imported tells a token from one of the same serial that was deleted, whose
+	// revisions had the same numbers. Nodes of before say nothing of it.
+	Imported events.Time `cbor:"9,keyasint,omitempty"`
+}
+
+// evidenceOf is what is known of a token before anything was found.
+func evidenceOf(t *Token) TokenEvidence {
+	return TokenEvidence{Serial: t.Serial, Imported: t.Imported, Revision: t.Revision}
 }
 
 // PINEvidence is what was found of a new PIN.
@@ -240,7 +248,7 @@ func nearestFirst(t *Token, expected, reach int64, yield func(int64) bool) {
 
 // token tries what was typed against one token in the given intervals.
 func (k *checker) token(ctx context.Context, t *Token, intervals func(yield func(int64) bool)) (TokenEvidence, error) {
-	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
+	e := evidenceOf(t)
 	g, err := k.generator(t)
 	if err != nil {
 		return e, err

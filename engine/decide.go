@@ -123,7 +123,7 @@ func (d *decider) mayGoOn() bool {
 
 // speaksOf reports whether evidence was made of the token's present secrets.
 func (e TokenEvidence) speaksOf(t *Token) bool {
-	return e.Serial == t.Serial && e.Revision == t.Revision
+	return e.Serial == t.Serial && e.Revision == t.Revision && (e.Imported.IsZero() || e.Imported == t.Imported)
 }
 
 // barred says why a user is refused whatever is typed, empty when not.

@@ -78,6 +78,40 @@ func TestEvidenceOfOldSecretsIsStale(t *testing.T) {
 	}
 }
 
+// Another seed under the same serial has revisions of the same numbers. A node
+// that has not heard of it yet has looked at the seed of before.
+func TestEvidenceOfATokenOfTheSameSerialIsStale(t *testing.T) {
+	for name, c := range map[string]struct {
+		given []string
+		typed string
+	}{
+		"a passcode":     {[]string{"token a1 user=ada pin=471108"}, "471108<code>"},
+		"the next one":   {[]string{"token a1 user=ada pin=471108", "admin next-tokencode a1", "login ada 471108<code>"}, "<code+1>"},
+		"the first PIN":  {[]string{"token a1 user=ada", "login ada <code>"}, "839142"},
+		"one by presses": {[]string{"token a1 user=ada kind=hotp pin=471108"}, "471108<code>"},
+		"a PIN alone":    {[]string{"token a1 user=ada kind=ondemand pin=471108"}, "471108"},
+	} {
+		w := given(t, append([]string{"user ada"}, c.given...)...)
+		w.user = "ada"
+		in := engine.CheckInput{State: w.state.Copy(), Keys: w.keys, Ticket: w.ticket, Now: events.At(w.now.Add(time.Second))}
+		in.Attempt = engine.Attempt{User: "ada", Typed: engine.Secret(w.spell(c.typed)), Origin: w.origin("")}
+		checked, err := engine.Check(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.now = w.now.Add(time.Second)
+		conversation := w.state.User("ada").Conversation
+		w.do(strings.Fields("admin delete-token a1"))
+		w.do(strings.Fields(c.given[0]))
+		if conversation != nil { // at its worst: it was not ended
+			w.apply([]events.Draft{{Origin: w.origin(""), Event: events.PasscodeChallenged{User: "ada", Conversation: *conversation}}})
+		}
+		if d, err := engine.Decide(w.state, in.Attempt.Origin, checked.Command, in.Now); !errors.Is(err, engine.ErrStale) {
+			t.Errorf("%s: %v, %v; want ErrStale", name, d.Answer.Verdict, err)
+		}
+	}
+}
+
 func TestSpellingsOfAUserShareOneCount(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108")
 	for i, name := range []string{"ada", "ADA", " Ada ", "ａｄａ", "aDa", "ＡＤＡ", "ada\t", "Ada", "adA", "ada"} {

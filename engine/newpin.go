@@ -19,7 +19,7 @@ func (k *checker) newPIN(ctx context.Context, c *Checked) error {
 	c.Command.Choice = k.choice()
 	e := &PINEvidence{Revision: t.PINRevision + 1}
 	c.Command.Evidence.PIN = e
-	c.Command.Evidence.Tokens = []TokenEvidence{{Serial: t.Serial, Revision: t.Revision}}
+	c.Command.Evidence.Tokens = []TokenEvidence{evidenceOf(t)}
 
 	switch {
 	case c.Command.Choice == ChoiceGenerated && rules.Source != PINByUser:

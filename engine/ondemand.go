@@ -35,7 +35,7 @@ func (t *Token) onDemand() bool { return t.Kind == KindOnDemand }
 // asksForCode looks at a PIN that stands alone. Longer than a PIN can be is
 // a passcode of another token: that costs no slow work.
 func (k *checker) asksForCode(ctx context.Context, t *Token) (TokenEvidence, error) {
-	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
+	e := evidenceOf(t)
 	if !t.hasPIN() || k.typed == "" || len(k.typed) > longestPIN {
 		return e, nil
 	}
@@ -74,7 +74,7 @@ func (k *checker) sentBefore(t *Token) events.Time {
 
 // sentCode looks at the tokencode that was sent, which the ticket holds.
 func (k *checker) sentCode(t *Token) TokenEvidence {
-	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
+	e := evidenceOf(t)
 	if k.Ticket.PIN != "" && same(k.typed, k.Ticket.PIN) {
 		e.Found, e.PIN, e.Interval = true, true, int64(k.Now)
 	}

@@ -17,7 +17,7 @@ func (k *checker) resynchronize(ctx context.Context) ([]TokenEvidence, error) {
 	next := canonicalTyped(k.Attempt.Again)
 	for t := range k.tokens {
 		if t.onDemand() { // nothing to be off
-			all = append(all, TokenEvidence{Serial: t.Serial, Revision: t.Revision})
+			all = append(all, evidenceOf(t))
 			continue
 		}
 		e, err := k.inARow(ctx, t, next)
@@ -32,7 +32,7 @@ func (k *checker) resynchronize(ctx context.Context) ([]TokenEvidence, error) {
 // inARow finds the first interval of a window whose tokencode was typed with
 // the PIN, and whose next was typed after it. The evidence names the second.
 func (k *checker) inARow(ctx context.Context, t *Token, next string) (TokenEvidence, error) {
-	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
+	e := evidenceOf(t)
 	g, err := k.generator(t)
 	if err != nil {
 		return e, err
@@ -91,7 +91,7 @@ func CheckInARow(s *State, keys Keys, serial string, first, second Secret, now e
 	if err != nil {
 		return TokenEvidence{}, err
 	}
-	e := TokenEvidence{Serial: t.Serial, Revision: t.Revision}
+	e := evidenceOf(t)
 	one, two := canonicalTyped(first), canonicalTyped(second)
 	nearestFirst(t, t.expected(now), t.resyncReach(&s.Policy), func(i int64) bool {
 		if i >= 0 && g.Matches(i, one) && g.Matches(i+1, two) {
