@@ -229,3 +229,30 @@ func FuzzTyped(f *testing.F) {
 		}
 	})
 }
+
+// A node may have looked while the policy was wider. The leader's is the one
+// that counts, at each tokencode.
+func TestEvidenceIsHeldToTheLeadersPolicy(t *testing.T) {
+	for name, c := range map[string]struct {
+		given               []string
+		typed, policy, want string
+	}{
+		"the next tokencode": {[]string{"policy next_tokencode.within=5", "admin next-tokencode a1", "login ada 471108<code>"}, "<code+3>", "next_tokencode.within=2", "reject next_tokencode_wrong"},
+		"in a window":        {[]string{"login ada 471108<code-1>", "policy window.fob.medium=9"}, "471108<code+8>", "window.fob.medium=3", "reject outside_window"},
+		"beyond all":         {[]string{"login ada 471108<code-1>", "policy window.fob.large=50 window.fob.medium=50"}, "471108<code+40>", "window.fob.large=10 window.fob.medium=3", "reject outside_window"},
+	} {
+		w := given(t, append([]string{"user ada", "token a1 user=ada pin=471108"}, c.given...)...)
+		w.user = "ada"
+		in := engine.CheckInput{State: w.state.Copy(), Keys: w.keys, Ticket: w.ticket, Now: events.At(w.now)}
+		in.Attempt = engine.Attempt{User: "ada", Typed: engine.Secret(w.spell(c.typed)), Origin: w.origin("")}
+		checked, err := engine.Check(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.do(strings.Fields("policy " + c.policy))
+		d, err := engine.Decide(w.state, in.Attempt.Origin, checked.Command, in.Now)
+		if got := w.tellOutcome(engine.Outcome{Verdict: d.Answer.Verdict, Reason: d.Answer.Reason}); err != nil || got != c.want {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, c.want)
+		}
+	}
+}
