@@ -43,7 +43,7 @@ func (a *API) audit() {
 // Reader is a consumer of the audit stream.
 type Reader struct {
 	Name        string     `json:"name"`
-	Credentials string     `json:"credentials" doc:"Text of a NATS credentials file, shown this once. It is good at every node's embedded server."`
+	Credentials string     `json:"credentials" doc:"Text of a NATS credentials file, shown only this once. It is good at every node's embedded server."`
 	Expires     *time.Time `json:"expires,omitempty"`
 }
 

@@ -256,3 +256,28 @@ func TestEvidenceIsHeldToTheLeadersPolicy(t *testing.T) {
 		}
 	}
 }
+
+// What is so already is done again without a word in the trail.
+func TestWhatIsSoAlreadyLeavesNoEvent(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada pin=471108", "login ada 000000000000")
+	for _, tt := range []struct {
+		command engine.Command
+		first   int
+	}{
+		{engine.UnlockUser{User: "ada"}, 1}, // of a failure
+		{engine.EnableUser{User: "ada"}, 0},
+		{engine.DisableUser{User: "ada"}, 1},
+		{engine.EnableUser{User: "ada"}, 1},
+		{engine.EnableToken{Serial: "a1"}, 0},
+		{engine.DisableToken{Serial: "a1"}, 1},
+		{engine.EnableToken{Serial: "a1"}, 1},
+	} {
+		for i, want := range []int{tt.first, 0} {
+			d, err := engine.Decide(w.state, w.origin("admin"), tt.command, events.At(w.now))
+			if err != nil || len(d.Drafts) != want {
+				t.Errorf("%T, time %d: %d events, want %d; %v", tt.command, i+1, len(d.Drafts), want, err)
+			}
+			w.apply(d.Drafts)
+		}
+	}
+}

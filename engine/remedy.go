@@ -75,6 +75,24 @@ func (s *State) remedy(c Command, now events.Time) ([]events.Event, error) {
 
 func one(e events.Event) ([]events.Event, error) { return []events.Event{e}, nil }
 
+// unless is one event, or none where all is so already.
+func unless(already bool, e events.Event) ([]events.Event, error) {
+	if already {
+		return nil, nil
+	}
+	return one(e)
+}
+
+// spotless reports whether nothing counts against a user.
+func (u *User) spotless() bool {
+	for _, l := range []Lock{u.Strangers, u.Trusted} {
+		if l.Failures != 0 || l.Count != 0 || l.Stopped || l.Until != 0 || l.Wait != 0 {
+			return false
+		}
+	}
+	return u.Failures == 0
+}
+
 func (s *State) remedyUser(c Command) ([]events.Event, error) {
 	if add, ok := c.(AddUser); ok {
 		name, err := Canonical(add.User)
@@ -103,11 +121,11 @@ func (s *State) remedyUser(c Command) ([]events.Event, error) {
 	}
 	switch c.(type) {
 	case DisableUser:
-		return one(events.UserDisabled{User: u.Name})
+		return unless(u.Disabled, events.UserDisabled{User: u.Name})
 	case EnableUser:
-		return one(events.UserEnabled{User: u.Name})
+		return unless(!u.Disabled, events.UserEnabled{User: u.Name})
 	case UnlockUser:
-		return one(events.UserUnlocked{User: u.Name})
+		return unless(u.spotless(), events.UserUnlocked{User: u.Name})
 	}
 	var facts []events.Event
 	for _, serial := range u.Tokens {
@@ -240,9 +258,9 @@ func (s *State) remedyToken(c Command) ([]events.Event, error) {
 		}
 		return one(events.TokenUnassigned{Serial: t.Serial, User: t.User})
 	case EnableToken:
-		return one(events.TokenEnabled{Serial: t.Serial, User: t.User})
+		return unless(!t.Disabled, events.TokenEnabled{Serial: t.Serial, User: t.User})
 	case DisableToken:
-		return one(events.TokenDisabled{Serial: t.Serial, User: t.User})
+		return unless(t.Disabled, events.TokenDisabled{Serial: t.Serial, User: t.User})
 	case DeleteToken:
 		return one(events.TokenDeleted{Serial: t.Serial, User: t.User})
 	case RequireNewPIN:

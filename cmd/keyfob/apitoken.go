@@ -11,7 +11,8 @@ import (
 )
 
 func (e *environment) apiTokenCommand() *cobra.Command {
-	return e.group("api-token", "API tokens: who may command", e.apiTokenIssue(), e.apiTokenList(), e.apiTokenRevoke())
+	return e.group("api-token", "API tokens: who may command", e.apiTokenIssue(), e.apiTokenList(),
+		e.removal("revoke NAME", "End an API token", []string{"api-tokens"}, "End API token %s", "API token %s revoked"))
 }
 
 func (e *environment) apiTokenIssue() *cobra.Command {
@@ -27,7 +28,7 @@ func (e *environment) apiTokenIssue() *cobra.Command {
 		if err := r.call(c.Context(), http.MethodPost, "/api-tokens", in, &issued); err != nil {
 			return err
 		}
-		e.say("API token %s with the role %s, shown this once; put it into KEYFOB_TOKEN:", issued.Name, issued.Role)
+		e.say("API token %s with the role %s, shown only this once; put it into KEYFOB_TOKEN:", issued.Name, issued.Role)
 		return out.show(e.Out, issued, func(tw *tabwriter.Writer) { row(tw, issued.Token) })
 	})
 	c.Flags().StringVar(&role, "role", api.RoleAuditor, "`ROLE`: admin, helpdesk, auditor, or login for an application that asks for logins")
@@ -49,15 +50,4 @@ func (e *environment) apiTokenList() *cobra.Command {
 			}
 		})
 	})))
-}
-
-func (e *environment) apiTokenRevoke() *cobra.Command {
-	r := e.remote()
-	return r.because(command("revoke NAME", "End an API token", func(c *cobra.Command, args []string) error {
-		if err := r.call(c.Context(), http.MethodDelete, at("api-tokens", args[0])+because(r.why(c)), nil, nil); err != nil {
-			return err
-		}
-		e.say("API token %s revoked", args[0])
-		return nil
-	}))
 }

@@ -172,7 +172,7 @@ func (e *environment) auditReader() *cobra.Command {
 		if err := r.call(c.Context(), http.MethodPost, "/audit/readers", in, &reader); err != nil {
 			return err
 		}
-		e.say("credentials of reader %s, shown this once; put them into a file of mode 0600:", reader.Name)
+		e.say("credentials of reader %s, shown only this once; put them into a file of mode 0600:", reader.Name)
 		return out.show(e.Out, reader, func(tw *tabwriter.Writer) { fmt.Fprint(tw, reader.Credentials) })
 	})
 	durationVar(c.Flags(), &ttl, "ttl", 0, "how long they are good (default for ever)")

@@ -41,7 +41,7 @@ func (e *environment) clusterBackup() *cobra.Command {
 			return err
 		}
 		if done.New != "" {
-			e.say("The recovery key, shown this once. Without it no backup can be opened; with it, all of them. Keep it on paper or in a safe, and not on these machines:")
+			e.say("The recovery key, shown only this once. Without it no backup can be opened; with it, all of them. Keep it on paper or in a safe, and not on these machines:")
 			if out.format != "json" {
 				fmt.Fprintln(e.Out, done.New)
 			}
@@ -141,7 +141,7 @@ func (e *environment) clusterRestore() *cobra.Command {
 			return err
 		}
 		e.say("node %s made in %s of what was known until %s; start it with keyfob server, and let the others join anew with empty data directories", done.Node, done.Data, cell(&done.Until))
-		e.say("every API token, invitation and emergency tokencode of before is over. The administrator's API token, shown this once:")
+		e.say("every API token, invitation and emergency tokencode of before is over. The administrator's API token, shown only this once:")
 		return out.show(e.Out, done, func(tw *tabwriter.Writer) { row(tw, done.Token) })
 	})
 	c.Long = c.Short + `.

@@ -15,7 +15,7 @@ func (e *environment) clientCommand() *cobra.Command {
 		e.clientAdd(),
 		e.clientList(),
 		e.clientShow(),
-		e.clientRemove(),
+		e.removal("remove NAME", "Answer a RADIUS client no more", []string{"clients"}, "Forget client %s and its shared secret", "client %s removed"),
 	)
 }
 
@@ -36,7 +36,7 @@ func (e *environment) clientAdd() *cobra.Command {
 		}
 		e.say("client %s added for %s", added.Name, added.Prefix)
 		if made {
-			e.say("its shared secret, shown this once:")
+			e.say("its shared secret, shown only this once:")
 			return out.show(e.Out, struct {
 				api.Client
 				Secret string `json:"secret"`
@@ -96,17 +96,6 @@ func (e *environment) clientShow() *cobra.Command {
 		}
 		return out.show(e.Out, one, func(tw *tabwriter.Writer) { clientRows(tw, one) })
 	})))
-}
-
-func (e *environment) clientRemove() *cobra.Command {
-	r := e.remote()
-	return r.because(command("remove NAME", "Answer a RADIUS client no more", func(c *cobra.Command, args []string) error {
-		if err := r.call(c.Context(), http.MethodDelete, at("clients", args[0])+because(r.why(c)), nil, nil); err != nil {
-			return err
-		}
-		e.say("client %s removed", args[0])
-		return nil
-	}))
 }
 
 func clientRows(tw *tabwriter.Writer, clients ...api.Client) {

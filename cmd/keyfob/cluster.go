@@ -18,7 +18,8 @@ func (e *environment) clusterCommand() *cobra.Command {
 		e.clusterJoin(),
 		e.clusterStatus(),
 		e.clusterTransfer(),
-		e.clusterRemove(),
+		e.removal("remove NODE", "Take a member away for good; stop the node first", []string{"cluster", "nodes"},
+			"Take node %s away for good", "node %s is no member any more; its data directory is of no further use"),
 		e.clusterBackup(),
 		e.clusterRestore(),
 	)
@@ -67,17 +68,6 @@ func (e *environment) clusterTransfer() *cobra.Command {
 			return err
 		}
 		e.say("leadership handed over")
-		return nil
-	}))
-}
-
-func (e *environment) clusterRemove() *cobra.Command {
-	r := e.remote()
-	return r.because(command("remove NODE", "Take a member away for good; stop the node first", func(c *cobra.Command, args []string) error {
-		if err := r.call(c.Context(), http.MethodDelete, at("cluster", "nodes", args[0])+because(r.why(c)), nil, nil); err != nil {
-			return err
-		}
-		e.say("node %s is no member any more; its data directory is of no further use", args[0])
 		return nil
 	}))
 }

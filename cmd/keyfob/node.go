@@ -125,7 +125,7 @@ func (e *environment) clusterInit() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("making node %s: %w", n.Node, err)
 		}
-		e.say("node %s made in %s; start it with keyfob server. The administrator's API token, shown this once:", n.Node, n.Data)
+		e.say("node %s made in %s; start it with keyfob server. The administrator's API token, shown only this once:", n.Node, n.Data)
 		return out.show(e.Out, founded{Node: n.Node, Data: n.Data, Token: token}, func(tw *tabwriter.Writer) { row(tw, token) })
 	}), &file)
 	return out.flag(c)

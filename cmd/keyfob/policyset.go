@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"keyfob/api"
 )
@@ -27,6 +24,10 @@ func (e *environment) policySet() *cobra.Command {
 		var preview api.PolicyPreview
 		if err := r.call(c.Context(), http.MethodPost, "/policy/preview", map[string]any{"settings": settings}, &preview); err != nil {
 			return err
+		}
+		if len(preview.Changes) == 0 {
+			e.say("all of that is so already; nothing was changed")
+			return e.shownPolicy(c.Context(), r, out)
 		}
 		if err := e.tellPreview(preview); err != nil {
 			return err
@@ -53,16 +54,24 @@ func (e *environment) policySet() *cobra.Command {
 	return out.flag(r.because(c))
 }
 
+// shownPolicy writes the policy where JSON was asked for.
+func (e *environment) shownPolicy(ctx context.Context, r *remote, out *output) error {
+	var p api.Policy
+	if err := r.call(ctx, http.MethodGet, "/policy", nil, &p); err != nil {
+		return err
+	}
+	return out.shown(e, p)
+}
+
 // tellPreview says before a change what it would do.
 func (e *environment) tellPreview(p api.PolicyPreview) error {
-	if len(p.Changes) == 0 {
-		e.say("nothing changes")
-		return nil
-	}
 	tw := tabwriter.NewWriter(e.Err, 0, 8, 2, ' ', 0)
 	row(tw, "KEY", "BEFORE", "AFTER")
 	for _, c := range p.Changes {
 		row(tw, c.Key, c.Before, c.After)
+		if c.Key == "refusal.delay" && c.After == "0s" {
+			defer e.say("without refusal.delay, how long a refusal takes tells who exists, who is locked and whose tokencode was right")
+		}
 	}
 	first := true
 	for i, b := range p.After {
@@ -84,11 +93,9 @@ func (e *environment) tellPreview(p api.PolicyPreview) error {
 // users will notice needs --yes.
 func (e *environment) confirm(p api.PolicyPreview) error {
 	warning := consequences(p)
-	in, ok := e.In.(*os.File)
+	in, ok := e.terminal()
 	switch {
-	case len(p.Changes) == 0:
-		return nil
-	case ok && term.IsTerminal(int(in.Fd())):
+	case ok:
 	case warning == "":
 		return nil
 	default:
@@ -97,11 +104,7 @@ func (e *environment) confirm(p api.PolicyPreview) error {
 	if warning != "" {
 		e.say("%s", warning)
 	}
-	fmt.Fprint(e.Err, "Change it (y/N)? ")
-	if yes, err := readYes(in); err != nil || !yes {
-		return errors.Join(errors.New("nothing was changed"), err)
-	}
-	return nil
+	return e.ask(in, "Change it")
 }
 
 // consequences are what users will notice of a change.
@@ -114,14 +117,4 @@ func consequences(p api.PolicyPreview) string {
 		all = append(all, fmt.Sprintf("%d tokens have no PIN, and their owners will need an activation code: keyfob token set-temporary-pin SERIAL", p.Unclaimed))
 	}
 	return strings.Join(all, "; ")
-}
-
-// readYes reads a line and reports whether it says yes.
-func readYes(in io.Reader) (bool, error) {
-	line, err := bufio.NewReader(io.LimitReader(in, 64)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("reading the answer: %w", err)
-	}
-	word := strings.ToLower(strings.TrimSpace(line))
-	return word == "y" || word == "yes", nil
 }

@@ -55,6 +55,12 @@ func (r *remote) flags(c *cobra.Command) *cobra.Command {
 func (r *remote) because(c *cobra.Command) *cobra.Command {
 	r.flags(c)
 	c.Flags().StringVar(&r.reason, "reason", "", "`TEXT` for the audit trail; default the command")
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		if c.Flags().Changed("reason") && strings.TrimSpace(r.reason) == "" {
+			return usagef("--reason is empty")
+		}
+		return nil
+	}
 	return c
 }
 

@@ -18,10 +18,10 @@ func (e *environment) tokenCommand() *cobra.Command {
 		e.tokenList(),
 		e.tokenShow(),
 		e.tokenAssign(),
-		e.tokenVerb("unassign", "Take a token from its user; its PIN is gone", "belongs to nobody"),
-		e.tokenVerb("enable", "Let a token be used again", "enabled"),
-		e.tokenVerb("disable", "Refuse a token until it is enabled", "disabled"),
-		e.tokenClearPIN(),
+		e.careful(e.tokenVerb("unassign", "Take a token from its user; its PIN is gone", "belongs to nobody"), "Take token %s from its user, and forget its PIN"),
+		e.tokenVerb("enable", "Let a token be used again", "is enabled"),
+		e.tokenVerb("disable", "Refuse a token until it is enabled", "is disabled"),
+		e.careful(e.tokenClearPIN(), "Forget the PIN of token %s"),
 		e.tokenVerb("new-pin", "Demand a new PIN at the next login", "asks for a new PIN at the next login"),
 		e.tokenVerb("next-tokencode", "Demand the next tokencode at the next login", "asks for the next tokencode at the next login"),
 		e.tokenVerb("zero-drift", "Forget what is believed of a token's clock", "is believed to be right"),
@@ -30,7 +30,7 @@ func (e *environment) tokenCommand() *cobra.Command {
 		e.tokenResync(),
 		e.tokenLost(),
 		e.tokenReplace(),
-		e.tokenDelete(),
+		e.removal("delete SERIAL", "Forget a token and its seed", []string{"tokens"}, "Forget token %s and its seed for good", "token %s deleted"),
 	)
 }
 
@@ -114,17 +114,6 @@ func (e *environment) tokenVerb(verb, short, done string) *cobra.Command {
 		e.say("token %s %s", t.Serial, done)
 		return out.shown(e, t)
 	})))
-}
-
-func (e *environment) tokenDelete() *cobra.Command {
-	r := e.remote()
-	return r.because(command("delete SERIAL", "Forget a token and its seed", func(c *cobra.Command, args []string) error {
-		if err := r.call(c.Context(), http.MethodDelete, at("tokens", args[0])+because(r.why(c)), nil, nil); err != nil {
-			return err
-		}
-		e.say("token %s deleted", args[0])
-		return nil
-	}))
 }
 
 func tokenRows(tw *tabwriter.Writer, tokens ...api.Token) {

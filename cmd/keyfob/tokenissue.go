@@ -68,7 +68,7 @@ func (e *environment) tokenIssue() *cobra.Command {
 				return fmt.Errorf("token %s is issued, but %w", made.Serial, err)
 			}
 		}
-		how := "Its app reads this, shown this once:"
+		how := "Its app reads this, shown only this once:"
 		if made.File != "" {
 			how = "Its app reads the file, with the password:"
 		}

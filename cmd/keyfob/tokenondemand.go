@@ -69,6 +69,6 @@ func (e *environment) makeTemporaryPIN(ctx context.Context, r *remote, out *outp
 	if err := r.call(ctx, http.MethodPost, at("tokens", serial, "temporary-pin"), in, &p); err != nil {
 		return err
 	}
-	e.say("the temporary PIN of token %s, shown this once; the first login with it asks for a new one:", p.Serial)
+	e.say("the temporary PIN of token %s, shown only this once; the first login with it asks for a new one:", p.Serial)
 	return out.show(e.Out, p, func(tw *tabwriter.Writer) { row(tw, p.PIN) })
 }

@@ -15,10 +15,10 @@ func (e *environment) userCommand() *cobra.Command {
 		e.userAdd(),
 		e.userList(),
 		e.userShow(),
-		e.userVerb("disable", "Refuse a user until enabled", "disabled"),
-		e.userVerb("enable", "Let a disabled user log in again", "enabled"),
-		e.userVerb("unlock", "End a lock and set the failures to 0", "unlocked"),
-		e.userDelete(),
+		e.userVerb("disable", "Refuse a user until enabled", "is disabled"),
+		e.userVerb("enable", "Let a disabled user log in again", "is enabled"),
+		e.userVerb("unlock", "End a lock and set the failures to 0", "is unlocked, without failures"),
+		e.removal("delete USER", "Forget a user; the tokens belong to nobody then", []string{"users"}, "Forget user %s, and the PINs of the tokens", "user %s deleted"),
 	)
 }
 
@@ -68,17 +68,6 @@ func (e *environment) userVerb(verb, short, done string) *cobra.Command {
 		e.say("user %s %s", u.User, done)
 		return out.shown(e, u)
 	})))
-}
-
-func (e *environment) userDelete() *cobra.Command {
-	r := e.remote()
-	return r.because(command("delete USER", "Forget a user; the tokens belong to nobody then", func(c *cobra.Command, args []string) error {
-		if err := r.call(c.Context(), http.MethodDelete, at("users", args[0])+because(r.why(c)), nil, nil); err != nil {
-			return err
-		}
-		e.say("user %s deleted", args[0])
-		return nil
-	}))
 }
 
 func userRows(tw *tabwriter.Writer, users ...api.User) {
