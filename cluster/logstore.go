@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/bits"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -107,17 +108,35 @@ func (s *logStore) deleteRange(first, last uint64) error {
 // operator should act on, the node itself says once.
 func raftLog(log *slog.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info, Output: io.Discard})
-	l.RegisterSink(raftSink{log})
+	l.RegisterSink(&raftSink{log: log, next: make(map[string]time.Time)})
 	return l
 }
 
-type raftSink struct{ log *slog.Logger }
+// raftEvery is how often the same complaint of Raft's is logged.
+const raftEvery = time.Minute
+
+type raftSink struct {
+	log *slog.Logger
+
+	mu   sync.Mutex           // guards next
+	next map[string]time.Time // by message, of which Raft has a few dozen
+}
 
 // Accept implements hclog.SinkAdapter.
-func (s raftSink) Accept(name string, level hclog.Level, msg string, args ...any) {
+func (s *raftSink) Accept(name string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
-	if level >= hclog.Error {
+	if level >= hclog.Error && s.due(msg, time.Now()) {
 		to = slog.LevelInfo
 	}
 	s.log.Log(context.Background(), to, "raft", append([]any{"part", name, "said", msg}, args...)...)
+}
+
+func (s *raftSink) due(msg string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Before(s.next[msg]) {
+		return false
+	}
+	s.next[msg] = now.Add(raftEvery)
+	return true
 }
