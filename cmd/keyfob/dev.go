@@ -133,22 +133,40 @@ func (d *devCluster) look(count int, basePinned bool) error {
 	for i := 1; i <= count; i++ {
 		d.nodes = append(d.nodes, newDevNode(d, i))
 	}
-	for i, n := range d.nodes {
-		if conn, err := net.DialTimeout("unix", filepath.Join(n.dir, socketName), time.Second); err == nil {
-			_ = conn.Close()
-			pid := "its process"
-			if i < len(old.Nodes) {
-				pid = strconv.Itoa(old.Nodes[i].PID)
-			}
-			return fmt.Errorf("node %s of %s runs already: end it with kill %s, or use another --dir and --base-port", n.name, d.dir, pid)
-		}
+	if err := d.lookForRunning(old); err != nil {
+		return err
 	}
 	for _, n := range d.nodes {
+		if n.running() {
+			continue
+		}
 		if err := n.portsFree(); err != nil {
 			return fmt.Errorf("%w; is another keyfob dev running? End it, or use --base-port", err)
 		}
 	}
 	return nil
+}
+
+// lookForRunning finds out which nodes an earlier start has left running. With
+// --detach those that are missing are started beside them.
+func (d *devCluster) lookForRunning(old devInfo) error {
+	var running []*devNode
+	for i, n := range d.nodes {
+		conn, err := net.DialTimeout("unix", filepath.Join(n.dir, socketName), time.Second)
+		if err != nil {
+			continue
+		}
+		_ = conn.Close()
+		if i < len(old.Nodes) {
+			n.left = old.Nodes[i].PID
+		}
+		running = append(running, n)
+	}
+	if n := len(running); n == 0 || d.detach && n < len(d.nodes) {
+		return nil
+	}
+	first := running[0]
+	return fmt.Errorf("node %s of %s runs already: end it with kill %d, or use another --dir and --base-port", first.name, d.dir, first.left)
 }
 
 // prepare makes what the nodes are made from: directory, CA, certificates,
@@ -162,6 +180,9 @@ func (d *devCluster) prepare() error {
 		return err
 	}
 	for _, n := range d.nodes {
+		if n.running() {
+			continue
+		}
 		if err := n.prepare(authority); err != nil {
 			return err
 		}
@@ -204,14 +225,14 @@ func (d *devCluster) start(ctx context.Context) error {
 		return err
 	}
 	for _, n := range d.nodes {
-		if n.exists() {
+		if n.exists() && !n.running() {
 			if err := n.start(); err != nil {
 				return err
 			}
 		}
 	}
 	for _, n := range d.nodes {
-		if n.process == nil {
+		if !n.running() && n.process == nil {
 			if err := d.join(ctx, n); err != nil {
 				return err
 			}

@@ -28,6 +28,7 @@ type devNode struct {
 	config  string
 	ports   devPorts
 
+	left    int // process that an earlier start has left running, 0 if none
 	process *exec.Cmd
 	gone    chan struct{} // closed when the process has ended
 }
@@ -158,14 +159,14 @@ func (n *devNode) start() error {
 
 func (n *devNode) pid() int {
 	if n.process == nil {
-		return 0
+		return n.left
 	}
 	return n.process.Process.Pid
 }
 
 func (n *devNode) running() bool {
 	if n.process == nil {
-		return false
+		return n.left != 0
 	}
 	select {
 	case <-n.gone:
@@ -228,7 +229,7 @@ func (n *devNode) lastWords() string {
 }
 
 func (n *devNode) terminate() {
-	if n.running() {
+	if n.process != nil && n.running() { // what was left running still is
 		_ = n.process.Process.Signal(syscall.SIGTERM)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,6 +96,9 @@ func get(ts *testscript.TestScript, _ bool, args []string) {
 func endNodes(ts *testscript.TestScript, _ bool, args []string) {
 	var info devInfo
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &info))
+	if len(args) > 1 {
+		info.Nodes = slices.DeleteFunc(info.Nodes, func(n devNodeInfo) bool { return n.Name != args[1] })
+	}
 	for _, n := range info.Nodes {
 		ts.Check(syscall.Kill(n.PID, syscall.SIGTERM))
 	}
