@@ -67,14 +67,14 @@ func (e *environment) simulate(ctx context.Context, r *remote, in any) (*api.Sim
 }
 
 func simulationRows(tw *tabwriter.Writer, s *api.SimulationResult) {
-	row(tw, "USER", "LOGINS", "REFUSED", "LOCKED", "IN FACT", "NEW PIN", "NEXT TOKENCODE")
+	row(tw, "USER", "LOGINS", "REFUSED", "LOCKED THEN", "LOCKED IN FACT", "NEW PIN", "NEXT TOKENCODE")
 	for _, one := range s.Effects {
 		effectRow(tw, one.User, one)
 	}
 	if more := s.Touched - len(s.Effects); more > 0 {
 		row(tw, fmt.Sprintf("and %d more", more))
 	}
-	effectRow(tw, "all", s.Totals)
+	effectRow(tw, "(all)", s.Totals)
 	row(tw)
 	row(tw, fmt.Sprintf("Of %d users who tried to log in since %s, the rules would have touched %d.",
 		s.Users, s.Since.Local().Format(time.DateTime), s.Touched))
