@@ -33,6 +33,7 @@ type LoginAnswer struct {
 	User         string  `json:"user,omitempty" doc:"How the cluster spells the name; on accept."`
 	Reference    string  `json:"reference,omitempty" doc:"To be read out to the help desk."`
 	Prompt       *Prompt `json:"prompt,omitempty" doc:"What to ask for next. With reject: what to ask for again."`
+	Problem      string  `json:"problem,omitempty" doc:"Of a conversation that ended over a new PIN: what was wrong with the last one, in the words of prompt.problem."`
 	Conversation string  `json:"conversation,omitempty" doc:"To be sent back with the answer to the prompt."`
 }
 
@@ -112,6 +113,7 @@ func viewOutcome(out engine.Outcome) LoginAnswer {
 		v.User = out.User
 	}
 	if out.Prompt.Step == "" {
+		v.Problem = string(out.Prompt.Problem)
 		return v
 	}
 	p := out.Prompt

@@ -45,6 +45,7 @@ type Refused struct {
 	Reason    string     `json:"reason"`
 	Words     string     `json:"words" doc:"The reason, to be read out."`
 	Next      string     `json:"next" doc:"What to do about it."`
+	Problem   string     `json:"problem,omitempty" doc:"The rule that the last new PIN broke."`
 	Reference string     `json:"reference,omitempty" doc:"What the user was shown."`
 	Serial    string     `json:"serial,omitempty"`
 	Offset    *int64     `json:"offset,omitempty" doc:"Intervals that the tokencode lay from where the token's clock was believed to be."`
@@ -110,6 +111,7 @@ func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState]
 	view.Refusals = last.newestFirst()
 	for i, r := range view.Refusals {
 		view.Refusals[i].Words, view.Refusals[i].Next = why(state, events.Reason(r.Reason), name, r.Serial, r.Offset)
+		view.Refusals[i].Words += broke(r.Problem)
 	}
 	view.summarize(state, u, now)
 	if in.At == "" && a.cfg.Sound != nil && !a.cfg.Sound() && state.NeedsTime(u, now) {
@@ -235,7 +237,7 @@ func (r *ring) note(record events.Record, user string) {
 	}
 	o := record.Origin
 	refused := Refused{
-		Sequence: record.Sequence, Time: instant(record.Time), Reason: string(e.Reason), Reference: o.Reference,
+		Sequence: record.Sequence, Time: instant(record.Time), Reason: string(e.Reason), Problem: e.Problem, Reference: o.Reference,
 		Serial: e.Serial, Offset: e.Offset, Door: string(o.Door), Client: o.Client, SourceIP: o.SourceIP, Node: o.Node,
 	}
 	if len(r.kept) < cap(r.kept) {

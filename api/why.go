@@ -74,6 +74,26 @@ func why(s *engine.State, reason events.Reason, user, serial string, offset *int
 	return what, strings.NewReplacer("SERIAL", serial, "USER", user).Replace(next)
 }
 
+// brokenRules are what may be wrong with a new PIN, in words.
+var brokenRules = map[engine.Problem]string{
+	engine.ProblemDifferent:   "was typed differently the second time",
+	engine.ProblemLength:      "was too short or too long",
+	engine.ProblemCharacters:  "had a character that is not allowed",
+	engine.ProblemTrivial:     "was a repeat or a run",
+	engine.ProblemCommon:      "is one that many people take",
+	engine.ProblemPersonal:    "is part of the user's name or of the serial",
+	engine.ProblemSameAsOld:   "was the user's before",
+	engine.ProblemLeadingZero: "began with 0, which this token cannot add",
+}
+
+// broke says which rule the last new PIN broke that ended a conversation.
+func broke(problem string) string {
+	if rule := brokenRules[engine.Problem(problem)]; rule != "" {
+		return "; the last one " + rule
+	}
+	return ""
+}
+
 // offBy is an offset in words.
 func offBy(t *engine.Token, offset int64) string {
 	unit, less, more := "interval", "slow", "fast"
@@ -158,6 +178,7 @@ func tell(s *engine.State, r events.Record) string {
 		return "let in with token " + e.Use.Serial
 	case events.PasscodeRejected:
 		what, _ := why(s, e.Reason, e.User, e.Serial, e.Offset)
+		what += broke(e.Problem)
 		if e.Count > 1 {
 			what += fmt.Sprintf("; one of %d such refusals", e.Count)
 		}

@@ -62,6 +62,9 @@ func answerOf(at events.Time, d events.Draft) (Answer, bool) {
 		return a, true
 	case events.PasscodeRejected:
 		a.Reason, a.Conversation = e.Reason, e.Conversation
+		if e.Problem != "" {
+			a.Problem, a.Serial = Problem(e.Problem), e.Serial
+		}
 		return a, e.User != ""
 	case events.TokenResynchronized:
 		a.Verdict = Resynchronized

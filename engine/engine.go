@@ -95,7 +95,8 @@ type Outcome struct {
 	Reference string        // shown to the user, looked up by the help desk
 	User      string        // the user's canonical name, when known
 	// Prompt is what is asked for next, after a challenge, or after a refusal
-	// that leaves the conversation open (Prompt.Step is not StepNone then).
+	// that leaves the conversation open (Prompt.Step is not StepNone then). After
+	// one that ends it over a new PIN it says which rule that broke.
 	Prompt Prompt
 	// Conversation is the sealed text to bring back with the answer.
 	Conversation string

@@ -279,6 +279,15 @@ func (d *decider) moveDrift(t *Token, u events.Use) {
 	}
 }
 
+// refusePIN ends a conversation in which too many new PINs were unfit. The user
+// has proved the token, and is told which rule the last one broke.
+func (d *decider) refusePIN(t *Token, problem Problem) Decision {
+	d.draft(events.PasscodeRejected{
+		User: d.user.Name, Serial: t.Serial, Kind: t.Kind, Reason: events.ReasonNewPINRefused, Ended: true, Problem: string(problem),
+	})
+	return d.done()
+}
+
 // newPIN decides an answer to one of the steps that set a PIN.
 func (d *decider) newPIN(t *Token, e *PINEvidence) (Decision, error) {
 	if e == nil || e.Revision != t.PINRevision+1 {
@@ -287,7 +296,7 @@ func (d *decider) newPIN(t *Token, e *PINEvidence) (Decision, error) {
 	switch {
 	case e.Problem != ProblemNone:
 		if int(d.conversation.Rounds)+1 >= d.state.Policy.PINRounds {
-			return d.reject(t, events.ReasonNewPINRefused, nil, ProblemNone), nil
+			return d.refusePIN(t, e.Problem), nil
 		}
 		step := d.conversation.Step
 		if step == events.StepConfirmPIN {

@@ -14,6 +14,7 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 	out := Outcome{Verdict: d.Answer.Verdict, Reason: d.Answer.Reason, Reference: d.Answer.Reference, User: d.User}
 	next := d.Answer.Conversation
 	if next == nil {
+		out.Prompt = lastWord(s, d.Answer)
 		return out, nil
 	}
 	t := &Ticket{ID: next.ID, Turn: next.Turn, User: d.User, Sequence: sequence, Step: next.Step}
@@ -28,6 +29,16 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 	}
 	out.Prompt = prompt(s, d.User, next, t.PIN, now)
 	return out, t
+}
+
+// lastWord is what was wrong with the answer that ended a conversation. It asks
+// for nothing.
+func lastWord(s *State, a Answer) Prompt {
+	p := Prompt{Problem: a.Problem}
+	if t := s.Token(a.Serial); t != nil {
+		p.Rules = t.pinRules(&s.Policy)
+	}
+	return p
 }
 
 // PromptFor is the step that a ticket stands for, for a door that shows it

@@ -133,6 +133,8 @@ type Answer struct {
 	Reason       events.Reason        `cbor:"4,keyasint,omitempty"`
 	Reference    string               `cbor:"5,keyasint,omitempty"`
 	Conversation *events.Conversation `cbor:"6,keyasint,omitempty"` // as it stood after this answer
+	Problem      Problem              `cbor:"7,keyasint,omitempty"` // that ended it
+	Serial       string               `cbor:"8,keyasint,omitempty"` // whose rules Problem speaks of
 }
 
 // Token is a device or an app that displays tokencodes.

@@ -41,6 +41,8 @@ type PasscodeRejected struct {
 	// Others are the references of refusals that this one stands for, besides
 	// its own; not more than fit into a line.
 	Others []string `cbor:"11,keyasint,omitempty"`
+	// Problem is the rule that the last of too many unfit new PINs broke.
+	Problem string `cbor:"12,keyasint,omitempty"`
 }
 
 // PasscodeChallenged says that the attempt was right so far and that the

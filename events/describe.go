@@ -73,6 +73,7 @@ func (e PasscodeRejected) describe(d *Data) {
 	if len(e.Others) > 0 {
 		d.detail("others", strings.Join(e.Others, " "))
 	}
+	d.detail("problem", e.Problem)
 }
 
 func (e PasscodeChallenged) describe(d *Data) {

@@ -26,15 +26,21 @@ func accept(r *request) *builder {
 	return p
 }
 
-// refuse makes the one Access-Reject that a client ever gets. An EAP peer gets
-// EAP-Failure instead of words (RFC 3579, section 2.6.5).
-func (s *Server) refuse(r *request) *builder {
+// refuse makes an Access-Reject. It is the same whatever the reason, but for a
+// user who has proved the first step and whose new PINs were unfit too often:
+// which rule the last one broke stands in front. An EAP peer gets EAP-Failure
+// instead of words (RFC 3579, section 2.6.5).
+func (s *Server) refuse(r *request, last engine.Prompt) *builder {
 	p := newPacket(AccessReject, r.packet.ID())
 	if e := r.fields.eap; len(e) >= 4 {
 		const failure = 4
 		p.add(EAPMessage, []byte{failure, e[1], 0, 4})
 	} else {
-		p.addString(ReplyMessage, r.client.dialect.refusal(s.cfg.PageURL))
+		words := r.client.dialect.refusal(s.cfg.PageURL)
+		if problem := r.client.dialect.problem(last); problem != "" {
+			words = problem + " " + words
+		}
+		p.addString(ReplyMessage, printable(words))
 	}
 	p.addAll(ProxyState, r.packet)
 	return p

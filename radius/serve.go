@@ -79,12 +79,14 @@ func (s *Server) answer(r *request, out engine.Outcome) {
 			return
 		}
 		s.finish(r, asked)
-	default:
+	case asks:
 		s.refuseLater(r)
+	default:
+		s.finishLater(r, s.refuse(r, out.Prompt))
 	}
 }
 
-func (s *Server) refuseLater(r *request) { s.finishLater(r, s.refuse(r)) }
+func (s *Server) refuseLater(r *request) { s.finishLater(r, s.refuse(r, engine.Prompt{})) }
 
 // finishLater answers when the policy's delay since the request's arrival has
 // passed. How long the decision took must not be seen, since it depends on

@@ -105,6 +105,34 @@ func TestClientThatCannotAskGetsNoChallenge(t *testing.T) {
 	}
 }
 
+// TestLastUnfitPINIsToldWhichRuleItBroke: where that ends the conversation. Its
+// user has proved the token; one who has not reads what everybody reads.
+func TestLastUnfitPINIsToldWhichRuleItBroke(t *testing.T) {
+	rules := engine.PINRules{Min: 4, Max: 8, History: 5}
+	for _, tc := range []struct {
+		dialect string
+		problem engine.Problem
+		says    string
+	}{
+		{"rsa", engine.ProblemPersonal, "That PIN is part of your user name or serial number. Access denied"},
+		{"cisco-sdi", engine.ProblemTrivial, "That PIN is a repeat or a run. Access denied"},
+		{"plain", engine.ProblemLength, "A PIN has 4 to 8 characters. Access denied"},
+		{"rsa", engine.ProblemNone, "Access denied"},
+	} {
+		t.Run(tc.dialect+"/"+string(tc.problem), func(t *testing.T) {
+			node := newFakeNode(vpn("vpn", "192.0.2.0/24", tc.dialect, "auto"))
+			node.decide = script(engine.Outcome{Reason: events.ReasonNewPINRefused, Prompt: engine.Prompt{Problem: tc.problem, Rules: rules}}, nil)
+			b := newBench(t, node, nil)
+			p := newPackets(true).login("alice", "1111", with(State, "YmVmb3Jl"))
+			answer := b.ask(vpnAddress, p)
+			mustAnswer(t, p, answer, AccessReject)
+			if got, _ := answer.Lookup(ReplyMessage); string(got) != tc.says {
+				t.Errorf("says %q, want %q", got, tc.says)
+			}
+		})
+	}
+}
+
 // TestWrongAnswerIsAskedForAgain: a refusal that leaves the conversation open
 // is a question with what was wrong, where the client can ask, and a refusal
 // like any other where it cannot. Both leave at the time of refusals.

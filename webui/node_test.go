@@ -157,6 +157,11 @@ func (n *scriptedNode) decide(a engine.Attempt) (engine.Outcome, error) {
 		switch {
 		case a.Typed != a.Again:
 			return n.open("new.pins_differ"), nil
+		case a.Typed == "7777": // once too often
+			p, _ := n.prompt("new")
+			return engine.Outcome{
+				Reason: events.ReasonNewPINRefused, Reference: "7K3M-QX4P", Prompt: engine.Prompt{Problem: engine.ProblemTrivial, Rules: p.Rules},
+			}, nil
 		case len(a.Typed) < 4:
 			return n.open("new.pin_length"), nil
 		}

@@ -2,6 +2,7 @@ package webui
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,12 +62,16 @@ type page struct {
 // problem is what went wrong, to be said at the top of the page.
 type problem struct {
 	title, text string           // ids of the sentences
-	rules       *engine.PINRules // that the text mentions
+	first       string           // of one more, before the text
+	rules       *engine.PINRules // that they mention
 	reference   string
-	field       string // the field that it is about
+	fields      []string // the fields that it is about
 }
 
 func (p problem) is() bool { return p.title != "" }
+
+// marks reports whether a field is one that the problem is about.
+func (p problem) marks(field string) bool { return slices.Contains(p.fields, field) }
 
 // page is a page with a heading, at a stage of the wizard. Links to other
 // languages lead to the path itself where it can be read with GET.
@@ -119,9 +124,10 @@ type signInView struct {
 // resyncView is a page on which two tokencodes in a row are asked for.
 type resyncView struct {
 	page
-	request  string
-	user     string
-	passcode string // on the second page: what was typed on the first
+	request   string
+	user      string
+	activated bool   // as in signInView
+	passcode  string // on the second page: what was typed on the first
 }
 
 // stepView is a page of the conversation.
@@ -219,10 +225,15 @@ func (p page) stageName() string {
 }
 
 func (p page) problemText(ctx context.Context) string {
-	if p.problem.rules == nil {
-		return say(ctx, p.problem.text)
+	var mentions []any
+	if r := p.problem.rules; r != nil {
+		mentions = []any{"Rule", lengthRule(ctx, *r), "Last", r.History}
 	}
-	return say(ctx, p.problem.text, "Rule", lengthRule(ctx, *p.problem.rules), "Last", p.problem.rules.History)
+	text := say(ctx, p.problem.text, mentions...)
+	if p.problem.first != "" {
+		text = say(ctx, p.problem.first, mentions...) + " " + text
+	}
+	return text
 }
 
 // helpLine is whom to call, in the company's words if it has any.

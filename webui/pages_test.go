@@ -42,6 +42,11 @@ func states() []state {
 		{name: "signin-empty", request: withPost("/", fields("user", "ada", "passcode", "")), status: invalid},
 		{name: "over-tokencode", request: withPost("/next", fields("tokencode", "999999"), in("next")), status: invalid},
 		{name: "over-tokencode-sent", request: withPost("/next", fields("tokencode", "999999"), in("next.sent")), status: invalid},
+		{name: "over-pin", request: withPost("/pin", fields("pin", "7777", "pin_again", "7777"), in("new")), status: invalid},
+		{name: "signin-both-empty", request: withPost("/", fields("user", " ", "passcode", "")), status: invalid},
+		{name: "resync-activated", request: withGet("/resync"), status: ok, change: func(c *Config) {
+			c.Node.State().Policy.FirstPIN = engine.FirstPINByActivationCode
+		}},
 		{name: "choose-neither", request: withPost("/pin", fields(), in("choose")), status: invalid},
 		{name: "done", request: withGet("/done", done), status: ok},
 		{name: "done-branded", request: withGet("/done", done), status: ok, change: branded},

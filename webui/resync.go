@@ -39,13 +39,13 @@ func (s *site) resync(v *visit) {
 
 func (v *visit) showResync(status int, pr problem) {
 	p := v.page("resync_heading", stageSignIn).with(pr)
-	v.show(status, resyncPage(resyncView{page: p, user: v.form.user}))
+	v.show(status, resyncPage(resyncView{page: p, user: v.form.user, activated: v.activated()}))
 }
 
 func (v *visit) showResyncNext() {
 	status, pr := http.StatusOK, problem{}
 	if v.form.hasNext {
-		status, pr = http.StatusUnprocessableEntity, problem{title: "problem_title", text: "tokencode_missing", field: "tokencode"}
+		status, pr = http.StatusUnprocessableEntity, problem{title: "problem_title", text: "tokencode_missing", fields: []string{"tokencode"}}
 	}
 	p := v.page("resync_next_heading", stageSetUp).with(pr)
 	v.show(status, resyncNextPage(resyncView{page: p, request: v.newRequest(), user: v.form.user, passcode: v.form.passcode.Reveal()}))

@@ -27,10 +27,12 @@ func (s *site) showSignIn(v *visit) {
 func (v *visit) showSignIn(status int, pr problem, request string) {
 	p := v.page("signin_heading", stageSignIn).with(pr)
 	p.path = pathSignIn
-	rules := v.site.cfg.Node.State().Policy
-	v.show(status, signInPage(signInView{
-		page: p, user: v.form.user, request: request, activated: rules.FirstPIN == engine.FirstPINByActivationCode,
-	}))
+	v.show(status, signInPage(signInView{page: p, user: v.form.user, request: request, activated: v.activated()}))
+}
+
+// activated reports whether a first PIN needs an activation code.
+func (v *visit) activated() bool {
+	return v.site.cfg.Node.State().Policy.FirstPIN == engine.FirstPINByActivationCode
 }
 
 // sameRequest keeps the number of the form that was sent, so that sending it
@@ -66,21 +68,23 @@ func (s *site) signIn(v *visit) {
 	v.showSignIn(http.StatusUnprocessableEntity, refused(out), v.newRequest())
 }
 
-// lacks says which field of a first page is empty. It is the same for every
+// lacks says which fields of a first page are empty. It is the same for every
 // user, and nothing has been asked of the node.
 func (f form) lacks() problem {
 	switch {
+	case f.user == "" && f.passcode == "":
+		return problem{title: "problem_title", text: "both_missing", fields: []string{"user", "passcode"}}
 	case f.user == "":
-		return problem{title: "problem_title", text: "user_missing", field: "user"}
+		return problem{title: "problem_title", text: "user_missing", fields: []string{"user"}}
 	case f.passcode == "":
-		return problem{title: "problem_title", text: "passcode_missing", field: "passcode"}
+		return problem{title: "problem_title", text: "passcode_missing", fields: []string{"passcode"}}
 	}
 	return problem{}
 }
 
 // refused is the one answer to whoever has not proved anything yet.
 func refused(out engine.Outcome) problem {
-	return problem{title: "refused_title", text: "refused_text", reference: out.Reference, field: "passcode"}
+	return problem{title: "refused_title", text: "refused_text", reference: out.Reference, fields: []string{"passcode"}}
 }
 
 // showStep is GET of a page within the conversation.
@@ -151,14 +155,14 @@ func (v *visit) answers(prompt engine.Prompt) bool {
 	switch prompt.Step {
 	case events.StepNextTokencode:
 		if v.form.tokencode == "" {
-			pr = problem{title: "problem_title", text: "tokencode_missing", field: "tokencode"}
+			pr = problem{title: "problem_title", text: "tokencode_missing", fields: []string{"tokencode"}}
 			if prompt.Sent {
 				pr.text = "tokencode_missing_sent"
 			}
 		}
 	case events.StepLogin:
 		if v.form.passcode == "" {
-			pr = problem{title: "problem_title", text: "passcode_missing", field: "passcode"}
+			pr = problem{title: "problem_title", text: "passcode_missing", fields: []string{"passcode"}}
 		}
 	case events.StepChoosePIN, events.StepGeneratePIN:
 		if v.form.choice == engine.ChoiceNone && v.form.pin == "" {
@@ -170,7 +174,7 @@ func (v *visit) answers(prompt engine.Prompt) bool {
 			return false
 		}
 		if v.form.pin == "" {
-			pr = problem{title: "problem_title", text: "pin_missing", field: "pin"}
+			pr = problem{title: "problem_title", text: "pin_missing", fields: []string{"pin"}}
 		}
 	case events.StepNone:
 	}
@@ -214,6 +218,9 @@ func (v *visit) over(out engine.Outcome, at engine.Prompt) {
 		pr.text = "over_reused"
 	case events.ReasonNewPINRefused:
 		pr.text = "over_pin"
+		if last := problemOf(out.Prompt); last.is() {
+			pr.first, pr.rules = last.text, last.rules
+		}
 	default:
 		pr.text = "over_refused"
 	}
@@ -308,19 +315,20 @@ func problemOf(p engine.Prompt) problem {
 		return problem{}
 	case engine.ProblemChoice:
 	case engine.ProblemReused, engine.ProblemWrong:
-		pr.field = "tokencode"
+		field := "tokencode"
 		if p.Step == events.StepLogin {
-			pr.field = "passcode"
+			field = "passcode"
 		}
+		pr.fields = []string{field}
 		if p.Problem == engine.ProblemWrong {
-			pr.text += "_" + pr.field
+			pr.text += "_" + field
 			if p.Sent {
 				pr.text += "_sent"
 			}
 		}
 	case engine.ProblemDifferent, engine.ProblemLength, engine.ProblemCharacters,
 		engine.ProblemTrivial, engine.ProblemCommon, engine.ProblemPersonal, engine.ProblemSameAsOld, engine.ProblemLeadingZero:
-		pr.field = "pin"
+		pr.fields = []string{"pin"}
 		pr.rules = &p.Rules
 		if p.Problem == engine.ProblemSameAsOld && p.Rules.History <= 1 {
 			pr.text = "problem_pin_last"
