@@ -208,7 +208,9 @@ func (s *State) applyUser(at events.Time, e events.Event) {
 func (s *State) applyToken(at events.Time, e events.Event) {
 	switch e := e.(type) {
 	case events.TokenImported:
-		s.tokens.Set(e.Serial, s.unbury(newToken(at, e)))
+		t := s.unbury(newToken(at, e))
+		t.doubtCounter(s.Cluster)
+		s.tokens.Set(e.Serial, t)
 	case events.TokenAssigned:
 		s.changeToken(e.Serial, func(t *Token) { t.User, t.Revision = e.User, t.Revision+1 })
 		s.changeUser(e.User, func(u *User) { u.Tokens = append(slices.Clone(u.Tokens), e.Serial) })

@@ -57,6 +57,15 @@ func (t *Token) fence(p *Policy, now events.Time) {
 	}
 }
 
+// doubtCounter has an event token asked for the next tokencode that is imported
+// into a cluster that was restored. It may be one that was imported and used in
+// the time of which nothing is known: its record counts from where it began.
+func (t *Token) doubtCounter(c Cluster) {
+	if c.Epoch > 0 && !t.timed() && !t.onDemand() {
+		t.NextTokencode = true
+	}
+}
+
 // doubts reports whether an interval may have been used in a time of which the
 // state knows nothing.
 func (t *Token) doubts(interval int64) bool { return t.timed() && interval <= t.Doubted }
