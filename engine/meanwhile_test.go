@@ -157,3 +157,47 @@ func TestConversationOutlivesWhatIsNoneOfItsBusiness(t *testing.T) {
 		}
 	}
 }
+
+// TestConversationIsBounded: whoever answers again and again what counts as no
+// failure comes to an end, and so does what would be asked next.
+func TestConversationIsBounded(t *testing.T) {
+	const again = "reject tokencode_reused, asks login (tokencode_reused)"
+	q := questions["login with the new PIN"]
+	w := q.at(t)
+	turns := int(w.ticket.Turn)
+	for ; turns < 24; turns++ {
+		if got := w.do(strings.Fields("answer 839142<code>")); got != again {
+			t.Fatalf("turn %d: %q", turns, got)
+		}
+	}
+	if got := w.fork().do(strings.Fields("answer 839142<code>")); got != "reject tokencode_reused" {
+		t.Errorf("the last turn: %q", got)
+	}
+	if got := w.fork().do(strings.Fields("answer 839142<code+3>")); got != "reject conversation_expired" {
+		t.Errorf("one that would ask for the next tokencode: %q", got)
+	}
+	if got := w.do(strings.Fields("answer " + q.answer)); got != q.comes {
+		t.Errorf("the right answer, at the last turn: %q", got)
+	}
+}
+
+// TestAnswerIsGoodForItsTurn, though the question stays the same.
+func TestAnswerIsGoodForItsTurn(t *testing.T) {
+	for _, step := range []string{"next tokencode", "login with the new PIN"} {
+		q := questions[step]
+		w := q.at(t)
+		before := w.ticket
+		w.user = "ada"
+		if got := w.do([]string{"answer", strings.ReplaceAll(q.answer, "+1", "")}); !strings.HasPrefix(got, "reject tokencode_reused, asks") {
+			t.Fatalf("%s: %q", step, got)
+		}
+		old := w.fork()
+		old.ticket = before
+		if got := old.do(strings.Fields("answer " + q.answer)); got != "reject conversation_expired" {
+			t.Errorf("%s, at the turn before: %q", step, got)
+		}
+		if got := w.do(strings.Fields("answer " + q.answer)); got != q.comes {
+			t.Errorf("%s, at its turn: %q", step, got)
+		}
+	}
+}
