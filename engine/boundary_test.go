@@ -63,6 +63,10 @@ func TestWhatEndsEndsToTheMillisecond(t *testing.T) {
 		"a tokencode that was sent, by policy": {
 			[]string{"policy ondemand.for=70m", "token a1 user=ada kind=ondemand pin=471108", "login ada 471108"}, 70 * time.Minute, "answer <sent>", accepted, expired,
 		},
+		"the step after a tokencode that was sent": {
+			[]string{"token a1 user=ada kind=ondemand pin=471108", "admin temporary-pin a1 593174", "login ada 593174", "answer <sent>"},
+			5 * time.Minute, "answer 839142 839142", "challenge, asks login", expired,
+		},
 		"a PIN": {
 			[]string{"policy pin.lifetime=2160h", "token a1 user=ada pin=471108"}, 90*24*time.Hour + time.Millisecond, "login ada 471108<code>", accepted, pin,
 		},

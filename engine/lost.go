@@ -37,7 +37,10 @@ func EmergencyTokencodes(n int, random func([]byte) error) (codes []string, text
 	if n < 1 || n > maxEmergency {
 		return nil, "", refuse(Invalid, "%d emergency tokencodes: want 1 to %d", n, maxEmergency)
 	}
-	for len(codes) < n {
+	for tries := 0; len(codes) < n; tries++ {
+		if tries > 3*maxEmergency {
+			return nil, "", errNotRandom
+		}
 		code, err := randomDigits(random, emergencyDigits)
 		if err != nil {
 			return nil, "", fmt.Errorf("making emergency tokencodes: %w", err)

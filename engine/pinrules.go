@@ -128,6 +128,8 @@ func generatePIN(random func([]byte) error, r PINRules, t *Token, user string, c
 	return "", errors.New("the PIN rules leave no PIN to be generated")
 }
 
+var errNotRandom = errors.New("the random bytes are not random")
+
 // randomDigits is n digits, each as likely as the others.
 func randomDigits(random func([]byte) error, n int) (string, error) {
 	digits := make([]byte, 0, n)
@@ -145,5 +147,5 @@ func randomDigits(random func([]byte) error, n int) (string, error) {
 			}
 		}
 	}
-	return "", errors.New("the random bytes are not random")
+	return "", errNotRandom
 }

@@ -281,3 +281,33 @@ func TestPolicyOfANewClusterIsThatOfTheRules(t *testing.T) {
 		}
 	}
 }
+
+// TestEmergencyTokencodesAreTenDigitsAndNoTwoAlike, from one to fifty.
+func TestEmergencyTokencodesAreTenDigitsAndNoTwoAlike(t *testing.T) {
+	for _, n := range []int{-1, 0, 51} {
+		if codes, _, err := engine.EmergencyTokencodes(n, (&keys{}).Random); err == nil {
+			t.Errorf("%d of them: %v", n, codes)
+		}
+	}
+	if _, _, err := engine.EmergencyTokencodes(2, func([]byte) error { return nil }); err == nil {
+		t.Error("chance that is always the same makes two")
+	}
+	for _, n := range []int{1, 2, 50} {
+		var drawn byte
+		twice := func(b []byte) error { // each a second time
+			b[0], b[1] = drawn/2%10, drawn/2/10
+			drawn++
+			return nil
+		}
+		codes, text, err := engine.EmergencyTokencodes(n, twice)
+		if err != nil || len(codes) != n || text.Reveal() != strings.Join(codes, " ") {
+			t.Fatalf("%d of them: %v, %v", n, codes, err)
+		}
+		slices.Sort(codes)
+		for i, code := range codes {
+			if len(code) != 10 || i > 0 && code == codes[i-1] {
+				t.Errorf("%d of them: %q", n, code)
+			}
+		}
+	}
+}
