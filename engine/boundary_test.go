@@ -203,3 +203,31 @@ func TestNodesWhoseClocksDifferDecideAsTheLeaderDoes(t *testing.T) {
 		}
 	}
 }
+
+// TestClockMayMoveOnAfterADay, and not a millisecond before.
+func TestClockMayMoveOnAfterADay(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada pin=471108", "policy window.fob.large=3")
+	for _, line := range []string{"login ada 471108<code+1>", "login ada 471108<code+2>", "login ada 471108<code+3>", "login ada 471108<code+4>"} {
+		if got := w.do(strings.Fields(line)); got != accepted {
+			t.Fatalf("%s: %s", line, got)
+		}
+	}
+	for later, want := range map[time.Duration]string{0: outside, 24*time.Hour - time.Millisecond: outside, 24 * time.Hour: accepted} {
+		if got := w.after(later).do(strings.Fields("login ada 471108<code+5>")); got != want {
+			t.Errorf("%v later: %s, want %s", later, got, want)
+		}
+	}
+}
+
+// An answer that is empty is not the tokencode that was not sent.
+func TestNothingIsNoTokencodeThatWasSent(t *testing.T) {
+	w := given(t, "user ada", "token a1 user=ada kind=ondemand pin=471108")
+	w.do(strings.Fields("login ada 471108"))
+	w.ticket.PIN = ""
+	for _, typed := range []string{"--", ""} {
+		f := w.fork()
+		if out, err := f.ask(engine.Attempt{Typed: engine.Secret(typed), Origin: f.origin("")}); err != nil || out.Verdict != engine.Reject {
+			t.Errorf("%q: %v, %v", typed, out.Verdict, err)
+		}
+	}
+}

@@ -272,6 +272,8 @@ func (w *world) token(serial string, words []string) string {
 			e.Algorithm = value
 		case "digits":
 			e.Digits = uint8(w.number(value))
+		case "counter":
+			e.Counter = int64(w.number(value))
 		case "period":
 			e.Period = uint16(w.number(value))
 		case "born":
