@@ -87,7 +87,12 @@ func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
 			u.LastSuccess, u.Conversation = at, nil
 			u.keep(a)
 		})
-		s.spend(at, e.Use, true)
+		s.changeToken(e.Use.Serial, func(t *Token) {
+			t.spend(at, e.Use, true)
+			if t.hasPIN() {
+				t.keeps(&s.Policy) // another one would have been asked for
+			}
+		})
 	case events.PasscodeRejected:
 		s.changeUser(e.User, func(u *User) {
 			if e.Quiet {
@@ -110,7 +115,7 @@ func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
 			u.keep(a)
 		})
 		if e.Use != nil {
-			s.spend(at, *e.Use, proved)
+			s.changeToken(e.Use.Serial, func(t *Token) { t.spend(at, *e.Use, proved) })
 		}
 		if t := s.Token(e.Conversation.Serial); t != nil && t.onDemand() && !proved {
 			s.changeToken(t.Serial, func(t *Token) {
@@ -139,17 +144,15 @@ func (u *User) keep(a Answer) {
 
 // spend moves a token's mark forward. A token that was proved has left Next
 // Tokencode mode.
-func (s *State) spend(at events.Time, u events.Use, proved bool) {
-	s.changeToken(u.Serial, func(t *Token) {
-		if u.Emergency != 0 {
-			t.spendEmergency(u.Emergency)
-			return
-		}
-		t.Last, t.LastUse = max(t.Last, u.Interval), at
-		if proved {
-			t.NextTokencode, t.Guessed, t.Proven = false, false, true
-		}
-	})
+func (t *Token) spend(at events.Time, u events.Use, proved bool) {
+	if u.Emergency != 0 {
+		t.spendEmergency(u.Emergency)
+		return
+	}
+	t.Last, t.LastUse = max(t.Last, u.Interval), at
+	if proved {
+		t.NextTokencode, t.Guessed, t.Proven = false, false, true
+	}
 }
 
 // spendEmergency notes that an emergency tokencode was used.
@@ -163,8 +166,10 @@ func (t *Token) spendEmergency(number uint8) {
 
 // resynchronized spends two tokencodes in a row. Locks stay.
 func (s *State) resynchronized(at events.Time, e events.TokenResynchronized) {
-	s.spend(at, e.Use, true)
-	s.changeToken(e.Use.Serial, func(t *Token) { t.Anchor = Seen{at, e.Use.Drift} })
+	s.changeToken(e.Use.Serial, func(t *Token) {
+		t.spend(at, e.Use, true)
+		t.Anchor = Seen{at, e.Use.Drift}
+	})
 	s.changeUser(e.User, func(u *User) {
 		u.Failures = 0
 		for _, l := range []*Lock{&u.Strangers, &u.Trusted} {
@@ -229,8 +234,8 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 		s.changeToken(e.Serial, func(t *Token) {
 			t.retirePIN()
 			t.PIN, t.PINRevision, t.PINSetAt, t.NewPIN = e.Sealed, e.Revision, at, e.Temporary
-			rules := t.pinRules(&s.Policy)
-			t.PINMin, t.PINMax, t.PINLetters = uint8(rules.Min), uint8(rules.Max), rules.Alphanumeric
+			t.PINMin, t.PINMax, t.PINLetters = 0, 0, true
+			t.keeps(&s.Policy)
 			t.Revision++
 		})
 		if e.Temporary { // which an administrator set

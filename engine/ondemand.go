@@ -83,32 +83,14 @@ func (k *checker) sentCode(t *Token) TokenEvidence {
 
 // sendCode decides that a tokencode is sent, within the policy's limits.
 func (d *decider) sendCode(c candidate) Decision {
-	t, p := c.token, &d.state.Policy
+	t := c.token
 	if d.command.NoChallenge {
 		return d.reject(t, events.ReasonBadTokencode, nil, ProblemNone)
 	}
-	if d.recentlySent() >= p.OnDemandPerHour {
+	if _, from := d.state.Sending(d.user, d.now); !from.IsZero() {
 		return d.reject(t, events.ReasonThrottled, nil, ProblemNone)
 	}
 	return d.ask(t, events.StepNextTokencode, "", nil, ProblemNone)
-}
-
-// recentlySent is how many tokencodes were sent to the user in the last hour, to
-// all addresses.
-func (d *decider) recentlySent() int {
-	recent := 0
-	for _, serial := range d.user.Tokens {
-		t := d.state.Token(serial)
-		if t == nil {
-			continue
-		}
-		for _, at := range t.Sent {
-			if d.now.Sub(at) < hour {
-				recent++
-			}
-		}
-	}
-	return recent
 }
 
 // badOnDemand says what is wrong with a token whose codes are sent.

@@ -170,7 +170,7 @@ type Token struct {
 	Lost          *Lost         `cbor:"28,keyasint,omitempty"`
 	Sent          []events.Time `cbor:"32,keyasint,omitempty"` // on demand, latest last
 	Window        Window        `cbor:"33,keyasint,omitzero"`  // of its own record; none: as the policy says
-	PINMin        uint8         `cbor:"30,keyasint,omitempty"` // the rules under which the PIN was set
+	PINMin        uint8         `cbor:"30,keyasint,omitempty"` // the rules that the PIN is known to keep
 	PINMax        uint8         `cbor:"36,keyasint,omitempty"` // 0: of before this was kept
 	PINLetters    bool          `cbor:"31,keyasint,omitempty"`
 	Replaces      string        `cbor:"29,keyasint,omitempty"` // the serial whose place it takes at its first success
