@@ -41,6 +41,7 @@ type ReferenceReport struct {
 	Note      string           `json:"note,omitempty" doc:"The administrator's reason."`
 	Events    []ReferenceEvent `json:"events" doc:"In order."`
 	Searched  Searched         `json:"searched"`
+	quiet     bool
 }
 
 // ReferenceEvent is one event that carries the reference.
@@ -84,6 +85,11 @@ func (a *API) showReference(ctx context.Context, in *referenceQuery) (*answer[Re
 		return nil, notRecorded(in.Reference, searched)
 	}
 	v := viewReference(a.cfg.Node.State(), found, searched, events.At(a.cfg.Now()))
+	if v.Reason == string(events.ReasonConversationExpired) {
+		if err := a.sayWhatEnded(ctx, &v, found[0]); err != nil {
+			return nil, err
+		}
+	}
 	if events.CanonicalReference(v.Reference) != reference {
 		v.standsFor(in.Reference)
 	}
@@ -175,11 +181,37 @@ func viewReference(s *engine.State, found []events.Record, searched Searched, no
 	if v.Outcome == "" {
 		v.Outcome = "changed"
 	}
-	_, v.Next = why(s, events.Reason(v.Reason), v.User, v.Serial, v.Offset)
+	v.Next = v.refusal().advice(s, now)
 	if u := s.User(v.User); u != nil {
-		v.Known, v.Now, v.Success = true, append(v.Now, needs(s, u, now)...), instant(u.LastSuccess)
+		v.Known, v.Now, v.Success = true, append(v.Now, needs(matters(s, u, now))...), instant(u.LastSuccess)
 	}
 	return v
+}
+
+// refusal is what the report knows of why.
+func (v *ReferenceReport) refusal() refusal {
+	return refusal{reason: events.Reason(v.Reason), user: v.User, serial: v.Serial, offset: v.Offset, quiet: v.quiet}
+}
+
+// sayWhatEnded says what an administrator did shortly before a refusal, and
+// ended the steps that it was to go on with.
+func (a *API) sayWhatEnded(ctx context.Context, v *ReferenceReport, of events.Record) error {
+	first, _ := a.cfg.Journal.Bounds()
+	t := newTrail(v.User, 1)
+	for r, err := range a.cfg.Journal.Records(ctx, max(first, of.Sequence-min(of.Sequence, referenceStride)), false) {
+		if err != nil {
+			return fmt.Errorf("looking for what ended a conversation: %w", err)
+		}
+		t.note(r)
+		if r.Sequence >= of.Sequence {
+			break
+		}
+	}
+	if last := t.newestFirst(); len(last) == 1 && last[0].ended != "" {
+		v.Words = "refused: " + last[0].what(a.cfg.Node.State())
+		v.Events[0].Words = v.Words
+	}
+	return nil
 }
 
 // add takes over what an event says of the attempt or command that it is of.
@@ -193,6 +225,6 @@ func (v *ReferenceReport) add(e events.Event) {
 		}
 	}
 	if refused, ok := e.(events.PasscodeRejected); ok {
-		v.Offset = refused.Offset
+		v.Offset, v.quiet = refused.Offset, refused.Quiet
 	}
 }

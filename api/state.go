@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,8 @@ type UserState struct {
 	Sequence     uint64            `json:"sequence" doc:"Of the last event that this rests on."`
 	Time         *time.Time        `json:"time,omitempty" doc:"Of that event."`
 	User         User              `json:"user"`
-	Summary      string            `json:"summary" doc:"In words: the last refusal if no success came after it, and what stands between the user and the next login."`
+	Summary      string            `json:"summary" doc:"In words: what stands between the user and the next login, and the last refusal, unless a success or a remedy has settled it."`
+	Next         string            `json:"next,omitempty" doc:"What to do about it."`
 	Budgets      []FailureBudget   `json:"budgets" doc:"Of failures: strangers cannot use up the one of trusted clients."`
 	Tokens       []Token           `json:"tokens"`
 	Drifts       []TokenDrift      `json:"drifts" doc:"Of the tokens that follow a clock."`
@@ -46,6 +48,7 @@ type Refused struct {
 	Words     string     `json:"words" doc:"The reason, to be read out."`
 	Next      string     `json:"next" doc:"What to do about it."`
 	Problem   string     `json:"problem,omitempty" doc:"The rule that the last new PIN broke."`
+	Settled   bool       `json:"settled" doc:"A success or a remedy has come after it."`
 	Reference string     `json:"reference,omitempty" doc:"What the user was shown."`
 	Serial    string     `json:"serial,omitempty"`
 	Offset    *int64     `json:"offset,omitempty" doc:"Intervals that the tokencode lay from where the token's clock was believed to be."`
@@ -66,7 +69,7 @@ func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState]
 	}
 	defer func() { <-a.streaming }()
 	name := canonical(in.User)
-	last := newRing(maxRefusals)
+	told := newTrail(name, maxRefusals)
 	first, end := a.cfg.Journal.Bounds()
 	state := a.cfg.Node.State()
 	now := events.At(a.cfg.Now())
@@ -81,14 +84,14 @@ func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState]
 			if err != nil {
 				return nil, fmt.Errorf("reading journal: %w", err)
 			}
-			last.note(record, name)
+			told.note(record)
 		}
 	} else {
 		until, err := parseMoment(in.At, end)
 		if err != nil {
 			return nil, err
 		}
-		folded, err := a.fold(ctx, until, func(r events.Record) { last.note(r, name) })
+		folded, err := a.fold(ctx, until, told.note)
 		if err != nil {
 			return nil, err
 		}
@@ -108,12 +111,11 @@ func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState]
 	if c := u.Conversation; c != nil && c.Expires > now {
 		view.Conversation = &OpenConversation{Serial: c.Serial, Step: string(c.Step), Door: string(c.Door), Expires: instant(c.Expires)}
 	}
-	view.Refusals = last.newestFirst()
-	for i, r := range view.Refusals {
-		view.Refusals[i].Words, view.Refusals[i].Next = why(state, events.Reason(r.Reason), name, r.Serial, r.Offset)
-		view.Refusals[i].Words += broke(r.Problem)
+	view.Refusals = []Refused{}
+	for _, e := range told.newestFirst() {
+		view.Refusals = append(view.Refusals, told.view(state, e, now))
 	}
-	view.summarize(state, u, now)
+	view.summarize(state, matters(state, u, now), told, now)
 	if in.At == "" && a.cfg.Sound != nil && !a.cfg.Sound() && state.NeedsTime(u, now) {
 		view.Summary = meanings[events.ReasonClockSkew].what + ": logins of this user are undecided here; " + view.Summary
 	}
@@ -129,25 +131,45 @@ func (v *UserState) fill(s *engine.State, u *engine.User, now events.Time) {
 		if t == nil {
 			continue
 		}
-		v.Tokens = append(v.Tokens, viewToken(s, t))
+		v.Tokens = append(v.Tokens, viewToken(s, t, now))
 		if t.Period != 0 {
 			v.Drifts = append(v.Drifts, viewDrift(t, s.Policy))
 		}
 	}
 }
 
-// summarize says the whole in one line.
-func (v *UserState) summarize(s *engine.State, u *engine.User, now events.Time) {
-	parts := needs(s, u, now)
-	if len(v.Refusals) > 0 {
-		if last := v.Refusals[0]; last.Time.After(u.LastSuccess.Std()) {
-			parts = append([]string{last.Words}, parts...)
+// summarize says in one line what is the matter now: what stands in the way, and
+// the last refusal, as long as nothing has settled it. How far a clock is off is
+// so until then.
+func (v *UserState) summarize(s *engine.State, all []matter, told *trail, now events.Time) {
+	parts := needs(all)
+	last, open := told.unsettled()
+	for _, m := range all {
+		if v.Next == "" || m.bars {
+			v.Next = m.next
+		}
+		if m.bars {
+			break
 		}
 	}
-	if len(parts) == 0 {
+	switch {
+	case open && last.ofClock():
+		parts = append([]string{last.what(s)}, parts...)
+	case open && len(all) == 0:
+		parts = []string{"nothing stands in the way of a login", lastRefused(s, last)}
+	case open:
+		parts = append(parts, lastRefused(s, last))
+	case len(all) == 0:
 		parts = []string{"nothing is the matter"}
 	}
+	if open && !slices.ContainsFunc(all, func(m matter) bool { return m.bars }) {
+		v.Next = last.advice(s, now)
+	}
 	v.Summary = strings.Join(parts, "; ")
+}
+
+func lastRefused(s *engine.State, e entry) string {
+	return "last refused " + spoken(e.record.Time) + ": " + e.what(s)
 }
 
 // moment is a place in the journal.
@@ -220,38 +242,4 @@ func (a *API) wholeJournal() error {
 			fmt.Sprintf("this node's journal begins with event %d, and a state is folded from the first one: ask a node that has been there from the beginning", first))
 	}
 	return nil
-}
-
-// ring keeps the last few refusals of a user.
-type ring struct {
-	kept []Refused
-	next int
-}
-
-func newRing(size int) *ring { return &ring{kept: make([]Refused, 0, size)} }
-
-func (r *ring) note(record events.Record, user string) {
-	e, ok := record.Event.(events.PasscodeRejected)
-	if !ok || e.User != user {
-		return
-	}
-	o := record.Origin
-	refused := Refused{
-		Sequence: record.Sequence, Time: instant(record.Time), Reason: string(e.Reason), Problem: e.Problem, Reference: o.Reference,
-		Serial: e.Serial, Offset: e.Offset, Door: string(o.Door), Client: o.Client, SourceIP: o.SourceIP, Node: o.Node,
-	}
-	if len(r.kept) < cap(r.kept) {
-		r.kept = append(r.kept, refused)
-		return
-	}
-	r.kept[r.next] = refused
-	r.next = (r.next + 1) % len(r.kept)
-}
-
-func (r *ring) newestFirst() []Refused {
-	out := make([]Refused, 0, len(r.kept))
-	for i := range r.kept {
-		out = append(out, r.kept[(r.next+len(r.kept)-1-i)%len(r.kept)])
-	}
-	return out
 }

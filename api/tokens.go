@@ -6,6 +6,7 @@ import (
 
 	"keyfob/engine"
 	"keyfob/engine/tokencode"
+	"keyfob/events"
 )
 
 // Token is a token as administrators see it. It has no seed and no PIN.
@@ -25,6 +26,9 @@ type Token struct {
 	HasPIN        bool       `json:"has_pin"`
 	Unclaimed     bool       `json:"unclaimed,omitempty" doc:"It has no PIN, and no login sets one: it needs a temporary one, as an activation code or before anything is sent."`
 	PINSetAt      *time.Time `json:"pin_set_at,omitempty"`
+	PINDue        string     `json:"pin_due,omitempty" enum:"pin_not_set,pin_change_required,pin_expired" doc:"Why the next login asks for a new PIN."`
+	PINDoubted    bool       `json:"pin_doubted,omitempty" doc:"The next login may ask for a new PIN: this one was set under looser rules than those of now."`
+	PINExpires    *time.Time `json:"pin_expires,omitempty" doc:"When the PIN will be, or became, too old."`
 	PINSource     string     `json:"pin_source,omitempty" doc:"Who makes a new PIN; absent: as the policy says."`
 	Drift         int64      `json:"drift" doc:"Intervals that the token's clock is believed to be off."`
 	Last          int64      `json:"last" doc:"The last interval used, or the last press of an event token; nothing up to it is accepted again."`
@@ -61,7 +65,7 @@ func Mode(t *engine.Token) string {
 	}
 }
 
-func viewToken(s *engine.State, t *engine.Token) Token {
+func viewToken(s *engine.State, t *engine.Token, now events.Time) Token {
 	v := Token{
 		Serial:        t.Serial,
 		Kind:          t.Kind,
@@ -76,6 +80,9 @@ func viewToken(s *engine.State, t *engine.Token) Token {
 		HasPIN:        len(t.PIN) > 0,
 		Unclaimed:     s.Unclaimed(t),
 		PINSetAt:      instant(t.PINSetAt),
+		PINDue:        string(s.PINDue(t, now)),
+		PINDoubted:    s.PINDoubted(t),
+		PINExpires:    instant(s.PINEnds(t)),
 		PINSource:     string(t.PINSource),
 		Drift:         t.Drift,
 		Last:          t.Last,
@@ -149,7 +156,7 @@ func (a *API) tokenCommand(verb, summary string, who roles, command func(serial 
 }
 
 func (a *API) listTokens(_ context.Context, in *tokenFilter) (*answer[List[Token]], error) {
-	s, user := a.cfg.Node.State(), ""
+	s, user, now := a.cfg.Node.State(), "", events.At(a.cfg.Now())
 	if in.User != "" {
 		user = canonical(in.User)
 	}
@@ -160,7 +167,7 @@ func (a *API) listTokens(_ context.Context, in *tokenFilter) (*answer[List[Token
 			if !ok {
 				return Token{}, false
 			}
-			return viewToken(s, t), true
+			return viewToken(s, t, now), true
 		})), nil
 }
 
@@ -208,5 +215,5 @@ func (a *API) tokenNow(serial string) (*answer[Token], error) {
 	if t == nil {
 		return nil, notFound("token", serial)
 	}
-	return answered(viewToken(s, t)), nil
+	return answered(viewToken(s, t, events.At(a.cfg.Now()))), nil
 }

@@ -14,22 +14,22 @@ type meaning struct{ what, next string }
 // meanings say of each reason what was the matter, and what to do about it.
 // USER and SERIAL are filled in.
 var meanings = map[events.Reason]meaning{
-	events.ReasonBadPIN:              {"the tokencode is right, the PIN is not", "the user tries the PIN again; forgotten: keyfob token clear-pin SERIAL, or set-temporary-pin SERIAL"},
-	events.ReasonBadTokencode:        {"no PIN and tokencode of any of the user's tokens", "the user types the PIN, then what the token shows now, and compares the serial on its back; again and again: keyfob token resync SERIAL CODE NEXT"},
-	events.ReasonTokencodeReused:     {"the tokencode was used before", "the user waits until the token shows the next one"},
+	events.ReasonBadPIN:              {"the tokencode is right, the PIN is not", "the user tries the PIN again; forgotten: keyfob token clear-pin SERIAL, or keyfob token set-temporary-pin SERIAL"},
+	events.ReasonBadTokencode:        {"no PIN and tokencode of any of the user's tokens", "the user types the PIN, then what the token shows now"},
+	events.ReasonTokencodeReused:     {"the tokencode was used before, or one after it was", "the user waits until the token shows the next one"},
 	events.ReasonOutsideWindow:       {"PIN and tokencode are right, the token's clock is not", "keyfob token next-tokencode SERIAL, and the user logs in and types the next tokencode too; or the page, under resynchronise"},
 	events.ReasonUserUnknown:         {"there is no such user", "the user checks the spelling of the name; new: keyfob user add"},
 	events.ReasonUserDisabled:        {"the user is disabled", "keyfob user enable USER, if whoever disabled it agrees"},
 	events.ReasonUserLocked:          {"the user is locked after too many failures", "find out whose failures they are, then keyfob user unlock USER; or wait"},
-	events.ReasonNoToken:             {"the user has no token", "keyfob token issue USER, or keyfob token assign"},
+	events.ReasonNoToken:             {"the user has no token", "keyfob token issue USER, or keyfob token assign SERIAL USER"},
 	events.ReasonTokenDisabled:       {"the token is disabled", "keyfob token enable SERIAL, if whoever disabled it agrees"},
 	events.ReasonTokenExpired:        {"the token is past its end, or before its beginning", "keyfob token replace SERIAL NEW"},
-	events.ReasonTokenLost:           {"the token is reported lost", "with its owner again: keyfob token found SERIAL; else the user types the PIN and an emergency tokencode"},
+	events.ReasonTokenLost:           {"the token is reported lost", "the user types the PIN and an emergency tokencode; with its owner again: keyfob token found SERIAL"},
 	events.ReasonNextTokencodeWrong:  {"the second tokencode was not the one after the first", "the user logs in again, waits for the tokencode to change, and types the new one"},
 	events.ReasonNewPINRefused:       {"the new PINs were unfit, or not the same twice", "the user logs in again, and keeps to the rules that the page shows"},
 	events.ReasonConversationExpired: {"the steps were not finished in time, or were begun elsewhere", "the user begins again"},
 	events.ReasonClockSkew:           {"this node's clock is not sound", "keyfob cluster status, and chronyc tracking on the node"},
-	events.ReasonThrottled:           {"too soon after failures of this user, or of others at the same address or client; or too many tokencodes were sent", "the user waits a little, and tries once"},
+	events.ReasonThrottled:           {"too soon after failures of this user", "the user waits a little, and tries once"},
 	events.ReasonDrift:               {"PIN and tokencode are right, the token's clock is off", "the user types the next tokencode; at a VPN that cannot ask for it, on the page"},
 	events.ReasonTooManyFailures:     {"PIN and tokencode are right, after too many failures", "the user types the next tokencode; at a VPN that cannot ask for it, on the page"},
 	events.ReasonPINNotSet:           {"the tokencode is right, the token has no PIN yet", "the user sets a PIN on the page"},
@@ -37,41 +37,67 @@ var meanings = map[events.Reason]meaning{
 	events.ReasonPINChangeRequired:   {"all right, but the PIN must be changed", "the user sets a new PIN on the page"},
 }
 
-// why is a refusal or a question in words, and what to do next.
-func why(s *engine.State, reason events.Reason, user, serial string, offset *int64) (what, next string) {
-	m, t := meanings[reason], s.Token(serial)
-	what, next = m.what, m.next
-	if offset != nil && t != nil {
-		switch reason {
-		case events.ReasonOutsideWindow, events.ReasonDrift:
-			what = "PIN right, tokencode " + offBy(t, *offset) + outside(t.WindowIn(s.Policy), *offset)
-			if reason == events.ReasonOutsideWindow && far(t.WindowIn(s.Policy), *offset) {
-				next = "the user resynchronises on the page, or reads two tokencodes in a row out: keyfob token resync SERIAL CODE NEXT"
-			}
-		case events.ReasonTokencodeReused:
-			what += "; it was " + offBy(t, *offset)
-		case events.ReasonTooManyFailures:
-			what += ", tokencode " + offBy(t, *offset)
-		default:
-		}
+// refusal is what is known of an attempt that was refused, or led to a question.
+type refusal struct {
+	reason  events.Reason
+	user    string
+	serial  string
+	offset  *int64
+	problem string // with the last new PIN
+	quiet   bool   // the attempt was not looked at, whatever was typed
+	ended   string // what an administrator did that ended the steps, in words
+}
+
+// refusalOf is what an event says of a refusal.
+func refusalOf(e events.PasscodeRejected) refusal {
+	return refusal{reason: e.Reason, user: e.User, serial: e.Serial, offset: e.Offset, problem: e.Problem, quiet: e.Quiet}
+}
+
+// what is a refusal in words.
+func (r refusal) what(s *engine.State) string {
+	what, t := meanings[r.reason].what, s.Token(r.serial)
+	sent := t != nil && t.Kind == engine.KindOnDemand
+	switch {
+	case r.offset != nil && t != nil && !sent:
+		return r.whatOfClock(t, t.WindowIn(s.Policy))
+	case r.reason == events.ReasonNextTokencodeWrong && sent:
+		return "the tokencode was not the one that was sent"
+	case r.reason == events.ReasonNoToken && sent:
+		return "PIN right, a tokencode was asked for and not sent: the node has no way of sending to the address"
+	case r.reason == events.ReasonThrottled:
+		return r.whatThrottled(sent)
+	case r.ended != "":
+		return "the steps were ended by an administrator meanwhile: " + r.ended
 	}
-	if reason == events.ReasonNextTokencodeWrong && t != nil && t.Kind == engine.KindOnDemand {
-		what, next = "the tokencode was not the one that was sent", "the user looks for the latest message, or logs in again and has another one sent"
+	return what + broke(r.problem)
+}
+
+// whatOfClock says how far off the tokencode was.
+func (r refusal) whatOfClock(t *engine.Token, w engine.Window) string {
+	what := meanings[r.reason].what
+	switch r.reason {
+	case events.ReasonOutsideWindow, events.ReasonDrift:
+		return "PIN right, tokencode " + offBy(t, *r.offset) + outside(w, *r.offset)
+	case events.ReasonTokencodeReused:
+		return what + "; it was " + offBy(t, *r.offset)
+	case events.ReasonTooManyFailures:
+		return what + ", tokencode " + offBy(t, *r.offset)
+	default:
+		return what
 	}
-	if reason == events.ReasonNoToken && t != nil && t.Kind == engine.KindOnDemand {
-		what = "PIN right, a tokencode was asked for and not sent: the node has no way of sending to the address"
-		next = "set ondemand.smtp.host, or ondemand.sms.url for telephones, in the configuration of every node"
+}
+
+// whatThrottled tells apart what is refused for coming too often.
+func (r refusal) whatThrottled(sent bool) string {
+	switch {
+	case r.user == "":
+		return "too many attempts from the same address or client have failed: this one was not looked at, whoever it was for"
+	case sent:
+		return "PIN right, and as many tokencodes were sent in an hour as may be"
+	case r.quiet:
+		return "users may not resynchronise their tokens themselves"
 	}
-	if reason == events.ReasonPINNotSet && t != nil && (s.Unclaimed(t) || t.Lost != nil) {
-		next = "keyfob token set-temporary-pin SERIAL, and the user types what it shows in front of the tokencode"
-	}
-	if serial == "" {
-		serial = "SERIAL"
-	}
-	if user == "" {
-		user = "USER"
-	}
-	return what, strings.NewReplacer("SERIAL", serial, "USER", user).Replace(next)
+	return meanings[events.ReasonThrottled].what
 }
 
 // brokenRules are what may be wrong with a new PIN, in words.
@@ -129,45 +155,6 @@ func outside(w engine.Window, offset int64) string {
 // far reports whether an offset is more than Next Tokencode mode puts right.
 func far(w engine.Window, offset int64) bool { return max(offset, -offset) > w.Large }
 
-// needs says what stands between a user and the next login, whoever looks.
-func needs(s *engine.State, u *engine.User, now events.Time) []string {
-	var all []string
-	if u.Disabled {
-		all = append(all, "is disabled")
-	}
-	for _, b := range viewBudgetsOf(s.Policy, u, now) {
-		if b.Locked {
-			all = append(all, "is locked "+b.For())
-		}
-	}
-	if len(u.Tokens) == 0 {
-		all = append(all, "has no token")
-	}
-	for _, serial := range u.Tokens {
-		t := s.Token(serial)
-		if t == nil {
-			continue
-		}
-		whose := ""
-		if len(u.Tokens) > 1 {
-			whose = " of token " + serial
-		}
-		switch {
-		case t.Disabled:
-			all = append(all, "token "+serial+" is disabled")
-		case t.Lost != nil:
-			all = append(all, "token "+serial+" is lost")
-		case Mode(t) == ModeNextTokencode:
-			all = append(all, "needs the next tokencode"+whose)
-		case s.Unclaimed(t):
-			all = append(all, "needs an activation code"+whose)
-		case Mode(t) == ModeNewPIN:
-			all = append(all, "must set a PIN"+whose)
-		}
-	}
-	return all
-}
-
 // tell is an event in words.
 func tell(s *engine.State, r events.Record) string {
 	switch e := r.Event.(type) {
@@ -177,17 +164,19 @@ func tell(s *engine.State, r events.Record) string {
 		}
 		return "let in with token " + e.Use.Serial
 	case events.PasscodeRejected:
-		what, _ := why(s, e.Reason, e.User, e.Serial, e.Offset)
-		what += broke(e.Problem)
+		what := refusalOf(e).what(s)
 		if e.Count > 1 {
 			what += fmt.Sprintf("; one of %d such refusals", e.Count)
 		}
 		return "refused: " + what
 	case events.PasscodeChallenged:
-		what, _ := why(s, e.Reason, e.User, e.Conversation.Serial, nil)
+		what := refusal{reason: e.Reason, user: e.User, serial: e.Conversation.Serial}.what(s)
 		return strings.TrimSuffix("asked for "+steps[e.Conversation.Step]+": "+what, ": ")
 	case events.FailureCounted:
-		return fmt.Sprintf("failure %d since the last success", e.Failures)
+		if e.Wait.IsZero() {
+			return fmt.Sprintf("failure %d since the last success", e.Failures)
+		}
+		return fmt.Sprintf("failure %d since the last success; before %s nothing is looked at", e.Failures, spoken(e.Wait))
 	case events.FailuresReset:
 		return fmt.Sprintf("%d failures forgotten", e.Failures)
 	case events.UserLockedOut:
@@ -200,7 +189,12 @@ func tell(s *engine.State, r events.Record) string {
 	case events.DriftAdjusted:
 		return fmt.Sprintf("the clock of token %s is now believed to be %+d intervals off, before %+d", e.Serial, e.Drift, e.From)
 	case events.PINSet:
+		if e.Temporary {
+			return "temporary PIN of token " + e.Serial + " set"
+		}
 		return "PIN of token " + e.Serial + " set"
+	case events.PINCleared:
+		return "PIN of token " + e.Serial + " cleared"
 	case events.TokenResynchronized:
 		return "token " + e.Use.Serial + " put right by two tokencodes in a row"
 	case events.PolicyChanged:

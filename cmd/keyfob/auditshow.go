@@ -37,22 +37,22 @@ func referenceRows(tw *tabwriter.Writer, r api.ReferenceReport) {
 	}
 	row(tw, "THROUGH", through(r.Door, r.Client, r.SourceIP))
 	row(tw, "AT NODE", strings.TrimSpace(r.Node+" "+r.Site))
-	row(tw, "WHAT", r.Words)
+	row(tw, "WHAT", inLocalTime(r.Words))
 	if r.Next != "" {
-		row(tw, "WHAT TO DO", r.Next)
+		row(tw, "WHAT TO DO", inLocalTime(r.Next))
 	}
 	if r.Known {
 		state := "nothing stands in the way of a login"
 		if len(r.Now) > 0 {
-			state = strings.Join(r.Now, "; ")
+			state = inLocalTime(strings.Join(r.Now, "; "))
 		}
 		row(tw, "NOW", state)
-		row(tw, "LAST SUCCESS", r.Success)
+		row(tw, "LAST SUCCESS", orNever(r.Success))
 	}
 	row(tw)
 	row(tw, "EVENT", "NAME", "MEANING")
 	for _, one := range r.Events {
-		row(tw, one.Sequence, one.Name, one.Words)
+		row(tw, one.Sequence, one.Name, inLocalTime(one.Words))
 	}
 }
 

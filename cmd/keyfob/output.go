@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -113,6 +114,27 @@ func cell(v any) string {
 		return "-"
 	}
 	return s
+}
+
+// orNever is when something happened, if it did.
+func orNever(t *time.Time) string {
+	if t == nil {
+		return "never"
+	}
+	return cell(t)
+}
+
+var instants = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
+
+// inLocalTime shows the times within words of the API as tables show times.
+func inLocalTime(words string) string {
+	return instants.ReplaceAllStringFunc(words, func(text string) string {
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return text
+		}
+		return cell(&t)
+	})
 }
 
 // shown writes the value of a command that has said in words what it did:

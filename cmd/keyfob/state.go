@@ -55,7 +55,10 @@ func (e *environment) then(text string) (string, error) {
 }
 
 func stateRows(tw *tabwriter.Writer, s api.UserState) {
-	row(tw, s.User.User+": "+s.Summary+"; last success "+cell(s.User.LastSuccess))
+	row(tw, s.User.User+": "+inLocalTime(s.Summary)+"; last success "+orNever(s.User.LastSuccess))
+	if s.Next != "" {
+		row(tw, "What to do: "+inLocalTime(s.Next)+".")
+	}
 	row(tw)
 	userRows(tw, s.User)
 	row(tw)
@@ -75,12 +78,10 @@ func stateRows(tw *tabwriter.Writer, s api.UserState) {
 	}
 	if len(s.Refusals) > 0 {
 		row(tw)
-		row(tw, "REFUSED", "WHY", "REFERENCE", "TOKEN", "THROUGH", "NODE")
+		row(tw, "REFUSED", "WHY", "SETTLED SINCE", "REFERENCE", "TOKEN", "THROUGH", "NODE")
 		for _, f := range s.Refusals {
-			row(tw, f.Time, f.Words, f.Reference, f.Serial, through(f.Door, f.Client, f.SourceIP), f.Node)
+			row(tw, f.Time, inLocalTime(f.Words), f.Settled, f.Reference, f.Serial, through(f.Door, f.Client, f.SourceIP), f.Node)
 		}
-		row(tw)
-		row(tw, "Newest: "+s.Refusals[0].Next+".")
 	}
 	row(tw)
 	row(tw, fmt.Sprintf("After event %d of %s.", s.Sequence, cell(s.Time)))

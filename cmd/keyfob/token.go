@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/events"
 )
 
 func (e *environment) tokenCommand() *cobra.Command {
@@ -123,6 +124,7 @@ func tokenRows(tw *tabwriter.Writer, tokens ...api.Token) {
 	}
 }
 
+// tokenState is what will become of a token at the next login.
 func tokenState(t api.Token) string {
 	switch {
 	case t.Disabled:
@@ -133,10 +135,14 @@ func tokenState(t api.Token) string {
 		return "lost"
 	case t.Unclaimed:
 		return "needs a PIN"
-	case t.Mode == api.ModeNewPIN:
-		return "New PIN mode"
 	case t.Mode == api.ModeNextTokencode:
 		return "Next Tokencode mode"
+	case t.PINDue == string(events.ReasonPINExpired):
+		return "PIN expired"
+	case t.PINDue != "":
+		return "New PIN mode"
+	case t.PINDoubted:
+		return "perhaps a new PIN"
 	default:
 		return "ready"
 	}

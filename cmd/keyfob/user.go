@@ -73,7 +73,7 @@ func (e *environment) userVerb(verb, short, done string) *cobra.Command {
 func userRows(tw *tabwriter.Writer, users ...api.User) {
 	row(tw, "USER", "STATE", "FAILURES", "TOKENS", "LAST SUCCESS")
 	for _, u := range users {
-		row(tw, u.User, userState(u), u.Failures, u.Tokens, u.LastSuccess)
+		row(tw, u.User, userState(u), u.Failures, u.Tokens, orNever(u.LastSuccess))
 	}
 }
 
