@@ -43,35 +43,58 @@ type driftQuery struct {
 }
 
 func (a *API) drift() {
-	register(a, route{get, "/drift", "list-drifting", "List tokens by how soon their clock leaves the small window", readers, 0}, a.listDrifting)
+	register(a, route{get, "/drift", "list-drifting", "List tokens by how soon their clock leaves the small window, and those that are off by more than that", readers, 0}, a.listDrifting)
 }
 
 func (a *API) listDrifting(_ context.Context, in *driftQuery) (*answer[List[TokenDrift]], error) {
 	policy := a.cfg.Node.State().Policy
-	type leaver struct {
-		token  *engine.Token
-		leaves events.Time
-	}
-	var soonest []leaver
+	var worst []adrift
 	keep := func(limit int) {
-		slices.SortStableFunc(soonest, func(x, y leaver) int { return cmp.Compare(x.leaves, y.leaves) })
-		soonest = soonest[:min(limit, len(soonest))]
+		slices.SortStableFunc(worst, adrift.compare)
+		worst = worst[:min(limit, len(worst))]
 	}
 	a.cfg.Node.State().Tokens(func(t *engine.Token) bool {
-		if trend, ok := t.Trend(policy); ok && !trend.Leaves.IsZero() {
-			soonest = append(soonest, leaver{t, trend.Leaves})
+		if one, ok := adriftOf(t, policy); ok {
+			worst = append(worst, one)
 		}
-		if len(soonest) >= 4*in.Limit { // so that a million tokens take no room
+		if len(worst) >= 4*in.Limit { // so that a million tokens take no room
 			keep(in.Limit)
 		}
 		return true
 	})
 	keep(in.Limit)
 	list := List[TokenDrift]{Items: []TokenDrift{}}
-	for _, l := range soonest {
-		list.Items = append(list.Items, viewDrift(l.token, policy))
+	for _, one := range worst {
+		list.Items = append(list.Items, viewDrift(one.token, policy))
 	}
 	return answered(list), nil
+}
+
+// adrift is a token whose clock will leave the small window, or is off by more
+// than that reaches.
+type adrift struct {
+	token  *engine.Token
+	leaves events.Time // zero: of no rate that is known
+	off    int64       // intervals
+}
+
+func adriftOf(t *engine.Token, p engine.Policy) (adrift, bool) {
+	one := adrift{token: t, off: max(t.Drift, -t.Drift)}
+	if trend, ok := t.Trend(p); ok {
+		one.leaves = trend.Leaves
+	}
+	return one, !one.leaves.IsZero() || t.Period != 0 && one.off > t.WindowIn(p).Small
+}
+
+// compare puts what leaves sooner first, and then what is further off.
+func (a adrift) compare(b adrift) int {
+	if a.leaves.IsZero() != b.leaves.IsZero() {
+		if a.leaves.IsZero() {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(cmp.Compare(a.leaves, b.leaves), cmp.Compare(b.off, a.off))
 }
 
 func viewDrift(t *engine.Token, p engine.Policy) TokenDrift {

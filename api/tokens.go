@@ -32,6 +32,8 @@ type Token struct {
 	PINSource     string     `json:"pin_source,omitempty" doc:"Who makes a new PIN; absent: as the policy says."`
 	Drift         int64      `json:"drift" doc:"Intervals that the token's clock is believed to be off."`
 	Last          int64      `json:"last" doc:"The last interval used, or the last press of an event token; nothing up to it is accepted again."`
+	LastShown     *time.Time `json:"last_shown,omitempty" doc:"The time that the last interval used stood for, by the token's clock."`
+	AcceptedFrom  *time.Time `json:"accepted_from,omitempty" doc:"The last interval used lies ahead: if the clock is right, nothing that the token shows before is accepted."`
 	Proven        bool       `json:"proven" doc:"It has been seen to be right once."`
 	LastUse       *time.Time `json:"last_use,omitempty"`
 	Born          *time.Time `json:"born,omitempty"`
@@ -92,6 +94,13 @@ func viewToken(s *engine.State, t *engine.Token, now events.Time) Token {
 		Expires:       instant(t.Expires),
 		Imported:      instant(t.Imported),
 		Replaces:      t.Replaces,
+	}
+	if t.Period != 0 && t.Last > 0 {
+		shown := t.Shown(t.Last)
+		v.LastShown = &shown
+	}
+	if _, from, ok := t.MarkAhead(now); ok {
+		v.AcceptedFrom = &from
 	}
 	if t.Lost != nil {
 		v.LostUntil = instant(t.Lost.Until)

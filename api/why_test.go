@@ -253,14 +253,42 @@ func TestTokensAreListedByHowSoonTheyLeave(t *testing.T) {
 		}
 		f.put(t, engine.TableTokens, *token)
 	}
-	f.put(t, engine.TableTokens, engine.Token{Serial: "unknown", Kind: "totp", Period: 60})
-	_, body := call(t, f.api(t), RoleHelpdesk, get, "/drift?limit=2", "")
-	var got []string
-	for _, d := range decode[List[TokenDrift]](t, body).Items {
-		got = append(got, d.Serial)
+	// Of no rate that is known: listed if it is beyond the small window.
+	for serial, drift := range map[string]int64{"unknown": 0, "within": -1, "beyond": 2, "far": -297} {
+		f.put(t, engine.TableTokens, engine.Token{Serial: serial, Kind: "totp", Period: 60, Drift: drift})
 	}
-	if diff := cmp.Diff([]string{"h", "a"}, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	for limit, want := range map[string][]string{
+		"2":   {"h", "a"},
+		"100": {"h", "a", "b", "c", "d", "e", "f", "g", "i", "far", "beyond"},
+	} {
+		_, body := call(t, f.api(t), RoleHelpdesk, get, "/drift?limit="+limit, "")
+		var got []string
+		for _, d := range decode[List[TokenDrift]](t, body).Items {
+			got = append(got, d.Serial)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", limit, diff)
+		}
+	}
+}
+
+// TestZeroDriftSaysWhenTokencodesCountAgain: nothing up to the last interval
+// used is accepted, whatever is believed of the clock.
+func TestZeroDriftSaysWhenTokencodesCountAgain(t *testing.T) {
+	f := newFake(t)
+	minute := noon.Unix() / 60
+	for serial, last := range map[string]int64{"ahead": minute + 150, "right": minute} {
+		f.put(t, engine.TableTokens, engine.Token{Serial: serial, Kind: "totp", Period: 60, Digits: 6, Last: last})
+	}
+	for serial, want := range map[string]string{"ahead": "14:30:00, 14:31:00", "right": "12:00:00, never"} {
+		_, body := call(t, f.api(t), RoleHelpdesk, post, "/tokens/"+serial+"/zero-drift", `{"reason":"the phone is right now"}`)
+		v, from := decode[Token](t, body), "never"
+		if v.AcceptedFrom != nil {
+			from = v.AcceptedFrom.Format(time.TimeOnly)
+		}
+		if got := v.LastShown.Format(time.TimeOnly) + ", " + from; got != want {
+			t.Errorf("%s: %s, want %s", serial, got, want)
+		}
 	}
 }
 

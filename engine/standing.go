@@ -61,8 +61,12 @@ func (t *Token) MarkAhead(now events.Time) (last, from time.Time, ok bool) {
 	if !t.timed() || t.Last <= t.expected(now) {
 		return time.Time{}, time.Time{}, false
 	}
-	return tokencode.Start(t.params(), t.Last), tokencode.Start(t.params(), t.Last+1-t.Drift), true
+	return t.Shown(t.Last), t.Shown(t.Last + 1 - t.Drift), true
 }
+
+// Shown is when a token whose clock is right begins to show an interval's
+// tokencode; the zero time for those that follow no clock.
+func (t *Token) Shown(interval int64) time.Time { return tokencode.Start(t.params(), interval) }
 
 // Sending is how many tokencodes were sent to a user in the last hour, to all
 // addresses, and from when on another one may be: zero where at once.

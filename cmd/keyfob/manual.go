@@ -56,7 +56,7 @@ keyfob token issue ada --page ada.html
 keyfob token issue ada --kind securid --sdtid ada.sdtid --password-file pw`},
 	"token list": {`
 --drifting lists the tokens whose clock drifts, by how soon it leaves the small window if
-they lie unused.`, `
+they lie unused; then those of no known rate that are off by more than the small window.`, `
 keyfob token list --user ada
 keyfob token list --drifting`},
 	"token show": {"", `
@@ -87,7 +87,7 @@ keyfob token next-tokencode 000123456789`},
 Forgets where the token's clock was believed to be, and the history of its drift: for a
 device whose time has been set right. No tokencode becomes good again by it: nothing at or
 before the last one that was used is accepted, so a token that was fast has to wait until
-it is beyond that.`, `
+it is beyond that; the answer says until when.`, `
 keyfob token zero-drift 000123456789 --reason 'the phone has its time from the network now'`},
 	"token set-temporary-pin": {`
 The PIN is made here and shown only this once. Whoever logs in with it must choose another

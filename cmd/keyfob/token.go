@@ -25,7 +25,7 @@ func (e *environment) tokenCommand() *cobra.Command {
 		e.careful(e.tokenClearPIN(), "Forget the PIN of token %s"),
 		e.tokenVerb("new-pin", "Demand a new PIN at the next login", "asks for a new PIN at the next login"),
 		e.tokenVerb("next-tokencode", "Demand the next tokencode at the next login", "asks for the next tokencode at the next login"),
-		e.tokenVerb("zero-drift", "Forget what is believed of a token's clock", "is believed to be right"),
+		e.tokenZeroDrift(),
 		e.tokenVerb("found", "End the emergency tokencodes: the token is with its owner again", "is with its owner again"),
 		e.tokenTemporaryPIN(),
 		e.tokenResync(),
@@ -61,7 +61,7 @@ func (e *environment) tokenList() *cobra.Command {
 	})
 	c.Flags().StringVar(&user, "user", "", "only this `USER`'s")
 	c.Flags().BoolVar(&unassigned, "unassigned", false, "only those that belong to nobody")
-	c.Flags().BoolVar(&drifting, "drifting", false, "those whose clock drifts, by how soon it leaves the small window")
+	c.Flags().BoolVar(&drifting, "drifting", false, "those whose clock drifts, by how soon it leaves the small window, or is off by more than that")
 	return out.flag(r.flags(c))
 }
 

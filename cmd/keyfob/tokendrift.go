@@ -4,22 +4,30 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/spf13/cobra"
 
 	"keyfob/api"
 )
 
-// listDrifting lists tokens by how soon their clock leaves the small window.
+// listDrifting lists tokens by how soon their clock leaves the small window, and
+// those that are off by more than that.
 func (e *environment) listDrifting(ctx context.Context, r *remote, out *output) error {
 	var list api.List[api.TokenDrift]
 	if err := r.call(ctx, http.MethodGet, "/drift?limit=1000", nil, &list); err != nil {
 		return err
 	}
+	if len(list.Items) == 0 && out.format != "json" {
+		e.say("no token's clock is known to drift")
+		return nil
+	}
 	return out.show(e.Out, list.Items, func(tw *tabwriter.Writer) {
 		row(tw, "SERIAL", "USER", "DRIFT", "A DAY", "PPM", "MAY REST", "LEAVES THE WINDOW", "LAST USE")
 		for _, d := range list.Items {
-			row(tw, d.Serial, d.User, d.Drift, perDay(d.Trend), ppm(d.Trend), mayRest(d.Trend), d.Trend.Leaves, d.LastUse)
+			row(tw, slices.Concat([]any{d.Serial, d.User, d.Drift}, trendCells(d), []any{d.LastUse})...)
 		}
 	})
 }
@@ -28,18 +36,29 @@ func (e *environment) listDrifting(ctx context.Context, r *remote, out *output) 
 func clockRows(tw *tabwriter.Writer, drifts []api.TokenDrift) {
 	row(tw, "CLOCK OF", "DRIFT", "A DAY", "PPM", "MAY REST", "LEAVES THE WINDOW", "WAS")
 	for _, d := range drifts {
-		var was []string
-		for _, p := range d.History {
-			was = append(was, fmt.Sprintf("%+d on %s", p.Drift, p.Time.Local().Format("2006-01-02")))
-		}
-		cells := []any{d.Serial, d.Drift, "unknown", "unknown", "unknown", "unknown", strings.Join(was, ", ")}
-		if d.Trend != nil {
-			cells[2], cells[3], cells[4], cells[5] = perDay(d.Trend), ppm(d.Trend), mayRest(d.Trend), d.Trend.Leaves
-			if d.Trend.Leaves == nil {
-				cells[5] = "not in years"
-			}
-		}
-		row(tw, cells...)
+		row(tw, slices.Concat([]any{d.Serial, d.Drift}, trendCells(d), []any{driftHistory(d)})...)
+	}
+}
+
+// driftHistory is where a clock was seen.
+func driftHistory(d api.TokenDrift) string {
+	var was []string
+	for _, p := range d.History {
+		was = append(was, fmt.Sprintf("%+d on %s", p.Drift, p.Time.Local().Format("2006-01-02")))
+	}
+	return strings.Join(was, ", ")
+}
+
+// trendCells are where a clock goes: its rate, how long the token may rest, and
+// until when.
+func trendCells(d api.TokenDrift) []any {
+	switch {
+	case d.Trend == nil:
+		return []any{"unknown", "unknown", "unknown", "unknown"}
+	case d.Trend.Leaves == nil:
+		return []any{perDay(d.Trend), ppm(d.Trend), mayRest(d.Trend), "not in years"}
+	default:
+		return []any{perDay(d.Trend), ppm(d.Trend), mayRest(d.Trend), d.Trend.Leaves}
 	}
 }
 
@@ -52,4 +71,21 @@ func mayRest(t *api.DriftTrend) string {
 		return "years"
 	}
 	return fmt.Sprintf("%.0f days", t.HoldsDays)
+}
+
+func (e *environment) tokenZeroDrift() *cobra.Command {
+	r, out := e.remote(), &output{}
+	return out.flag(r.because(command("zero-drift SERIAL", "Forget what is believed of a token's clock", func(c *cobra.Command, args []string) error {
+		var t api.Token
+		in := map[string]string{"reason": r.why(c)}
+		if err := r.call(c.Context(), http.MethodPost, at("tokens", args[0], "zero-drift"), in, &t); err != nil {
+			return err
+		}
+		e.say("token %s is believed to be right", t.Serial)
+		if t.AcceptedFrom != nil {
+			e.say("but a tokencode of %s was used, and nothing up to it is accepted again: not before %s, if its clock is right; until then: keyfob token lost %s gives out emergency tokencodes, keyfob token found %s ends them",
+				cell(t.LastShown), cell(t.AcceptedFrom), t.Serial, t.Serial)
+		}
+		return out.shown(e, t)
+	})))
 }
