@@ -72,10 +72,14 @@ func unfit(pin string, r PINRules, t *Token, user string, common PINList) Proble
 	return ProblemNone
 }
 
-// trivial reports whether a PIN is one character repeated, or a run up or down.
+// trivial reports whether a PIN repeats itself, or is a run up or down.
 func trivial(pin string) bool {
+	// What repeats itself is found in its own double at another place.
+	if twice := pin + pin; strings.Contains(twice[1:len(twice)-1], pin) {
+		return true
+	}
 	step := int(pin[1]) - int(pin[0])
-	if step < -1 || step > 1 {
+	if step != -1 && step != 1 {
 		return false
 	}
 	for i := 2; i < len(pin); i++ {

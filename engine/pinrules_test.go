@@ -76,6 +76,11 @@ func TestEveryWayOfSettingAPINKeepsItsRules(t *testing.T) {
 		{fob, "pin.alphanumeric=true", "72840!", "pin_characters"},
 		{fob, "", "７２８４０６", ""}, // which is 728406
 		{fob, "", "777777", "pin_trivial"},
+		{fob, "", "474747", "pin_trivial"},
+		{fob, "", "836836", "pin_trivial"},
+		{fob, "", "836 836", "pin_trivial"},
+		{fob, "", "836837", ""},
+		{fob, "", "4747474", ""}, // not all of it is repeated
 		{fob, "", "345678", "pin_trivial"},
 		{fob, "", "876543", "pin_trivial"},
 		{fob, "pin.alphanumeric=true", "aaaaaa", "pin_trivial"},
