@@ -110,6 +110,7 @@ func (n *Node) Lose(ctx context.Context, o events.Origin, loss Loss) ([]string, 
 		if codes, text, err = engine.EmergencyTokencodes(count, n.keys.Random); err != nil {
 			return nil, err
 		}
+		lost.Given = uint8(len(codes)) //nolint:gosec // at most 50
 		if lost.Sealed, err = n.SealSeed(engine.EmergencyPlace(loss.Serial), text); err != nil {
 			return nil, err
 		}

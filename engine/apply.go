@@ -233,7 +233,7 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 	case events.PINSet:
 		s.changeToken(e.Serial, func(t *Token) {
 			t.retirePIN()
-			t.PIN, t.PINRevision, t.PINSetAt, t.NewPIN = e.Sealed, e.Revision, at, e.Temporary
+			t.PIN, t.PINRevision, t.PINSetAt, t.NewPIN, t.Temporary = e.Sealed, e.Revision, at, e.Temporary, e.Temporary
 			t.PINMin, t.PINMax, t.PINLetters = 0, 0, true
 			t.keeps(&s.Policy)
 			t.Revision++
@@ -244,7 +244,7 @@ func (s *State) applyToken(at events.Time, e events.Event) {
 	case events.PINCleared:
 		s.changeToken(e.Serial, func(t *Token) {
 			t.retirePIN()
-			t.PIN, t.NewPIN = nil, false
+			t.PIN, t.NewPIN, t.Temporary = nil, false, false
 			t.Revision++
 		})
 		s.endConversation(e.User, e.Serial)
@@ -267,7 +267,7 @@ func (s *State) applyRemedy(at events.Time, e events.Event) {
 		s.resynchronized(at, e)
 	case events.TokenLost:
 		s.changeToken(e.Serial, func(t *Token) {
-			t.Lost = &Lost{Since: at, Until: e.Until, Sealed: e.Sealed, Fixed: e.Fixed, Found: e.Found}
+			t.Lost = &Lost{Since: at, Until: e.Until, Sealed: e.Sealed, Fixed: e.Fixed, Found: e.Found, Given: e.Given}
 			t.Revision++
 		})
 		s.endConversation(e.User, e.Serial)
@@ -305,7 +305,7 @@ func (t *Token) sight(at events.Time, e events.DriftAdjusted) {
 
 // disown takes a token, and all that was its owner's, from him.
 func (t *Token) disown() {
-	t.User, t.PIN, t.OldPINs, t.NewPIN, t.NextTokencode, t.Lost, t.Replaces = "", nil, nil, false, false, nil, ""
+	t.User, t.PIN, t.OldPINs, t.NewPIN, t.Temporary, t.NextTokencode, t.Lost, t.Replaces = "", nil, nil, false, false, false, nil, ""
 	t.Revision++
 }
 

@@ -82,18 +82,34 @@ func (k *checker) emergency(ctx context.Context, t *Token, e *TokenEvidence) err
 // rankLost says what the evidence of a lost token is worth. ok is false when
 // the token's own tokencode counts as ever.
 func (d *decider) rankLost(t *Token, e TokenEvidence) (r rank, ok bool) {
-	over := d.now >= t.Lost.Until
 	switch {
-	case e.Emergency != 0 && over:
+	case e.Emergency != 0 && d.now >= t.Lost.Until:
 		return notFound, true
 	case e.Emergency != 0 && !t.Lost.Fixed && slices.Contains(t.Lost.Used, e.Emergency):
 		return tooLate, true
 	case e.Emergency != 0:
 		return right, true
-	case t.Lost.Found == FoundAllow, t.Lost.Found == FoundAfter && over:
+	case t.Lost.OwnCount(d.now):
 		return notFound, false
 	}
 	return isLost, true
+}
+
+// OwnCount reports whether the tokencodes of the lost token count as ever.
+func (l *Lost) OwnCount(now events.Time) bool {
+	return l.Found == FoundAllow || l.Found == FoundAfter && now >= l.Until
+}
+
+// Left is how many emergency tokencodes are still good; ok is false where it is
+// not known how many were given out.
+func (l *Lost) Left(now events.Time) (left int, ok bool) {
+	switch {
+	case len(l.Sealed) == 0 || now >= l.Until:
+		return 0, true
+	case l.Fixed:
+		return 1, true
+	}
+	return max(0, int(l.Given)-len(l.Used)), l.Given != 0
 }
 
 // loseToken decides that a token is not with its owner.

@@ -52,7 +52,7 @@ func (t *Token) fence(p *Policy, now events.Time) {
 	}
 	if t.Lost != nil {
 		lost := *t.Lost
-		lost.Sealed, lost.Used = nil, nil
+		lost.Sealed, lost.Used, lost.Given = nil, nil, 0
 		t.Lost = &lost
 	}
 }

@@ -110,3 +110,63 @@ func TestUnusableIsWhatALoginGoesBy(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsLeftOfAnEmergencyIsWhatALoginTakes: what has been used of it is not left.
+func TestWhatIsLeftOfAnEmergencyIsWhatALoginTakes(t *testing.T) {
+	lost := func(e events.TokenLost) func(w *world) {
+		return func(w *world) {
+			e.Serial, e.Sealed, e.Until = "a1", []byte("0123456789 9876543210"), events.At(w.now.Add(time.Hour))
+			if got := w.command(engine.LoseToken{Lost: e}); got != "" {
+				t.Fatal(got)
+			}
+		}
+	}
+	line := func(text string) func(w *world) { return func(w *world) { w.do(strings.Fields(text)) } }
+	later := func(w *world) { w.now = w.now.Add(time.Hour) }
+	for name, tt := range map[string]struct {
+		steps      []func(*world)
+		left       int
+		known, own bool
+	}{
+		"given out":           {[]func(*world){lost(events.TokenLost{Found: engine.FoundRefuse, Given: 2})}, 2, true, false},
+		"one used":            {[]func(*world){lost(events.TokenLost{Found: engine.FoundRefuse, Given: 2}), line("login ada 4711080123456789")}, 1, true, false},
+		"one used wrongly":    {[]func(*world){lost(events.TokenLost{Found: engine.FoundRefuse, Given: 2}), line("login ada 4711090123456789")}, 2, true, false},
+		"given out again":     {[]func(*world){lost(events.TokenLost{Found: engine.FoundRefuse, Given: 2}), line("login ada 4711080123456789"), lost(events.TokenLost{Found: engine.FoundAllow, Given: 2})}, 2, true, true},
+		"of before it counts": {[]func(*world){lost(events.TokenLost{Found: engine.FoundRefuse})}, 0, false, false},
+		"fixed, and used":     {[]func(*world){lost(events.TokenLost{Found: engine.FoundAfter, Fixed: true, Given: 1}), line("login ada 4711080123456789")}, 1, true, false},
+		"over":                {[]func(*world){lost(events.TokenLost{Found: engine.FoundAfter, Given: 2}), later}, 0, true, true},
+		"over, and refused":   {[]func(*world){lost(events.TokenLost{Found: engine.FoundRefuse, Given: 2}), later}, 0, true, false},
+		"restored":            {[]func(*world){lost(events.TokenLost{Found: engine.FoundRefuse, Given: 2}), line("backup"), line("restore")}, 0, true, false},
+	} {
+		w := given(t, "user ada", "token a1 user=ada pin=471108")
+		for _, step := range tt.steps {
+			step(w)
+		}
+		l, now := w.state.Token("a1").Lost, events.At(w.now)
+		if left, known := l.Left(now); left != tt.left || known != tt.known || l.OwnCount(now) != tt.own {
+			t.Errorf("%s: %d left, known %v, own count %v; want %d, %v, %v", name, left, known, l.OwnCount(now), tt.left, tt.known, tt.own)
+		}
+	}
+}
+
+func TestTemporaryPINIsOneUntilAnotherTakesItsPlace(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lines string
+		want  bool
+	}{
+		"set":        {"admin temporary-pin a1 593174", true},
+		"used":       {"admin temporary-pin a1 593174\nlogin ada 593174<code>", true},
+		"changed":    {"admin temporary-pin a1 593174\nlogin ada 593174<code>\nanswer 806317 806317", false},
+		"cleared":    {"admin temporary-pin a1 593174\nadmin clear-pin a1", false},
+		"unassigned": {"admin temporary-pin a1 593174\nadmin unassign a1", false},
+		"to be new":  {"admin new-pin a1", false},
+	} {
+		w := given(t, "user ada", "token a1 user=ada pin=471108")
+		for line := range strings.Lines(tt.lines) {
+			w.do(strings.Fields(line))
+		}
+		if got := w.state.Token("a1").Temporary; got != tt.want {
+			t.Errorf("%s: temporary %v", name, got)
+		}
+	}
+}

@@ -176,6 +176,9 @@ type Token struct {
 	Replaces      string        `cbor:"29,keyasint,omitempty"` // the serial whose place it takes at its first success
 	// Guessed says that failures led to Next Tokencode mode, and no administrator.
 	Guessed bool `cbor:"37,keyasint,omitempty"`
+	// Temporary says that it was an administrator who set the PIN, and that it is
+	// to be changed.
+	Temporary bool `cbor:"38,keyasint,omitempty"`
 	// Doubted is the last interval that may have been used in a time of which
 	// the state knows nothing: up to it a tokencode needs the next one.
 	Doubted int64 `cbor:"34,keyasint,omitempty"`
@@ -201,6 +204,7 @@ type Lost struct {
 	Fixed  bool        `cbor:"4,keyasint,omitempty"`
 	Found  string      `cbor:"5,keyasint"`           // refuse, allow, after
 	Used   []uint8     `cbor:"6,keyasint,omitempty"` // numbers of the codes that were used
+	Given  uint8       `cbor:"7,keyasint,omitempty"` // how many there are; 0: none, or of before this was kept
 }
 
 // Client is a device that speaks RADIUS to us.

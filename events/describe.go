@@ -138,6 +138,9 @@ func (e TokenLost) describe(d *Data) {
 	d.Serial, d.User = e.Serial, e.User
 	d.detail("fixed", e.Fixed)
 	d.detail("found", e.Found)
+	if e.Given > 0 {
+		d.detail("given", int64(e.Given))
+	}
 	d.detail("until", e.Until)
 }
 

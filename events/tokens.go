@@ -103,6 +103,7 @@ type TokenLost struct {
 	Sealed []byte `cbor:"4,keyasint,omitempty"` // the emergency tokencodes; none: no service
 	Fixed  bool   `cbor:"5,keyasint,omitempty"` // one code, good until then; otherwise each is good once
 	Found  string `cbor:"6,keyasint"`           // what its own tokencodes do meanwhile: refuse, allow, after
+	Given  uint8  `cbor:"7,keyasint,omitempty"` // how many emergency tokencodes; 0: none, or of before this was kept
 }
 
 // TokenFound says that a token is with its owner again and that the emergency
