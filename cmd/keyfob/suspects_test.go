@@ -235,7 +235,7 @@ func (c *trial) introduce(attempts int) map[*state][]suspect {
 	all := map[*state][]suspect{}
 	// Locks that last, and no other state that changes by itself.
 	c.policy(map[string]string{
-		"lock.after": "1", "lock.for": "24h0m0s", "lock.stop_after": "1000",
+		"lock.after": "1", "lock.for": "24h", "lock.stop_after": "1000",
 		"wait.step": "0s", "next_tokencode.after": "100", "refusal.delay": "20ms",
 		"source.failures": "0", "client.failures": "0", // so many as come here would not be looked at
 	})
