@@ -78,6 +78,9 @@ func mattersOf(s *engine.State, u *engine.User, t *engine.Token, now events.Time
 	if t.NextTokencode {
 		all = append(all, matter{"needs the next tokencode" + whose, "the user logs in, waits until the token shows the next tokencode, and types that too", false})
 	}
+	if !t.NotSent.IsZero() {
+		all = append(all, matter{"no tokencode" + whose + " was sent at " + spoken(t.NotSent), "the user asks for another one; again and again: keyfob audit show with its reference says at which node, whose log says why", false})
+	}
 	if m := pinMatter(s, t, whose, now); m.what != "" {
 		all = append(all, m)
 	}

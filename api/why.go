@@ -163,6 +163,8 @@ func tell(s *engine.State, r events.Record) string {
 			return fmt.Sprintf("let in with emergency tokencode %d", e.Use.Emergency)
 		}
 		return "let in with token " + e.Use.Serial
+	case events.TokencodeNotSent:
+		return "the tokencode that was asked for was not sent by " + e.Way + ": " + e.Result
 	case events.PasscodeRejected:
 		what := refusalOf(e).what(s)
 		if e.Count > 1 {

@@ -165,6 +165,25 @@ func TestSearchForAReferenceIsBounded(t *testing.T) {
 	}
 }
 
+func TestStateSaysThatATokencodeWasNotSent(t *testing.T) {
+	f := newFake(t)
+	f.put(t, engine.TableUsers, engine.User{Name: "olga", Tokens: []string{"O1"}})
+	f.put(t, engine.TableTokens, engine.Token{
+		Serial: "O1", Kind: engine.KindOnDemand, Digits: 8, User: "olga", PIN: []byte("sealed"), PINRevision: 1, NotSent: events.At(noon.Add(-time.Minute)),
+	})
+	f.attempt("7K3M-QX01", events.PasscodeChallenged{User: "olga", Conversation: events.Conversation{Serial: "O1", Step: events.StepNextTokencode}})
+	f.attempt("7K3M-QX01", events.TokencodeNotSent{User: "olga", Serial: "O1", Way: "mail", Result: "failed"})
+	_, body := call(t, f.api(t), RoleHelpdesk, get, "/users/olga/state", "")
+	if s := decode[UserState](t, body); s.Summary != "no tokencode was sent at 2026-11-02T11:59:00Z" {
+		t.Errorf("summary %q", s.Summary)
+	}
+	_, body = call(t, f.api(t), RoleHelpdesk, get, "/audit/references/7K3M-QX01", "")
+	r := decode[ReferenceReport](t, body)
+	if len(r.Events) != 2 || r.Events[1].Words != "the tokencode that was asked for was not sent by mail: failed" {
+		t.Errorf("%+v", r.Events)
+	}
+}
+
 func TestStateSaysInOneLineWhatIsTheMatter(t *testing.T) {
 	f := newFake(t)
 	offset := int64(-4)

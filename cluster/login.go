@@ -107,7 +107,7 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 		}
 		r, err := n.ask(ctx, a.Origin, checked.Command)
 		if err == nil {
-			return n.finish(ctx, ticketPlace(a.Origin, a.Holder), checked, r)
+			return n.finish(ctx, a, checked, r)
 		}
 		if !errors.Is(err, engine.ErrStale) || tries == maxStale {
 			return engine.Outcome{}, err
@@ -136,9 +136,9 @@ func (n *Node) lag(ctx context.Context, sequence uint64) (*fsm.View, error) {
 
 // finish makes the outcome for the door. One that leaves a conversation open
 // waits until this node can show its next step.
-func (n *Node) finish(ctx context.Context, place vault.Identity, c engine.Checked, r reply) (engine.Outcome, error) {
+func (n *Node) finish(ctx context.Context, a engine.Attempt, c engine.Checked, r reply) (engine.Outcome, error) {
 	view := n.machine.View()
-	if a := r.Decision.Answer; a.Verdict == engine.Challenge || a.Conversation != nil {
+	if answer := r.Decision.Answer; answer.Verdict == engine.Challenge || answer.Conversation != nil {
 		var err error
 		if view, err = n.lag(ctx, r.Sequence); err != nil {
 			return engine.Outcome{}, err
@@ -149,13 +149,18 @@ func (n *Node) finish(ctx context.Context, place vault.Identity, c engine.Checke
 	if next == nil {
 		return out, nil
 	}
-	sealed, err := n.sealTicket(place, *next)
+	sealed, err := n.sealTicket(ticketPlace(a.Origin, a.Holder), *next)
 	if err != nil {
 		return engine.Outcome{}, err
 	}
 	out.Conversation = sealed
 	if d := next.Delivery; d != nil {
 		d.Wanted = func() bool { return n.State().AnswersTo(out.User, next.ID, next.Turn) }
+		d.NotSent = func(way, result string) {
+			o := a.Origin
+			o.Request = newRequest() // not that of the attempt, which is decided
+			n.observe(o, events.TokencodeNotSent{Serial: d.Serial, User: out.User, Way: way, Result: result})
+		}
 		n.c.Deliver(*d)
 	}
 	return out, nil

@@ -186,9 +186,30 @@ func TestTokencodeOnDemandIsDeliveredAndGoodOnAnyNode(t *testing.T) {
 	if out := r.must(n, r.attempt("otto", "471108")); out.Verdict != engine.Reject || out.Reason != events.ReasonNoToken || out.Prompt.Sent {
 		t.Errorf("where nothing can be sent: %+v", out)
 	}
+	first := r.attempt("olga", "471108")
+	first.Origin.Reference = "7K3M-QX4P"
+	r.must(n, first)
+	(<-sent).NotSent("mail", "failed")
+	r.eventually("what was not sent, in the trail", func() error {
+		if r.nodes[1].State().Token("O-1").NotSent.IsZero() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	last, _ := n.Journal().Last()
+	records, err := n.Journal().Read(last, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, ok := records[0].Event.(events.TokencodeNotSent); !ok || e.User != "olga" || e.Result != "failed" || records[0].Origin.Reference != "7K3M-QX4P" {
+		t.Errorf("recorded as %+v", records[0].Draft)
+	}
 	out := r.must(n, r.attempt("olga", "471108"))
 	if out.Verdict != engine.Challenge || !out.Prompt.Sent {
 		t.Fatalf("%+v", out)
+	}
+	if !n.State().Token("O-1").NotSent.IsZero() {
+		t.Error("another one is asked for, and it still counts as not sent")
 	}
 	d := <-sent
 	if d.Address.Reveal() != "mailto:olga@example.com" {

@@ -34,7 +34,8 @@ func (s *State) Apply(at events.Time, d events.Draft) {
 	case events.TokenImported, events.TokenAssigned, events.TokenUnassigned, events.TokenEnabled,
 		events.TokenDisabled, events.TokenDeleted, events.PINSet, events.PINCleared,
 		events.NewPINRequired, events.NextTokencodeRequired, events.DriftAdjusted,
-		events.TokenResynchronized, events.TokenLost, events.TokenFound, events.TokenReplaced, events.ReplacementAssigned:
+		events.TokenResynchronized, events.TokenLost, events.TokenFound, events.TokenReplaced, events.ReplacementAssigned,
+		events.TokencodeNotSent:
 		s.applyToken(at, e)
 	case events.ClientAdded, events.ClientRemoved, events.ClientSigned:
 		s.applyClient(e)
@@ -120,6 +121,7 @@ func (s *State) applyAttempt(at events.Time, e events.Event, a Answer) {
 		if t := s.Token(e.Conversation.Serial); t != nil && t.onDemand() && !proved {
 			s.changeToken(t.Serial, func(t *Token) {
 				t.Sent = append(slices.Clone(t.Sent[max(0, len(t.Sent)-maxSent+1):]), at)
+				t.NotSent = 0 // that was another one
 			})
 		}
 	}
@@ -149,7 +151,7 @@ func (t *Token) spend(at events.Time, u events.Use, proved bool) {
 		t.spendEmergency(u.Emergency)
 		return
 	}
-	t.Last, t.LastUse = max(t.Last, u.Interval), at
+	t.Last, t.LastUse, t.NotSent = max(t.Last, u.Interval), at, 0
 	if proved {
 		t.NextTokencode, t.Guessed, t.Proven = false, false, true
 	}
@@ -276,6 +278,8 @@ func (s *State) applyRemedy(at events.Time, e events.Event) {
 			t.Lost = nil
 			t.Revision++
 		})
+	case events.TokencodeNotSent:
+		s.changeToken(e.Serial, func(t *Token) { t.NotSent = at })
 	case events.ReplacementAssigned:
 		s.changeToken(e.Serial, func(t *Token) { t.Replaces = e.Old })
 	case events.TokenReplaced:
@@ -305,7 +309,7 @@ func (t *Token) sight(at events.Time, e events.DriftAdjusted) {
 
 // disown takes a token, and all that was its owner's, from him.
 func (t *Token) disown() {
-	t.User, t.PIN, t.OldPINs, t.NewPIN, t.Temporary, t.NextTokencode, t.Lost, t.Replaces = "", nil, nil, false, false, false, nil, ""
+	t.User, t.PIN, t.OldPINs, t.NewPIN, t.Temporary, t.NextTokencode, t.Lost, t.Replaces, t.NotSent = "", nil, nil, false, false, false, nil, "", 0
 	t.Revision++
 }
 

@@ -169,6 +169,7 @@ type Token struct {
 	Anchor        Seen          `cbor:"35,keyasint,omitzero"`  // where the clock was believed to be when today's moves began
 	Lost          *Lost         `cbor:"28,keyasint,omitempty"`
 	Sent          []events.Time `cbor:"32,keyasint,omitempty"` // on demand, latest last
+	NotSent       events.Time   `cbor:"39,keyasint,omitempty"` // when the last one was given up that was waited for
 	Window        Window        `cbor:"33,keyasint,omitzero"`  // of its own record; none: as the policy says
 	PINMin        uint8         `cbor:"30,keyasint,omitempty"` // the rules that the PIN is known to keep
 	PINMax        uint8         `cbor:"36,keyasint,omitempty"` // 0: of before this was kept

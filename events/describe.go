@@ -144,6 +144,12 @@ func (e TokenLost) describe(d *Data) {
 	d.detail("until", e.Until)
 }
 
+func (e TokencodeNotSent) describe(d *Data) {
+	d.Serial, d.User = e.Serial, e.User
+	d.detail("result", e.Result)
+	d.detail("way", e.Way)
+}
+
 func (e TokenFound) describe(d *Data) { d.Serial, d.User = e.Serial, e.User }
 
 func (e TokenReplaced) describe(d *Data) {

@@ -53,6 +53,7 @@ var kinds = []class{
 	member[TokenFound](33, "token", "found", "KF2017I"),
 	member[TokenReplaced](34, "token", "replaced", "KF2018I"),
 	member[ReplacementAssigned](35, "token", "replacement_assigned", "KF2019I"),
+	member[TokencodeNotSent](36, "token", "tokencode_not_sent", "KF2020W"),
 
 	member[UserAdded](50, "user", "added", "KF3001I"),
 	member[UserDisabled](51, "user", "disabled", "KF3002I"),

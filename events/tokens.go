@@ -129,6 +129,15 @@ type ReplacementAssigned struct {
 	User   string `cbor:"3,keyasint"`
 }
 
+// TokencodeNotSent says that a tokencode was given up that its user had asked
+// for and waits for.
+type TokencodeNotSent struct {
+	Serial string `cbor:"1,keyasint"`
+	User   string `cbor:"2,keyasint"`
+	Way    string `cbor:"3,keyasint,omitempty"` // mail, sms
+	Result string `cbor:"4,keyasint"`           // failed, expired, overflow
+}
+
 // DriftAdjusted says that a token's clock is now believed to be off by Drift
 // intervals.
 type DriftAdjusted struct {

@@ -220,6 +220,9 @@ func (k *Courier) isStopping() bool {
 func (k *Courier) unsent(d engine.Delivery, way string, r Result, attempts int, why error) {
 	k.c.Log.Error("tokencode was not sent", "serial", d.Serial, "way", way, "result", string(r), "attempts", attempts, "err", why)
 	k.c.observe(way, r)
+	if d.NotSent != nil {
+		d.NotSent(way, string(r))
+	}
 }
 
 // E.164: a plus, and 15 digits at most. Shorter than 7 is no subscriber.

@@ -181,12 +181,14 @@ func TestFinalRefusalIsNotTriedAgain(t *testing.T) {
 		b := newBench(t, nil)
 		b.sender.fails = func(int) error { return answered("mail server", 550, false) }
 		b.run()
-		b.Deliver(delivery(olgasMail, 10*time.Minute))
+		d, told := delivery(olgasMail, 10*time.Minute), ""
+		d.NotSent = func(way, result string) { told += way + " " + result + "\n" }
+		b.Deliver(d)
 		time.Sleep(10 * time.Minute)
 		b.stop()
 		b.want(t, "mail failed")
-		if n := len(b.sender.tries); n != 1 {
-			t.Errorf("%d attempts, want 1", n)
+		if n := len(b.sender.tries); n != 1 || told != "mail failed\n" {
+			t.Errorf("%d attempts, want 1; told %q", n, told)
 		}
 	})
 }
