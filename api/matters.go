@@ -68,8 +68,8 @@ func mattersOf(s *engine.State, u *engine.User, t *engine.Token, now events.Time
 	default:
 	}
 	var all []matter
-	if t.Lost != nil {
-		all = append(all, matter{"token " + t.Serial + " is lost", fill(meanings[events.ReasonTokenLost].next, u.Name, t.Serial), false})
+	if t.Lost != nil && (!t.Lost.OwnCount(now) || now < t.Lost.Until) {
+		all = append(all, lostMatter(u, t, now))
 	}
 	whose := " of token " + t.Serial
 	if one {
@@ -90,6 +90,15 @@ func mattersOf(s *engine.State, u *engine.User, t *engine.Token, now events.Time
 		})
 	}
 	return all
+}
+
+// lostMatter is what holds while a token is not with its owner.
+func lostMatter(u *engine.User, t *engine.Token, now events.Time) matter {
+	next := meanings[events.ReasonTokenLost].next
+	if left, ok := t.Lost.Left(now); ok && left == 0 {
+		next = "with its owner again: keyfob token found SERIAL; else keyfob token lost SERIAL gives out emergency tokencodes"
+	}
+	return matter{"token " + t.Serial + " is lost: " + viewStopgap(t, now).Words, fill(next, u.Name, t.Serial), false}
 }
 
 // outOfTime says since when a token is not good, or from when on it is.

@@ -79,7 +79,21 @@ func TestStateSaysWhatStandsInTheWay(t *testing.T) {
 		"token disabled": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.Disabled = true }, "token b1 is disabled", "keyfob token enable b1, if"},
 		"token expired":  {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.Expires = at(-time.Hour) }, "token b1 expired at 2026-11-02T11:00:00Z", "keyfob token replace b1 NEW"},
 		"token not born": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.Born = at(time.Hour) }, "token b1 is not good before 2026-11-02T13:00:00Z", "keyfob token issue bob"},
-		"lost":           {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.Lost = &engine.Lost{Until: at(day)} }, "token b1 is lost", "keyfob token found b1"},
+		"lost": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) {
+			t.Lost = &engine.Lost{Until: at(day), Found: engine.FoundRefuse}
+		}, "token b1 is lost: its own tokencodes are refused, there are no emergency tokencodes", "keyfob token lost b1 gives out"},
+		"lost, with a set": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) {
+			t.Lost = &engine.Lost{Until: at(day), Found: engine.FoundAllow, Sealed: []byte("sealed"), Given: 10, Used: []uint8{3, 7}}
+		}, "token b1 is lost: its own tokencodes are accepted, emergency tokencodes are good until 2026-11-03T12:00:00Z, 8 of 10 are left", "keyfob token found b1"},
+		"lost, with a set of before": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) {
+			t.Lost = &engine.Lost{Until: at(day), Found: engine.FoundRefuse, Sealed: []byte("sealed"), Used: []uint8{3, 7}}
+		}, "token b1 is lost: its own tokencodes are refused, emergency tokencodes are good until 2026-11-03T12:00:00Z, 2 are used", "keyfob token found b1"},
+		"lost, with a fixed one": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) {
+			t.Lost = &engine.Lost{Until: at(day), Found: engine.FoundAfter, Sealed: []byte("sealed"), Fixed: true, Given: 1}
+		}, "token b1 is lost: its own tokencodes are refused until 2026-11-03T12:00:00Z, a fixed emergency tokencode is good until 2026-11-03T12:00:00Z", "keyfob token found b1"},
+		"lost, and the emergency over": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) {
+			t.Lost = &engine.Lost{Until: at(-day), Found: engine.FoundRefuse, Sealed: []byte("sealed"), Given: 10}
+		}, "token b1 is lost: its own tokencodes are refused, the emergency tokencodes ended at 2026-11-01T12:00:00Z", "keyfob token lost b1 gives out"},
 		"next tokencode": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.NextTokencode = true }, "needs the next tokencode", "types that too"},
 		"no PIN":         {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.PIN = nil }, "must set a PIN", "the tokencode alone"},
 		"a code first": {func(_ *engine.User, t *engine.Token, p *engine.Policy) {
@@ -210,6 +224,53 @@ func TestStepsThatAnAdministratorEndedAreSaidToBe(t *testing.T) {
 		_, body := call(t, f.api(t), RoleHelpdesk, get, "/audit/references/7K3M-QX0"+string(rune('0'+len(tt.journal)-1)), "")
 		if r := decode[ReferenceReport](t, body); r.Words != "refused: "+tt.want {
 			t.Errorf("%s: %q, want %q", name, r.Words, tt.want)
+		}
+	}
+}
+
+// TestListsTellWhatBecomesOfAToken at the next login, in few words.
+func TestListsTellWhatBecomesOfAToken(t *testing.T) {
+	at := func(d time.Duration) events.Time { return events.At(noon.Add(d)) }
+	hour := time.Hour
+	lost := func(found string, until time.Duration) *engine.Lost {
+		return &engine.Lost{Until: at(until), Found: found}
+	}
+	for name, tt := range map[string]struct {
+		change func(*engine.Token, *engine.Policy)
+		want   string
+	}{
+		"ready":            {func(*engine.Token, *engine.Policy) {}, "ready"},
+		"disabled":         {func(t *engine.Token, _ *engine.Policy) { t.Disabled = true }, "disabled"},
+		"unassigned":       {func(t *engine.Token, _ *engine.Policy) { t.User = "" }, "unassigned"},
+		"not born":         {func(t *engine.Token, _ *engine.Policy) { t.Born = at(hour) }, "not good yet"},
+		"expired":          {func(t *engine.Token, _ *engine.Policy) { t.Expires = at(-hour) }, "expired"},
+		"lost":             {func(t *engine.Token, _ *engine.Policy) { t.Lost = lost(engine.FoundRefuse, hour) }, "lost"},
+		"lost, allowed":    {func(t *engine.Token, _ *engine.Policy) { t.Lost = lost(engine.FoundAllow, hour) }, "lost, still accepted"},
+		"lost, after":      {func(t *engine.Token, _ *engine.Policy) { t.Lost = lost(engine.FoundAfter, hour) }, "lost"},
+		"lost, after that": {func(t *engine.Token, _ *engine.Policy) { t.Lost = lost(engine.FoundAfter, -hour) }, "ready"},
+		"no PIN":           {func(t *engine.Token, _ *engine.Policy) { t.PIN = nil }, "New PIN mode"},
+		"a code first":     {func(t *engine.Token, p *engine.Policy) { t.PIN, p.FirstPIN = nil, engine.FirstPINByActivationCode }, "needs a PIN"},
+		"next tokencode":   {func(t *engine.Token, _ *engine.Policy) { t.NextTokencode = true }, "Next Tokencode mode"},
+		"PIN expired":      {func(_ *engine.Token, p *engine.Policy) { p.PINLifetime = 24 * hour }, "PIN expired"},
+		"looser rules":     {func(_ *engine.Token, p *engine.Policy) { p.PINMin = 7 }, "perhaps a new PIN"},
+		"a mark ahead":     {func(t *engine.Token, _ *engine.Policy) { t.Last = noon.Unix()/60 + 59 }, "refused until 2026-11-02T13:00:00Z"},
+		"replaces another": {func(t *engine.Token, _ *engine.Policy) { t.Replaces = "b0" }, "ready, replaces b0"},
+	} {
+		f := newFake(t)
+		token := engine.Token{Serial: "b1", Kind: "totp", Period: 60, Digits: 6, User: "bob", PIN: []byte("sealed PIN"), PINSetAt: at(-48 * hour), PINMin: 6, PINMax: 8}
+		tt.change(&token, &f.state.Policy)
+		f.put(t, engine.TableUsers, engine.User{Name: "bob", Tokens: []string{"b0", "b1"}})
+		f.put(t, engine.TableTokens, token)
+		f.put(t, engine.TableTokens, engine.Token{Serial: "b0", Kind: "hotp", Digits: 6, User: "bob", PIN: []byte("sealed PIN")})
+		_, body := call(t, f.api(t), RoleHelpdesk, get, "/tokens/b1", "")
+		if v := decode[Token](t, body); v.State != tt.want {
+			t.Errorf("%s: %q, want %q", name, v.State, tt.want)
+		}
+		if token.Replaces != "" {
+			_, body := call(t, f.api(t), RoleHelpdesk, get, "/users/bob", "")
+			if v := decode[UserSheet](t, body); v.Details[0].State != "ready, to be replaced by b1" || v.Details[0].ReplacedBy != "b1" {
+				t.Errorf("%+v", v.Details[0])
+			}
 		}
 	}
 }

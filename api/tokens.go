@@ -2,110 +2,16 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"keyfob/engine"
-	"keyfob/engine/tokencode"
 	"keyfob/events"
 )
-
-// Token is a token as administrators see it. It has no seed and no PIN.
-type Token struct {
-	Serial        string     `json:"serial"`
-	Kind          string     `json:"kind" enum:"totp,hotp,securid,ondemand"`
-	Algorithm     string     `json:"algorithm,omitempty"`
-	Digits        int        `json:"digits"`
-	PeriodSeconds int        `json:"period_seconds,omitempty" doc:"A tokencode's life; absent for event tokens."`
-	PINStyle      string     `json:"pin_style,omitempty"`
-	Form          string     `json:"form,omitempty" doc:"Which windows apply."`
-	User          string     `json:"user,omitempty"`
-	Mode          string     `json:"mode" enum:"normal,new_pin,next_tokencode" doc:"What the next login will ask for."`
-	Disabled      bool       `json:"disabled"`
-	LostUntil     *time.Time `json:"lost_until,omitempty" doc:"It is not with its owner; emergency tokencodes end then."`
-	Replaces      string     `json:"replaces,omitempty" doc:"Serial of the token whose place it takes at its first success."`
-	HasPIN        bool       `json:"has_pin"`
-	Unclaimed     bool       `json:"unclaimed,omitempty" doc:"It has no PIN, and no login sets one: it needs a temporary one, as an activation code or before anything is sent."`
-	PINSetAt      *time.Time `json:"pin_set_at,omitempty"`
-	PINDue        string     `json:"pin_due,omitempty" enum:"pin_not_set,pin_change_required,pin_expired" doc:"Why the next login asks for a new PIN."`
-	PINDoubted    bool       `json:"pin_doubted,omitempty" doc:"The next login may ask for a new PIN: this one was set under looser rules than those of now."`
-	PINExpires    *time.Time `json:"pin_expires,omitempty" doc:"When the PIN will be, or became, too old."`
-	PINSource     string     `json:"pin_source,omitempty" doc:"Who makes a new PIN; absent: as the policy says."`
-	Drift         int64      `json:"drift" doc:"Intervals that the token's clock is believed to be off."`
-	Last          int64      `json:"last" doc:"The last interval used, or the last press of an event token; nothing up to it is accepted again."`
-	LastShown     *time.Time `json:"last_shown,omitempty" doc:"The time that the last interval used stood for, by the token's clock."`
-	AcceptedFrom  *time.Time `json:"accepted_from,omitempty" doc:"The last interval used lies ahead: if the clock is right, nothing that the token shows before is accepted."`
-	Proven        bool       `json:"proven" doc:"It has been seen to be right once."`
-	LastUse       *time.Time `json:"last_use,omitempty"`
-	Born          *time.Time `json:"born,omitempty"`
-	Expires       *time.Time `json:"expires,omitempty"`
-	Imported      *time.Time `json:"imported,omitempty"`
-}
 
 // GivenToken is a token as it was left to a user.
 type GivenToken struct {
 	Token
 	Warning        string `json:"warning,omitempty" doc:"What keeps it from being used, though all was done that was asked."`
 	ActivationCode string `json:"activation_code,omitempty" doc:"Made where pin.first asks for one, and shown only this once: a PIN that proves the owner at the first use, and must be changed then. It is told to the owner by another way than the token."`
-}
-
-// Modes of a token.
-const (
-	ModeNormal        = "normal"
-	ModeNewPIN        = "new_pin"
-	ModeNextTokencode = "next_tokencode"
-)
-
-// Mode is what the next login with a token will ask for first.
-func Mode(t *engine.Token) string {
-	switch {
-	case t.NextTokencode:
-		return ModeNextTokencode
-	case t.NewPIN, t.User != "" && len(t.PIN) == 0 && t.PINStyle != string(tokencode.NoPIN):
-		return ModeNewPIN
-	default:
-		return ModeNormal
-	}
-}
-
-func viewToken(s *engine.State, t *engine.Token, now events.Time) Token {
-	v := Token{
-		Serial:        t.Serial,
-		Kind:          t.Kind,
-		Algorithm:     t.Algorithm,
-		Digits:        int(t.Digits),
-		PeriodSeconds: int(t.Period),
-		PINStyle:      t.PINStyle,
-		Form:          t.Form,
-		User:          t.User,
-		Mode:          Mode(t),
-		Disabled:      t.Disabled,
-		HasPIN:        len(t.PIN) > 0,
-		Unclaimed:     s.Unclaimed(t),
-		PINSetAt:      instant(t.PINSetAt),
-		PINDue:        string(s.PINDue(t, now)),
-		PINDoubted:    s.PINDoubted(t),
-		PINExpires:    instant(s.PINEnds(t)),
-		PINSource:     string(t.PINSource),
-		Drift:         t.Drift,
-		Last:          t.Last,
-		Proven:        t.Proven,
-		LastUse:       instant(t.LastUse),
-		Born:          instant(t.Born),
-		Expires:       instant(t.Expires),
-		Imported:      instant(t.Imported),
-		Replaces:      t.Replaces,
-	}
-	if t.Period != 0 && t.Last > 0 {
-		shown := t.Shown(t.Last)
-		v.LastShown = &shown
-	}
-	if _, from, ok := t.MarkAhead(now); ok {
-		v.AcceptedFrom = &from
-	}
-	if t.Lost != nil {
-		v.LostUntil = instant(t.Lost.Until)
-	}
-	return v
 }
 
 // TokenPath names a token in a path.

@@ -20,6 +20,15 @@ type User struct {
 	Added       *time.Time `json:"added,omitempty"`
 }
 
+// UserSheet is all that is known of a user, but for what the journal tells.
+type UserSheet struct {
+	User
+	Now     []string        `json:"now" doc:"What stands between the user and a login."`
+	Budgets []FailureBudget `json:"budgets" doc:"Of failures: strangers cannot use up the one of trusted clients."`
+	Details []Token         `json:"token_details"`
+	Sent    int             `json:"sent_last_hour,omitempty" doc:"Tokencodes, to all addresses."`
+}
+
 func viewUser(u *engine.User, now events.Time) User {
 	v := User{
 		User:        u.Name,
@@ -107,8 +116,20 @@ func (a *API) addUser(ctx context.Context, in *newUser) (*answer[User], error) {
 	return a.userNow(in.Body.User)
 }
 
-func (a *API) showUser(_ context.Context, in *UserPath) (*answer[User], error) {
-	return a.userNow(in.User)
+func (a *API) showUser(_ context.Context, in *UserPath) (*answer[UserSheet], error) {
+	s, now := a.cfg.Node.State(), events.At(a.cfg.Now())
+	u := s.User(canonical(in.User))
+	if u == nil {
+		return nil, notFound("user", in.User)
+	}
+	sheet := UserSheet{User: viewUser(u, now), Now: needs(matters(s, u, now)), Budgets: viewBudgetsOf(s.Policy, u, now), Details: []Token{}}
+	for _, serial := range u.Tokens {
+		if t := s.Token(serial); t != nil {
+			sheet.Details = append(sheet.Details, viewToken(s, t, now))
+		}
+	}
+	sheet.Sent, _ = s.Sending(u, now)
+	return answered(sheet), nil
 }
 
 func (a *API) deleteUser(ctx context.Context, in *userRemoval) (*none, error) {

@@ -34,6 +34,12 @@ type Trend struct {
 // WindowIn is the window of the token under a policy.
 func (t *Token) WindowIn(p Policy) Window { return t.window(&p) }
 
+// FormIn is the form of the token under a policy.
+func (t *Token) FormIn(p Policy) string { return t.form(&p) }
+
+// PINSourceIn is who makes a new PIN for the token under a policy.
+func (t *Token) PINSourceIn(p Policy) PINSource { return t.pinSource(&p) }
+
 // Trend is where the token's clock goes. Without three points over a week, and
 // of a clock that jumps about, it claims nothing.
 func (t *Token) Trend(p Policy) (Trend, bool) {

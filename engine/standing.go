@@ -31,6 +31,19 @@ func (s *State) PINEnds(t *Token) events.Time {
 	return t.PINSetAt.Add(s.Policy.PINLifetime)
 }
 
+// ReplacedBy is the serial of the token that is to take the place of another,
+// empty where none is.
+func (s *State) ReplacedBy(old *Token) string {
+	if u := s.User(old.User); u != nil {
+		for _, serial := range u.Tokens {
+			if t := s.Token(serial); t != nil && t.Replaces == old.Serial {
+				return serial
+			}
+		}
+	}
+	return ""
+}
+
 // PINDoubted reports whether a token's PIN may be unfit: no login has shown it
 // to keep the rules of now, and those that it is known to keep are looser.
 func (s *State) PINDoubted(t *Token) bool {

@@ -49,15 +49,18 @@ func (t *Token) window(p *Policy) Window {
 	if t.Window != (Window{}) {
 		return t.Window
 	}
-	form := t.Form
+	return p.Windows[t.form(p)]
+}
+
+// form is the one by which the policy knows the token's window.
+func (t *Token) form(p *Policy) string {
 	if !t.timed() {
-		form = FormEvent
+		return FormEvent
 	}
-	w, ok := p.Windows[form]
-	if !ok {
-		w = p.Windows[FormFob]
+	if _, ok := p.Windows[t.Form]; !ok {
+		return FormFob
 	}
-	return w
+	return t.Form
 }
 
 // tier says where an interval lies for the token. A token that was never seen

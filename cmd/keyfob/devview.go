@@ -155,7 +155,7 @@ func (v *devView) tokens(ctx context.Context, tw *tabwriter.Writer) {
 		code, passcode, left := v.cluster.display(s, known[s.Serial], now)
 		state := s.Mode
 		if t, ok := known[s.Serial]; ok {
-			state = tokenState(t)
+			state = inLocalTime(t.State)
 		}
 		row(tw, s.User, s.Kind+" "+s.Serial, s.PIN, state, code, passcode, left)
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
-	"keyfob/events"
 )
 
 func (e *environment) tokenCommand() *cobra.Command {
@@ -72,7 +71,7 @@ func (e *environment) tokenShow() *cobra.Command {
 		if err := r.call(c.Context(), http.MethodGet, at("tokens", args[0]), nil, &t); err != nil {
 			return err
 		}
-		return out.show(e.Out, t, func(tw *tabwriter.Writer) { tokenRows(tw, t) })
+		return out.show(e.Out, t, func(tw *tabwriter.Writer) { tokenSheet(tw, t) })
 	})))
 }
 
@@ -120,30 +119,6 @@ func (e *environment) tokenVerb(verb, short, done string) *cobra.Command {
 func tokenRows(tw *tabwriter.Writer, tokens ...api.Token) {
 	row(tw, "SERIAL", "KIND", "USER", "STATE", "PIN", "DRIFT", "LAST USE")
 	for _, t := range tokens {
-		row(tw, t.Serial, t.Kind, t.User, tokenState(t), t.HasPIN, t.Drift, t.LastUse)
-	}
-}
-
-// tokenState is what will become of a token at the next login.
-func tokenState(t api.Token) string {
-	switch {
-	case t.Disabled:
-		return "disabled"
-	case t.User == "":
-		return "unassigned"
-	case t.LostUntil != nil:
-		return "lost"
-	case t.Unclaimed:
-		return "needs a PIN"
-	case t.Mode == api.ModeNextTokencode:
-		return "Next Tokencode mode"
-	case t.PINDue == string(events.ReasonPINExpired):
-		return "PIN expired"
-	case t.PINDue != "":
-		return "New PIN mode"
-	case t.PINDoubted:
-		return "perhaps a new PIN"
-	default:
-		return "ready"
+		row(tw, t.Serial, t.Kind, t.User, inLocalTime(t.State), t.HasPIN, t.Drift, t.LastUse)
 	}
 }

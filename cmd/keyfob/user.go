@@ -49,11 +49,11 @@ func (e *environment) userList() *cobra.Command {
 func (e *environment) userShow() *cobra.Command {
 	r, out := e.remote(), &output{}
 	return out.flag(r.flags(command("show USER", "Show a user", func(c *cobra.Command, args []string) error {
-		var u api.User
+		var u api.UserSheet
 		if err := r.call(c.Context(), http.MethodGet, at("users", args[0]), nil, &u); err != nil {
 			return err
 		}
-		return out.show(e.Out, u, func(tw *tabwriter.Writer) { userRows(tw, u) })
+		return out.show(e.Out, u, func(tw *tabwriter.Writer) { userSheet(tw, u) })
 	})))
 }
 
