@@ -25,6 +25,8 @@ func (r refusal) advice(s *engine.State, now events.Time) string {
 		next = r.untilWhen(s, u, now)
 	case t != nil:
 		next = r.adviceOn(s, t, now)
+	case r.reason == events.ReasonBadTokencode && u != nil && len(u.Tokens) > 1:
+		next += ", and looks whether it is one of " + strings.Join(u.Tokens, ", ") + ": keyfob user show USER says what each wants"
 	}
 	serial := r.serial
 	if t != nil {

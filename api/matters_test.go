@@ -143,7 +143,7 @@ func TestAdviceFitsTheToken(t *testing.T) {
 		"never a PIN":     {bad, func(_ *engine.User, t *engine.Token) { t.PINStyle = "none" }, "the user types what the token shows now, and looks"},
 		"sent":            {bad, func(_ *engine.User, t *engine.Token) { t.Kind, t.Period = engine.KindOnDemand, 0 }, "the user types the PIN alone, and then the tokencode that is sent"},
 		"lost":            {bad, func(_ *engine.User, t *engine.Token) { t.Lost = lost }, "the user types the PIN, then an emergency tokencode; with its owner again: keyfob token found b1"},
-		"one of two":      {bad, func(u *engine.User, _ *engine.Token) { u.Tokens = []string{"b1", "b2"} }, "the user types the PIN, then what the token shows now"},
+		"one of two":      {bad, func(u *engine.User, _ *engine.Token) { u.Tokens = []string{"b1", "b2"} }, "the user types the PIN, then what the token shows now, and looks whether it is one of b1, b2: keyfob user show bob"},
 		"disabled":        {refusal{reason: events.ReasonTokenDisabled, user: "bob"}, func(_ *engine.User, t *engine.Token) { t.Disabled = true }, "keyfob token enable b1, if"},
 		"enabled since":   {refusal{reason: events.ReasonTokenDisabled, user: "bob"}, nil, "that is over"},
 		"locked":          {refusal{reason: events.ReasonUserLocked, user: "bob"}, func(u *engine.User, _ *engine.Token) { u.Strangers.Stopped = true }, "find out whose failures they are, then keyfob user unlock bob"},
