@@ -236,7 +236,7 @@ func forwardable(c engine.Command) bool {
 	switch e := note.Event.(type) {
 	case events.PasscodeRejected:
 		return e.User == "" && e.Serial == ""
-	case events.ClockSkewed:
+	case events.ClockSkewed, events.TokencodeNotSent:
 		return true
 	default:
 		return false

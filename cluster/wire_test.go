@@ -159,16 +159,20 @@ func TestZeroReplyIsNoAccept(t *testing.T) {
 }
 
 func TestNodesMayNoteOnlyWhatTheySaw(t *testing.T) {
-	for e, want := range map[events.Event]bool{
-		events.PasscodeRejected{Digest: "1", Reason: events.ReasonUserUnknown}: true,
-		events.ClockSkewed{Node: "n1"}:                                         true,
-		events.PasscodeRejected{User: "ada"}:                                   false,
-		events.PasscodeAccepted{User: "ada"}:                                   false,
-		events.NodeRemoved{Node: "n1"}:                                         false,
-		events.APITokenRevoked{Name: "first"}:                                  false,
+	for _, tt := range []struct {
+		event events.Event
+		want  bool
+	}{
+		{events.PasscodeRejected{Digest: "1", Reason: events.ReasonUserUnknown, Others: []string{"7K3M-QX4P"}}, true},
+		{events.ClockSkewed{Node: "n1"}, true},
+		{events.TokencodeNotSent{Serial: "O-1", User: "ada", Result: "failed"}, true},
+		{events.PasscodeRejected{User: "ada"}, false},
+		{events.PasscodeAccepted{User: "ada"}, false},
+		{events.NodeRemoved{Node: "n1"}, false},
+		{events.APITokenRevoked{Name: "first"}, false},
 	} {
-		if got := forwardable(engine.Note{Event: e}); got != want {
-			t.Errorf("%T forwardable %v", e, got)
+		if got := forwardable(engine.Note{Event: tt.event}); got != tt.want {
+			t.Errorf("%T forwardable %v", tt.event, got)
 		}
 	}
 }

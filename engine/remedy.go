@@ -414,6 +414,10 @@ func (s *State) note(e events.Event) []events.Event {
 		if n := s.Node(e.Node); n == nil || !n.Lost {
 			return nil
 		}
+	case events.TokencodeNotSent:
+		if t := s.Token(e.Serial); t == nil || !t.onDemand() || t.User != e.User {
+			return nil
+		}
 	}
 	return []events.Event{e}
 }
