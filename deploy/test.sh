@@ -49,7 +49,7 @@ step "pages in a browser" go test -count=1 -v -timeout 15m ./webui
 step "cluster" env KEYFOB_ROUNDS=1000 go test -count=1 -v -timeout 20m ./cluster
 step "whole program, real VPN" "${root[@]}" go test -count=1 -v -timeout 25m ./cmd/keyfob
 step "race detector" go test -count=1 -v -race -short -timeout 20m ./engine ./fsm ./events/... ./radius ./cluster
-step "fuzz" make --no-print-directory fuzz FUZZTIME=2000x
+step "fuzz" make --no-print-directory fuzz FUZZTIME=20000x
 
 passed=$(grep -cE '^\s*--- PASS' "$log")
 broken=$(grep -cE '^\s*--- FAIL' "$log")
