@@ -39,7 +39,6 @@ type fakeNode struct {
 
 func newFakeNode(clients ...events.ClientAdded) *fakeNode {
 	n := &fakeNode{state: engine.NewState()}
-	n.state.Policy.RefusalDelay = 0
 	n.decide = func(a engine.Attempt) (engine.Outcome, error) {
 		if a.Typed == "1234123456" {
 			return engine.Outcome{Verdict: engine.Accept}, nil

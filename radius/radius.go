@@ -13,7 +13,8 @@
 // The door never decides. Whatever cannot be decided is met with silence, so
 // that the VPN asks another node; a request that was dropped leaves nothing
 // behind, so that its retransmission is tried afresh. Every refusal is the same
-// packet, leaves the same time after its request came, and names no reason.
+// packet and names no reason. The node holds refusals until a fixed time after
+// the request arrived.
 //
 // The wire format is written here and not taken from a library, because what
 // matters most to a server of one-time passcodes is what the libraries lack:

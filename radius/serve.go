@@ -3,7 +3,6 @@ package radius
 import (
 	"context"
 	"errors"
-	"time"
 
 	"keyfob/engine"
 	"keyfob/events"
@@ -24,18 +23,15 @@ func (s *Server) serve(ctx context.Context, r *request) {
 	attempt, refused := s.attempt(r)
 	if refused != "" {
 		s.complain(refused, r.client.name, r.source, nil)
-		s.refuseLater(r)
+		s.finish(r, s.refuse(r, engine.Prompt{}))
 		return
 	}
 	out, err := s.node.Authenticate(ctx, attempt)
-	switch {
-	case errors.Is(err, engine.ErrConversation):
-		s.refuseLater(r) // no other node can go on with it either
-	case err != nil:
+	if err != nil {
 		s.abandon(r, causeOf(err), err)
-	default:
-		s.answer(r, out)
+		return
 	}
+	s.finish(r, s.answer(r, out))
 }
 
 // causeOf tells apart why nothing was decided.
@@ -59,45 +55,25 @@ func (s *Server) abandon(r *request, cause Cause, err error) {
 }
 
 // answer puts an outcome into a packet. A wrong answer that leaves the
-// conversation open is asked for again, by a client that can be asked: whoever
-// answers there has proved the first step, so that it may be said what was
-// wrong. It leaves when any refusal would.
-func (s *Server) answer(r *request, out engine.Outcome) {
+// conversation open becomes another challenge, if the client supports
+// challenges. That challenge may say what was wrong: the user has already
+// completed the first step. The node has held every Reject until the policy's
+// refusal delay has passed, so the answer is sent at once.
+func (s *Server) answer(r *request, out engine.Outcome) *builder {
 	asks := out.Verdict == engine.Challenge || out.Verdict == engine.Reject && out.Prompt.Step != events.StepNone
 	switch {
 	case out.Verdict == engine.Accept:
-		s.finish(r, accept(r))
+		return accept(r)
 	case asks && !r.client.dialect.silent():
 		asked, err := challenge(r, out, s.now())
-		if err != nil {
-			s.complain(FailedChallenge, r.client.name, r.source, err)
-			s.refuseLater(r)
-			return
+		if err == nil {
+			return asked
 		}
-		if out.Verdict == engine.Reject {
-			s.finishLater(r, asked)
-			return
-		}
-		s.finish(r, asked)
-	case asks:
-		s.refuseLater(r)
-	default:
-		s.finishLater(r, s.refuse(r, out.Prompt))
+		s.complain(FailedChallenge, r.client.name, r.source, err)
+	case !asks:
+		return s.refuse(r, out.Prompt)
 	}
-}
-
-func (s *Server) refuseLater(r *request) { s.finishLater(r, s.refuse(r, engine.Prompt{})) }
-
-// finishLater answers when the policy's delay since the request's arrival has
-// passed. How long the decision took must not be seen, since it depends on
-// what was wrong.
-func (s *Server) finishLater(r *request, built *builder) {
-	leaves := r.arrived.Add(s.node.State().Policy.RefusalDelay)
-	if wait := leaves.Sub(s.now()); wait > 0 {
-		time.AfterFunc(min(wait, s.cfg.Timeout), func() { s.finish(r, built) })
-		return
-	}
-	s.finish(r, built)
+	return s.refuse(r, engine.Prompt{})
 }
 
 // finish signs, remembers and sends an answer.

@@ -185,7 +185,6 @@ func TestClientBelievesOnlyTheServer(t *testing.T) {
 
 func TestWhatWasAdmittedIsAnsweredBeforeTheEnd(t *testing.T) {
 	node := newFakeNode(loopback("rsa", "auto"))
-	node.state.Policy.RefusalDelay = 50 * time.Millisecond
 	admitted, goOn := make(chan struct{}, 20), make(chan struct{})
 	node.decide = func(engine.Attempt) (engine.Outcome, error) {
 		admitted <- struct{}{}
