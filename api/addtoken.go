@@ -12,36 +12,32 @@ import (
 	"keyfob/events"
 )
 
-type newToken struct {
-	Body NewToken
-}
-
-// NewToken is a token to be taken in, and perhaps its PIN. The seed and the
-// PIN are sealed on the node that is asked, before they go anywhere.
-type NewToken struct {
-	Because
+// AddTokenRequest imports one token, optionally with its PIN. The node that is
+// asked seals the seed and the PIN before it passes them on.
+type AddTokenRequest struct {
+	CommandRequest
 	TokenRecord
-	PIN engine.Secret `json:"pin,omitempty" maxLength:"64" doc:"Of a token that comes with its PIN from another system."`
+	PIN Secret `json:"pin,omitempty" maxLength:"64" doc:"Of a token that comes with its PIN from another system."`
 }
 
 // TokenRecord is a token as whoever made it describes it, with its seed.
 type TokenRecord struct {
-	Serial        string        `json:"serial" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
-	Kind          string        `json:"kind" enum:"totp,hotp,securid"`
-	Algorithm     string        `json:"algorithm,omitempty" enum:"SHA1,SHA256,SHA512" doc:"TOTP and HOTP; default SHA1."`
-	Digits        int           `json:"digits,omitempty" minimum:"6" maximum:"8" doc:"Default 6; SecurID: 8."`
-	PeriodSeconds int           `json:"period_seconds,omitempty" enum:"30,60" doc:"Default 30; SecurID: 60."`
-	PINStyle      string        `json:"pin_style,omitempty" enum:"fob,pinpad,none" doc:"Default fob: PIN, then tokencode."`
-	Form          string        `json:"form,omitempty" enum:"fob,pinpad,app,event" doc:"Which windows apply; default by kind and PIN style."`
-	Windows       *Windows      `json:"windows,omitempty" doc:"That the token's own record asks for, instead of those of its form."`
-	Seed          engine.Secret `json:"seed" minLength:"1" maxLength:"600" doc:"In the given encoding."`
-	Encoding      string        `json:"encoding,omitempty" enum:"base32,hex" doc:"Of the seed; default base32."`
-	Counter       int64         `json:"counter,omitempty" minimum:"0" doc:"HOTP: the next to be expected."`
-	Flags         uint32        `json:"flags,omitempty" doc:"SecurID's own."`
-	Born          *time.Time    `json:"born,omitempty"`
-	Expires       *time.Time    `json:"expires,omitempty"`
-	PINSource     string        `json:"pin_source,omitempty" enum:"own,generated,either" doc:"Who makes a new PIN; default as the policy says."`
-	User          string        `json:"user,omitempty" maxLength:"256" doc:"To whom it is given at once."`
+	Serial        string     `json:"serial" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
+	Kind          string     `json:"kind" enum:"totp,hotp,securid"`
+	Algorithm     string     `json:"algorithm,omitempty" enum:"SHA1,SHA256,SHA512" doc:"TOTP and HOTP; default SHA1."`
+	Digits        int        `json:"digits,omitempty" minimum:"6" maximum:"8" doc:"Default 6; SecurID: 8."`
+	PeriodSeconds int        `json:"period_seconds,omitempty" enum:"30,60" doc:"Default 30; SecurID: 60."`
+	PINStyle      string     `json:"pin_style,omitempty" enum:"fob,pinpad,none" doc:"Default fob: PIN, then tokencode."`
+	Form          string     `json:"form,omitempty" enum:"fob,pinpad,app,event" doc:"Which windows apply; default by kind and PIN style."`
+	Windows       *Windows   `json:"windows,omitempty" doc:"That the token's own record asks for, instead of those of its form."`
+	Seed          Secret     `json:"seed" minLength:"1" maxLength:"600" doc:"In the given encoding."`
+	Encoding      string     `json:"encoding,omitempty" enum:"base32,hex" doc:"Of the seed; default base32."`
+	Counter       int64      `json:"counter,omitempty" minimum:"0" doc:"HOTP: the next to be expected."`
+	Flags         uint32     `json:"flags,omitempty" doc:"SecurID's own."`
+	Born          *time.Time `json:"born,omitempty"`
+	Expires       *time.Time `json:"expires,omitempty"`
+	PINSource     string     `json:"pin_source,omitempty" enum:"own,generated,either" doc:"Who makes a new PIN; default as the policy says."`
+	User          string     `json:"user,omitempty" maxLength:"256" doc:"To whom it is given at once."`
 }
 
 // Windows are how far a tokencode may lie from where the token's clock is
@@ -52,7 +48,9 @@ type Windows struct {
 	Large  int64 `json:"large" minimum:"0" doc:"Accepted with the next tokencode in Next Tokencode mode."`
 }
 
-func (a *API) addToken(ctx context.Context, in *newToken) (*answer[GivenToken], error) {
+type addTokenInput struct{ Body AddTokenRequest }
+
+func (a *API) addToken(ctx context.Context, in *addTokenInput) (*answer[GivenToken], error) {
 	n := in.Body
 	arrived, err := n.arrive()
 	if err != nil {
@@ -71,7 +69,7 @@ func (a *API) addToken(ctx context.Context, in *newToken) (*answer[GivenToken], 
 	}
 	if n.PIN != "" {
 		const first = 1 // the revision of the PIN that a token comes with
-		if command.PIN, err = a.sealPIN(ctx, n.Serial, arrived.PINStyle, first, n.PIN); err != nil {
+		if command.PIN, err = a.sealPIN(ctx, n.Serial, arrived.PINStyle, first, engine.Secret(n.PIN)); err != nil {
 			return nil, err
 		}
 	}

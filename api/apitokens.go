@@ -26,18 +26,19 @@ func viewAPIToken(t *engine.APIToken) APIToken {
 	return APIToken{Name: t.Name, Role: t.Role, Issued: instant(t.Issued), Expires: instant(t.Expires)}
 }
 
-type newAPIToken struct {
-	Body struct {
-		Because
-		Name       string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
-		Role       string `json:"role" enum:"admin,helpdesk,auditor,login"`
-		TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" maximum:"315360000" doc:"Absent: until revoked."`
-	}
+// IssueAPITokenRequest issues an API token.
+type IssueAPITokenRequest struct {
+	CommandRequest
+	Name       string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
+	Role       string `json:"role" enum:"admin,helpdesk,auditor,login"`
+	TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" maximum:"315360000" doc:"Absent: until revoked."`
 }
 
+type issueAPITokenInput struct{ Body IssueAPITokenRequest }
+
 type apiTokenRemoval struct {
-	Name   string `path:"name" maxLength:"64"`
-	Reason string `query:"reason" required:"true" minLength:"1" maxLength:"200"`
+	Name string `path:"name" maxLength:"64"`
+	RemovalQuery
 }
 
 func (a *API) apiTokens() {
@@ -52,7 +53,7 @@ func (a *API) listAPITokens(_ context.Context, in *Page) (*answer[List[APIToken]
 		func(t *engine.APIToken) (APIToken, bool) { return viewAPIToken(t), true })), nil
 }
 
-func (a *API) issueAPIToken(ctx context.Context, in *newAPIToken) (*answer[IssuedAPIToken], error) {
+func (a *API) issueAPIToken(ctx context.Context, in *issueAPITokenInput) (*answer[IssuedAPIToken], error) {
 	token, digest, err := NewBearer(a.cfg.Random)
 	if err != nil {
 		return nil, err

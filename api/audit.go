@@ -15,7 +15,8 @@ import (
 // writeWait is how long a reader of the journal may take to read a line.
 const writeWait = 30 * time.Second
 
-type auditRange struct {
+// ReadAuditQuery selects events of the audit trail.
+type ReadAuditQuery struct {
 	From   uint64    `query:"from" doc:"The first sequence number wanted; default the first that this node holds."`
 	Since  time.Time `query:"since" doc:"Only events from this time on."`
 	Limit  int       `query:"limit" minimum:"0" doc:"End after so many events; 0: no limit."`
@@ -47,15 +48,16 @@ type Reader struct {
 	Expires     *time.Time `json:"expires,omitempty"`
 }
 
-type newReader struct {
-	Body struct {
-		Because
-		Name       string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
-		TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" doc:"How long they are good; absent: for ever."`
-	}
+// AdmitReaderRequest makes credentials for a consumer of the audit stream.
+type AdmitReaderRequest struct {
+	CommandRequest
+	Name       string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
+	TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" doc:"How long they are good; absent: for ever."`
 }
 
-func (a *API) admitReader(ctx context.Context, in *newReader) (*answer[Reader], error) {
+type admitReaderInput struct{ Body AdmitReaderRequest }
+
+func (a *API) admitReader(ctx context.Context, in *admitReaderInput) (*answer[Reader], error) {
 	r := Reader{Name: in.Body.Name}
 	var expires time.Time
 	if in.Body.TTLSeconds > 0 {
@@ -72,7 +74,7 @@ func (a *API) admitReader(ctx context.Context, in *newReader) (*answer[Reader], 
 	return answered(r), nil
 }
 
-func (a *API) readAudit(ctx context.Context, in *auditRange) (*huma.StreamResponse, error) {
+func (a *API) readAudit(ctx context.Context, in *ReadAuditQuery) (*huma.StreamResponse, error) {
 	if err := a.read(); err != nil {
 		return nil, err
 	}

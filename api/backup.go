@@ -25,12 +25,15 @@ type RecoveryKey struct {
 	Name string `json:"name" doc:"Short name of the key that backups are sealed for; empty when there is none yet."`
 }
 
-type newRecoveryKey struct {
-	Body struct {
-		Because
-		Public []byte `json:"public" maxLength:"4096" doc:"The public half, in base64. The other half stays with whoever made it."`
-	}
+// SetRecoveryKeyRequest sets the key that backups are sealed for.
+type SetRecoveryKeyRequest struct {
+	CommandRequest
+	Public []byte `json:"public" maxLength:"4096" doc:"The public half, in base64. The other half stays with whoever made it."`
 }
+
+type setRecoveryKeyInput struct{ Body SetRecoveryKeyRequest }
+
+type backUpInput struct{ Body CommandRequest }
 
 func (a *API) backups() {
 	register(a, route{get, "/cluster/recovery-key", "show-recovery-key", "Name the key that opens backups", auditors, 0}, a.showRecoveryKey)
@@ -55,7 +58,7 @@ func (a *API) showRecoveryKey(context.Context, *struct{}) (*answer[RecoveryKey],
 	return answered(RecoveryKey{Name: a.cfg.Cluster.RecoveryKey()}), nil
 }
 
-func (a *API) setRecoveryKey(ctx context.Context, in *newRecoveryKey) (*answer[RecoveryKey], error) {
+func (a *API) setRecoveryKey(ctx context.Context, in *setRecoveryKeyInput) (*answer[RecoveryKey], error) {
 	o, err := a.origin(ctx, in.Body.Reason)
 	if err != nil {
 		return nil, err
@@ -66,7 +69,7 @@ func (a *API) setRecoveryKey(ctx context.Context, in *newRecoveryKey) (*answer[R
 	return answered(RecoveryKey{Name: a.cfg.Cluster.RecoveryKey()}), nil
 }
 
-func (a *API) backUp(ctx context.Context, in *struct{ Body Because }) (*huma.StreamResponse, error) {
+func (a *API) backUp(ctx context.Context, in *backUpInput) (*huma.StreamResponse, error) {
 	select {
 	case a.backing <- struct{}{}:
 	default:

@@ -40,26 +40,24 @@ type ClientPath struct {
 	Name string `path:"name" maxLength:"64"`
 }
 
-type newClient struct {
-	Body NewClient
+// AddClientRequest adds a RADIUS client.
+type AddClientRequest struct {
+	CommandRequest
+	Name                 string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
+	Prefix               string `json:"prefix" minLength:"2" maxLength:"64" doc:"An address or a CIDR; the longest that fits a packet's source wins."`
+	Secret               Secret `json:"secret" minLength:"8" maxLength:"128" doc:"Shared with the client; 16 characters or more, drawn at random, for anything real."`
+	Site                 string `json:"site,omitempty" maxLength:"64"`
+	Dialect              string `json:"dialect,omitempty" enum:"rsa,cisco-sdi,plain,nochallenge" doc:"How prompts are worded; default rsa."`
+	MessageAuthenticator string `json:"message_authenticator,omitempty" enum:"require,auto,allow" doc:"In requests; default auto."`
+	Trusted              bool   `json:"trusted,omitempty" doc:"A gateway of our own, whose failures are counted apart from strangers'."`
+	Replace              bool   `json:"replace,omitempty" doc:"Change the client of that name."`
 }
 
-// NewClient is a RADIUS client to be added.
-type NewClient struct {
-	Reason               string        `json:"reason" minLength:"1" maxLength:"200" doc:"Why, for the audit trail."`
-	Name                 string        `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
-	Prefix               string        `json:"prefix" minLength:"2" maxLength:"64" doc:"An address or a CIDR; the longest that fits a packet's source wins."`
-	Secret               engine.Secret `json:"secret" minLength:"8" maxLength:"128" doc:"Shared with the client; 16 characters or more, drawn at random, for anything real."`
-	Site                 string        `json:"site,omitempty" maxLength:"64"`
-	Dialect              string        `json:"dialect,omitempty" enum:"rsa,cisco-sdi,plain,nochallenge" doc:"How prompts are worded; default rsa."`
-	MessageAuthenticator string        `json:"message_authenticator,omitempty" enum:"require,auto,allow" doc:"In requests; default auto."`
-	Trusted              bool          `json:"trusted,omitempty" doc:"A gateway of our own, whose failures are counted apart from strangers'."`
-	Replace              bool          `json:"replace,omitempty" doc:"Change the client of that name."`
-}
+type addClientInput struct{ Body AddClientRequest }
 
 type clientRemoval struct {
 	ClientPath
-	Reason string `query:"reason" required:"true" minLength:"1" maxLength:"200"`
+	RemovalQuery
 }
 
 func (a *API) clients() {
@@ -75,7 +73,7 @@ func (a *API) listClients(_ context.Context, in *Page) (*answer[List[Client]], e
 		func(c *engine.Client) (Client, bool) { return viewClient(c), true })), nil
 }
 
-func (a *API) addClient(ctx context.Context, in *newClient) (*answer[Client], error) {
+func (a *API) addClient(ctx context.Context, in *addClientInput) (*answer[Client], error) {
 	n := in.Body
 	prefix, err := parsePrefix(n.Prefix)
 	if err != nil {
@@ -87,7 +85,7 @@ func (a *API) addClient(ctx context.Context, in *newClient) (*answer[Client], er
 	if n.MessageAuthenticator == "" {
 		n.MessageAuthenticator = "auto"
 	}
-	sealed, err := a.cfg.Seal.SealClientSecret(n.Name, n.Secret)
+	sealed, err := a.cfg.Seal.SealClientSecret(n.Name, engine.Secret(n.Secret))
 	if err != nil {
 		return nil, err
 	}

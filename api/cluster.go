@@ -31,23 +31,25 @@ type Invitation struct {
 	Expires    time.Time `json:"expires"`
 }
 
-type newInvitation struct {
-	Body struct {
-		Because
-		TTLSeconds int `json:"ttl_seconds,omitempty" minimum:"60" maximum:"604800" default:"3600"`
-	}
+// InviteNodeRequest invites a machine to join the cluster.
+type InviteNodeRequest struct {
+	CommandRequest
+	TTLSeconds int `json:"ttl_seconds,omitempty" minimum:"60" maximum:"604800" default:"3600"`
 }
 
-type transfer struct {
-	Body struct {
-		Because
-		Node string `json:"node,omitempty" maxLength:"63" doc:"Who shall lead; absent: whoever is furthest."`
-	}
+type inviteNodeInput struct{ Body InviteNodeRequest }
+
+// TransferLeadershipRequest moves leadership to another node.
+type TransferLeadershipRequest struct {
+	CommandRequest
+	Node string `json:"node,omitempty" maxLength:"63" doc:"Who shall lead; absent: whoever is furthest."`
 }
+
+type transferInput struct{ Body TransferLeadershipRequest }
 
 type nodeRemoval struct {
-	Name   string `path:"name" maxLength:"63"`
-	Reason string `query:"reason" required:"true" minLength:"1" maxLength:"200"`
+	Name string `path:"name" maxLength:"63"`
+	RemovalQuery
 }
 
 func (a *API) cluster() {
@@ -65,7 +67,7 @@ func (a *API) status(ctx context.Context, _ *struct{}) (*answer[Status], error) 
 	return answered(s), nil
 }
 
-func (a *API) invite(ctx context.Context, in *newInvitation) (*answer[Invitation], error) {
+func (a *API) invite(ctx context.Context, in *inviteNodeInput) (*answer[Invitation], error) {
 	o, err := a.origin(ctx, in.Body.Reason)
 	if err != nil {
 		return nil, err
@@ -79,7 +81,7 @@ func (a *API) invite(ctx context.Context, in *newInvitation) (*answer[Invitation
 	return answered(Invitation{Invitation: text, Expires: expires}), nil
 }
 
-func (a *API) transfer(ctx context.Context, in *transfer) (*none, error) {
+func (a *API) transfer(ctx context.Context, in *transferInput) (*none, error) {
 	o, err := a.origin(ctx, in.Body.Reason)
 	if err != nil {
 		return nil, err

@@ -38,7 +38,8 @@ type DriftTrend struct {
 	HoldsDays float64    `json:"holds_days,omitempty" doc:"How long it may lie unused until then."`
 }
 
-type driftQuery struct {
+// ListDriftingQuery limits the list of drifting tokens.
+type ListDriftingQuery struct {
 	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many at most."`
 }
 
@@ -46,7 +47,7 @@ func (a *API) drift() {
 	register(a, route{get, "/drift", "list-drifting", "List tokens by how soon their clock leaves the small window, and those that are off by more than that", readers, 0}, a.listDrifting)
 }
 
-func (a *API) listDrifting(_ context.Context, in *driftQuery) (*answer[List[TokenDrift]], error) {
+func (a *API) listDrifting(_ context.Context, in *ListDriftingQuery) (*answer[List[TokenDrift]], error) {
 	policy := a.cfg.Node.State().Policy
 	var worst []adrift
 	keep := func(limit int) {

@@ -11,10 +11,10 @@ import (
 	"keyfob/events"
 )
 
-// TokenBatch is tokens to be taken in, each by itself: what is wrong with one
+// ImportTokensRequest is tokens to be taken in, each by itself: what is wrong with one
 // does not keep out the others.
-type TokenBatch struct {
-	Because
+type ImportTokensRequest struct {
+	CommandRequest
 	Tokens       []TokenRecord `json:"tokens" minItems:"1" maxItems:"500" nullable:"false"`
 	DryRun       bool          `json:"dry_run,omitempty" doc:"Say what would become of each, and change nothing."`
 	UnknownUsers string        `json:"unknown_users,omitempty" enum:"refuse,leave,add" doc:"Of a token for a user who is not there: refuse it (the default), leave it without an owner, or add the user."`
@@ -26,10 +26,10 @@ const (
 	UnknownAdd   = "add"
 )
 
-type tokenBatch struct{ Body TokenBatch }
+type importTokensInput struct{ Body ImportTokensRequest }
 
 // maxBytes implements long: 500 tokens with the longest seeds.
-func (*tokenBatch) maxBytes() int64 { return 1 << 20 }
+func (*importTokensInput) maxBytes() int64 { return 1 << 20 }
 
 // ImportedToken is what became of one token of a batch.
 type ImportedToken struct {
@@ -51,7 +51,7 @@ const (
 
 // importTokens takes in a batch. Its tokens are decided at the same time, so
 // that the leader finds them waiting and writes them down together.
-func (a *API) importTokens(ctx context.Context, in *tokenBatch) (*answer[List[ImportedToken]], error) {
+func (a *API) importTokens(ctx context.Context, in *importTokensInput) (*answer[List[ImportedToken]], error) {
 	b := importing{API: a, batch: in.Body, state: a.cfg.Node.State(), results: make([]ImportedToken, len(in.Body.Tokens))}
 	commands, err := b.prepare()
 	if err != nil {
@@ -75,7 +75,7 @@ func (a *API) importTokens(ctx context.Context, in *tokenBatch) (*answer[List[Im
 // importing is one batch on its way in.
 type importing struct {
 	*API
-	batch   TokenBatch
+	batch   ImportTokensRequest
 	state   *engine.State
 	results []ImportedToken
 }

@@ -8,22 +8,22 @@ import (
 	"keyfob/engine"
 )
 
-type loginRequest struct {
+type loginInput struct {
 	Key  string `header:"Idempotency-Key" maxLength:"128" doc:"The same for each retry of one attempt: a retry that says the same gets the answer that was decided, and spends nothing twice."`
-	Body Login
+	Body LoginRequest
 }
 
-// Login is what a user typed at an application.
-type Login struct {
-	User         string        `json:"user" minLength:"1" maxLength:"512"`
-	Passcode     engine.Secret `json:"passcode,omitempty" maxLength:"256" doc:"What the step asks for: a passcode, a tokencode or a PIN."`
-	Again        engine.Secret `json:"again,omitempty" maxLength:"256" doc:"A new PIN once more, where it is asked for twice at once; to resynchronize: the next tokencode."`
-	Purpose      string        `json:"purpose,omitempty" enum:"resynchronize" doc:"Not to log in, but to put a token right by a passcode and the next tokencode."`
-	Choice       string        `json:"choice,omitempty" enum:"own,generated" doc:"Where the step asks for one."`
-	Conversation string        `json:"conversation,omitempty" maxLength:"8192" doc:"From the answer before, which the same API token asked for, as the same client; absent begins anew."`
-	Client       string        `json:"client,omitempty" maxLength:"64" doc:"The application, for the audit trail; default the API token's name."`
-	SourceIP     string        `json:"source_ip,omitempty" format:"ip" doc:"Where the user is."`
-	NoChallenge  bool          `json:"no_challenge,omitempty" doc:"The application cannot ask anything back."`
+// LoginRequest is what a user typed into an application.
+type LoginRequest struct {
+	User         string `json:"user" minLength:"1" maxLength:"512"`
+	Passcode     Secret `json:"passcode,omitempty" maxLength:"256" doc:"What the step asks for: a passcode, a tokencode or a PIN."`
+	Again        Secret `json:"again,omitempty" maxLength:"256" doc:"A new PIN once more, where it is asked for twice at once; to resynchronize: the next tokencode."`
+	Purpose      string `json:"purpose,omitempty" enum:"resynchronize" doc:"Not to log in, but to put a token right by a passcode and the next tokencode."`
+	Choice       string `json:"choice,omitempty" enum:"own,generated" doc:"Where the step asks for one."`
+	Conversation string `json:"conversation,omitempty" maxLength:"8192" doc:"From the answer before, which the same API token asked for, as the same client; absent begins anew."`
+	Client       string `json:"client,omitempty" maxLength:"64" doc:"The application, for the audit trail; default the API token's name."`
+	SourceIP     string `json:"source_ip,omitempty" format:"ip" doc:"Where the user is."`
+	NoChallenge  bool   `json:"no_challenge,omitempty" doc:"The application cannot ask anything back."`
 }
 
 // LoginAnswer is the outcome of an attempt. A refusal does not say why; the
@@ -57,7 +57,7 @@ func (a *API) login() {
 	register(a, route{post, "/authenticate", "authenticate", "Decide a login, or the next step of one", applications, 0}, a.authenticate)
 }
 
-func (a *API) authenticate(ctx context.Context, in *loginRequest) (*answer[LoginAnswer], error) {
+func (a *API) authenticate(ctx context.Context, in *loginInput) (*answer[LoginAnswer], error) {
 	who := callerOf(ctx)
 	// A login is nobody's command: an actor would make it an administrator's.
 	o, err := a.origin(ctx, "asked by "+who.name)
@@ -77,8 +77,8 @@ func (a *API) authenticate(ctx context.Context, in *loginRequest) (*answer[Login
 		Origin:       o,
 		Session:      session,
 		User:         in.Body.User,
-		Typed:        in.Body.Passcode,
-		Again:        in.Body.Again,
+		Typed:        engine.Secret(in.Body.Passcode),
+		Again:        engine.Secret(in.Body.Again),
 		Choice:       engine.Choice(in.Body.Choice),
 		Conversation: in.Body.Conversation,
 		Holder:       who.name,

@@ -11,21 +11,21 @@ import (
 	"keyfob/events"
 )
 
-// OnDemandToken is a token that displays nothing: the PIN alone asks for a
+// AddOnDemandTokenRequest adds a token that displays nothing: the PIN alone asks for a
 // tokencode, which is sent to an address. The address is the token's secret; it
 // is sealed on the node that is asked, and no answer shows it again.
-type OnDemandToken struct {
-	Because
-	Serial string        `json:"serial" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
-	User   string        `json:"user" minLength:"1" maxLength:"256" doc:"To whom it is given."`
-	Mail   engine.Secret `json:"mail,omitempty" maxLength:"254" doc:"Where its tokencodes are sent: a mail address, alone."`
-	Phone  engine.Secret `json:"phone,omitempty" maxLength:"32" doc:"Or a telephone number with + and country code."`
-	Digits int           `json:"digits,omitempty" minimum:"6" maximum:"10" default:"8" doc:"Of a tokencode."`
+type AddOnDemandTokenRequest struct {
+	CommandRequest
+	Serial string `json:"serial" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
+	User   string `json:"user" minLength:"1" maxLength:"256" doc:"To whom it is given."`
+	Mail   Secret `json:"mail,omitempty" maxLength:"254" doc:"Where its tokencodes are sent: a mail address, alone."`
+	Phone  Secret `json:"phone,omitempty" maxLength:"32" doc:"Or a telephone number with + and country code."`
+	Digits int    `json:"digits,omitempty" minimum:"6" maximum:"10" default:"8" doc:"Of a tokencode."`
 }
 
-type newOnDemandToken struct{ Body OnDemandToken }
+type addOnDemandTokenInput struct{ Body AddOnDemandTokenRequest }
 
-func (a *API) addOnDemandToken(ctx context.Context, in *newOnDemandToken) (*answer[GivenToken], error) {
+func (a *API) addOnDemandToken(ctx context.Context, in *addOnDemandTokenInput) (*answer[GivenToken], error) {
 	n := in.Body
 	address, err := n.address()
 	if err != nil {
@@ -64,7 +64,7 @@ var (
 
 // address is where the tokencodes go, as a URI. Its error does not repeat what
 // was typed.
-func (n OnDemandToken) address() (engine.Secret, error) {
+func (n AddOnDemandTokenRequest) address() (engine.Secret, error) {
 	to, number := n.Mail.Reveal(), phoneSpaces.Replace(n.Phone.Reveal())
 	switch {
 	case (to == "") == (number == ""):

@@ -40,7 +40,7 @@ func TestOnDemandTokenThatNothingCanBeSentForIsWarnedOf(t *testing.T) {
 
 func TestOnDemandTokenWantsOneAddress(t *testing.T) {
 	for name, c := range map[string]struct {
-		mail, phone engine.Secret
+		mail, phone Secret
 		want        string
 	}{
 		"mail":             {"bob@example.com", "", "mailto:bob@example.com"},
@@ -54,7 +54,7 @@ func TestOnDemandTokenWantsOneAddress(t *testing.T) {
 		"too long":         {"", "+4416329609611234", ""},
 		"a letter":         {"", "+44163296096l", ""},
 	} {
-		got, err := OnDemandToken{Mail: c.mail, Phone: c.phone}.address()
+		got, err := AddOnDemandTokenRequest{Mail: c.mail, Phone: c.phone}.address()
 		if got.Reveal() != c.want || (err == nil) != (c.want != "") {
 			t.Errorf("%s: %q, %v, want %q", name, got.Reveal(), err, c.want)
 		}

@@ -61,22 +61,21 @@ type PolicyPreview struct {
 	Risky     []string        `json:"risky" doc:"Forms of tokens at which guesses would get in more often than max_guess_a_day: the change has to be forced."`
 }
 
-// NewSettings are settings to be changed, by key.
-type NewSettings struct {
+// PolicySettings are the settings that a request changes, previews or simulates.
+type PolicySettings struct {
 	Settings map[string]string `json:"settings" doc:"Those to be changed, all or none; profile: a name of settings that belong together, and the defaults for the rest." minProperties:"1" maxProperties:"256"`
 }
 
-type policyChange struct {
-	Body struct {
-		Because
-		NewSettings
-		Force bool `json:"force,omitempty" doc:"Also when it lets guesses in more often than max_guess_a_day."`
-	}
+// SetPolicyRequest changes the policy.
+type SetPolicyRequest struct {
+	CommandRequest
+	PolicySettings
+	Force bool `json:"force,omitempty" doc:"Also when it lets guesses in more often than max_guess_a_day."`
 }
 
-type policyQuestion struct {
-	Body NewSettings
-}
+type setPolicyInput struct{ Body SetPolicyRequest }
+
+type previewPolicyInput struct{ Body PolicySettings }
 
 func (a *API) policy() {
 	register(a, route{get, "/policy", "show-policy", "Show the numbers of the rules, and the chance of guessing that they leave", readers, 0}, a.showPolicy)
@@ -106,7 +105,7 @@ func (a *API) showPolicy(_ context.Context, _ *struct{}) (*answer[Policy], error
 	return answered(p), nil
 }
 
-func (a *API) setPolicy(ctx context.Context, in *policyChange) (*answer[Policy], error) {
+func (a *API) setPolicy(ctx context.Context, in *setPolicyInput) (*answer[Policy], error) {
 	reason := in.Body.Reason
 	if in.Body.Force {
 		reason += " (forced)"
@@ -117,7 +116,7 @@ func (a *API) setPolicy(ctx context.Context, in *policyChange) (*answer[Policy],
 	return a.showPolicy(ctx, nil)
 }
 
-func (a *API) previewPolicy(_ context.Context, in *policyQuestion) (*answer[PolicyPreview], error) {
+func (a *API) previewPolicy(_ context.Context, in *previewPolicyInput) (*answer[PolicyPreview], error) {
 	preview, err := engine.PreviewPolicy(a.cfg.Node.State(), in.Body.Settings, events.At(a.cfg.Now()))
 	if err != nil {
 		return nil, err

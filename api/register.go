@@ -58,9 +58,15 @@ func answered[T any](body T) *answer[T] { return &answer[T]{body} }
 // none is an answer without a body.
 type none struct{}
 
-// Because is the body of a command that needs nothing but its reason.
-type Because struct {
+// CommandRequest is the body of a command that takes nothing but a reason. Every
+// other request that changes something embeds it.
+type CommandRequest struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"200" doc:"Why, for the audit trail."`
+}
+
+// RemovalQuery is the query of a request that deletes something.
+type RemovalQuery struct {
+	Reason string `query:"reason" required:"true" minLength:"1" maxLength:"200" doc:"Why, for the audit trail."`
 }
 
 // Page asks for part of a listing.

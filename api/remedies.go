@@ -53,33 +53,42 @@ type Emergency struct {
 	Voided     bool      `json:"voided,omitempty" doc:"Emergency tokencodes were given out before; they are void now."`
 }
 
+// ResyncTokenRequest resynchronizes a token by two consecutive tokencodes.
+type ResyncTokenRequest struct {
+	CommandRequest
+	First  Secret `json:"first" minLength:"6" maxLength:"8" doc:"What the token shows."`
+	Second Secret `json:"second" minLength:"6" maxLength:"8" doc:"What it shows next."`
+}
+
 type resyncCommand struct {
 	TokenPath
-	Body struct {
-		Because
-		First  engine.Secret `json:"first" minLength:"6" maxLength:"8" doc:"What the token shows."`
-		Second engine.Secret `json:"second" minLength:"6" maxLength:"8" doc:"What it shows next."`
-	}
+	Body ResyncTokenRequest
+}
+
+// LostTokenRequest reports a token lost.
+type LostTokenRequest struct {
+	CommandRequest
+	Tokencodes *int   `json:"tokencodes,omitempty" minimum:"0" maximum:"50" doc:"How many emergency tokencodes are given out; default: emergency.codes of the policy; 0: no emergency access."`
+	Fixed      bool   `json:"fixed,omitempty" doc:"One tokencode that is good until the end."`
+	ForSeconds int    `json:"for_seconds,omitempty" minimum:"60" doc:"How long they are good; default: emergency.for of the policy."`
+	Found      string `json:"found,omitempty" enum:"refuse,allow,after" default:"refuse" doc:"What the token's own tokencodes do meanwhile: nothing; let in and end the emergency; nothing until the emergency is over."`
 }
 
 type lostCommand struct {
 	TokenPath
-	Body struct {
-		Because
-		Tokencodes *int   `json:"tokencodes,omitempty" minimum:"0" maximum:"50" doc:"How many emergency tokencodes are given out; default: emergency.codes of the policy; 0: no emergency access."`
-		Fixed      bool   `json:"fixed,omitempty" doc:"One tokencode that is good until the end."`
-		ForSeconds int    `json:"for_seconds,omitempty" minimum:"60" doc:"How long they are good; default: emergency.for of the policy."`
-		Found      string `json:"found,omitempty" enum:"refuse,allow,after" default:"refuse" doc:"What the token's own tokencodes do meanwhile: nothing; let in and end the emergency; nothing until the emergency is over."`
-	}
+	Body LostTokenRequest
+}
+
+// ReplaceTokenRequest replaces a token with another.
+type ReplaceTokenRequest struct {
+	CommandRequest
+	Replacement string `json:"replacement" minLength:"1" maxLength:"64" doc:"Serial of the new token, which belongs to nobody yet."`
+	KeepPIN     *bool  `json:"keep_pin,omitempty" doc:"Whether the PIN goes with it; default: replace.keep_pin of the policy, where both tokens take the PIN alike."`
 }
 
 type replaceCommand struct {
 	TokenPath
-	Body struct {
-		Because
-		Replacement string `json:"replacement" minLength:"1" maxLength:"64" doc:"Serial of the new token, which belongs to nobody yet."`
-		KeepPIN     *bool  `json:"keep_pin,omitempty" doc:"Whether the PIN goes with it; default: replace.keep_pin of the policy, where both tokens take the PIN alike."`
-	}
+	Body ReplaceTokenRequest
 }
 
 func (a *API) remedies() {
@@ -109,7 +118,7 @@ func (a *API) resync(ctx context.Context, in *resyncCommand) (*answer[Token], er
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Remedies.Resynchronize(ctx, o, in.Serial, in.Body.First, in.Body.Second); err != nil {
+	if err := a.cfg.Remedies.Resynchronize(ctx, o, in.Serial, engine.Secret(in.Body.First), engine.Secret(in.Body.Second)); err != nil {
 		return nil, err
 	}
 	return a.tokenNow(in.Serial)

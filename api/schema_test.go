@@ -1,9 +1,13 @@
 package api
 
 import (
+	"encoding/json"
+	"fmt"
+	"go/token"
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -83,6 +87,44 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	}
 }
 
+// TestEveryRequestBodyHasAnExportedType lets a typed client send every request.
+func TestEveryRequestBodyHasAnExportedType(t *testing.T) {
+	a := newFake(t).api(t)
+	registry := a.huma.OpenAPI().Components.Schemas
+	bodies := 0
+	for _, op := range operations(a) {
+		if op.RequestBody == nil {
+			continue
+		}
+		for _, media := range op.RequestBody.Content {
+			bodies++
+			if typ := registry.TypeFromRef(media.Schema.Ref); !token.IsExported(typ.Name()) {
+				t.Errorf("%s takes a %v", op.OperationID, typ)
+			}
+		}
+	}
+	if bodies < 20 {
+		t.Errorf("only %d request bodies found", bodies)
+	}
+}
+
+// TestSecretOfARequestIsSentAndNotPrinted also when it is part of a request.
+func TestSecretOfARequestIsSentAndNotPrinted(t *testing.T) {
+	in := AddTokenRequest{TokenRecord: TokenRecord{Serial: "0002", Seed: "NBSWY3DP"}, PIN: "2468"}
+	sent, err := json.Marshal(in)
+	if err != nil || !strings.Contains(string(sent), `"seed":"NBSWY3DP"`) || !strings.Contains(string(sent), `"pin":"2468"`) {
+		t.Errorf("sent %s, %v", sent, err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		if printed := fmt.Sprintf(verb, in); strings.Contains(printed, "NBSWY3DP") || strings.Contains(printed, "2468") {
+			t.Errorf("%s prints %s", verb, printed)
+		}
+	}
+	if got := in.Seed.LogValue().String(); got != "***" {
+		t.Errorf("logged as %q", got)
+	}
+}
+
 // answers walks the types of all answers.
 type answers struct {
 	t           *testing.T
@@ -124,7 +166,7 @@ func (w *answers) fields(typ reflect.Type) {
 		return
 	}
 	for _, f := range reflect.VisibleFields(typ) {
-		if f.Type == reflect.TypeFor[engine.Secret]() || f.Type == reflect.TypeFor[[]byte]() {
+		if f.Type == reflect.TypeFor[engine.Secret]() || f.Type == reflect.TypeFor[Secret]() || f.Type == reflect.TypeFor[[]byte]() {
 			w.t.Errorf("%v.%s is a %v: it has no place in an answer", typ, f.Name, f.Type)
 		}
 	}

@@ -51,12 +51,13 @@ type SimulatedEffect struct {
 	Next    int    `json:"next_tokencode" doc:"Logins that would have been asked for the next tokencode."`
 }
 
-type simulationRequest struct {
-	Body struct {
-		NewSettings
-		Since time.Time `json:"since" doc:"From when on the settings are in force."`
-	}
+// SimulatePolicyRequest replays the journal under a changed policy.
+type SimulatePolicyRequest struct {
+	PolicySettings
+	Since time.Time `json:"since" doc:"From when on the settings are in force."`
 }
+
+type simulatePolicyInput struct{ Body SimulatePolicyRequest }
 
 func (a *API) simulation() {
 	op := huma.Operation{
@@ -79,7 +80,7 @@ func (a *API) simulation() {
 
 // simulate begins a simulation. It takes the memory of a whole state, as a
 // fold does, and so the place of one.
-func (a *API) simulate(ctx context.Context, in *simulationRequest) (*huma.StreamResponse, error) {
+func (a *API) simulate(ctx context.Context, in *simulatePolicyInput) (*huma.StreamResponse, error) {
 	if _, err := engine.PreviewPolicy(a.cfg.Node.State(), in.Body.Settings, events.At(a.cfg.Now())); err != nil {
 		return nil, a.problemOf(ctx, "simulate-policy", err)
 	}

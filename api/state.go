@@ -58,12 +58,17 @@ type Refused struct {
 	Node      string     `json:"node"`
 }
 
-type stateQuery struct {
-	UserPath
+// ShowStateQuery selects the point in time of a user's state.
+type ShowStateQuery struct {
 	At string `query:"at" maxLength:"64" doc:"A sequence number or an RFC 3339 time: the state then, folded from the journal. Locks and waits are judged at that time, or at that of the event."`
 }
 
-func (a *API) showState(ctx context.Context, in *stateQuery) (*answer[UserState], error) {
+type stateInput struct {
+	UserPath
+	ShowStateQuery
+}
+
+func (a *API) showState(ctx context.Context, in *stateInput) (*answer[UserState], error) {
 	if err := a.read(); err != nil {
 		return nil, err
 	}

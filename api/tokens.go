@@ -19,28 +19,32 @@ type TokenPath struct {
 	Serial string `path:"serial" maxLength:"64"`
 }
 
-type tokenFilter struct {
+// ListTokensQuery asks for part of the tokens.
+type ListTokensQuery struct {
 	Page
 	User       string `query:"user" maxLength:"256" doc:"Only this user's."`
 	Unassigned bool   `query:"unassigned" doc:"Only those that belong to nobody."`
 }
 
+// AssignTokenRequest assigns a token to a user.
+type AssignTokenRequest struct {
+	CommandRequest
+	User string `json:"user" minLength:"1" maxLength:"256"`
+}
+
 type tokenCommand struct {
 	TokenPath
-	Body Because
+	Body CommandRequest
 }
 
 type tokenAssignment struct {
 	TokenPath
-	Body struct {
-		Because
-		User string `json:"user" minLength:"1" maxLength:"256"`
-	}
+	Body AssignTokenRequest
 }
 
 type tokenRemoval struct {
 	TokenPath
-	Reason string `query:"reason" required:"true" minLength:"1" maxLength:"200"`
+	RemovalQuery
 }
 
 func (a *API) tokens() {
@@ -70,7 +74,7 @@ func (a *API) tokenCommand(verb, summary string, who roles, command func(serial 
 		})
 }
 
-func (a *API) listTokens(_ context.Context, in *tokenFilter) (*answer[List[Token]], error) {
+func (a *API) listTokens(_ context.Context, in *ListTokensQuery) (*answer[List[Token]], error) {
 	s, user, now := a.cfg.Node.State(), "", events.At(a.cfg.Now())
 	if in.User != "" {
 		user = canonical(in.User)

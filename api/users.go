@@ -59,21 +59,22 @@ type UserPath struct {
 	User string `path:"user" maxLength:"256"`
 }
 
-type newUser struct {
-	Body struct {
-		Because
-		User string `json:"user" minLength:"1" maxLength:"256"`
-	}
+// AddUserRequest adds a user.
+type AddUserRequest struct {
+	CommandRequest
+	User string `json:"user" minLength:"1" maxLength:"256"`
 }
+
+type addUserInput struct{ Body AddUserRequest }
 
 type userCommand struct {
 	UserPath
-	Body Because
+	Body CommandRequest
 }
 
 type userRemoval struct {
 	UserPath
-	Reason string `query:"reason" required:"true" minLength:"1" maxLength:"200"`
+	RemovalQuery
 }
 
 func (a *API) users() {
@@ -105,7 +106,7 @@ func (a *API) listUsers(_ context.Context, in *Page) (*answer[List[User]], error
 		func(u *engine.User) (User, bool) { return viewUser(u, now), true })), nil
 }
 
-func (a *API) addUser(ctx context.Context, in *newUser) (*answer[User], error) {
+func (a *API) addUser(ctx context.Context, in *addUserInput) (*answer[User], error) {
 	name, err := engine.Canonical(in.Body.User)
 	if err != nil {
 		return nil, invalid(err.Error())

@@ -54,7 +54,7 @@ func (e *environment) clientAdd() *cobra.Command {
 	return out.flag(r.because(c))
 }
 
-// newClient is api.NewClient with a secret that is really sent.
+// newClient is api.AddClientRequest with a secret that is really sent.
 type newClient struct {
 	Reason               string `json:"reason"`
 	Name                 string `json:"name"`

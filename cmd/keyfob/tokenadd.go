@@ -13,7 +13,7 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// newToken is api.NewToken with a seed and a PIN that are really sent.
+// newToken is api.AddTokenRequest with a seed and a PIN that are really sent.
 type newToken struct {
 	Reason string `json:"reason"`
 	PIN    string `json:"pin,omitempty"`

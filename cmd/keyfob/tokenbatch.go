@@ -35,7 +35,7 @@ type importJob struct {
 	rows   []imported // those of tokens come first, in the same order
 }
 
-// newBatch is api.TokenBatch with seeds that are really sent.
+// newBatch is api.ImportTokensRequest with seeds that are really sent.
 type newBatch struct {
 	Reason       string        `json:"reason"`
 	Tokens       []tokenRecord `json:"tokens"`

@@ -10,7 +10,7 @@ import (
 	"keyfob/api"
 )
 
-// newOnDemandToken is api.OnDemandToken with an address that is really sent.
+// newOnDemandToken is api.AddOnDemandTokenRequest with an address that is really sent.
 type newOnDemandToken struct {
 	Reason string `json:"reason"`
 	Serial string `json:"serial"`
