@@ -84,8 +84,8 @@ func (f *fake) morning(t *testing.T) {
 	t.Helper()
 	s := engine.NewState()
 	at := events.At(noon)
-	add := func(c engine.Command, o events.Origin) {
-		d, err := engine.Decide(s, o, c, at)
+	add := func(d engine.Decision, err error) {
+		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,17 +96,18 @@ func (f *fake) morning(t *testing.T) {
 		at = at.Add(time.Minute)
 	}
 	admin := func(n byte) events.Origin { return events.Origin{Request: events.Request{n}, Actor: "admin"} }
-	add(engine.AddUser{User: "bob"}, admin(1))
-	add(engine.ImportToken{User: "bob", PIN: []byte("sealed PIN"), Token: events.TokenImported{
+	add(engine.Decide(s, admin(1), engine.AddUser{User: "bob"}, at))
+	add(engine.Decide(s, admin(2), engine.ImportToken{User: "bob", PIN: []byte("sealed PIN"), Token: events.TokenImported{
 		Serial: "b1", Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 60, Form: engine.FormFob, Sealed: []byte("sealed seed"),
-	}}, admin(2))
+	}}, at))
 	at = events.At(noon.Add(time.Hour))
 	evidence := engine.TokenEvidence{Serial: "b1", Revision: s.Token("b1").Revision}
 	for n := range byte(3) {
 		if n == 2 {
 			evidence.Found, evidence.PIN, evidence.Interval = true, true, at.Std().Unix()/60
 		}
-		add(engine.Authenticate{User: "bob", Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{evidence}}}, events.Origin{Request: events.Request{10 + n}, Door: events.DoorWeb})
+		login := engine.Authenticate{User: "bob", Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{evidence}}}
+		add(engine.DecideLogin(s, events.Origin{Request: events.Request{10 + n}, Door: events.DoorWeb}, login, at))
 	}
 }
 

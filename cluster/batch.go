@@ -25,16 +25,45 @@ const (
 	maxConflicts = 3
 )
 
-// proposal is a command that waits for the leader's decision.
+// proposal is a login or a command that waits for the leader's decision.
 type proposal struct {
-	ctx     context.Context
-	origin  events.Origin
-	command engine.Command
-	answer  chan reply // holds one
+	ctx    context.Context
+	origin events.Origin
+	asked  request
+	answer chan reply // holds one
 }
 
-func newProposal(ctx context.Context, o events.Origin, c engine.Command) *proposal {
-	return &proposal{ctx: ctx, origin: o, command: c, answer: make(chan reply, 1)}
+func newProposal(ctx context.Context, o events.Origin, asked request) *proposal {
+	return &proposal{ctx: ctx, origin: o, asked: asked, answer: make(chan reply, 1)}
+}
+
+// request is what the leader decides: a login or a command.
+type request interface {
+	// decide decides at a time; sound says whether the clock is trusted.
+	decide(s *engine.State, o events.Origin, now events.Time, sound bool) (engine.Decision, error)
+	// body is what is sent to another node.
+	body() any
+}
+
+type (
+	loginRequest   engine.Authenticate
+	commandRequest struct{ engine.Command }
+)
+
+func (l loginRequest) body() any { return engine.Authenticate(l) }
+
+func (l loginRequest) decide(s *engine.State, o events.Origin, now events.Time, sound bool) (engine.Decision, error) {
+	l.Untimed = l.Untimed || !sound
+	return engine.DecideLogin(s, o, engine.Authenticate(l), now)
+}
+
+func (c commandRequest) body() any { return c.Command }
+
+func (c commandRequest) decide(s *engine.State, o events.Origin, now events.Time, sound bool) (engine.Decision, error) {
+	if !sound {
+		return engine.DecideUntimed(s, o, c.Command, now)
+	}
+	return engine.Decide(s, o, c.Command, now)
 }
 
 // ledger is what a batcher commits to: Raft, or a test.
@@ -236,15 +265,11 @@ type decisions struct {
 // those before it came to. Nothing is kept of it if it is not committed.
 func (b *batcher) decide(view *fsm.View, batch []*proposal) decisions {
 	now, sound := b.stamp(view.Time)
-	decide := engine.Decide
-	if !sound {
-		decide = engine.DecideUntimed
-	}
 	d := decisions{batch: batch, stamp: now}
 	scratch := view.Scratch()
 	weight := 0
 	for _, p := range batch {
-		decision, err := decide(scratch, p.origin, p.command, now)
+		decision, err := p.asked.decide(scratch, p.origin, now, sound)
 		for _, draft := range decision.Drafts {
 			scratch.Apply(now, draft)
 			weight += draftBytes + sealedBytes(draft.Event)

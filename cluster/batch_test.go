@@ -123,13 +123,13 @@ func (d *desk) login() *proposal {
 	c := engine.Authenticate{User: "ada", Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{
 		{Serial: "T1", Revision: t.Revision, Found: true, Interval: d.interval(), PIN: true},
 	}}}
-	p := newProposal(context.Background(), events.Origin{Request: newRequest(), Door: events.DoorAPI}, c)
+	p := newProposal(context.Background(), events.Origin{Request: newRequest(), Door: events.DoorAPI}, loginRequest(c))
 	d.submit(p)
 	return p
 }
 
 func (d *desk) add(user string) *proposal {
-	p := newProposal(context.Background(), events.Origin{Request: newRequest(), Actor: "tester"}, engine.AddUser{User: user})
+	p := newProposal(context.Background(), events.Origin{Request: newRequest(), Actor: "tester"}, commandRequest{engine.AddUser{User: user}})
 	d.submit(p)
 	return p
 }
@@ -288,10 +288,10 @@ func TestLongBatchIsCutIntoEntries(t *testing.T) {
 	<-entered
 	var all []*proposal
 	for i := range 8 {
-		p := newProposal(context.Background(), events.Origin{Request: newRequest(), Actor: "tester"}, engine.ImportToken{Token: events.TokenImported{
+		p := newProposal(context.Background(), events.Origin{Request: newRequest(), Actor: "tester"}, commandRequest{engine.ImportToken{Token: events.TokenImported{
 			Serial: fmt.Sprintf("L%d", i), Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 30, PINStyle: "fob",
 			Form: engine.FormFob, Sealed: make([]byte, maxBatchBytes/2),
-		}})
+		}}})
 		d.submit(p)
 		all = append(all, p)
 	}
@@ -329,7 +329,7 @@ func TestClockThatIsNotTrustedDecidesEventTokens(t *testing.T) {
 	d.sound = func() bool { return false }
 	d.run()
 	press := func() *proposal {
-		p := newProposal(context.Background(), events.Origin{Request: newRequest(), Door: events.DoorAPI}, engine.Authenticate{
+		p := newProposal(context.Background(), events.Origin{Request: newRequest(), Door: events.DoorAPI}, loginRequest{
 			User:     "erin",
 			Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{{Serial: "E1", Revision: 1, Found: true, Interval: 2, PIN: true}}},
 		})

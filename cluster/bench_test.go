@@ -48,7 +48,7 @@ func load(b *testing.B, r *rig, callers int) {
 				return
 			}
 			user := fmt.Sprintf("user%04d", k%users)
-			c := engine.Authenticate{User: user, Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{
+			c := loginRequest{User: user, Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{
 				{Serial: "T-" + user, Revision: revision, Found: true, Interval: now, PIN: true},
 			}}}
 			if _, err := r.nodes[i%3].ask(r.t.Context(), events.Origin{Request: newRequest(), Door: events.DoorAPI}, c); err != nil {

@@ -154,7 +154,7 @@ func (n *Node) checkpoint(ctx context.Context, last *signature) error {
 		Key:       key.Public().(ed25519.PublicKey),
 		Signature: ed25519.Sign(key, text),
 	}
-	p := newProposal(ctx, n.system(), engine.Note{Event: e})
+	p := newProposal(ctx, n.system(), commandRequest{engine.Note{Event: e}})
 	n.batcher.submit(p)
 	select {
 	case r := <-p.answer:

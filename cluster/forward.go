@@ -38,12 +38,12 @@ type parcel struct {
 // ask puts a command to whoever leads until there is a decision, a refusal, or
 // the caller's time is up. It is the same request at each try, so that what was
 // decided once is what is answered.
-func (n *Node) ask(ctx context.Context, o events.Origin, c engine.Command) (reply, error) {
+func (n *Node) ask(ctx context.Context, o events.Origin, asked request) (reply, error) {
 	// Where this node leads there is nothing to be written.
-	written := sync.OnceValues(func() ([]byte, error) { return encodeCommand(o, c) })
+	written := sync.OnceValues(func() ([]byte, error) { return encodeCommand(o, asked) })
 	last := reply{Fate: notLeader}
 	for {
-		r, err := n.askOnce(ctx, written, o, c)
+		r, err := n.askOnce(ctx, written, o, asked)
 		if err != nil {
 			return reply{}, err
 		}
@@ -63,10 +63,10 @@ func (n *Node) ask(ctx context.Context, o events.Origin, c engine.Command) (repl
 	}
 }
 
-func (n *Node) askOnce(ctx context.Context, written func() ([]byte, error), o events.Origin, c engine.Command) (reply, error) {
+func (n *Node) askOnce(ctx context.Context, written func() ([]byte, error), o events.Origin, asked request) (reply, error) {
 	var answer chan reply
 	if n.batcher.leads() {
-		p := newProposal(ctx, o, c)
+		p := newProposal(ctx, o, asked)
 		n.batcher.submit(p)
 		answer = p.answer
 	} else {
@@ -196,11 +196,11 @@ func (n *Node) decide(w http.ResponseWriter, r *http.Request) {
 	peer := nameOf(link.Peer(r.Context()))
 	proposals := make([]*proposal, len(list))
 	for i, raw := range list {
-		o, c, err := decodeCommand(raw)
+		o, asked, err := decodeCommand(raw)
 		o.Node = peer // is who the certificate says
-		p := newProposal(r.Context(), o, c)
+		p := newProposal(r.Context(), o, asked)
 		proposals[i] = p
-		if err != nil || !forwardable(c) {
+		if err != nil || !forwardable(asked) {
 			p.answer <- reply{Fate: malformed}
 			continue
 		}
@@ -228,8 +228,8 @@ func await(ctx context.Context, proposals []*proposal) []reply {
 
 // forwardable says whether a command may come from another node. What a node
 // may note about others, the leader sees for itself.
-func forwardable(c engine.Command) bool {
-	note, ok := c.(engine.Note)
+func forwardable(asked request) bool {
+	note, ok := asked.body().(engine.Note)
 	if !ok {
 		return true
 	}

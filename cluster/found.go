@@ -87,7 +87,7 @@ func (c Config) begin(ctx context.Context, id identity, key link.Key, v *vault.V
 		return err
 	}
 	for _, e := range first {
-		n.first = append(n.first, newProposal(ctx, n.system(), engine.Note{Event: e}))
+		n.first = append(n.first, newProposal(ctx, n.system(), commandRequest{engine.Note{Event: e}}))
 	}
 	n.before = n.machine.View().Sequence
 	if n.before == 0 {

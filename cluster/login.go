@@ -105,7 +105,7 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 		if err != nil {
 			return engine.Outcome{}, fmt.Errorf("checking an attempt: %w", err)
 		}
-		r, err := n.ask(ctx, a.Origin, checked.Command)
+		r, err := n.ask(ctx, a.Origin, loginRequest(checked.Command))
 		if err == nil {
 			return n.finish(ctx, a, checked, r)
 		}
@@ -248,7 +248,7 @@ func (n *Node) Do(ctx context.Context, o events.Origin, c engine.Command) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.c.Patience)
 	defer cancel()
-	r, err := n.ask(ctx, n.from(o), c)
+	r, err := n.ask(ctx, n.from(o), commandRequest{c})
 	var refusal *engine.Refusal
 	if errors.As(err, &refusal) {
 		return refusal

@@ -91,7 +91,7 @@ func (n *Node) accession(ctx context.Context) []*proposal {
 	}
 	n.term = term
 	e := events.LeaderChanged{Node: n.c.Node, Before: view.State.Cluster.Leader, Term: term}
-	return []*proposal{newProposal(ctx, n.system(), engine.Note{Event: e})}
+	return []*proposal{newProposal(ctx, n.system(), commandRequest{engine.Note{Event: e}})}
 }
 
 // system is the origin of what the cluster itself does.
@@ -106,7 +106,7 @@ func newRequest() (r events.Request) {
 
 // record notes an event, which the leader saw, and waits for it.
 func (n *Node) record(ctx context.Context, e events.Event) error {
-	p := newProposal(ctx, n.system(), engine.Note{Event: e})
+	p := newProposal(ctx, n.system(), commandRequest{engine.Note{Event: e}})
 	n.batcher.submit(p)
 	select {
 	case r := <-p.answer:
@@ -122,7 +122,7 @@ func (n *Node) tell(ctx context.Context) {
 		select {
 		case d := <-n.notes:
 			bound, cancel := context.WithTimeout(ctx, n.c.Patience)
-			if _, err := n.ask(bound, d.Origin, engine.Note{Event: d.Event}); err != nil && ctx.Err() == nil {
+			if _, err := n.ask(bound, d.Origin, commandRequest{engine.Note{Event: d.Event}}); err != nil && ctx.Err() == nil {
 				n.log.WarnContext(ctx, "an observation was not recorded", "err", err)
 			}
 			cancel()

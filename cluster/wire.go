@@ -57,20 +57,20 @@ var (
 type form struct {
 	number uint8
 	typ    reflect.Type
-	decode func([]byte) (engine.Command, error)
+	decode func([]byte) (request, error)
 }
 
 func plain[T engine.Command](number uint8) form {
-	return form{number, reflect.TypeFor[T](), func(body []byte) (engine.Command, error) {
+	return form{number, reflect.TypeFor[T](), func(body []byte) (request, error) {
 		var c T
 		err := wireDecoding.Unmarshal(body, &c)
-		return c, err
+		return commandRequest{c}, err
 	}}
 }
 
-// forms is the closed set of commands. A number is never given anew.
+// forms is the closed set of commands, and the login. A number is never reused.
 var forms = []form{
-	plain[engine.Authenticate](1),
+	{1, reflect.TypeFor[engine.Authenticate](), decodeLogin},
 	plain[engine.AddUser](2),
 	plain[engine.DisableUser](3),
 	plain[engine.EnableUser](4),
@@ -105,14 +105,20 @@ var forms = []form{
 	plain[engine.TakeBackup](33),
 }
 
+func decodeLogin(body []byte) (request, error) {
+	var l loginRequest
+	err := wireDecoding.Unmarshal(body, &l)
+	return l, err
+}
+
 // decodeNote reads a note, whose event says itself of which kind it is.
-func decodeNote(body []byte) (engine.Command, error) {
+func decodeNote(body []byte) (request, error) {
 	var raw []byte
 	if err := wireDecoding.Unmarshal(body, &raw); err != nil {
 		return nil, err
 	}
 	e, err := events.UnmarshalEvent(raw)
-	return engine.Note{Event: e}, err
+	return commandRequest{engine.Note{Event: e}}, err
 }
 
 type wireCommand struct {
@@ -123,9 +129,10 @@ type wireCommand struct {
 }
 
 // encodeCommand is one command as it stands in a request.
-func encodeCommand(o events.Origin, c engine.Command) ([]byte, error) {
-	var body any = c
-	if note, ok := c.(engine.Note); ok {
+func encodeCommand(o events.Origin, asked request) ([]byte, error) {
+	body := asked.body()
+	typ := reflect.TypeOf(body)
+	if note, ok := body.(engine.Note); ok {
 		raw, err := events.MarshalEvent(note.Event)
 		if err != nil {
 			return nil, err
@@ -133,29 +140,29 @@ func encodeCommand(o events.Origin, c engine.Command) ([]byte, error) {
 		body = raw
 	}
 	for _, f := range forms {
-		if f.typ == reflect.TypeOf(c) {
+		if f.typ == typ {
 			raw, err := wireEncoding.Marshal(body)
 			if err != nil {
-				return nil, fmt.Errorf("encoding %T: %w", c, err)
+				return nil, fmt.Errorf("encoding %v: %w", typ, err)
 			}
 			return wireEncoding.Marshal(wireCommand{Number: f.number, Origin: o, Body: raw})
 		}
 	}
-	return nil, fmt.Errorf("encoding %T: it is not among the commands", c)
+	return nil, fmt.Errorf("encoding %v: it is not among the commands", typ)
 }
 
-func decodeCommand(raw []byte) (events.Origin, engine.Command, error) {
+func decodeCommand(raw []byte) (events.Origin, request, error) {
 	var w wireCommand
 	if err := wireDecoding.Unmarshal(raw, &w); err != nil {
 		return events.Origin{}, nil, fmt.Errorf("%w: %w", errWire, err)
 	}
 	for _, f := range forms {
 		if f.number == w.Number {
-			c, err := f.decode(w.Body)
+			asked, err := f.decode(w.Body)
 			if err != nil {
 				return events.Origin{}, nil, fmt.Errorf("%w: command %d: %w", errWire, w.Number, err)
 			}
-			return w.Origin, c, nil
+			return w.Origin, asked, nil
 		}
 	}
 	return events.Origin{}, nil, fmt.Errorf("%w: command %d is unknown", errWire, w.Number)

@@ -3,10 +3,11 @@ package cluster
 import (
 	"bytes"
 	"crypto/ed25519"
-	"os"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,21 +20,26 @@ import (
 
 func ed(key []byte) ed25519.PublicKey { return key }
 
-// commandNames is what engine declares to be commands.
+// commandNames are the types that package engine declares a method decide of.
 func commandNames(t *testing.T) (names []string) {
 	t.Helper()
 	files, err := filepath.Glob("../engine/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	declared := regexp.MustCompile(`func \((\w+)\) command\(\)`)
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range declared.FindAllSubmatch(text, -1) {
-			names = append(names, string(m[1]))
+		for _, d := range tree.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Name.Name != "decide" || f.Recv == nil {
+				continue
+			}
+			if receiver, ok := f.Recv.List[0].Type.(*ast.Ident); ok {
+				names = append(names, receiver.Name)
+			}
 		}
 	}
 	slices.Sort(names)
@@ -51,19 +57,24 @@ func TestEveryCommandCanBeSent(t *testing.T) {
 		numbers[f.number] = true
 	}
 	slices.Sort(known)
-	if diff := cmp.Diff(commandNames(t), known); diff != "" {
+	want := append(commandNames(t), "Authenticate")
+	slices.Sort(want)
+	if diff := cmp.Diff(want, known); diff != "" {
 		t.Fatalf("commands of engine and their forms here (-engine +wire):\n%s", diff)
 	}
 }
 
-// filled is a command with something in every field that can be set.
-func filled(f form) engine.Command {
+// filled is a request with something in every field that can be set.
+func filled(f form) request {
 	if f.typ == reflect.TypeFor[engine.Note]() {
-		return engine.Note{Event: events.ClockSkewed{Node: "n1", Offset: -7}}
+		return commandRequest{engine.Note{Event: events.ClockSkewed{Node: "n1", Offset: -7}}}
 	}
 	v := reflect.New(f.typ).Elem()
 	fillIn(v, 1)
-	return v.Interface().(engine.Command)
+	if a, ok := v.Interface().(engine.Authenticate); ok {
+		return loginRequest(a)
+	}
+	return commandRequest{v.Interface().(engine.Command)}
 }
 
 func fillIn(v reflect.Value, seed int) {
@@ -111,7 +122,7 @@ func TestCommandsArriveAsTheyWereSent(t *testing.T) {
 		}
 		o, got, err := decodeCommand(raw)
 		if err != nil {
-			t.Fatalf("%T: %v", c, err)
+			t.Fatalf("%v: %v", f.typ, err)
 		}
 		if diff := cmp.Diff(sent, o); diff != "" {
 			t.Fatal(diff)
@@ -171,7 +182,7 @@ func TestNodesMayNoteOnlyWhatTheySaw(t *testing.T) {
 		{events.NodeRemoved{Node: "n1"}, false},
 		{events.APITokenRevoked{Name: "first"}, false},
 	} {
-		if got := forwardable(engine.Note{Event: tt.event}); got != tt.want {
+		if got := forwardable(commandRequest{engine.Note{Event: tt.event}}); got != tt.want {
 			t.Errorf("%T forwardable %v", tt.event, got)
 		}
 	}

@@ -27,62 +27,75 @@ func (t *Token) wantsPIN() bool {
 	return t.User != "" && len(t.PIN) == 0 && t.pinStyle() != tokencode.NoPIN
 }
 
-// ToActivate is the token that a command would leave unclaimed, as it would
-// then be; nil when the command needs no activation code.
-func ToActivate(s *State, c Command) *Token {
-	var left Token
-	switch c := c.(type) {
-	case ImportToken:
-		left = *newToken(0, c.Token)
-		left.User, left.PIN = c.User, c.PIN
-	case AssignToken:
-		t := s.Token(c.Serial)
-		if t == nil || t.User != "" {
-			return nil
-		}
-		left = *t
-		left.User = c.User
-	case ClearPIN:
-		t := s.Token(c.Serial)
-		if t == nil {
-			return nil
-		}
-		left = *t
-		left.PIN = nil
-	case ReplaceToken:
-		old, t := s.Token(c.Old), s.Token(c.Serial)
-		if old == nil || t == nil || len(c.PIN) != 0 {
-			return nil
-		}
-		left = *t
-		left.User = old.User
-	default:
+// activating is a command that may leave a token to a user without a PIN.
+type activating interface {
+	Command
+	// leaves is the token as the command leaves it; nil when it leaves none.
+	leaves(s *State) *Token
+	with(ActivationCode) Command
+}
+
+func (c ImportToken) leaves(*State) *Token {
+	t := newToken(0, c.Token)
+	t.User, t.PIN = c.User, c.PIN
+	return t
+}
+
+func (c AssignToken) leaves(s *State) *Token {
+	t := s.Token(c.Serial)
+	if t == nil || t.User != "" {
 		return nil
 	}
-	if s.Policy.FirstPIN != FirstPINByActivationCode || !left.wantsPIN() {
-		return nil
-	}
+	left := *t
+	left.User = c.User
 	return &left
 }
 
-// Activated is the command with an activation code for the token of ToActivate.
-func Activated(c Command, code ActivationCode) Command {
-	switch c := c.(type) {
-	case ImportToken:
-		c.Activation = &code
-		return c
-	case AssignToken:
-		c.Activation = &code
-		return c
-	case ClearPIN:
-		c.Activation = &code
-		return c
-	case ReplaceToken:
-		c.Activation = &code
-		return c
-	default:
-		return c
+func (c ClearPIN) leaves(s *State) *Token {
+	t := s.Token(c.Serial)
+	if t == nil {
+		return nil
 	}
+	left := *t
+	left.PIN = nil
+	return &left
+}
+
+func (c ReplaceToken) leaves(s *State) *Token {
+	old, t := s.Token(c.Old), s.Token(c.Serial)
+	if old == nil || t == nil || len(c.PIN) != 0 {
+		return nil
+	}
+	left := *t
+	left.User = old.User
+	return &left
+}
+
+func (c ImportToken) with(code ActivationCode) Command  { c.Activation = &code; return c }
+func (c AssignToken) with(code ActivationCode) Command  { c.Activation = &code; return c }
+func (c ClearPIN) with(code ActivationCode) Command     { c.Activation = &code; return c }
+func (c ReplaceToken) with(code ActivationCode) Command { c.Activation = &code; return c }
+
+// ToActivate returns the token that a command would leave unclaimed, as it would
+// then be, or nil when the command needs no activation code.
+func ToActivate(s *State, c Command) *Token {
+	a, ok := c.(activating)
+	if !ok || s.Policy.FirstPIN != FirstPINByActivationCode {
+		return nil
+	}
+	if t := a.leaves(s); t != nil && t.wantsPIN() {
+		return t
+	}
+	return nil
+}
+
+// Activated returns the command with an activation code for the token of
+// ToActivate.
+func Activated(c Command, code ActivationCode) Command {
+	if a, ok := c.(activating); ok {
+		return a.with(code)
+	}
+	return c
 }
 
 // activate adds to the facts that leave a token to a user the one that sets its
@@ -92,7 +105,7 @@ func (t *Token) activate(facts []events.Event, user string, code *ActivationCode
 	case code == nil:
 		return facts, nil
 	case user == "" || len(code.Sealed) == 0 || code.Revision != t.PINRevision+1 || t.pinStyle() == tokencode.NoPIN:
-		return nil, refuse(Conflict, "token %s was changed meanwhile; try again", t.Serial)
+		return nil, changedMeanwhile(t)
 	}
 	return append(facts, events.PINSet{Serial: t.Serial, User: user, Revision: code.Revision, Sealed: code.Sealed, Temporary: true}), nil
 }

@@ -194,7 +194,7 @@ func TestNodesWhoseClocksDifferDecideAsTheLeaderDoes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				d, err := engine.Decide(f.state, a.Origin, checked.Command, events.At(f.now))
+				d, err := engine.DecideLogin(f.state, a.Origin, checked.Command, events.At(f.now))
 				got := f.tellOutcome(engine.Outcome{Verdict: d.Answer.Verdict, Reason: d.Answer.Reason})
 				if err != nil || got != want {
 					t.Errorf("%s, the node's clock off by %v, %v: %q, %v; want %q", name, off, leader, got, err, want)

@@ -72,7 +72,7 @@ func TestEvidenceOfOldSecretsIsStale(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := engine.Decide(w.state, a.Origin, checked.Command, events.At(w.now)); !errors.Is(err, engine.ErrStale) {
+		if _, err := engine.DecideLogin(w.state, a.Origin, checked.Command, events.At(w.now)); !errors.Is(err, engine.ErrStale) {
 			t.Errorf("after %q: %v, want ErrStale", line, err)
 		}
 	}
@@ -106,7 +106,7 @@ func TestEvidenceOfATokenOfTheSameSerialIsStale(t *testing.T) {
 		if conversation != nil { // at its worst: it was not ended
 			w.apply([]events.Draft{{Origin: w.origin(""), Event: events.PasscodeChallenged{User: "ada", Conversation: *conversation}}})
 		}
-		if d, err := engine.Decide(w.state, in.Attempt.Origin, checked.Command, in.Now); !errors.Is(err, engine.ErrStale) {
+		if d, err := engine.DecideLogin(w.state, in.Attempt.Origin, checked.Command, in.Now); !errors.Is(err, engine.ErrStale) {
 			t.Errorf("%s: %v, %v; want ErrStale", name, d.Answer.Verdict, err)
 		}
 	}
@@ -250,7 +250,7 @@ func TestEvidenceIsHeldToTheLeadersPolicy(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.do(strings.Fields("policy " + c.policy))
-		d, err := engine.Decide(w.state, in.Attempt.Origin, checked.Command, in.Now)
+		d, err := engine.DecideLogin(w.state, in.Attempt.Origin, checked.Command, in.Now)
 		if got := w.tellOutcome(engine.Outcome{Verdict: d.Answer.Verdict, Reason: d.Answer.Reason}); err != nil || got != c.want {
 			t.Errorf("%s: %q, %v; want %q", name, got, err, c.want)
 		}

@@ -118,7 +118,7 @@ func playLocks(t *testing.T, policy string, sequences int, seed uint64) {
 					continue // no code left to type within the window
 				}
 			}
-			d, err := engine.Decide(state, origin, engine.Authenticate{User: "ada", Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{e}}}, now)
+			d, err := engine.DecideLogin(state, origin, engine.Authenticate{User: "ada", Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{e}}}, now)
 			if err != nil {
 				t.Fatal(err)
 			}

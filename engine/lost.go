@@ -27,6 +27,18 @@ const (
 	maxEmergency    = 50
 )
 
+type (
+	// LoseToken records that a token is not with its owner and gives out
+	// emergency tokencodes.
+	LoseToken struct {
+		Lost events.TokenLost `cbor:"1,keyasint"`
+	}
+	// FindToken records that it is, and ends the emergency tokencodes.
+	FindToken struct {
+		Serial string `cbor:"1,keyasint"`
+	}
+)
+
 // EmergencyPlace is the name to which a token's emergency tokencodes are
 // sealed, as a seed is to its serial.
 func EmergencyPlace(serial string) string { return serial + "#emergency" }
@@ -112,8 +124,8 @@ func (l *Lost) Left(now events.Time) (left int, ok bool) {
 	return max(0, int(l.Given)-len(l.Used)), l.Given != 0
 }
 
-// loseToken decides that a token is not with its owner.
-func (s *State) loseToken(e events.TokenLost, now events.Time) ([]events.Event, error) {
+func (c LoseToken) decide(s *State, now events.Time) ([]events.Event, error) {
+	e := c.Lost
 	t, err := s.mustToken(e.Serial)
 	switch {
 	case err != nil:
@@ -131,9 +143,8 @@ func (s *State) loseToken(e events.TokenLost, now events.Time) ([]events.Event, 
 	return one(e)
 }
 
-// findToken decides that it is.
-func (s *State) findToken(serial string) ([]events.Event, error) {
-	t, err := s.mustToken(serial)
+func (c FindToken) decide(s *State, _ events.Time) ([]events.Event, error) {
+	t, err := s.mustToken(c.Serial)
 	switch {
 	case err != nil:
 		return nil, err
@@ -141,44 +152,4 @@ func (s *State) findToken(serial string) ([]events.Event, error) {
 		return nil, refuse(Conflict, "token %s is not lost", t.Serial)
 	}
 	return one(events.TokenFound{Serial: t.Serial, User: t.User})
-}
-
-// KeepsPIN reports whether the PIN of a token goes to the one that replaces it,
-// if nobody says: by policy, where both take a PIN in the same way.
-func (s *State) KeepsPIN(old, serial string) bool {
-	from, to := s.Token(old), s.Token(serial)
-	return s.Policy.ReplaceKeepsPIN && from != nil && to != nil && from.pinStyle() == to.pinStyle()
-}
-
-// replaceToken decides that a token is to take the place of another.
-func (s *State) replaceToken(c ReplaceToken, now events.Time) ([]events.Event, error) {
-	old, err := s.mustToken(c.Old)
-	if err != nil {
-		return nil, err
-	}
-	t, err := s.mustToken(c.Serial)
-	switch {
-	case err != nil:
-		return nil, err
-	case old.User == "":
-		return nil, refuse(Conflict, "token %s belongs to nobody; assign %s instead", old.Serial, t.Serial)
-	case t.User != "":
-		return nil, refuse(Conflict, "token %s belongs to %s; unassign it first", t.Serial, t.User)
-	case len(c.PIN) != 0 && c.Revision != t.PINRevision+1:
-		return nil, refuse(Conflict, "token %s was changed meanwhile; try again", t.Serial)
-	case len(c.PIN) != 0 && t.pinStyle() != old.pinStyle():
-		return nil, refuse(Conflict, "the PIN cannot move from %s to %s: one mixes it in and the other does not", old.Serial, t.Serial)
-	}
-	facts, err := s.assignNew(t, old.User, s.Policy.TokensPerUser+1) // until it has taken the other's place
-	if err != nil {
-		return nil, err
-	}
-	facts = append(facts, events.ReplacementAssigned{Serial: t.Serial, Old: old.Serial, User: old.User})
-	if len(c.PIN) != 0 {
-		return append(facts, events.PINSet{
-			Serial: t.Serial, User: old.User, Revision: c.Revision, Sealed: c.PIN,
-			Temporary: old.needsPIN(&s.Policy, now) != "", // one that was to be changed still is
-		}), nil
-	}
-	return t.activate(facts, old.User, c.Activation)
 }

@@ -76,8 +76,14 @@ func (p Policy) after(facts []events.Event) Policy {
 	return p
 }
 
-// changePolicy changes settings, and refuses what would let guesses in.
-func (s *State) changePolicy(c SetPolicy) ([]events.Event, error) {
+// SetPolicy changes settings of the policy, all or none. Force permits a change
+// that lets guesses succeed more often than MaxGuess.
+type SetPolicy struct {
+	Settings map[string]string `cbor:"1,keyasint"`
+	Force    bool              `cbor:"2,keyasint,omitempty"`
+}
+
+func (c SetPolicy) decide(s *State, _ events.Time) ([]events.Event, error) {
 	facts, err := s.setPolicy(c.Settings)
 	if err != nil || c.Force {
 		return facts, err

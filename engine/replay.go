@@ -118,7 +118,7 @@ func (s *Simulation) read(a *attempt) (func(*State) Authenticate, bool) {
 	for _, a.within = range []*events.Conversation{within, nil} {
 		for _, silent := range []bool{false, true} {
 			command := func(st *State) Authenticate { return s.command(a, st, silent) }
-			if d, err := Decide(s.was, a.origin, command(s.was), a.at); err == nil && a.cameTo(d) {
+			if d, err := DecideLogin(s.was, a.origin, command(s.was), a.at); err == nil && a.cameTo(d) {
 				return command, true
 			}
 		}

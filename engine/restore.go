@@ -69,21 +69,3 @@ func (t *Token) doubtCounter(c Cluster) {
 // doubts reports whether an interval may have been used in a time of which the
 // state knows nothing.
 func (t *Token) doubts(interval int64) bool { return t.timed() && interval <= t.Doubted }
-
-// recovery decides what has to do with backups. That a cluster was restored is
-// no command: the node that was made of a backup notes it before all else.
-func (s *State) recovery(c Command) ([]events.Event, error) {
-	switch c := c.(type) {
-	case SetRecoveryKey:
-		if len(c.Key) == 0 {
-			return nil, refuse(Invalid, "there is no recovery key to be set")
-		}
-		return one(events.RecoveryKeySet(c))
-	case TakeBackup:
-		if len(s.Cluster.RecoveryKey) == 0 {
-			return nil, refuse(Conflict, "there is no recovery key yet that a backup could be sealed for; run keyfob cluster backup on a node, as root")
-		}
-		return one(events.BackupTaken(c))
-	}
-	return nil, nil
-}

@@ -169,14 +169,20 @@ func (d *decider) inARow(t *Token, interval int64) Decision {
 	return d.done()
 }
 
-// resynchronizeToken decides an administrator's two tokencodes in a row.
-func (s *State) resynchronizeToken(e TokenEvidence, now events.Time) ([]events.Event, error) {
+// ResynchronizeToken resynchronises a token by two consecutive tokencodes, which
+// its owner read out to an administrator.
+type ResynchronizeToken struct {
+	Evidence TokenEvidence `cbor:"1,keyasint"`
+}
+
+func (c ResynchronizeToken) decide(s *State, now events.Time) ([]events.Event, error) {
+	e := c.Evidence
 	t, err := s.mustToken(e.Serial)
 	switch {
 	case err != nil:
 		return nil, err
 	case !e.speaksOf(t):
-		return nil, refuse(Conflict, "token %s was changed meanwhile; try again", t.Serial)
+		return nil, changedMeanwhile(t)
 	case !e.Found:
 		return nil, refuse(Invalid, "token %s does not show these two tokencodes one after the other within the policy's resync window", t.Serial)
 	case t.behind(e.Interval - 1):

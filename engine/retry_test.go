@@ -84,7 +84,7 @@ func retry(t *testing.T, w *world, seen *engine.State, ticket *engine.Ticket, a 
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := engine.Decide(w.state, a.Origin, c.Command, now)
+	d, err := engine.DecideLogin(w.state, a.Origin, c.Command, now)
 	if err != nil || len(d.Drafts) != 0 {
 		t.Fatalf("decided anew: %v, %d events", err, len(d.Drafts))
 	}

@@ -178,8 +178,8 @@ func (s *Simulation) play(a attempt) {
 		s.happensToo(a.records)
 		return
 	}
-	was, err := Decide(s.was, a.origin, command(s.was), a.at)
-	would, err2 := Decide(s.would, a.origin, command(s.would), a.at)
+	was, err := DecideLogin(s.was, a.origin, command(s.was), a.at)
+	would, err2 := DecideLogin(s.would, a.origin, command(s.would), a.at)
 	if err != nil || err2 != nil || reflect.DeepEqual(was, would) {
 		s.happensToo(a.records)
 		return
@@ -260,7 +260,7 @@ func (s *Simulation) apart(a attempt) {
 		s.effect(a.user).Refused++
 	}
 	if a.counted && refused {
-		if d, err := Decide(s.would, a.origin, a.wrongGuess(s.would), a.at); err == nil {
+		if d, err := DecideLogin(s.would, a.origin, a.wrongGuess(s.would), a.at); err == nil {
 			s.foldAll(a, d)
 		}
 	}

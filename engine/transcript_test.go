@@ -388,7 +388,7 @@ func (w *world) ask(a engine.Attempt) (engine.Outcome, error) {
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	d, err := w.decide(w.state, a.Origin, checked.Command, now)
+	d, err := engine.DecideLogin(w.state, a.Origin, checked.Command, now)
 	if err != nil {
 		return engine.Outcome{}, err
 	}

@@ -3,15 +3,11 @@ package engine
 import "keyfob/events"
 
 // DecideUntimed is Decide while no clock is trusted: of now it is only known
-// that it has passed. What hangs on more than that is ErrUntimed; tokens that
-// count presses go on.
+// that it has passed. The error may be ErrUntimed. For a login, set
+// Authenticate.Untimed instead.
 func DecideUntimed(s *State, o events.Origin, c Command, now events.Time) (Decision, error) {
-	switch c := c.(type) {
-	case Authenticate:
-		c.Untimed = true
-		return Decide(s, o, c, now)
-	case ResynchronizeToken: // the drift would be that of our clock
-		if t := s.Token(c.Evidence.Serial); t != nil && t.timed() {
+	if r, ok := c.(ResynchronizeToken); ok { // the drift would be that of our clock
+		if t := s.Token(r.Evidence.Serial); t != nil && t.timed() {
 			return Decision{}, ErrUntimed
 		}
 	}

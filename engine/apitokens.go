@@ -1,0 +1,30 @@
+package engine
+
+import "keyfob/events"
+
+// Commands on API tokens, the credentials of administrators and programs.
+type (
+	IssueAPIToken struct {
+		Token events.APITokenIssued `cbor:"1,keyasint"`
+	}
+	RevokeAPIToken struct {
+		Name string `cbor:"1,keyasint"`
+	}
+)
+
+func (c IssueAPIToken) decide(s *State, _ events.Time) ([]events.Event, error) {
+	switch {
+	case !nameForm.MatchString(c.Token.Name):
+		return nil, refuse(Invalid, "%.80q cannot be a name: want 1 to 64 letters, digits, dots, dashes", c.Token.Name)
+	case s.APIToken(c.Token.Name) != nil:
+		return nil, refuse(Exists, "an API token named %s exists already", c.Token.Name)
+	}
+	return one(c.Token)
+}
+
+func (c RevokeAPIToken) decide(s *State, _ events.Time) ([]events.Event, error) {
+	if s.APIToken(c.Name) == nil {
+		return nil, refuse(NotFound, "there is no API token named %.64q", c.Name)
+	}
+	return one(events.APITokenRevoked{Name: c.Name})
+}

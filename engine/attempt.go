@@ -1,0 +1,278 @@
+package engine
+
+import (
+	"time"
+
+	"keyfob/events"
+)
+
+// Bounds of a conversation, besides the policy's on its time.
+const (
+	maxTurns     = 24          // answers within one conversation
+	maxPINRounds = 10          // of two turns each
+	answerFor    = time.Minute // how long an answer is kept for retries at most
+	maxAnswers   = 4           // kept for each user
+	hour         = time.Hour
+	day          = 24 * time.Hour
+	// Of a user's refusals that change nothing so many are recorded at once, and
+	// one more each while.
+	quietBurst = 5
+	quietFor   = 10 * time.Second
+)
+
+// Authenticate asks for the outcome of an attempt, given its evidence.
+type Authenticate struct {
+	User        string   `cbor:"1,keyasint"` // canonical
+	Evidence    Evidence `cbor:"2,keyasint"`
+	Choice      Choice   `cbor:"3,keyasint,omitempty"`
+	NoChallenge bool     `cbor:"4,keyasint,omitempty"`
+	// The turn of a conversation that this answers; a zero ID begins anew.
+	Conversation events.Request `cbor:"5,keyasint,omitzero"`
+	Turn         uint8          `cbor:"6,keyasint,omitempty"`
+	Purpose      Purpose        `cbor:"7,keyasint,omitempty"`
+	Repeatable   bool           `cbor:"8,keyasint,omitempty"` // the request id was made of what the login says
+	Untimed      bool           `cbor:"9,keyasint,omitempty"` // the evidence was made, or is decided on, without a clock that is trusted
+}
+
+// DecideLogin decides an attempt to log in or to resynchronise a token. It
+// returns the answer and the events that record it, and changes nothing. The
+// error is ErrStale or ErrUntimed.
+func DecideLogin(s *State, o events.Origin, a Authenticate, now events.Time) (Decision, error) {
+	d := decider{state: s, origin: o, now: now, command: a}
+	return d.authenticate()
+}
+
+// decider is one attempt being decided.
+type decider struct {
+	state   *State
+	origin  events.Origin
+	now     events.Time
+	command Authenticate
+
+	user         *User
+	trusted      bool                 // the client has a budget of failures of its own
+	conversation *events.Conversation // that this answers; nil at a first step
+	unfit        bool                 // the PIN that is right breaks a rule of now
+	drafts       []events.Draft
+}
+
+// authenticate decides an attempt: rules.md, "A login".
+func (d *decider) authenticate() (Decision, error) {
+	d.user = d.state.User(d.command.User)
+	if d.command.Untimed && d.state.NeedsTime(d.user, d.now) {
+		return Decision{}, ErrUntimed
+	}
+	if d.user == nil {
+		return d.refused(events.ReasonUserUnknown), nil
+	}
+	kept := d.state.Policy.RetryRequestFor
+	if d.command.Repeatable {
+		kept = d.state.Policy.RetryLoginFor
+	}
+	if a, ok := d.user.answered(d.origin.Request, d.now, kept); ok {
+		return Decision{User: d.user.Name, Answer: a}, nil
+	}
+	if !d.command.Conversation.IsZero() {
+		d.conversation = d.user.Conversation
+		if !d.mayGoOn() {
+			return d.quietly(events.ReasonConversationExpired), nil
+		}
+	}
+	// Locks and the like are looked at again at every step, not only at the
+	// first (Keycloak CVE-2026-16103).
+	d.trusted = d.state.Trusts(d.origin)
+	if reason := d.user.barred(d.trusted, d.now); reason != "" {
+		return d.quietly(reason), nil
+	}
+	if d.now < d.user.lock(d.trusted).Wait {
+		return d.fail(nil, events.ReasonThrottled, nil, ProblemWrong), nil
+	}
+	if d.command.Purpose == ToResynchronize {
+		return d.resynchronize()
+	}
+	if d.conversation == nil || d.conversation.Step == events.StepLogin {
+		return d.login()
+	}
+	t := d.state.Token(d.conversation.Serial)
+	if t == nil || t.User != d.user.Name {
+		return d.quietly(events.ReasonNoToken), nil
+	}
+	if reason := t.unusable(d.now); reason != "" {
+		return d.quietly(reason), nil
+	}
+	if len(d.command.Evidence.Tokens) != 1 || !d.command.Evidence.Tokens[0].speaksOf(t) {
+		return Decision{}, ErrStale
+	}
+	switch d.conversation.Step {
+	case events.StepNextTokencode:
+		return d.nextTokencode(t, d.command.Evidence.Tokens[0])
+	case events.StepChoosePIN, events.StepGeneratePIN, events.StepNewPIN, events.StepConfirmPIN:
+		return d.newPIN(t, d.command.Evidence.PIN)
+	case events.StepNone, events.StepLogin:
+	}
+	return d.quietly(events.ReasonConversationExpired), nil
+}
+
+// mayGoOn reports whether the conversation is the one that is answered, at
+// this turn, in time, by the same client.
+func (d *decider) mayGoOn() bool {
+	c := d.conversation
+	return c != nil && c.ID == d.command.Conversation && c.Turn == d.command.Turn &&
+		d.now < c.Expires && c.Door == d.origin.Door && c.Client == d.origin.Client
+}
+
+// speaksOf reports whether evidence was made of the token's present secrets.
+func (e TokenEvidence) speaksOf(t *Token) bool {
+	return e.Serial == t.Serial && e.Revision == t.Revision && (e.Imported.IsZero() || e.Imported == t.Imported)
+}
+
+// barred says why a user is refused whatever is typed, empty when not.
+func (u *User) barred(trusted bool, now events.Time) events.Reason {
+	switch {
+	case u.Disabled:
+		return events.ReasonUserDisabled
+	case u.lock(trusted).Locked(now):
+		return events.ReasonUserLocked
+	}
+	return ""
+}
+
+// answered is what the same request was answered before.
+func (u *User) answered(r events.Request, now events.Time, kept time.Duration) (Answer, bool) {
+	for _, a := range u.Answers {
+		if a.Request == r && now.Sub(a.At) < kept {
+			return a, true
+		}
+	}
+	return Answer{}, false
+}
+
+// draft adds an event to the decision.
+func (d *decider) draft(e events.Event) {
+	d.drafts = append(d.drafts, events.Draft{Origin: d.origin, Event: e})
+}
+
+// done is the decision that the drafts make. The answer is read off the same
+// event that a retry will find it by.
+func (d *decider) done() Decision {
+	out := Decision{User: d.user.Name, Drafts: d.drafts}
+	for _, draft := range d.drafts {
+		if a, ok := answerOf(d.now, draft); ok {
+			out.Answer = a
+			break
+		}
+	}
+	return out
+}
+
+// refused is a refusal that leaves no record.
+func (d *decider) refused(reason events.Reason) Decision {
+	out := Decision{Answer: Answer{Request: d.origin.Request, At: d.now, Reason: reason, Reference: d.origin.Reference}}
+	if d.user != nil {
+		out.User = d.user.Name
+	}
+	return out
+}
+
+// quietly refuses what changes nothing, whatever was typed. Somebody who tries
+// a few times finds each of them; of a flood one in a while is recorded: the log
+// is not the attacker's disk.
+func (d *decider) quietly(reason events.Reason) Decision {
+	if d.user.QuietUntil.Sub(d.now) > (quietBurst-1)*quietFor {
+		return d.refused(reason)
+	}
+	d.draft(events.PasscodeRejected{User: d.user.Name, Reason: reason, Quiet: true})
+	return d.done()
+}
+
+// reject refuses without counting a failure. The conversation stays open for
+// another try when problem is set.
+func (d *decider) reject(t *Token, reason events.Reason, offset *int64, problem Problem) Decision {
+	e := events.PasscodeRejected{User: d.user.Name, Serial: t.Serial, Kind: t.Kind, Reason: reason, Offset: offset}
+	d.keepOrEnd(&e, problem)
+	d.draft(e)
+	return d.done()
+}
+
+// keepOrEnd says in a refusal what becomes of the conversation.
+func (d *decider) keepOrEnd(e *events.PasscodeRejected, problem Problem) {
+	if d.conversation == nil {
+		return
+	}
+	if problem == ProblemNone || d.conversation.Turn >= maxTurns {
+		e.Ended = true
+		return
+	}
+	next := *d.conversation
+	next.Turn++
+	next.Problem = string(problem)
+	e.Conversation = &next
+}
+
+// fail refuses and counts a failure: rules.md, "Failures and locks". told is
+// the token that was tried, nil when it cannot be told which.
+func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem Problem) Decision {
+	p, failures, lock := &d.state.Policy, d.user.Failures+1, d.user.lock(d.trusted)
+	ofBudget := int(lock.Failures) + 1
+	stop := ofBudget >= p.StopAfter
+	locks := stop || lock.counting(p, d.now)+1 >= p.LockAfter
+	if locks {
+		problem = ProblemNone
+	}
+
+	e := events.PasscodeRejected{User: d.user.Name, Reason: reason, Offset: offset}
+	if told != nil {
+		e.Serial, e.Kind = told.Serial, told.Kind
+	}
+	d.keepOrEnd(&e, problem)
+	d.draft(e)
+	counted := events.FailureCounted{User: d.user.Name, Failures: failures, Trusted: d.trusted}
+	if wait := p.wait(ofBudget); wait > 0 {
+		counted.Wait = d.now.Add(wait)
+	}
+	d.draft(counted)
+
+	if int(failures) >= p.NextTokencodeAfter {
+		for _, serial := range d.user.Tokens {
+			t := d.state.Token(serial)
+			if t != nil && !t.NextTokencode && (told == nil || told == t) {
+				d.draft(events.NextTokencodeRequired{Serial: serial, User: d.user.Name, Reason: events.ReasonTooManyFailures})
+			}
+		}
+	}
+	if locks {
+		locked := events.UserLockedOut{User: d.user.Name, Failures: failures, Trusted: d.trusted}
+		if lasts := p.lockLasts(lock.Count); !stop && lasts > 0 {
+			locked.Until = d.now.Add(lasts)
+		}
+		d.draft(locked)
+	}
+	return d.done()
+}
+
+// ask goes on with the conversation, or begins one, at a step. use is the
+// tokencode that was spent on coming here.
+func (d *decider) ask(t *Token, step events.Step, reason events.Reason, use *events.Use, problem Problem) Decision {
+	next := events.Conversation{ID: d.origin.Request, Client: d.origin.Client, Door: d.origin.Door}
+	if d.conversation != nil {
+		if d.conversation.Turn >= maxTurns {
+			return d.reject(t, events.ReasonConversationExpired, nil, ProblemNone)
+		}
+		next = *d.conversation
+	}
+	next.Turn++
+	next.Serial, next.Step, next.Problem = t.Serial, step, string(problem)
+	next.Expires = d.now.Add(d.state.Policy.ConversationFor)
+	if step == events.StepNextTokencode && t.onDemand() {
+		next.Expires = d.now.Add(d.state.Policy.OnDemandFor)
+	}
+	next.First, next.Drift, next.Unfit = 0, 0, step == events.StepNextTokencode && d.unfit
+	if step == events.StepNextTokencode && use != nil {
+		next.First, next.Drift = use.Interval, use.Drift
+	}
+	if problem != ProblemNone {
+		next.Rounds++
+	}
+	d.draft(events.PasscodeChallenged{User: d.user.Name, Reason: reason, Conversation: next, Use: use})
+	return d.done()
+}

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"bytes"
+	"regexp"
+
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+const (
+	// Bounds of the windows that a token's own record may ask for.
+	maxOwnSmall = 20
+	maxOwnLarge = 1000
+
+	maxCounter = 1 << 62 // of an event token; windows reach beyond it
+)
+
+var serialForm = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
+
+// ImportToken adds a token. The node that received it has sealed its seed to
+// the serial. With a User it is assigned by the same command.
+type ImportToken struct {
+	Token events.TokenImported `cbor:"1,keyasint"`
+	User  string               `cbor:"2,keyasint,omitempty"`
+	PIN   []byte               `cbor:"3,keyasint,omitempty"` // sealed at revision 1, for a token that comes with its PIN
+	// Activation is for a token that is assigned without a PIN: see ToActivate.
+	Activation *ActivationCode `cbor:"4,keyasint,omitempty"`
+}
+
+func (c ImportToken) decide(s *State, _ events.Time) ([]events.Event, error) {
+	e := c.Token
+	if old := s.Token(e.Serial); old != nil {
+		if bytes.Equal(old.Seed, e.Sealed) {
+			return nil, nil // the same import again
+		}
+		return nil, refuse(Exists, "token %s exists already", e.Serial)
+	}
+	t := newToken(0, e)
+	if err := t.importable(e); err != nil {
+		return nil, err
+	}
+	facts := []events.Event{e}
+	owner := ""
+	if c.User != "" {
+		u, err := s.mustUser(c.User)
+		if err != nil {
+			return nil, err
+		}
+		assigned, err := t.assignTo(u, s.Policy.TokensPerUser)
+		if err != nil {
+			return nil, err
+		}
+		facts, owner = append(facts, assigned...), u.Name
+	}
+	if len(c.PIN) != 0 {
+		return append(facts, events.PINSet{Serial: e.Serial, User: owner, Revision: 1, Sealed: c.PIN}), nil
+	}
+	return t.activate(facts, owner, c.Activation)
+}
+
+// importable returns the refusal of a token that cannot be imported, or nil.
+func (t *Token) importable(e events.TokenImported) error {
+	if !serialForm.MatchString(e.Serial) {
+		return refuse(Invalid, "%.80q cannot be a serial: want 1 to 64 letters, digits, dots, dashes", e.Serial)
+	}
+	if t.onDemand() {
+		if err := badOnDemand(e); err != nil {
+			return err
+		}
+	} else if err := t.params().Validate(); err != nil {
+		return refuse(Invalid, "token %s: %v", e.Serial, err)
+	}
+	style := t.pinStyle()
+	if style != tokencode.Fob && style != tokencode.NoPIN && style != tokencode.PINpad || style == tokencode.PINpad && t.Kind != string(tokencode.SecurID) {
+		return refuse(Invalid, "token %s: a %s token cannot have the PIN style %.20q", e.Serial, e.Kind, e.PINStyle)
+	}
+	if w := t.Window; w != (Window{}) && (w.Small < 0 || w.Small > w.Medium || w.Medium > w.Large || w.Small > maxOwnSmall || w.Large > maxOwnLarge) {
+		return refuse(Invalid, "token %s: its record asks for the windows %d, %d, %d; want small <= medium <= large, at most %d and %d",
+			e.Serial, w.Small, w.Medium, w.Large, maxOwnSmall, maxOwnLarge)
+	}
+	if len(e.Sealed) == 0 || e.Counter < 0 || e.Counter > maxCounter {
+		return refuse(Invalid, "token %s: without a seed, or with a counter that is negative or more than %d", e.Serial, int64(maxCounter))
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package engine
+
+import "keyfob/events"
+
+// Commands on the members of the cluster.
+type (
+	// Invite permits one join by the holder of the secret behind Digest.
+	Invite struct {
+		Digest  events.Hash `cbor:"1,keyasint"`
+		Expires events.Time `cbor:"2,keyasint"`
+	}
+	// AdmitNode adds a member and uses up its invitation.
+	AdmitNode struct {
+		Node       string      `cbor:"1,keyasint"`
+		Address    string      `cbor:"2,keyasint"`
+		Invitation events.Hash `cbor:"3,keyasint"`
+	}
+	RemoveNode struct {
+		Node string `cbor:"1,keyasint"`
+	}
+	// Note records what the cluster observed about itself.
+	Note struct {
+		Event events.Event
+	}
+)
+
+func (c Invite) decide(*State, events.Time) ([]events.Event, error) {
+	return one(events.InvitationIssued{Digest: c.Digest, Expires: c.Expires})
+}
+
+func (c AdmitNode) decide(s *State, now events.Time) ([]events.Event, error) {
+	switch {
+	case !nameForm.MatchString(c.Node):
+		return nil, refuse(Invalid, "%.80q cannot be a node's name: want 1 to 64 letters, digits, dots, dashes", c.Node)
+	case s.invitation(c.Invitation) <= now:
+		return nil, refuse(Invalid, "the invitation is unknown, used or over; make a new one with keyfob cluster invite")
+	case s.Node(c.Node) != nil:
+		return nil, refuse(Exists, "a node named %s is a member already; choose another name, or remove it first", c.Node)
+	}
+	return one(events.NodeJoined{Node: c.Node, Address: c.Address, Invitation: c.Invitation})
+}
+
+func (c RemoveNode) decide(s *State, _ events.Time) ([]events.Event, error) {
+	if s.Node(c.Node) == nil {
+		return nil, refuse(NotFound, "there is no node %.64q; see keyfob cluster status", c.Node)
+	}
+	return one(events.NodeRemoved{Node: c.Node})
+}
+
+// decide answers the observation, unless the state shows it already or it
+// speaks of something that is not there.
+func (c Note) decide(s *State, _ events.Time) ([]events.Event, error) {
+	switch e := c.Event.(type) {
+	case events.NodeLost:
+		if n := s.Node(e.Node); n == nil || n.Lost {
+			return nil, nil
+		}
+	case events.NodeReturned:
+		if n := s.Node(e.Node); n == nil || !n.Lost {
+			return nil, nil
+		}
+	case events.TokencodeNotSent:
+		if t := s.Token(e.Serial); t == nil || !t.onDemand() || t.User != e.User {
+			return nil, nil
+		}
+	default:
+	}
+	return one(c.Event)
+}

@@ -1,0 +1,101 @@
+package engine
+
+import "keyfob/events"
+
+// Administrators' commands on users. DeleteUser also unassigns the user's
+// tokens.
+type (
+	AddUser struct {
+		User string `cbor:"1,keyasint"`
+	}
+	DisableUser struct {
+		User string `cbor:"1,keyasint"`
+	}
+	EnableUser struct {
+		User string `cbor:"1,keyasint"`
+	}
+	UnlockUser struct {
+		User string `cbor:"1,keyasint"`
+	}
+	DeleteUser struct {
+		User string `cbor:"1,keyasint"`
+	}
+)
+
+func (c AddUser) decide(s *State, _ events.Time) ([]events.Event, error) {
+	name, err := canonicalUser(c.User)
+	switch {
+	case err != nil:
+		return nil, err
+	case s.User(name) != nil:
+		return nil, refuse(Exists, "user %s exists already", name)
+	}
+	return one(events.UserAdded{User: name})
+}
+
+func (c DisableUser) decide(s *State, _ events.Time) ([]events.Event, error) {
+	u, err := s.mustUser(c.User)
+	if err != nil {
+		return nil, err
+	}
+	return unless(u.Disabled, events.UserDisabled{User: u.Name})
+}
+
+func (c EnableUser) decide(s *State, _ events.Time) ([]events.Event, error) {
+	u, err := s.mustUser(c.User)
+	if err != nil {
+		return nil, err
+	}
+	return unless(!u.Disabled, events.UserEnabled{User: u.Name})
+}
+
+func (c UnlockUser) decide(s *State, _ events.Time) ([]events.Event, error) {
+	u, err := s.mustUser(c.User)
+	if err != nil {
+		return nil, err
+	}
+	return unless(!u.hasFailures(), events.UserUnlocked{User: u.Name})
+}
+
+func (c DeleteUser) decide(s *State, _ events.Time) ([]events.Event, error) {
+	u, err := s.mustUser(c.User)
+	if err != nil {
+		return nil, err
+	}
+	var facts []events.Event
+	for _, serial := range u.Tokens {
+		facts = append(facts, events.TokenUnassigned{Serial: serial, User: u.Name})
+	}
+	return append(facts, events.UserDeleted{User: u.Name}), nil
+}
+
+// hasFailures reports whether failures, a lock or a wait are recorded for a user.
+func (u *User) hasFailures() bool {
+	for _, l := range []Lock{u.Strangers, u.Trusted} {
+		if l.Failures != 0 || l.Count != 0 || l.Stopped || l.Until != 0 || l.Wait != 0 {
+			return true
+		}
+	}
+	return u.Failures != 0
+}
+
+// canonicalUser is the canonical form of a user name as typed, or a refusal.
+func canonicalUser(typed string) (string, error) {
+	name, err := Canonical(typed)
+	if err != nil {
+		return "", refuse(Invalid, "%q cannot be a user: %v", typed, err)
+	}
+	return name, nil
+}
+
+// mustUser returns the user of a name as typed, or a refusal.
+func (s *State) mustUser(typed string) (*User, error) {
+	name, err := canonicalUser(typed)
+	if err != nil {
+		return nil, err
+	}
+	if u := s.User(name); u != nil {
+		return u, nil
+	}
+	return nil, refuse(NotFound, "there is no user %s; see keyfob user list", name)
+}
