@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"keyfob/cluster/clock"
 	"keyfob/engine"
 	"keyfob/events"
 	"keyfob/fsm"
@@ -80,7 +81,7 @@ type ledger interface {
 // batcher decides, in order and one batch after the other, what is asked of
 // the leader. It works only while run runs.
 type batcher struct {
-	stamper // of run's goroutine
+	stamper clock.Stamper // used by run's goroutine only
 	ledger  ledger
 	seal    func(base uint64, batch []byte) []byte
 	timeout time.Duration
@@ -264,7 +265,7 @@ type decisions struct {
 // decide decides as much of a batch as one entry holds, each command on what
 // those before it came to. Nothing is kept of it if it is not committed.
 func (b *batcher) decide(view *fsm.View, batch []*proposal) decisions {
-	now, sound := b.stamp(view.Time)
+	now, sound := b.stamper.Stamp(view.Time)
 	d := decisions{batch: batch, stamp: now}
 	scratch := view.Scratch()
 	weight := 0

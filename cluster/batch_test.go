@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"keyfob/cluster/clock"
 	"keyfob/engine"
 	"keyfob/engine/tokencode"
 	"keyfob/events"
@@ -71,9 +72,9 @@ func newDesk(t *testing.T) *desk {
 	})}
 	d.batcher = &batcher{
 		ledger: d.book, seal: func(_ uint64, b []byte) []byte { return b },
-		stamper: stamper{
-			now:  func() time.Time { return d.moment },
-			mono: func() time.Duration { return d.passed }, sound: func() bool { return true },
+		stamper: clock.Stamper{
+			Now:       func() time.Time { return d.moment },
+			Monotonic: func() time.Duration { return d.passed }, Sound: func() bool { return true },
 		},
 		timeout: 10 * time.Second, observe: func(int, time.Duration) {},
 		log: slog.New(slog.DiscardHandler), queue: make(chan *proposal, 64),
@@ -309,7 +310,7 @@ func TestLongBatchIsCutIntoEntries(t *testing.T) {
 
 func TestClockThatIsNotTrustedDecidesNoLogin(t *testing.T) {
 	d := newDesk(t)
-	d.sound = func() bool { return false }
+	d.stamper.Sound = func() bool { return false }
 	d.run()
 	if r := <-d.login().answer; r.Fate != unsound || !r.again() {
 		t.Fatalf("a login: %+v", r)
@@ -326,7 +327,7 @@ func TestClockThatIsNotTrustedDecidesEventTokens(t *testing.T) {
 		events.TokenImported{Serial: "E1", Kind: "hotp", Algorithm: "SHA1", Digits: 6, PINStyle: "none", Form: engine.FormFob, Sealed: []byte{1}},
 		events.TokenAssigned{Serial: "E1", User: "erin"},
 	)
-	d.sound = func() bool { return false }
+	d.stamper.Sound = func() bool { return false }
 	d.run()
 	press := func() *proposal {
 		p := newProposal(context.Background(), events.Origin{Request: newRequest(), Door: events.DoorAPI}, loginRequest{
@@ -339,7 +340,7 @@ func TestClockThatIsNotTrustedDecidesEventTokens(t *testing.T) {
 	if r := <-press().answer; r.Fate != decided || r.Decision.Answer.Verdict != engine.Accept {
 		t.Fatalf("answered %+v", r)
 	}
-	d.sound = func() bool { return true }
+	d.stamper.Sound = func() bool { return true }
 	if r := <-press().answer; r.Fate != decided || r.Decision.Answer.Verdict != engine.Reject {
 		t.Fatalf("once more, after the clock is back: %+v", r)
 	}
@@ -349,7 +350,7 @@ func TestClockThatIsNotTrustedStampsNothingNew(t *testing.T) {
 	d := newDesk(t)
 	last := d.book.View().Time
 	d.moment = d.moment.Add(time.Hour)
-	d.sound = func() bool { return false }
+	d.stamper.Sound = func() bool { return false }
 	d.run()
 	if r := <-d.add("bob").answer; r.Fate != decided {
 		t.Fatalf("%+v", r)

@@ -10,73 +10,6 @@ import (
 	"keyfob/events"
 )
 
-func TestClockIsSoundWhenAMajorityAgrees(t *testing.T) {
-	for _, c := range []struct {
-		name            string
-		voters          []string
-		offsets         map[string]time.Duration // of the others, as they are read
-		sound, disputed bool
-	}{
-		{"alone", []string{"a"}, nil, true, false},
-		{"nothing known yet", nil, nil, false, false},
-		{"nobody heard", []string{"a", "b", "c"}, nil, false, false},
-		{"one of two agrees", []string{"a", "b", "c"}, map[string]time.Duration{"b": time.Second}, true, false},
-		{"the only one heard does not", []string{"a", "b", "c"}, map[string]time.Duration{"b": 3 * time.Second}, false, true},
-		{"one agrees, one does not", []string{"a", "b", "c"}, map[string]time.Duration{"b": -time.Second, "c": time.Hour}, true, false},
-		{"both do not", []string{"a", "b", "c"}, map[string]time.Duration{"b": time.Minute, "c": time.Minute}, false, true},
-		{"two that differ", []string{"a", "b"}, map[string]time.Duration{"b": -5 * time.Second}, false, true},
-		{"who does not vote does not count", []string{"b", "c"}, map[string]time.Duration{"b": 0, "x": 0}, false, false},
-		{"nor needs to", []string{"b", "c"}, map[string]time.Duration{"b": 0, "c": 0}, true, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			clock := newClock(time.Now, 2*time.Second, 10*time.Second)
-			if c.voters != nil {
-				clock.voters(c.voters, "a")
-			}
-			for id, offset := range c.offsets {
-				now := time.Now()
-				clock.read(id, now.Add(offset), now, 0)
-			}
-			clock.voters(c.voters, "a")
-			if c.voters == nil {
-				clock = newClock(time.Now, 2*time.Second, 10*time.Second)
-			}
-			if j := clock.judge(); j.sound != c.sound || j.disputed != c.disputed {
-				t.Fatalf("judged %+v, want sound %v, disputed %v", j, c.sound, c.disputed)
-			}
-		})
-	}
-}
-
-func TestStepOfTheOwnClockIsNoticedAtOnce(t *testing.T) {
-	step := time.Duration(0)
-	clock := newClock(func() time.Time { return time.Now().Add(step) }, 2*time.Second, 10*time.Second)
-	clock.voters([]string{"a", "b", "c"}, "a")
-	for _, id := range []string{"b", "c"} {
-		clock.read(id, time.Now(), time.Now(), 0)
-	}
-	if !clock.sound() {
-		t.Fatal("unsound before anything happened")
-	}
-	step = time.Hour
-	if j := clock.judge(); j.sound || j.offset < 59*time.Minute {
-		t.Fatalf("an hour later by the wall alone: %+v", j)
-	}
-	step = 0
-	if !clock.sound() {
-		t.Fatal("unsound after the step was taken back")
-	}
-}
-
-func TestSlowAnswerSaysNothingOfAClock(t *testing.T) {
-	clock := newClock(time.Now, 2*time.Second, 10*time.Second)
-	clock.voters([]string{"a", "b"}, "a")
-	clock.read("b", time.Now(), time.Now(), 1500*time.Millisecond)
-	if clock.sound() {
-		t.Fatal("a reading that may be off by 750 ms was believed")
-	}
-}
-
 func (r *rig) skewed(name string) (records int) {
 	r.t.Helper()
 	for record, err := range r.leader().Journal().Records(r.t.Context(), 1, false) {
@@ -175,7 +108,7 @@ func TestEventTokensGoOnWhenNoClocksAgree(t *testing.T) {
 	r.advance("n3", -time.Hour)
 	r.eventually("all clocks to be disputed", func() error {
 		for _, n := range r.nodes {
-			if n.clock.sound() {
+			if n.clock.Sound() {
 				return errors.New(n.name + " trusts its clock")
 			}
 		}

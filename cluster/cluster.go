@@ -32,7 +32,7 @@
 //
 // Nodes feel each other's pulse (pulse.go): clock, place in the log, version,
 // digest of the state. From that come readiness, the clock's soundness
-// (clock.go), lost and returned nodes, promotion of newcomers (members.go) and
+// (package clock), lost and returned nodes, promotion of newcomers (members.go) and
 // the discovery of a replica that has gone astray. The leader signs a
 // checkpoint of the chain every minute (duty.go). A node whose journal has a
 // hole, because it was restored from a snapshot, fills it from the others

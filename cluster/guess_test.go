@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"keyfob/cluster/refusal"
 	"keyfob/engine"
 	"keyfob/events"
 )
@@ -180,7 +181,7 @@ func TestGuessesAtUnknownUsersAreSampled(t *testing.T) {
 				counted += max(1, e.Count)
 				records++
 				references += 1 + len(e.Others)
-				if len(e.Others) > maxOthers {
+				if len(e.Others) > refusal.MaxOthers {
 					t.Fatalf("a record carries %d references", len(e.Others))
 				}
 			}
@@ -195,34 +196,6 @@ func TestGuessesAtUnknownUsersAreSampled(t *testing.T) {
 	}
 	if references <= records {
 		t.Errorf("%d records carry %d references", records, references)
-	}
-}
-
-// Whoever is refused a few times, and reads out any of the references, is found.
-func TestEveryReferenceOfAFewGuessesIsRecorded(t *testing.T) {
-	now := time.Unix(0, 0)
-	s := sampler{every: 10 * time.Second, gathers: map[events.Reason]*gathering{}}
-	var drafts []events.Draft
-	for i := range 20 {
-		o := events.Origin{Reference: fmt.Sprintf("REF%d", i)}
-		if d, ok := s.add(o, events.PasscodeRejected{Reason: events.ReasonUserUnknown}, now); ok {
-			drafts = append(drafts, d)
-		}
-		now = now.Add(3 * time.Second)
-	}
-	drafts = append(drafts, s.rest(now)...)
-	carried := map[string]int{}
-	for _, d := range drafts {
-		e := d.Event.(events.PasscodeRejected)
-		if int(max(1, e.Count)) != 1+len(e.Others) {
-			t.Errorf("it stands for %d and carries %d", e.Count, 1+len(e.Others))
-		}
-		for _, one := range append(e.Others, d.Origin.Reference) {
-			carried[one]++
-		}
-	}
-	if len(carried) != 20 || len(drafts) > 7 {
-		t.Errorf("%d records carry %d references: %v", len(drafts), len(carried), carried)
 	}
 }
 

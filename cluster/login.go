@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"keyfob/cluster/refusal"
 	"keyfob/cluster/vault"
 	"keyfob/engine"
 	"keyfob/events"
@@ -33,13 +34,13 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 	}
 	defer n.doors.leave()
 	a.Origin = n.from(a.Origin)
-	pass := passOf(n.State(), a)
-	if wait := n.gate.enter(pass, n.c.Now()); wait > 0 {
+	pass := refusal.PassFor(n.State(), a)
+	if wait := n.gate.Enter(pass, n.c.Now()); wait > 0 {
 		return n.throttled(ctx, a, wait)
 	}
 	crowded := n.vault.Crowded()
 	out, err := n.login(ctx, a)
-	n.gate.leave(pass, failed(ctx, out, err), n.c.Now())
+	n.gate.Leave(pass, countsAsFailure(ctx, out, err), n.c.Now())
 	switch {
 	case errors.Is(err, vault.ErrBusy): // so the tokencode was right, which is not to be shown
 	case err != nil:
@@ -47,9 +48,9 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 	case out.Verdict != engine.Reject:
 		return out, nil
 	case out.Reason == events.ReasonUserUnknown || out.Reason == events.ReasonConversationExpired:
-		n.guess(a, out.Reason)
+		n.countRefusal(a, out.Reason)
 	}
-	if err := errors.Join(err, n.hold(ctx, a.Arrived)); err != nil {
+	if err := errors.Join(err, n.delay(ctx, a.Arrived)); err != nil {
 		return engine.Outcome{}, err
 	}
 	if crowded && a.Conversation == "" {
@@ -97,7 +98,7 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 		}
 	}
 	for tries := 1; ; tries++ {
-		now, sound := n.time(view)
+		now, sound := n.clock.Time(view.Time)
 		checked, err := engine.Check(ctx, engine.CheckInput{
 			State: view.State, Keys: n.keys, Attempt: a, Ticket: ticket, Now: now, Common: n.c.CommonPINs, Untimed: !sound,
 			Sends: n.Sends,
@@ -118,15 +119,6 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 	}
 }
 
-// time is the cluster's time as this node knows it: by its clock when that is
-// sound, and otherwise that of the last record.
-func (n *Node) time(view *fsm.View) (now events.Time, sound bool) {
-	if sound = n.clock.sound(); !sound {
-		return view.Time, false
-	}
-	return max(events.At(n.c.Now()), view.Time), true
-}
-
 // lag waits until this node has applied the record numbered sequence.
 func (n *Node) lag(ctx context.Context, sequence uint64) (*fsm.View, error) {
 	ctx, cancel := context.WithTimeout(ctx, lagTimeout)
@@ -144,7 +136,7 @@ func (n *Node) finish(ctx context.Context, a engine.Attempt, c engine.Checked, r
 			return engine.Outcome{}, err
 		}
 	}
-	now, _ := n.time(view)
+	now, _ := n.clock.Time(view.Time)
 	out, next := engine.Finish(view.State, c, r.Decision, r.Sequence, now)
 	if next == nil {
 		return out, nil
@@ -157,9 +149,7 @@ func (n *Node) finish(ctx context.Context, a engine.Attempt, c engine.Checked, r
 	if d := next.Delivery; d != nil {
 		d.Wanted = func() bool { return n.State().AnswersTo(out.User, next.ID, next.Turn) }
 		d.NotSent = func(way, result string) {
-			o := a.Origin
-			o.Request = newRequest() // not that of the attempt, which is decided
-			n.observe(o, events.TokencodeNotSent{Serial: d.Serial, User: out.User, Way: way, Result: result})
+			n.observe(a.Origin, events.TokencodeNotSent{Serial: d.Serial, User: out.User, Way: way, Result: result})
 		}
 		n.c.Deliver(*d)
 	}
@@ -213,26 +203,8 @@ func (n *Node) Prompt(ctx context.Context, conversation string, o events.Origin)
 	if err != nil {
 		return engine.Prompt{}, undecided(err)
 	}
-	now, _ := n.time(view)
+	now, _ := n.clock.Time(view.Time)
 	return engine.PromptFor(view.State, *ticket, now)
-}
-
-// hold keeps a refusal until its time: what was wrong, whether the user exists,
-// and how long the commit took do not show.
-func (n *Node) hold(ctx context.Context, arrived time.Time) error {
-	if arrived.IsZero() {
-		return nil // of no door
-	}
-	gone, err := n.refusals.depart(n.c.Now().Sub(arrived), n.machine.View().State.Policy.RefusalDelay)
-	if err != nil || gone == nil {
-		return err
-	}
-	select {
-	case <-gone:
-	case <-ctx.Done(): // the caller has gone
-	case <-n.stopping:
-	}
-	return nil
 }
 
 // Do carries out an administrator's command. The error is a *engine.Refusal, or

@@ -18,7 +18,9 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"keyfob/cluster/clock"
 	"keyfob/cluster/link"
+	"keyfob/cluster/refusal"
 	"keyfob/cluster/vault"
 	"keyfob/engine"
 	"keyfob/events"
@@ -58,13 +60,13 @@ type Node struct {
 	first    []*proposal       // the first commands of a new cluster, or of a restored one
 	before   uint64            // the record that they rest on
 	term     uint64            // of the last reign that was recorded
-	clock    *clock
+	clock    *clock.Clock
 	disputed bool // of feel's goroutine: the clock was found wrong
 	peers    peers
 	mark     atomic.Pointer[mark]
-	gate     gate
-	sampler  sampler
-	refusals *holder
+	gate     *refusal.Gate
+	sampler  *refusal.Sampler
+	refusals *refusal.Delay
 	caughtUp atomic.Bool // has been level with the leader
 
 	doors    turnstile     // requests under way
@@ -126,10 +128,10 @@ func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.
 		notify:   make(chan bool, 16),
 		outbox:   make(chan parcel, outboxSize),
 		notes:    make(chan events.Draft, notesSize),
-		clock:    newClock(c.Now, c.ClockLimit, 10*max(c.Pulse, time.Second)),
+		clock:    clock.New(c.Now, c.ClockLimit, 10*max(c.Pulse, time.Second)),
 		peers:    peers{heard: make(map[string]heard), learned: id.Members},
-		gate:     newGate(),
-		sampler:  sampler{every: c.SampleEvery, gathers: make(map[events.Reason]*gathering)},
+		gate:     refusal.NewGate(),
+		sampler:  refusal.NewSampler(c.SampleEvery),
 		stopping: make(chan struct{}), broken: make(chan struct{}),
 		killed: make(chan struct{}), dead: make(chan struct{}), gone: make(chan struct{}),
 	}
@@ -139,7 +141,7 @@ func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.
 		return nil, err
 	}
 	n.batcher = &batcher{
-		stamper: stamper{now: c.Now, mono: n.clock.mono, sound: n.clock.sound},
+		stamper: n.clock.Stamper(),
 		ledger:  raftLedger{machine: n.machine, raft: n.raft, timeout: c.CommitTimeout, dead: n.dead},
 		seal:    func(base uint64, b []byte) []byte { return sealEntry(v, base, b) },
 		timeout: c.CommitTimeout,
@@ -157,7 +159,7 @@ func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.
 
 func (n *Node) open(key link.Key) error {
 	var err error
-	if n.refusals, err = newHolder(n.c.Refusals); err != nil {
+	if n.refusals, err = refusal.NewDelay(n.c.Refusals); err != nil {
 		return err
 	}
 	dir := n.c.file(dirRaft)
@@ -249,7 +251,7 @@ func (n *Node) Run(ctx context.Context) error {
 	for range senders {
 		workers.Go(func() { n.send(work) })
 	}
-	for _, worker := range []func(context.Context){n.govern, n.feel, n.tell, n.sample, n.snapshots, n.fill, n.refusals.run} {
+	for _, worker := range []func(context.Context){n.govern, n.feel, n.tell, n.recordRefusals, n.snapshots, n.fill, n.refusals.Run} {
 		workers.Go(func() { worker(work) })
 	}
 
@@ -317,7 +319,7 @@ func (n *Node) close() error {
 		}
 	}
 	if n.refusals != nil {
-		_ = n.refusals.bell.close() // closed already where the node has run
+		n.refusals.Close()
 	}
 	if n.journal != nil {
 		errs = append(errs, n.journal.Close())

@@ -157,7 +157,7 @@ func (n *Node) round(ctx context.Context) {
 		}
 	}
 	n.peers.keep(ids)
-	n.clock.voters(voters, n.id.ID)
+	n.clock.SetVoters(voters, n.id.ID)
 	n.link.Recheck()
 
 	ctx, cancel := context.WithTimeout(ctx, max(n.c.Pulse, time.Second))
@@ -186,7 +186,7 @@ func (n *Node) hear(ctx context.Context, id string) error {
 	if err := wireDecoding.Unmarshal(body, &p); err != nil {
 		return fmt.Errorf("%w: %w", errWire, err)
 	}
-	n.clock.read(id, time.Unix(0, p.Now), asked, time.Since(began))
+	n.clock.Read(id, time.Unix(0, p.Now), asked, time.Since(began))
 	n.peers.note(id, heard{pulse: p, at: time.Now()}, n.raft.CommitIndex())
 	return nil
 }
@@ -205,7 +205,7 @@ func (n *Node) ownPulse() pulse {
 	p := pulse{
 		Version:  n.c.Version,
 		Leading:  n.batcher.leads(),
-		Sound:    n.clock.sound(),
+		Sound:    n.clock.Sound(),
 		Last:     n.raft.LastIndex(),
 		Commit:   n.raft.CommitIndex(),
 		Sequence: n.machine.View().Sequence,
@@ -221,16 +221,16 @@ func (n *Node) ownPulse() pulse {
 // judge draws the conclusions of a round: about this node's clock, and about
 // its state.
 func (n *Node) judge(ctx context.Context) {
-	j := n.clock.judge()
-	if j.disputed && !n.disputed {
+	j := n.clock.Check()
+	if j.Disputed && !n.disputed {
 		n.log.WarnContext(ctx, "this node's clock is not the cluster's; it answers no logins but those by event tokens",
-			"offset_ms", j.offset.Milliseconds())
-		n.observe(n.system(), events.ClockSkewed{Node: n.c.Node, Offset: j.offset.Milliseconds()})
+			"offset_ms", j.Offset.Milliseconds())
+		n.observe(n.system(), events.ClockSkewed{Node: n.c.Node, Offset: j.Offset.Milliseconds()})
 	}
-	if n.disputed && j.sound {
+	if n.disputed && j.Sound {
 		n.log.InfoContext(ctx, "this node's clock agrees with the cluster's again")
 	}
-	n.disputed = j.disputed || n.disputed && !j.sound
+	n.disputed = j.Disputed || n.disputed && !j.Sound
 	if n.disputed && n.raft.State() == raft.Leader {
 		n.abdicate(ctx)
 	}

@@ -132,8 +132,10 @@ func (n *Node) tell(ctx context.Context) {
 	}
 }
 
-// observe queues an event for tell. If too many wait, the log must do.
+// observe queues an event for tell, under a request id of its own. If too many
+// wait, the log must do.
 func (n *Node) observe(o events.Origin, e events.Event) {
+	o.Request = newRequest()
 	select {
 	case n.notes <- events.Draft{Origin: o, Event: e}:
 	default:

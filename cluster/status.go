@@ -35,7 +35,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	n.round(ctx)
 	_, leader := n.raft.LeaderWithID()
 	s := Status{Leader: nameOf(string(leader))}
-	own := n.clock.judge().offset
+	own := n.clock.Check().Offset
 	for _, m := range n.members() {
 		ns := NodeStatus{Name: nameOf(m.ID), Address: m.Address, Voter: m.Voter, State: "unreachable"}
 		var p pulse
@@ -48,7 +48,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 			if time.Since(h.at) <= n.staleAfter() {
 				ns.State = stateOf(m.ID, string(leader))
 			}
-			offset, _ := n.clock.offsetOf(m.ID)
+			offset, _ := n.clock.OffsetOf(m.ID)
 			ns.ClockOffsetMS = offset.Milliseconds()
 		}
 		ns.LastIndex, ns.Sequence, ns.Version = p.Last, p.Sequence, p.Version
@@ -75,8 +75,8 @@ func (n *Node) Ready() error {
 	if !n.isMember() {
 		return errors.New("this node is not a member of the cluster any more")
 	}
-	if j := n.clock.judge(); !j.sound {
-		return fmt.Errorf("no majority agrees with this node's clock, which is %v off", j.offset.Round(time.Millisecond))
+	if j := n.clock.Check(); !j.Sound {
+		return fmt.Errorf("no majority agrees with this node's clock, which is %v off", j.Offset.Round(time.Millisecond))
 	}
 	return n.level()
 }
@@ -138,7 +138,7 @@ type Stats struct {
 
 // Stats gives this node's figures.
 func (n *Node) Stats() Stats {
-	view, j := n.machine.View(), n.clock.judge()
+	view, j := n.machine.View(), n.clock.Check()
 	return Stats{
 		Leader:      n.batcher.leads(),
 		Sequence:    view.Sequence,
@@ -147,8 +147,8 @@ func (n *Node) Stats() Stats {
 		Outgoing:    len(n.outbox),
 		LogCommits:  n.store.commits.Load(),
 		LogBytes:    n.machine.Bytes(),
-		ClockOffset: j.offset,
-		ClockSound:  j.sound,
+		ClockOffset: j.Offset,
+		ClockSound:  j.Sound,
 	}
 }
 

@@ -178,26 +178,3 @@ func TestGatewaysHaveRoom(t *testing.T) {
 		t.Errorf("%d of 20 through another were not looked at, want 13", unseen)
 	}
 }
-
-// BenchmarkGate is what the gate costs each login: through a trusted client
-// without an address, and with a source.
-func BenchmarkGate(b *testing.B) {
-	s := engine.NewState()
-	g := newGate()
-	now := time.Now()
-	for name, a := range map[string]engine.Attempt{
-		"neither": {Origin: events.Origin{Door: events.DoorRADIUS}},
-		"source":  {Origin: events.Origin{Door: events.DoorWeb}, Source: stranger},
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				p := passOf(s, a)
-				if wait := g.enter(p, now); wait > 0 {
-					b.Fatal(wait)
-				}
-				g.leave(p, false, now)
-			}
-		})
-	}
-}

@@ -1,4 +1,4 @@
-package cluster
+package clock
 
 import (
 	"testing"
@@ -7,13 +7,12 @@ import (
 	"keyfob/events"
 )
 
-// TestTimeGoesOnWithoutASoundClock moves the wall clock and the monotonic one
-// apart: what is stamped follows a sound wall, and otherwise the monotonic
-// clock, never ahead of it and never back.
-func TestTimeGoesOnWithoutASoundClock(t *testing.T) {
+// Stamps follow the wall clock while it is sound, and otherwise the monotonic
+// clock. They are never ahead of it and never go back.
+func TestTimeAdvancesWithoutASoundClock(t *testing.T) {
 	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	wall, passed, sound := noon, time.Duration(0), true
-	s := stamper{now: func() time.Time { return wall }, mono: func() time.Duration { return passed }, sound: func() bool { return sound }}
+	s := Stamper{Now: func() time.Time { return wall }, Monotonic: func() time.Duration { return passed }, Sound: func() bool { return sound }}
 	before := events.At(noon.Add(-time.Minute))
 	for _, step := range []struct {
 		name   string
@@ -31,18 +30,18 @@ func TestTimeGoesOnWithoutASoundClock(t *testing.T) {
 		{"sound and a little back", func() { wall = noon.Add(24*time.Minute - time.Second) }, 24 * time.Minute},
 	} {
 		step.change()
-		at, known := s.stamp(before)
-		if got := at.Std().Sub(noon); got != step.want || known != sound {
-			t.Fatalf("%s: stamped noon and %v (known: %v), want %v", step.name, got, known, step.want)
+		at, ok := s.Stamp(before)
+		if got := at.Std().Sub(noon); got != step.want || ok != sound {
+			t.Fatalf("%s: stamped noon plus %v (sound: %v), want %v", step.name, got, ok, step.want)
 		}
 		before = at
 	}
 }
 
-func TestClockOfANewClusterIsItsOwn(t *testing.T) {
+func TestNewClusterUsesItsOwnClock(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	s := stamper{now: func() time.Time { return now }, mono: func() time.Duration { return 0 }, sound: func() bool { return false }}
-	if at, known := s.stamp(0); at != events.At(now) || known {
-		t.Fatalf("stamped %v, known: %v", at.Std(), known)
+	s := Stamper{Now: func() time.Time { return now }, Monotonic: func() time.Duration { return 0 }, Sound: func() bool { return false }}
+	if at, ok := s.Stamp(0); at != events.At(now) || ok {
+		t.Fatalf("stamped %v, sound: %v", at.Std(), ok)
 	}
 }
