@@ -84,6 +84,9 @@ func (d *decider) authenticate() (Decision, error) {
 	if reason := d.user.barred(d.trusted, d.now); reason != "" {
 		return d.quietly(reason), nil
 	}
+	if d.command.Purpose == ToExtend {
+		return d.extend(), nil
+	}
 	if d.now < d.user.lock(d.trusted).Wait {
 		return d.fail(nil, events.ReasonThrottled, nil, ProblemWrong), nil
 	}
@@ -199,7 +202,7 @@ func (d *decider) keepOrEnd(e *events.PasscodeRejected, problem Problem) {
 	if d.conversation == nil {
 		return
 	}
-	if problem == ProblemNone || d.conversation.Turn >= maxTurns {
+	if problem == ProblemNone || answersIn(d.conversation) >= maxTurns {
 		e.Ended = true
 		return
 	}
@@ -255,7 +258,7 @@ func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem
 func (d *decider) ask(t *Token, step events.Step, reason events.Reason, use *events.Use, problem Problem) Decision {
 	next := events.Conversation{ID: d.origin.Request, Client: d.origin.Client, Door: d.origin.Door}
 	if d.conversation != nil {
-		if d.conversation.Turn >= maxTurns {
+		if answersIn(d.conversation) >= maxTurns {
 			return d.reject(t, events.ReasonConversationExpired, nil, ProblemNone)
 		}
 		next = *d.conversation

@@ -129,6 +129,10 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 		if u.Conversation == nil || u.Conversation.ID != in.Ticket.ID {
 			return c, nil // over
 		}
+		if in.Attempt.Purpose == ToExtend {
+			c.PIN = Secret(in.Ticket.PIN) // goes into the next ticket
+			return c, nil
+		}
 		// The ticket's step and not the conversation's: an answer that comes a
 		// second time may find the conversation further on, and must be looked at
 		// as it was the first time.

@@ -50,6 +50,7 @@ type Purpose string
 const (
 	ToLogIn         Purpose = ""
 	ToResynchronize Purpose = "resynchronize" // Typed is the passcode, Again the next tokencode
+	ToExtend        Purpose = "extend"        // nothing is typed: the open step gets more time
 )
 
 // Choice is how a user wants to come by a new PIN.
@@ -96,7 +97,8 @@ type Outcome struct {
 	User      string        // the user's canonical name, when known
 	// Prompt is what is asked for next, after a challenge, or after a refusal
 	// that leaves the conversation open (Prompt.Step is not StepNone then). After
-	// one that ends it over a new PIN it says which rule that broke.
+	// one that ends it over a new PIN it says which rule that broke. After an
+	// accept it says how the passcode of the token that was used is put together.
 	Prompt Prompt
 	// Conversation is the sealed text to bring back with the answer.
 	Conversation string
@@ -109,18 +111,23 @@ type Outcome struct {
 
 // Prompt is one step of a conversation, for a door to put into words.
 type Prompt struct {
-	Step    events.Step
-	User    string
-	Problem Problem       // what was wrong with the answer before
-	PIN     Secret        // a generated PIN, to be shown to its owner now
-	Rules   PINRules      // in force for this token
-	Sent    bool          // the tokencode was sent to the user
-	Event   bool          // the token shows a code when pressed, not by time
-	Period  time.Duration // of the token's display; 0 for event tokens
+	Step      events.Step
+	User      string
+	Problem   Problem       // what was wrong with the answer before
+	PIN       Secret        // a generated PIN, to be shown to its owner now
+	Rules     PINRules      // in force for this token
+	Sent      bool          // the tokencode was sent to the user
+	Event     bool          // the token shows a code when pressed, not by time
+	NoPIN     bool          // the tokencode alone is the passcode
+	Emergency bool          // an emergency tokencode was used
+	Period    time.Duration // of the token's display; 0 for event tokens
 	// Next is when the token will show the next code, by its own clock as far
 	// as it is known; zero for event tokens.
 	Next    time.Time
-	Expires time.Time
+	Within  int64     // at StepNextTokencode: how many tokencodes after the first are accepted
+	Expires time.Time // when the step ends
+	// Extendable says that an attempt ToExtend gives the step more time.
+	Extendable bool
 }
 
 // Problem is what was wrong with an answer within a conversation. It may be

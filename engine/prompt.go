@@ -14,7 +14,7 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 	out := Outcome{Verdict: d.Answer.Verdict, Reason: d.Answer.Reason, Reference: d.Answer.Reference, User: d.User}
 	next := d.Answer.Conversation
 	if next == nil {
-		out.Prompt = lastWord(s, d.Answer)
+		out.Prompt = lastPrompt(s, c, d.Answer)
 		return out, nil
 	}
 	t := &Ticket{ID: next.ID, Turn: next.Turn, User: d.User, Sequence: sequence, Step: next.Step}
@@ -31,14 +31,32 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 	return out, t
 }
 
-// lastWord is what was wrong with the answer that ended a conversation. It asks
-// for nothing.
-func lastWord(s *State, a Answer) Prompt {
+// lastPrompt asks for nothing. After a success it describes the token that was
+// used; after a refusal it says what was wrong with the answer that ended the
+// conversation.
+func lastPrompt(s *State, c Checked, a Answer) Prompt {
 	p := Prompt{Problem: a.Problem}
-	if t := s.Token(a.Serial); t != nil {
-		p.Rules = t.pinRules(&s.Policy)
+	if a.Verdict == Reject {
+		if t := s.Token(a.Serial); t != nil {
+			p.Rules = t.pinRules(&s.Policy)
+		}
+		return p
+	}
+	for _, e := range c.Command.Evidence.Tokens {
+		if t := s.Token(e.Serial); t != nil && e.Found && e.PIN {
+			p.describe(s, t)
+			p.Emergency = e.Emergency != 0
+		}
 	}
 	return p
+}
+
+// describe says how the passcode of a token is put together.
+func (p *Prompt) describe(s *State, t *Token) {
+	p.Rules = t.pinRules(&s.Policy)
+	p.Sent = t.onDemand()
+	p.Event = !t.timed() && !p.Sent
+	p.NoPIN = t.pinStyle() == tokencode.NoPIN
 }
 
 // PromptFor is the step that a ticket stands for, for a door that shows it
@@ -60,7 +78,9 @@ func (s *State) AnswersTo(user string, id events.Request, turn uint8) bool {
 
 // prompt is a step of a conversation with what a door needs to word it.
 func prompt(s *State, user string, c *events.Conversation, pin string, now events.Time) Prompt {
-	p := Prompt{Step: c.Step, User: user, Problem: Problem(c.Problem), Expires: c.Expires.Std()}
+	p := Prompt{
+		Step: c.Step, User: user, Problem: Problem(c.Problem), Expires: c.Expires.Std(), Extendable: extendable(c, s.Token(c.Serial)),
+	}
 	if c.Step == events.StepLogin {
 		p.PIN = Secret(pin)
 	}
@@ -68,9 +88,10 @@ func prompt(s *State, user string, c *events.Conversation, pin string, now event
 	if t == nil {
 		return p
 	}
-	p.Rules = t.pinRules(&s.Policy)
-	p.Sent = t.onDemand()
-	p.Event = !t.timed() && !p.Sent
+	p.describe(s, t)
+	if c.Step == events.StepNextTokencode && !p.Sent {
+		p.Within = s.Policy.NextTokencodeWithin
+	}
 	if p.Event || p.Sent {
 		return p
 	}

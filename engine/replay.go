@@ -146,6 +146,9 @@ func (s *Simulation) answers(a *attempt) *events.Conversation {
 			if e.Conversation.ID != u.Conversation.ID {
 				return nil
 			}
+			if e.Conversation.Extensions > u.Conversation.Extensions {
+				a.purpose = ToExtend
+			}
 		case events.TokenResynchronized:
 			return nil
 		default:

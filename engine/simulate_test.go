@@ -139,6 +139,8 @@ func (h *history) step() {
 		h.do(strings.Fields("login " + name + " " + h.pick([]string{"1", "471108<code>", "<code>", "000000000000"}) + door))
 	case n < 16 && h.ticket != nil && len(h.state.User(h.ticket.User).Tokens) > 0:
 		h.do(strings.Fields("answer " + h.answer(h.ticket.User) + door))
+	case n == 16 && h.ticket != nil:
+		h.do(strings.Fields("extend" + door))
 	case n == 17 && name != "dora":
 		h.do(strings.Fields("resync " + name + " " + h.passcode(name, h.random.IntN(30)) + " <code+1>"))
 	case n == 18:
@@ -208,7 +210,7 @@ func (h *history) simulate(settings map[string]string) *engine.Simulation {
 // TestSimulationOfTheSamePolicyTouchesNobody plays random histories under the
 // policy that they were made under: all its numbers as they are.
 func TestSimulationOfTheSamePolicyTouchesNobody(t *testing.T) {
-	var locks, logins, next, sets, resyncs int
+	var locks, logins, next, sets, resyncs, extensions int
 	for seed := range uint64(150) {
 		policy := []string{"lock.after=10", "lock.after=3 lock.for=10m", "next_tokencode.after=1 lock.after=4 pin.lifetime=24h", "pin.first=activation_code", "pin.source=either wait.step=10s"}[seed%5]
 		h := newHistory(t, seed, policy)
@@ -228,6 +230,9 @@ func TestSimulationOfTheSamePolicyTouchesNobody(t *testing.T) {
 				if e.Conversation.Step == events.StepNextTokencode {
 					next++
 				}
+				if e.Conversation.Extensions > 0 {
+					extensions++
+				}
 			case events.PINSet:
 				sets++
 			case events.TokenResynchronized:
@@ -235,8 +240,8 @@ func TestSimulationOfTheSamePolicyTouchesNobody(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d logins, %d locks, asked %d times for the next tokencode, %d PINs set, %d times resynchronised", logins, locks, next, sets, resyncs)
-	if locks == 0 || logins < 500 || next == 0 || sets == 0 || resyncs == 0 {
+	t.Logf("%d logins, %d locks, asked %d times for the next tokencode, %d PINs set, %d times resynchronised, %d extensions", logins, locks, next, sets, resyncs, extensions)
+	if locks == 0 || logins < 500 || next == 0 || sets == 0 || resyncs == 0 || extensions == 0 {
 		t.Error("the histories do not reach every rule")
 	}
 }

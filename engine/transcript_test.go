@@ -169,6 +169,9 @@ func (w *world) do(words []string) string {
 		w.ticket = nil
 		w.user = words[1]
 		return w.attempt(words[2:])
+	case "extend":
+		w.user = ""
+		return w.attempt(words)
 	case "answer":
 		w.user = ""
 		return w.attempt(words[1:])
@@ -350,6 +353,8 @@ func (w *world) attempt(words []string) string {
 		switch {
 		case word == "nochallenge":
 			a.NoChallenge = true
+		case word == "extend":
+			a.Purpose = engine.ToExtend
 		case word == "resynchronize":
 			a.Purpose = engine.ToResynchronize
 		case isOption && key == "choice":

@@ -68,6 +68,8 @@ type Conversation struct {
 	Problem string  `cbor:"10,keyasint,omitempty"` // what was wrong with the answer before
 	Drift   int64   `cbor:"11,keyasint,omitempty"` // Next Tokencode mode: that the first code showed, in intervals
 	Unfit   bool    `cbor:"12,keyasint,omitempty"` // Next Tokencode mode: the PIN was right and breaks a rule of now
+	// Extensions is how often the user asked for more time.
+	Extensions uint8 `cbor:"13,keyasint,omitempty"`
 }
 
 // UserLockedOut says that too many failures locked the user.

@@ -82,6 +82,9 @@ func (e PasscodeChallenged) describe(d *Data) {
 	if e.Use != nil {
 		d.use(*e.Use)
 	}
+	if e.Conversation.Extensions > 0 {
+		d.detail("extensions", int64(e.Conversation.Extensions))
+	}
 	d.detail("step", string(e.Conversation.Step))
 }
 
