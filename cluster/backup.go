@@ -51,7 +51,7 @@ type Backup struct {
 	vault  *vault.Vault
 	view   *fsm.View
 	state  int64 // bytes of it
-	pieces []journal.Piece
+	pieces []journal.SegmentFile
 	header []byte
 }
 
@@ -86,7 +86,7 @@ func (n *Node) Backup(ctx context.Context, o events.Origin) (*Backup, error) {
 	// behind the state are folded in when it is restored.
 	b := &Backup{vault: n.vault, view: n.machine.View()}
 	var err error
-	if b.pieces, err = n.journal.Pieces(); err != nil {
+	if b.pieces, err = n.journal.SegmentFiles(); err != nil {
 		return nil, err
 	}
 	if b.header, err = n.backupHeader(ctx, b.view); err != nil {
@@ -165,7 +165,7 @@ func (b *Backup) archive(out *tar.Writer) error {
 	return out.Close()
 }
 
-func archivePiece(out *tar.Writer, p journal.Piece) error {
+func archivePiece(out *tar.Writer, p journal.SegmentFile) error {
 	if err := out.WriteHeader(&tar.Header{Name: entryJournal + p.Name, Mode: 0o600, Size: p.Size}); err != nil {
 		return err
 	}

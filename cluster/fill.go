@@ -53,7 +53,7 @@ func (n *Node) fillHole(ctx context.Context, from, to uint64) error {
 		}
 		records, err := n.fetch(ctx, m.ID, from, to)
 		if err == nil {
-			err = n.journal.Fill(records)
+			err = n.journal.Backfill(records)
 		}
 		if err == nil {
 			return nil

@@ -98,7 +98,7 @@ func (c Config) unpack(archive *tar.Reader, survivor string) (view *fsm.View, er
 		case h.Name == entryState && view == nil:
 			view, err = fsm.Read(archive)
 		case ofJournal && survivor == "":
-			err = journal.Put(c.file(dirJournal), name, archive)
+			err = journal.WriteSegmentFile(c.file(dirJournal), name, archive)
 		case ofJournal:
 		default:
 			err = fmt.Errorf("it holds %.80q, which this version does not know", h.Name)
@@ -118,7 +118,7 @@ func (c Config) unpack(archive *tar.Reader, survivor string) (view *fsm.View, er
 
 // adopt copies the journal of a node that does not run.
 func (c Config) adopt(dir string) error {
-	pieces, err := journal.PiecesOf(dir)
+	pieces, err := journal.SegmentFilesIn(dir)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (c Config) adopt(dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(journal.Put(c.file(dirJournal), p.Name, r), r.Close()); err != nil {
+		if err := errors.Join(journal.WriteSegmentFile(c.file(dirJournal), p.Name, r), r.Close()); err != nil {
 			return err
 		}
 	}

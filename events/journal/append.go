@@ -8,10 +8,10 @@ import (
 	"keyfob/events"
 )
 
-// Append adds records, which must follow the last one. Records that are held
-// already are compared and skipped (ErrFork), since the replicated log is
-// replayed after a restart. They are in the operating system's hands when it
-// returns, not on the disk. After an error nothing was added.
+// Append adds records, which must follow the last one. Records already stored
+// are compared (ErrFork) and skipped, because the replicated log is replayed
+// after a restart. When Append returns, records are written but not yet durable.
+// On error, nothing was added.
 func (j *Journal) Append(records []events.Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -32,7 +32,7 @@ func (j *Journal) Append(records []events.Record) error {
 	return nil
 }
 
-// unknown is the records that are not held yet. The caller holds mu.
+// unknown returns the records that are not stored yet. The caller holds mu.
 func (j *Journal) unknown(records []events.Record) ([]events.Record, error) {
 	known := 0
 	for known < len(records) && records[known].Sequence <= j.chain.Sequence {
@@ -56,8 +56,8 @@ func (j *Journal) unknown(records []events.Record) ([]events.Record, error) {
 	return records, nil
 }
 
-// compare holds records against those of one segment and says how many it has
-// held. One that is in a hole is left to Fill. The caller holds mu.
+// compare compares records with those stored in one segment, and returns how
+// many it compared. A record in a gap is left to Backfill. The caller holds mu.
 func (j *Journal) compare(records []events.Record) (int, error) {
 	s, held := j.find(records[0].Sequence)
 	if !held {
@@ -78,8 +78,8 @@ func (j *Journal) compare(records []events.Record) (int, error) {
 	return len(same), nil
 }
 
-// headAt is the hash of a record that is held, or of one at the end of a
-// hole, which is known as well. The caller holds mu.
+// headAt returns the hash of a stored record, or of the last one of a gap, which
+// is known as well. The caller holds mu.
 func (j *Journal) headAt(sequence uint64) (head events.Hash, ok bool, err error) {
 	if sequence == j.chain.Sequence {
 		return j.chain.Head, true, nil
@@ -103,10 +103,10 @@ func (j *Journal) headAt(sequence uint64) (head events.Hash, ok bool, err error)
 	return records[0].Hash, true, nil
 }
 
-// keptBuffer is how much of the memory for one append is kept for the next.
+// keptBuffer is the largest append buffer that is kept for reuse.
 const keptBuffer = 1 << 20
 
-// append writes records that follow. The caller holds mu.
+// append writes records that follow the last one. The caller holds mu.
 func (j *Journal) append(records []events.Record) error {
 	cluster := j.chain.Cluster
 	if f, ok := records[0].Event.(events.ClusterFounded); ok {
@@ -119,14 +119,12 @@ func (j *Journal) append(records []events.Record) error {
 	buf := j.buffer[:0]
 	grown := *s
 	for _, r := range records {
-		if (grown.last-s.base.Sequence)%stride == 0 {
-			grown.offsets = append(grown.offsets, uint32(grown.end))
-		}
 		var err error
 		if buf, err = appendFrame(buf, r); err != nil {
 			return err
 		}
-		grown.last, grown.head, grown.end = r.Sequence, r.Hash, s.end+int64(len(buf))
+		grown.added(s.end + int64(len(buf)))
+		grown.head = r.Hash
 	}
 	if err := j.write(buf, s.end); err != nil {
 		return err
@@ -140,8 +138,8 @@ func (j *Journal) append(records []events.Record) error {
 	return nil
 }
 
-// write puts bytes at the end of the active segment, all or none of them. A
-// file that can be neither written nor cut back is not touched any more.
+// write adds bytes at the end of the active segment, all or none. If the file can
+// be neither written nor truncated, the journal fails.
 func (j *Journal) write(b []byte, end int64) error {
 	_, err := j.active.WriteAt(b, end)
 	if err == nil {
@@ -153,7 +151,7 @@ func (j *Journal) write(b []byte, end int64) error {
 	return err
 }
 
-// ready makes sure that the last segment can grow. The caller holds mu.
+// ready starts a new segment if the last one cannot grow. The caller holds mu.
 func (j *Journal) ready(cluster string) error {
 	s := j.lastSegment()
 	if s != nil && !s.sealed && s.end < j.options.SegmentBytes {
@@ -165,24 +163,24 @@ func (j *Journal) ready(cluster string) error {
 	return j.begin(events.Chain{Cluster: cluster, Sequence: j.chain.Sequence, Head: j.chain.Head})
 }
 
-// seal finishes the last segment and makes it safe. The caller holds mu.
+// seal writes the footer of the last segment and syncs it. The caller holds mu.
 func (j *Journal) seal() error {
 	s := j.lastSegment()
 	if s == nil || s.sealed {
 		return nil
 	}
-	if err := j.write(s.encodeSeal(), s.end); err != nil {
+	if err := j.write(s.encodeFooter(), s.end); err != nil {
 		return err
 	}
 	if err := j.active.Sync(); err != nil {
-		return j.fail(fmt.Errorf("making %s safe: %w", s.path, err))
+		return j.fail(fmt.Errorf("syncing %s: %w", s.path, err))
 	}
 	err := j.active.Close()
 	s.sealed, s.offsets, j.active = true, nil, nil
 	return err
 }
 
-// begin starts a segment. The caller holds mu.
+// begin starts a new segment. The caller holds mu.
 func (j *Journal) begin(base events.Chain) error {
 	header, err := encodeHeader(base)
 	if err != nil {
@@ -192,40 +190,38 @@ func (j *Journal) begin(base events.Chain) error {
 	if j.active, err = j.create(name, header); err != nil {
 		return err
 	}
-	j.segments = append(j.segments, &segment{
-		path: j.path(name), base: base, last: base.Sequence, head: base.Head, end: headerSize,
-	})
-	j.hole = j.nearestHole()
+	j.segments = append(j.segments, newSegment(j.path(name), base))
+	j.gap = j.nearestGap()
 	return nil
 }
 
-// Sync returns when all that was appended before is safe on the disk.
+// Sync makes all records appended so far durable.
 func (j *Journal) Sync() error {
 	j.syncing.Lock()
 	defer j.syncing.Unlock()
 	j.mu.Lock()
-	active, done, failed := j.active, j.marked, j.failed
-	m := mark{j.chain.Sequence, j.chain.Head}
+	active, done, failed := j.active, j.synced, j.failed
+	m := syncPoint{j.chain.Sequence, j.chain.Head}
 	j.mu.Unlock()
 	if failed != nil {
-		return fmt.Errorf("making journal safe: %w", failed)
+		return fmt.Errorf("syncing journal: %w", failed)
 	}
 	if m == done {
 		return nil
 	}
 	if active != nil {
-		// A segment that was sealed meanwhile is closed, and safe.
+		// A segment sealed in the meantime has been synced and closed.
 		if err := active.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 			j.mu.Lock()
 			defer j.mu.Unlock()
-			return fmt.Errorf("making journal safe: %w", j.fail(err))
+			return fmt.Errorf("syncing journal: %w", j.fail(err))
 		}
 	}
-	if err := j.writeMark(m); err != nil {
-		return fmt.Errorf("marking how far the journal is safe: %w", err)
+	if err := j.writeSyncPoint(m); err != nil {
+		return fmt.Errorf("writing the sync point of the journal: %w", err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.marked = m
+	j.synced = m
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 	"keyfob/events"
 )
 
-// counting counts how often the disk is waited for.
+// counting counts calls of Sync.
 type counting struct {
 	file
 	syncs *int

@@ -11,7 +11,7 @@ import (
 	"keyfob/events"
 )
 
-// appendFrame appends a record in its frame.
+// appendFrame appends a framed record.
 func appendFrame(b []byte, r events.Record) ([]byte, error) {
 	start := len(b)
 	framed, err := events.AppendRecord(append(b, make([]byte, frameSize)...), r)
@@ -20,7 +20,7 @@ func appendFrame(b []byte, r events.Record) ([]byte, error) {
 	}
 	head, record := framed[start:start+frameSize], framed[start+frameSize:]
 	if len(record) > maxRecord {
-		return b, fmt.Errorf("record %d has %d bytes, at most %d are allowed", r.Sequence, len(record), maxRecord)
+		return b, fmt.Errorf("record %d has %d bytes; the maximum is %d", r.Sequence, len(record), maxRecord)
 	}
 	binary.BigEndian.PutUint32(head, uint32(len(record)))
 	sum := crc32.Update(crc32.Checksum(head[:4], castagnoli), castagnoli, record)
@@ -28,11 +28,11 @@ func appendFrame(b []byte, r events.Record) ([]byte, error) {
 	return framed, nil
 }
 
-// frames reads the frames of a segment one after the other.
+// frames reads the frames of a segment in order.
 type frames struct {
 	r     *bufio.Reader
-	at    int64 // where the next frame begins
-	limit int64 // where they end, or the file does
+	at    int64 // offset of the next frame
+	limit int64 // end of the frames, or of the file
 	head  [frameSize]byte
 	buf   []byte
 }
@@ -42,11 +42,11 @@ func newFrames(r io.ReaderAt, from, limit int64) *frames {
 	return &frames{r: bufio.NewReaderSize(io.NewSectionReader(r, from, limit-from), size), at: from, limit: limit}
 }
 
-// errSeal says that no frame begins here, but perhaps a seal.
-var errSeal = errors.New("a seal")
+// errFooter is returned where a footer may start instead of a frame.
+var errFooter = errors.New("footer")
 
-// next is the bytes of the next record, good until the next call; io.EOF at
-// the end.
+// next returns the bytes of the next record, valid until the next call, or io.EOF
+// at the end.
 func (f *frames) next() ([]byte, error) {
 	if f.at == f.limit {
 		return nil, io.EOF
@@ -60,9 +60,9 @@ func (f *frames) next() ([]byte, error) {
 	length := int64(binary.BigEndian.Uint32(f.head[:]))
 	switch {
 	case length == 0:
-		return nil, errSeal
+		return nil, errFooter
 	case length > maxRecord:
-		return nil, fmt.Errorf("%w: a record of %d bytes", errForm, length)
+		return nil, fmt.Errorf("%w: record of %d bytes", errForm, length)
 	case f.limit-f.at < frameSize+length:
 		return nil, errShort
 	}

@@ -1,32 +1,31 @@
-// Package journal keeps the records of a node on its disk, in order and for
-// ever: the evidence of what happened, and the outbox of the audit stream.
+// Package journal stores a node's records on disk, in order and for ever. It is
+// the evidence of what happened, and the outbox of the audit stream.
 //
 // # Files
 //
-// A directory holds segments, each named by the number of its first record:
-// a header that says where the chain stood before it, and frames of length,
-// CRC-32C and record. A finished segment ends in a seal: where every so many
-// records begin, the last number and hash. Only the segment with the highest
-// number grows.
+// A directory holds segments, each named after the number of its first record.
+// A segment starts with a header, which states where the chain stood before it,
+// followed by frames of length, CRC-32C and record. A finished ("sealed")
+// segment ends with a footer: an index of record offsets, the last number and
+// the last hash. Only the last segment grows.
 //
-// # What is safe
+// # Durability
 //
-// Append hands bytes to the operating system and does not wait for the disk:
-// until Sync has returned, the replicated log still has what the journal may
-// lose. Sync leaves a mark of how far it got. After a crash, whatever is broken
-// behind the mark was never promised and is cut off; whatever is broken before
-// it is damage, and Open refuses. An fsync that failed is never tried again,
-// since the kernel forgets what it could not write: the journal then refuses
-// everything until the process is started anew.
+// Append writes to the operating system and does not wait for the disk. Until
+// Sync returns, the replicated log still holds what the journal may lose. Sync
+// records how far it got in the sync point. After a crash, broken data after the
+// sync point was never promised and is cut off; broken data before it is damage,
+// and Open fails. A failed fsync is never retried, because the kernel discards
+// what it could not write. The journal then fails every call until the process
+// is restarted.
 //
-// # Holes
+// # Gaps
 //
-// A node that was restored from a snapshot jumps over records. Restored begins
-// a new segment behind the jump, so that the files themselves say what is
-// missing, and where the chain has to end. Fill takes what peers send, from the
-// newest back to the oldest, and believes nothing that does not hash to the
-// head that is already known. Until the journal is whole it must not be
-// published.
+// A node that restores a snapshot skips records. Restored starts a new segment
+// after the gap, so that the files themselves show what is missing and where the
+// chain has to end. Backfill takes records from peers, newest first, and accepts
+// only records that hash to the known head at the end of the gap. A journal with
+// gaps must not be published.
 package journal
 
 import (
@@ -42,55 +41,55 @@ import (
 	"keyfob/events"
 )
 
-// What a caller must be able to tell from other errors.
+// Errors that callers distinguish.
 var (
-	// ErrFork says that another record is held under that number than the one
-	// that was given: this node and the others do not share one past.
-	ErrFork = errors.New("another past")
-	// ErrGap says that records were given that do not follow the last one.
-	ErrGap = errors.New("records left out")
-	// ErrMissing says that the records asked for are in a hole.
+	// ErrFork is returned when a different record is stored under that number:
+	// this node and the others have different histories.
+	ErrFork = errors.New("history differs")
+	// ErrGap is returned when a record does not follow the last one.
+	ErrGap = errors.New("records skipped")
+	// ErrMissing is returned when the requested records are in a gap.
 	ErrMissing = errors.New("records are missing here")
-	// ErrClosed says that the journal was closed.
+	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("journal is closed")
 )
 
-// Options is how a journal is kept. The zero value works but for a node that
-// joins a cluster, which must know the cluster's name.
+// Options configures a journal. The zero value works, except on a node that
+// joins a cluster: it has to know the cluster's name.
 type Options struct {
-	Cluster      string       // name of the cluster, as its first record says it
-	SegmentBytes int64        // size after which a new segment is begun, default 64 MiB
-	Log          *slog.Logger // nil: nothing is logged
+	Cluster      string       // name of the cluster, as stated in its first record
+	SegmentBytes int64        // size at which a new segment is started, default 64 MiB
+	Log          *slog.Logger // nil disables logging
 }
 
-// Journal is safe for use by many at once.
+// Journal is safe for concurrent use.
 type Journal struct {
 	dir     string
 	options Options
 	log     *slog.Logger
 	open    func(path string, flag int) (file, error)
 
-	filling sync.Mutex // held by Fill, in front of mu
-	syncing sync.Mutex // held by Sync, in front of mu
+	backfilling sync.Mutex // held by Backfill, acquired before mu
+	syncing     sync.Mutex // held by Sync, acquired before mu
 
-	mu       sync.Mutex    // guards what follows
-	segments []*segment    // by number; holes are between them
-	active   file          // of the last segment, nil when that is sealed
-	chain    events.Chain  // at the last record
-	tail     tail          // up to it
-	marked   mark          // what Sync has made safe
+	mu       sync.Mutex    // guards the fields below
+	segments []*segment    // by number, with gaps in between
+	active   file          // the last segment, nil when it is sealed
+	chain    events.Chain  // as of the last record
+	tail     tail          // the most recent records
+	synced   syncPoint     // up to where records are durable
 	failed   error         // sticky
-	hole     hole          // nearest to the end
-	buffer   []byte        // of append
+	gap      gap           // the one nearest to the end
+	buffer   []byte        // reused by append
 	changed  chan struct{} // closed when records were added
 }
 
-// hole is what is missing, from and to included; zero is nothing.
-type hole struct{ from, to uint64 }
+// gap is a range of missing records, both ends included. Zero means none.
+type gap struct{ from, to uint64 }
 
-// Open reads what a directory holds, making the directory if there is none. A
-// torn end of the last segment is cut off and logged. An error that is a
-// *Damage says what is broken and where.
+// Open opens the journal in a directory, which it creates if needed. An
+// incomplete write at the end of the last segment is truncated and logged. A
+// *Damage error states what is broken and where.
 func Open(dir string, o Options) (*Journal, error) {
 	if o.SegmentBytes <= 0 {
 		o.SegmentBytes = 64 << 20
@@ -113,7 +112,7 @@ func (j *Journal) recover() error {
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		return err
 	}
-	leftovers, err := namesEnding(j.dir, unfinished)
+	leftovers, err := namesEnding(j.dir, tmpSuffix)
 	if err != nil {
 		return err
 	}
@@ -122,7 +121,7 @@ func (j *Journal) recover() error {
 			return err
 		}
 	}
-	if j.marked, err = readMark(j.dir); err != nil {
+	if j.synced, err = readSyncPoint(j.dir); err != nil {
 		return err
 	}
 	names, err := segmentNames(j.dir)
@@ -139,18 +138,18 @@ func (j *Journal) recover() error {
 		}
 		j.segments = append(j.segments, s)
 	}
-	j.hole = j.nearestHole()
+	j.gap = j.nearestGap()
 	j.chain = events.Chain{Cluster: j.options.Cluster}
 	if s := j.lastSegment(); s != nil {
 		j.chain = events.Chain{Cluster: s.base.Cluster, Sequence: s.last, Head: s.head}
 	}
 	if o := j.options.Cluster; o != "" && o != j.chain.Cluster {
-		return fmt.Errorf("%s is the journal of cluster %q, not of %q", j.dir, j.chain.Cluster, o)
+		return fmt.Errorf("%s is the journal of cluster %q, not %q", j.dir, j.chain.Cluster, o)
 	}
-	return j.checkMark()
+	return j.checkSyncPoint()
 }
 
-// load reads a segment's ends, or the whole of the last one.
+// load reads the header and footer of a segment, and all frames of the last one.
 func (j *Journal) load(name string, last bool) (*segment, error) {
 	path := filepath.Join(j.dir, name)
 	f, err := j.open(path, os.O_RDWR)
@@ -161,9 +160,9 @@ func (j *Journal) load(name string, last bool) (*segment, error) {
 		defer f.Close()
 		return readSealed(path, f)
 	}
-	s, torn, err := recoverLast(path, f, j.marked.Sequence)
+	s, torn, err := recoverLast(path, f, j.synced.Sequence)
 	if err == nil && torn > 0 {
-		j.log.Warn("cut a torn end off the journal", "file", path, "offset", s.end, "bytes", torn, "last_sequence", s.last)
+		j.log.Warn("journal: incomplete write truncated", "file", path, "offset", s.end, "bytes", torn, "last_sequence", s.last)
 		if err = f.Truncate(s.end); err == nil {
 			err = f.Sync()
 		}
@@ -176,82 +175,75 @@ func (j *Journal) load(name string, last bool) (*segment, error) {
 	return s, nil
 }
 
-// checkMark holds the journal to what was safe when Sync returned last.
-func (j *Journal) checkMark() error {
-	m := j.marked
+// checkSyncPoint checks that the journal still holds what Sync made durable.
+func (j *Journal) checkSyncPoint() error {
+	m := j.synced
 	switch {
 	case m.Sequence == 0:
 		return nil
 	case m.Sequence > j.chain.Sequence:
-		return fmt.Errorf("%s ends at record %d, but records up to %d had been made safe", j.dir, j.chain.Sequence, m.Sequence)
+		return fmt.Errorf("%s ends at record %d, but records up to %d had been synced", j.dir, j.chain.Sequence, m.Sequence)
 	}
 	head, ok, err := j.headAt(m.Sequence)
 	if err != nil {
 		return err
 	}
 	if ok && head != m.Head {
-		return fmt.Errorf("%s: record %d: %w than the one that had been made safe", j.dir, m.Sequence, ErrFork)
+		return fmt.Errorf("%s: record %d is not the one that had been synced: %w", j.dir, m.Sequence, ErrFork)
 	}
 	return nil
 }
 
-// Last is the number of the last record and the chain's hash there.
+// Last returns the number and the hash of the last record.
 func (j *Journal) Last() (sequence uint64, head events.Hash) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.chain.Sequence, j.chain.Head
 }
 
-// Cluster is the name of the cluster, empty before the first record.
+// Cluster returns the name of the cluster, empty before the first record.
 func (j *Journal) Cluster() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.chain.Cluster
 }
 
-// First is the number from which on nothing is missing: 1 when the journal is
-// whole.
-func (j *Journal) First() uint64 {
-	first, _ := j.Bounds()
-	return first
-}
-
-// Bounds are the first and the last of the records that can be read without
-// coming to a hole. first is last+1 when there are none.
+// Bounds returns the first and the last record of the newest range without gaps.
+// first is last+1 if that range is empty.
 func (j *Journal) Bounds() (first, last uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.hole.to + 1, j.chain.Sequence
+	return j.gap.to + 1, j.chain.Sequence
 }
 
-// Missing is the hole nearest to the end, 0 and 0 when the journal is whole.
+// Missing returns the gap nearest to the end, 0 and 0 if there is none.
 func (j *Journal) Missing() (from, to uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.hole.from, j.hole.to
+	return j.gap.from, j.gap.to
 }
 
-// Whole reports whether every record from the first to the last is held.
+// Whole reports whether no record is missing.
 func (j *Journal) Whole() bool {
 	_, to := j.Missing()
 	return to == 0
 }
 
-func (j *Journal) nearestHole() hole {
+func (j *Journal) nearestGap() gap {
 	for i := len(j.segments) - 1; i >= 0; i-- {
 		var before uint64
 		if i > 0 {
 			before = j.segments[i-1].last
 		}
 		if j.segments[i].base.Sequence > before {
-			return hole{before + 1, j.segments[i].base.Sequence}
+			return gap{before + 1, j.segments[i].base.Sequence}
 		}
 	}
-	return hole{}
+	return gap{}
 }
 
-// Wait returns when a record behind the one numbered after is held, or when
-// ctx is over or the journal is closed.
+// Wait returns when the journal holds a record after the given number, when ctx
+// is done, or when the journal is closed.
 func (j *Journal) Wait(ctx context.Context, after uint64) error {
 	for {
 		j.mu.Lock()
@@ -271,21 +263,21 @@ func (j *Journal) Wait(ctx context.Context, after uint64) error {
 	}
 }
 
-// Changed is closed at the next record that is added, at the next hole that is
-// filled, and when the journal is closed or fails.
+// Changed returns a channel that is closed when records are added or backfilled,
+// and when the journal is closed or fails.
 func (j *Journal) Changed() <-chan struct{} {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.changed
 }
 
-// wake tells those who wait. The caller holds mu.
+// wake notifies all waiters. The caller holds mu.
 func (j *Journal) wake() {
 	close(j.changed)
 	j.changed = make(chan struct{})
 }
 
-// fail makes an error sticky. The caller holds mu.
+// fail records an error that all later calls return. The caller holds mu.
 func (j *Journal) fail(err error) error {
 	if j.failed == nil {
 		j.failed = err
@@ -301,7 +293,7 @@ func (j *Journal) lastSegment() *segment {
 	return j.segments[len(j.segments)-1]
 }
 
-// find is a copy of the segment that holds a record. The caller holds mu.
+// find returns a copy of the segment that holds a record. The caller holds mu.
 func (j *Journal) find(sequence uint64) (segment, bool) {
 	i := sort.Search(len(j.segments), func(i int) bool { return j.segments[i].last >= sequence })
 	if i == len(j.segments) || j.segments[i].base.Sequence >= sequence {
@@ -310,7 +302,7 @@ func (j *Journal) find(sequence uint64) (segment, bool) {
 	return *j.segments[i], true
 }
 
-// Close makes everything safe and ends all waiting.
+// Close syncs the journal, closes it and releases all waiters.
 func (j *Journal) Close() error {
 	err := j.Sync()
 	j.mu.Lock()

@@ -19,8 +19,8 @@ import (
 
 const cluster = "0a1b"
 
-// story is n records of one cluster, the same each time, a checkpoint among
-// every hundred.
+// story returns n records of one cluster, the same each time, with a checkpoint
+// in every hundred.
 func story(n int) []events.Record {
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
 	var chain events.Chain
@@ -43,7 +43,7 @@ func story(n int) []events.Record {
 	return records
 }
 
-// forked is the story with another record from the one numbered from on.
+// forked is story with different records starting at from.
 func forked(n int, from uint64) []events.Record {
 	records := story(n)[:from-1]
 	var chain events.Chain
@@ -77,7 +77,7 @@ func appendAll(t *testing.T, j *Journal, records []events.Record) {
 	}
 }
 
-// holds fails unless j has exactly the records.
+// holds fails unless j contains exactly these records.
 func holds(t *testing.T, j *Journal, want []events.Record) {
 	t.Helper()
 	n := 0
@@ -112,7 +112,7 @@ func encoded(t *testing.T, r events.Record) []byte {
 	return b
 }
 
-// abandon leaves a journal as a crash of the process does.
+// abandon drops a journal as a process crash does.
 func (j *Journal) abandon() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -152,7 +152,7 @@ func TestRecordsComeBackAcrossSegmentsAndRestarts(t *testing.T) {
 	}
 }
 
-func TestReplayIsComparedAndSkipped(t *testing.T) {
+func TestReplayedRecordsAreComparedAndSkipped(t *testing.T) {
 	j := open(t, t.TempDir(), Options{SegmentBytes: 16 << 10})
 	records := story(600)
 	appendAll(t, j, records[:500])
@@ -170,7 +170,7 @@ func TestReplayIsComparedAndSkipped(t *testing.T) {
 		records []events.Record
 		want    error
 	}{
-		"another past":          {forked(600, 300)[299:], ErrFork},
+		"different history":     {forked(600, 300)[299:], ErrFork},
 		"another last record":   {forked(600, 600)[599:], ErrFork},
 		"another predecessor":   {forked(602, 600)[600:], ErrFork},
 		"a gap":                 {story(602)[601:], ErrGap},
@@ -184,9 +184,9 @@ func TestReplayIsComparedAndSkipped(t *testing.T) {
 	holds(t, j, records)
 }
 
-// TestTornEndIsCut cuts the last frame at every byte, and flips every bit of
-// it, behind what was made safe.
-func TestTornEndIsCut(t *testing.T) {
+// TestIncompleteWriteIsTruncated cuts the last frame at every byte, and flips
+// every bit of it, after the sync point.
+func TestIncompleteWriteIsTruncated(t *testing.T) {
 	records := story(40)
 	dir := t.TempDir()
 	j := open(t, dir, Options{})
@@ -202,12 +202,12 @@ func TestTornEndIsCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mark, err := os.ReadFile(filepath.Join(dir, markName))
+	mark, err := os.ReadFile(filepath.Join(dir, syncPointName))
 	if err != nil {
 		t.Fatal(err)
 	}
 	crashed := t.TempDir()
-	write(t, filepath.Join(crashed, markName), mark)
+	write(t, filepath.Join(crashed, syncPointName), mark)
 	try := func(what string, content []byte) {
 		t.Helper()
 		var log bytes.Buffer
@@ -220,7 +220,7 @@ func TestTornEndIsCut(t *testing.T) {
 		if last, _ := j.Last(); last != 39 {
 			t.Fatalf("%s: it ends at %d", what, last)
 		}
-		if int64(len(content)) > before && !strings.Contains(log.String(), "torn end") {
+		if int64(len(content)) > before && !strings.Contains(log.String(), "incomplete write") {
 			t.Fatalf("%s: not logged: %s", what, log.String())
 		}
 		if err := j.Append(records[30:]); err != nil {
@@ -239,9 +239,9 @@ func TestTornEndIsCut(t *testing.T) {
 	try("zeros behind", append(bytes.Clone(whole[:before]), make([]byte, 4096)...))
 }
 
-// TestDamageBeforeTheMarkIsRefused flips bits all over a directory whose
-// records had been made safe.
-func TestDamageBeforeTheMarkIsRefused(t *testing.T) {
+// TestDamageBeforeTheSyncPointIsAnError flips bits all over a directory whose
+// records had been synced.
+func TestDamageBeforeTheSyncPointIsAnError(t *testing.T) {
 	records := story(150)
 	dir := t.TempDir()
 	j := open(t, dir, Options{SegmentBytes: 8 << 10})
@@ -250,7 +250,7 @@ func TestDamageBeforeTheMarkIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	names, _ := segmentNames(dir)
-	for _, name := range append(names[len(names)-2:], markName) {
+	for _, name := range append(names[len(names)-2:], syncPointName) {
 		whole, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -288,7 +288,7 @@ func TestDamageBeforeTheMarkIsRefused(t *testing.T) {
 	}
 }
 
-// noticed is what opening, reading or verifying a directory complains of.
+// noticed is the error of opening, reading or verifying a directory.
 func noticed(dir string) error {
 	j, err := Open(dir, Options{})
 	if err != nil {
@@ -314,7 +314,7 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-// faulty is a disk that becomes full, or stops to sync.
+// faulty is a file on a disk that runs full or fails to sync.
 type faulty struct {
 	file
 	room *int64
@@ -380,7 +380,7 @@ func TestFullDiskLeavesAValidJournal(t *testing.T) {
 	}
 }
 
-func TestFailedSyncEndsTheJournal(t *testing.T) {
+func TestFailedSyncFailsTheJournal(t *testing.T) {
 	var broken error
 	room := int64(1 << 30)
 	j := open(t, t.TempDir(), Options{})

@@ -15,7 +15,7 @@ import (
 	"keyfob/events"
 )
 
-// line is what the check needs of a message.
+// line is the part of a message that the check needs.
 type line struct {
 	ID, Source, Type string
 	Data             struct {
@@ -28,7 +28,7 @@ type line struct {
 	}
 }
 
-// lines follows the recipe of docs/PROTOCOL.md.
+// lines checks JSON Lines as docs/PROTOCOL.md describes.
 func (v *verifier) lines(f io.Reader) error {
 	scanner := bufio.NewScanner(f)
 	scanner.Buffer(nil, 1<<20)
@@ -52,7 +52,7 @@ func (v *verifier) line(text []byte) error {
 	}
 	var head, prev events.Hash
 	if !unhex(prev[:], l.Data.Prev) || !unhex(head[:], l.Data.Hash) {
-		return errors.New("not a message: no hash")
+		return errors.New("not a message: hash or prev missing")
 	}
 	if v.report.First == 0 && l.Data.Sequence > 1 {
 		v.chain = events.Chain{Sequence: l.Data.Sequence - 1, Head: prev}
@@ -66,11 +66,11 @@ func (v *verifier) line(text []byte) error {
 	case l.Data.Sequence > next.Sequence:
 		return fmt.Errorf("records %d to %d are missing", next.Sequence, l.Data.Sequence-1)
 	case l.Data.Sequence != next.Sequence || l.ID != strconv.FormatUint(next.Sequence, 10):
-		return fmt.Errorf("record %s stands where record %d should", l.ID, next.Sequence)
+		return fmt.Errorf("found record %s, expected record %d", l.ID, next.Sequence)
 	case prev != v.chain.Head:
-		return fmt.Errorf("%w: record %d names another predecessor", events.ErrChain, next.Sequence)
+		return fmt.Errorf("%w: record %d does not follow the record before it", events.ErrChain, next.Sequence)
 	case sha256.Sum256(append(prev[:], canonical...)) != head:
-		return fmt.Errorf("%w: record %d has been changed", events.ErrChain, next.Sequence)
+		return fmt.Errorf("%w: record %d was modified", events.ErrChain, next.Sequence)
 	}
 	if l.Type == "keyfob.integrity.checkpoint.v1" {
 		v.chain.Cluster = next.Cluster
@@ -89,12 +89,12 @@ func (v *verifier) lineCheckpoint(l line) error {
 	c.Key, keyErr = hex.DecodeString(d.Key)
 	c.Signature, signErr = hex.DecodeString(d.Signature)
 	if keyErr != nil || signErr != nil || !unhex(c.Head[:], d.Head) {
-		return errors.New("a checkpoint without head, key or signature")
+		return errors.New("checkpoint without head, key or signature")
 	}
 	return v.checkpoint(c)
 }
 
-// canonicalLine is a message without its hash, as it was hashed.
+// canonicalLine returns the canonical form of a message, without its hash.
 func canonicalLine(text []byte) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	readBytes = 4 << 20 // that one Read returns, about
-	readAhead = 256     // records that an iteration reads at once
+	readBytes = 4 << 20 // approximate limit of one Read
+	readAhead = 256     // records read at once by Records
 )
 
 func (j *Journal) path(name string) string { return filepath.Join(j.dir, name) }
 
-// Read returns up to limit records from the one numbered from on; fewer, but
-// not none, when they are large or a hole is near; none behind the last. The
-// error is ErrMissing when from is in a hole.
+// Read returns up to limit records starting at from. It returns fewer, but at
+// least one, if they are large or a gap follows, and none past the last record.
+// The error is ErrMissing if from is in a gap.
 func (j *Journal) Read(from uint64, limit int) ([]events.Record, error) {
 	from = max(from, 1)
 	var all []events.Record
@@ -54,7 +54,7 @@ func (j *Journal) Read(from uint64, limit int) ([]events.Record, error) {
 	return all, nil
 }
 
-// readFrom reads records of one segment, at least one.
+// readFrom reads at least one record of a segment.
 func (j *Journal) readFrom(s segment, from uint64, limit int) ([]events.Record, error) {
 	f, err := j.open(s.path, os.O_RDONLY)
 	if err != nil {
@@ -65,7 +65,7 @@ func (j *Journal) readFrom(s segment, from uint64, limit int) ([]events.Record, 
 	if err != nil {
 		return nil, err
 	}
-	sequence := from - (from-s.base.Sequence-1)%stride
+	sequence := from - (from-s.base.Sequence-1)%indexInterval
 	r := newFrames(f, start, s.end)
 	limit = int(min(uint64(limit), s.last-from+1))
 	records := make([]events.Record, 0, limit)
@@ -84,7 +84,7 @@ func (j *Journal) readFrom(s segment, from uint64, limit int) ([]events.Record, 
 		}
 		record, err := events.DecodeRecord(b)
 		if err == nil && record.Sequence != sequence {
-			err = fmt.Errorf("%w: it is record %d", errForm, record.Sequence)
+			err = fmt.Errorf("%w: found record %d", errForm, record.Sequence)
 		}
 		if err != nil {
 			return nil, s.damage(at, sequence, err)
@@ -97,9 +97,9 @@ func (j *Journal) readFrom(s segment, from uint64, limit int) ([]events.Record, 
 	return records, nil
 }
 
-// offset is where the nearest known record at or before a number begins.
+// offset returns the indexed offset nearest before a record.
 func (s *segment) offset(r io.ReaderAt, sequence uint64) (int64, error) {
-	i := int64(sequence-s.base.Sequence-1) / stride
+	i := int64(sequence-s.base.Sequence-1) / indexInterval
 	if !s.sealed {
 		return int64(s.offsets[i]), nil
 	}
@@ -114,8 +114,8 @@ func (s *segment) offset(r io.ReaderAt, sequence uint64) (int64, error) {
 	return o, nil
 }
 
-// Records yields the records from the one numbered from on, up to the one that
-// is last now or, with follow, until ctx is over. An error ends it.
+// Records yields the records starting at from. It ends at the record that is last
+// when it is called or, with follow, when ctx is done. An error ends it.
 func (j *Journal) Records(ctx context.Context, from uint64, follow bool) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
 		last, _ := j.Last()
@@ -140,19 +140,4 @@ func (j *Journal) Records(ctx context.Context, from uint64, follow bool) iter.Se
 			next += uint64(len(records))
 		}
 	}
-}
-
-// Export writes the records from the one numbered from up to the last as JSON
-// Lines, each as the audit stream carries it.
-func (j *Journal) Export(ctx context.Context, w io.Writer, from uint64) error {
-	cluster := j.Cluster()
-	for r, err := range j.Records(ctx, from, false) {
-		if err != nil {
-			return fmt.Errorf("exporting journal: %w", err)
-		}
-		if _, err := w.Write(append(events.CloudEvent(cluster, r), '\n')); err != nil {
-			return fmt.Errorf("exporting journal: %w", err)
-		}
-	}
-	return ctx.Err()
 }

@@ -13,9 +13,9 @@ import (
 	"keyfob/events"
 )
 
-// recoverLast reads the whole of the last segment. What is broken behind the
-// record numbered safe is a torn end: s.end is where it begins, torn its size.
-func recoverLast(path string, f file, safe uint64) (s *segment, torn int64, err error) {
+// recoverLast reads all frames of the last segment. Broken data after the synced
+// record is an incomplete write: s.end is its offset, torn its size.
+func recoverLast(path string, f file, synced uint64) (s *segment, torn int64, err error) {
 	if s, err = readHeader(path, f); err != nil {
 		return nil, 0, err
 	}
@@ -23,23 +23,20 @@ func recoverLast(path string, f file, safe uint64) (s *segment, torn int64, err 
 	if err != nil {
 		return nil, 0, err
 	}
-	var record []byte // the last good one
+	var record []byte // the last intact one
 	r := newFrames(f, headerSize, info.Size())
 	for err == nil {
 		var next []byte
 		if next, err = r.next(); err != nil {
 			break
 		}
-		if (s.last-s.base.Sequence)%stride == 0 {
-			s.offsets = append(s.offsets, uint32(s.end))
-		}
-		s.last, s.end = s.last+1, r.at
+		s.added(r.at)
 		record = append(record[:0], next...)
 	}
 	torn = info.Size() - s.end
-	if errors.Is(err, errSeal) {
+	if errors.Is(err, errFooter) {
 		sealed := *s
-		if sealed.readSeal(f, info.Size()) == nil && sealed.last == s.last && sealed.end == s.end {
+		if sealed.readFooter(f, info.Size()) == nil && sealed.last == s.last && sealed.end == s.end {
 			sealed.offsets = nil
 			return &sealed, 0, nil
 		}
@@ -49,7 +46,7 @@ func recoverLast(path string, f file, safe uint64) (s *segment, torn int64, err 
 		torn = 0
 	case !isBroken(err):
 		return nil, 0, err
-	case s.last < safe:
+	case s.last < synced:
 		return nil, 0, s.damage(s.end, s.last+1, err)
 	}
 	if record == nil {
@@ -57,7 +54,7 @@ func recoverLast(path string, f file, safe uint64) (s *segment, torn int64, err 
 	}
 	last, err := events.DecodeRecord(record)
 	if err == nil && last.Sequence != s.last {
-		err = fmt.Errorf("%w: record %d stands where record %d should", errForm, last.Sequence, s.last)
+		err = fmt.Errorf("%w: found record %d, expected record %d", errForm, last.Sequence, s.last)
 	}
 	if err != nil {
 		return nil, 0, s.damage(s.end-int64(frameSize+len(record)), s.last, err)
@@ -66,53 +63,53 @@ func recoverLast(path string, f file, safe uint64) (s *segment, torn int64, err 
 	return s, torn, nil
 }
 
-// isBroken tells what the bytes say from what the disk says.
+// isBroken distinguishes broken content from an I/O error.
 func isBroken(err error) bool {
-	return errors.Is(err, errShort) || errors.Is(err, errSum) || errors.Is(err, errForm) || errors.Is(err, errSeal)
+	return errors.Is(err, errShort) || errors.Is(err, errSum) || errors.Is(err, errForm) || errors.Is(err, errFooter)
 }
 
-// mark is how far the journal was safe when Sync returned.
-type mark struct {
+// syncPoint is the last record that was durable when Sync returned.
+type syncPoint struct {
 	Sequence uint64
 	Head     events.Hash
 }
 
 const (
-	markName = "synced"
-	markSize = 8 + 32 + 4
+	syncPointName = "synced"
+	syncPointSize = 8 + 32 + 4
 )
 
-func readMark(dir string) (mark, error) {
-	path := filepath.Join(dir, markName)
+func readSyncPoint(dir string) (syncPoint, error) {
+	path := filepath.Join(dir, syncPointName)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return mark{}, nil
+		return syncPoint{}, nil
 	}
 	if err != nil {
-		return mark{}, err
+		return syncPoint{}, err
 	}
-	if len(b) != markSize || crc32.Checksum(b[:markSize-4], castagnoli) != binary.BigEndian.Uint32(b[markSize-4:]) {
-		return mark{}, &Damage{File: path, Err: errSum}
+	if len(b) != syncPointSize || crc32.Checksum(b[:syncPointSize-4], castagnoli) != binary.BigEndian.Uint32(b[syncPointSize-4:]) {
+		return syncPoint{}, &Damage{File: path, Err: errSum}
 	}
-	return mark{binary.BigEndian.Uint64(b), events.Hash(b[8:40])}, nil
+	return syncPoint{binary.BigEndian.Uint64(b), events.Hash(b[8:40])}, nil
 }
 
-func (j *Journal) writeMark(m mark) error {
+func (j *Journal) writeSyncPoint(m syncPoint) error {
 	b := binary.BigEndian.AppendUint64(nil, m.Sequence)
 	b = append(b, m.Head[:]...)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	f, err := j.create(markName, b)
+	f, err := j.create(syncPointName, b)
 	if err != nil {
 		return err
 	}
 	return f.Close()
 }
 
-// create makes a file with its first bytes safe, under its name or not at all.
-// It is left open.
+// create creates a file with its first bytes durable, or no file at all. The file
+// is returned open.
 func (j *Journal) create(name string, pieces ...[]byte) (file, error) {
 	path := filepath.Join(j.dir, name)
-	f, err := j.open(path+unfinished, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	f, err := j.open(path+tmpSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return nil, err
 	}
@@ -121,14 +118,14 @@ func (j *Journal) create(name string, pieces ...[]byte) (file, error) {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = os.Rename(path+unfinished, path)
+		err = os.Rename(path+tmpSuffix, path)
 	}
 	if err == nil {
 		err = syncDir(j.dir)
 	}
 	if err != nil {
 		f.Close()
-		return nil, errors.Join(err, ignoreMissing(os.Remove(path+unfinished)))
+		return nil, errors.Join(err, ignoreMissing(os.Remove(path+tmpSuffix)))
 	}
 	return f, nil
 }
@@ -140,7 +137,7 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// syncDir makes a directory's names safe.
+// syncDir makes the entries of a directory durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

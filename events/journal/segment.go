@@ -13,30 +13,30 @@ import (
 	"keyfob/events"
 )
 
-// The layout, all numbers big-endian:
+// The file layout; all numbers are big-endian:
 //
 //	header   magic 8, number before the first record 8, hash there 32,
 //	         length of the cluster's name 1, the name 63, zeros 12, CRC 4
 //	frame    length 4, CRC of length and record 4, record
-//	seal     zeros 4, offset of every stride-th record 4 each,
-//	         last number 8, last hash 32, where the frames end 8,
-//	         how many offsets 4, CRC of the seal 4, magic 8
+//	footer   zeros 4, offset of every indexInterval-th record 4 each,
+//	         last number 8, last hash 32, end of the frames 8,
+//	         number of offsets 4, CRC of the footer 4, magic 8
 const (
-	headerSize  = 128
-	frameSize   = 8
-	sealSize    = 64 // without the offsets
-	stride      = 256
-	maxRecord   = 16 << 20 // more than any entry of the log
-	maxName     = 63
-	headerMagic = "keyfobJ1"
-	sealMagic   = "keyfobE1"
-	suffix      = ".journal"
-	unfinished  = ".tmp" // of a file that is being made
+	headerSize    = 128
+	frameSize     = 8
+	footerSize    = 64 // without the offsets
+	indexInterval = 256
+	maxRecord     = 16 << 20 // more than any log entry
+	maxName       = 63
+	headerMagic   = "keyfobJ1"
+	footerMagic   = "keyfobE1"
+	suffix        = ".journal"
+	tmpSuffix     = ".tmp" // of a file being written
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// file is what a segment needs of an *os.File.
+// file is the part of *os.File that segments use.
 type file interface {
 	io.ReaderAt
 	io.WriterAt
@@ -48,23 +48,35 @@ type file interface {
 
 func openFile(path string, flag int) (file, error) { return os.OpenFile(path, flag, 0o600) }
 
-// segment is what is known of one file. A copy of it can be read from while
-// the original grows.
+// segment describes one segment file. A copy can be read from while the original
+// grows.
 type segment struct {
 	path    string
-	base    events.Chain // before its first record
+	base    events.Chain // the chain before its first record
 	last    uint64
-	head    events.Hash // at last
-	end     int64       // where its frames end
+	head    events.Hash // hash of the last record
+	end     int64       // end of its frames
 	sealed  bool
-	offsets []uint32 // of every stride-th record; in the file once sealed
+	offsets []uint32 // of every indexInterval-th record; once sealed, only in the file
 }
 
-// Damage is a file that does not hold what was once written to it.
+func newSegment(path string, base events.Chain) *segment {
+	return &segment{path: path, base: base, last: base.Sequence, head: base.Head, end: headerSize}
+}
+
+// added counts one more record, whose frame ends at end. The caller sets head.
+func (s *segment) added(end int64) {
+	if (s.last-s.base.Sequence)%indexInterval == 0 {
+		s.offsets = append(s.offsets, uint32(s.end))
+	}
+	s.last, s.end = s.last+1, end
+}
+
+// Damage is the error for a file whose content is not what was written.
 type Damage struct {
 	File     string
 	Offset   int64
-	Sequence uint64 // of the record that should have been there
+	Sequence uint64 // of the record expected there
 	Err      error
 }
 
@@ -75,9 +87,9 @@ func (d *Damage) Error() string {
 func (d *Damage) Unwrap() error { return d.Err }
 
 var (
-	errShort = errors.New("the file ends too early")
-	errSum   = errors.New("the checksum is wrong")
-	errForm  = errors.New("the form is wrong")
+	errShort = errors.New("unexpected end of file")
+	errSum   = errors.New("checksum mismatch")
+	errForm  = errors.New("invalid format")
 )
 
 func (s *segment) damage(offset int64, sequence uint64, err error) error {
@@ -86,10 +98,10 @@ func (s *segment) damage(offset int64, sequence uint64, err error) error {
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, suffix) }
 
-// segmentNames is the segments of a directory in order of number.
+// segmentNames lists the segments of a directory by number.
 func segmentNames(dir string) ([]string, error) { return namesEnding(dir, suffix) }
 
-// namesEnding lists a directory, in order of name.
+// namesEnding lists the files of a directory with a suffix, by name.
 func namesEnding(dir, end string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
@@ -102,7 +114,7 @@ func namesEnding(dir, end string) (names []string, err error) {
 
 func encodeHeader(base events.Chain) ([]byte, error) {
 	if len(base.Cluster) > maxName {
-		return nil, fmt.Errorf("the cluster's name has %d bytes, at most %d are allowed", len(base.Cluster), maxName)
+		return nil, fmt.Errorf("the cluster's name has %d bytes; the maximum is %d", len(base.Cluster), maxName)
 	}
 	b := make([]byte, 0, headerSize)
 	b = append(b, headerMagic...)
@@ -114,7 +126,7 @@ func encodeHeader(base events.Chain) ([]byte, error) {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
 }
 
-// readHeader begins a segment.
+// readHeader reads the header of a segment.
 func readHeader(path string, r io.ReaderAt) (*segment, error) {
 	s := &segment{path: path, end: headerSize}
 	b := make([]byte, headerSize)
@@ -137,14 +149,13 @@ func readHeader(path string, r io.ReaderAt) (*segment, error) {
 		Cluster:  string(name[:b[48]]),
 	}
 	if want := segmentName(s.base.Sequence + 1); filepath.Base(path) != want {
-		return nil, s.damage(0, s.base.Sequence+1, fmt.Errorf("its name should be %s", want))
+		return nil, s.damage(0, s.base.Sequence+1, fmt.Errorf("the file name should be %s", want))
 	}
 	s.last, s.head = s.base.Sequence, s.base.Head
 	return s, nil
 }
 
-// follows reports whether s may stand behind a segment: on the same chain, or
-// behind a hole.
+// follows checks that s can follow a segment: on the same chain, or after a gap.
 func (s *segment) follows(before *segment) error {
 	last, head := uint64(0), events.Hash{}
 	if before != nil {
@@ -152,16 +163,16 @@ func (s *segment) follows(before *segment) error {
 	}
 	switch {
 	case s.base.Sequence < last:
-		return s.damage(0, s.base.Sequence+1, fmt.Errorf("%w: %s already goes up to record %d", errForm, before.path, last))
+		return s.damage(0, s.base.Sequence+1, fmt.Errorf("%w: %s already contains records up to %d", errForm, before.path, last))
 	case s.base.Sequence == last && s.base.Head != head:
 		return s.damage(0, s.base.Sequence+1, events.ErrChain)
 	}
 	return nil
 }
 
-// encodeSeal is what ends a finished segment.
-func (s *segment) encodeSeal() []byte {
-	b := make([]byte, 4, 4+4*len(s.offsets)+sealSize)
+// encodeFooter returns the footer of a segment.
+func (s *segment) encodeFooter() []byte {
+	b := make([]byte, 4, 4+4*len(s.offsets)+footerSize)
 	for _, o := range s.offsets {
 		b = binary.BigEndian.AppendUint32(b, o)
 	}
@@ -170,10 +181,10 @@ func (s *segment) encodeSeal() []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(s.end))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(s.offsets)))
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	return append(b, sealMagic...)
+	return append(b, footerMagic...)
 }
 
-// readSealed reads both ends of a finished segment.
+// readSealed reads the header and footer of a sealed segment.
 func readSealed(path string, f file) (*segment, error) {
 	s, err := readHeader(path, f)
 	if err != nil {
@@ -183,24 +194,24 @@ func readSealed(path string, f file) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, s.readSeal(f, info.Size())
+	return s, s.readFooter(f, info.Size())
 }
 
-// readSeal reads the seal that ends at size.
-func (s *segment) readSeal(r io.ReaderAt, size int64) error {
+// readFooter reads the footer of a file of the given size.
+func (s *segment) readFooter(r io.ReaderAt, size int64) error {
 	bad := func(err error) error {
-		return s.damage(max(size-sealSize, 0), s.base.Sequence+1, fmt.Errorf("seal: %w", err))
+		return s.damage(max(size-footerSize, 0), s.base.Sequence+1, fmt.Errorf("footer: %w", err))
 	}
-	b := make([]byte, sealSize)
-	if size < headerSize+4+sealSize {
+	b := make([]byte, footerSize)
+	if size < headerSize+4+footerSize {
 		return bad(errShort)
 	}
-	if _, err := r.ReadAt(b, size-sealSize); err != nil {
+	if _, err := r.ReadAt(b, size-footerSize); err != nil {
 		return err
 	}
 	n := int64(binary.BigEndian.Uint32(b[48:]))
 	end := int64(binary.BigEndian.Uint64(b[40:]))
-	if string(b[56:]) != sealMagic || end < headerSize || end+4+4*n+sealSize != size {
+	if string(b[56:]) != footerMagic || end < headerSize || end+4+4*n+footerSize != size {
 		return bad(errForm)
 	}
 	whole := make([]byte, size-end)
@@ -211,7 +222,7 @@ func (s *segment) readSeal(r io.ReaderAt, size int64) error {
 		return bad(errSum)
 	}
 	last := binary.BigEndian.Uint64(b)
-	if last < s.base.Sequence || (last-s.base.Sequence+stride-1)/stride != uint64(n) {
+	if last < s.base.Sequence || (last-s.base.Sequence+indexInterval-1)/indexInterval != uint64(n) {
 		return bad(errForm)
 	}
 	s.last, s.head, s.end, s.sealed = last, events.Hash(b[8:40]), end, true

@@ -6,26 +6,25 @@ import (
 	"keyfob/events"
 )
 
-// keptRecords is how many of the records that were added last are kept in
-// memory.
+// keptRecords is the number of recent records kept in memory.
 const keptRecords = 1024
 
-// tail is those records, in order and without a gap, up to the journal's last
-// one. Whoever keeps up with the journal, as the audit stream does, need not
-// have read, checked and decoded what was written a moment ago.
+// tail holds the most recent records, in order and without a gap. A reader that
+// keeps up with the journal, as the audit stream does, gets them without reading
+// and decoding them from disk.
 type tail []events.Record
 
-// add keeps records that follow. What was handed out by from is not disturbed.
+// add appends records. It does not modify slices returned by from.
 func (t *tail) add(records []events.Record) {
 	all := append(*t, records...)
 	if len(all) > 2*keptRecords {
-		all = slices.Clone(all[len(all)-keptRecords:]) // which lets go of the others
+		all = slices.Clone(all[len(all)-keptRecords:]) // releases the others
 	}
 	*t = all
 }
 
-// from is up to limit records from the one numbered sequence on, none if that
-// is not kept. The caller may have them.
+// from returns a copy of up to limit records starting at sequence, none if that
+// one is not kept.
 func (t tail) from(sequence uint64, limit int) []events.Record {
 	if len(t) == 0 || sequence < t[0].Sequence {
 		return nil

@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whoever reads cannot tell what came from memory and what from the disk.
-func TestReadFromMemoryIsAsFromDisk(t *testing.T) {
+// Records from memory and from disk are indistinguishable to the reader.
+func TestReadFromMemoryEqualsReadFromDisk(t *testing.T) {
 	records := story(3*keptRecords + 10)
 	dir := t.TempDir()
 	j := open(t, dir, Options{SegmentBytes: 64 << 10})
@@ -40,7 +40,7 @@ func TestReadFromMemoryIsAsFromDisk(t *testing.T) {
 	})
 }
 
-func TestWhatWasReadIsNotDisturbedByWhatIsAdded(t *testing.T) {
+func TestAppendDoesNotModifyRecordsAlreadyRead(t *testing.T) {
 	records := story(4 * keptRecords)
 	j := open(t, t.TempDir(), Options{})
 	appendAll(t, j, records[:keptRecords])
@@ -56,7 +56,7 @@ func TestWhatWasReadIsNotDisturbedByWhatIsAdded(t *testing.T) {
 	}
 }
 
-func TestNothingIsKeptAcrossAJump(t *testing.T) {
+func TestTailIsDroppedAfterAGap(t *testing.T) {
 	records := story(300)
 	j := open(t, t.TempDir(), Options{})
 	appendAll(t, j, records[:100])
@@ -65,14 +65,14 @@ func TestNothingIsKeptAcrossAJump(t *testing.T) {
 	}
 	appendAll(t, j, records[200:])
 	if got, err := j.Read(150, 10); err == nil {
-		t.Errorf("reading in the hole: %d records", len(got))
+		t.Errorf("reading in the gap: %d records", len(got))
 	}
 	got, err := j.Read(95, 10)
 	if err != nil || len(got) != 6 || got[5].Sequence != 100 {
-		t.Errorf("reading up to the hole: %d records, %v", len(got), err)
+		t.Errorf("reading up to the gap: %d records, %v", len(got), err)
 	}
 	got, err = j.Read(201, 1000)
 	if err != nil || len(got) != 100 || got[0].Sequence != 201 {
-		t.Errorf("reading behind the hole: %d records, %v", len(got), err)
+		t.Errorf("reading behind the gap: %d records, %v", len(got), err)
 	}
 }

@@ -11,23 +11,23 @@ import (
 	"keyfob/events"
 )
 
-// Report is what a check of a chain came to.
+// Report is the result of Verify.
 type Report struct {
 	Cluster     string
-	First, Last uint64      // the records that are good and follow each other
-	Head        events.Hash // at Last
-	Checkpoints int         // that were met, each with a good signature
-	Key         []byte      // that signed them; whether it is the cluster's is for the reader to know
-	Unfinished  int64       // bytes of a write that was under way or cut short at the very end
-	Broken      uint64      // the first record that is not as it was, 0 when all is whole
+	First, Last uint64      // the range of valid records
+	Head        events.Hash // hash of Last
+	Checkpoints int         // checkpoints found, all with valid signatures
+	Key         []byte      // key that signed them; the caller decides whether it is the cluster's
+	Unfinished  int64       // bytes of an incomplete write at the end
+	Broken      uint64      // first broken record, 0 if there is none
 	Problem     string      // what is wrong with it
 }
 
-// Verify checks a journal's directory, one of its segments, or a file of JSON
-// Lines as Export writes them. A directory must begin with record 1; a file may
-// begin anywhere, and its first record is believed as to what came before it.
-// progress, when not nil, is told of every record. The error says that nothing
-// could be found out.
+// Verify checks the directory of a journal, a single segment, or a file of JSON
+// Lines in the format of the audit stream. A directory must start at record 1. A
+// file may start anywhere; the hash before its first record is then taken as
+// given. progress, if not nil, is called for every record. An error means that
+// the check could not be performed.
 func Verify(path string, progress func(sequence uint64)) (Report, error) {
 	v := &verifier{progress: progress}
 	err := v.path(path)
@@ -37,7 +37,7 @@ func Verify(path string, progress func(sequence uint64)) (Report, error) {
 		err = nil
 	}
 	if err == nil && v.report.Last == 0 && v.report.Broken == 0 {
-		err = errors.New("no records in it")
+		err = errors.New("no records found")
 	}
 	if err != nil {
 		return Report{}, fmt.Errorf("verifying %s: %w", path, err)
@@ -45,13 +45,13 @@ func Verify(path string, progress func(sequence uint64)) (Report, error) {
 	return v.report, nil
 }
 
-// verifier walks along a chain. What it finds broken it reports, and stops.
+// verifier follows a chain and stops at the first broken record.
 type verifier struct {
 	report   Report
 	progress func(uint64)
-	anywhere bool // a file by itself: it need not begin with record 1
+	anywhere bool // a single file, which need not start at record 1
 	chain    events.Chain
-	recent   [4096]events.Hash // by number, to hold checkpoints against
+	recent   [4096]events.Hash // hashes by number, to check checkpoints
 }
 
 func (v *verifier) path(path string) error {
@@ -78,7 +78,7 @@ func (v *verifier) path(path string) error {
 	case magic[0] == '{':
 		return v.lines(f)
 	}
-	return errors.New("neither a segment of a journal nor JSON Lines")
+	return errors.New("neither a journal segment nor JSON Lines")
 }
 
 func (v *verifier) directory(dir string) error {
@@ -101,7 +101,7 @@ func (v *verifier) directory(dir string) error {
 	return nil
 }
 
-// segment checks one segment, the last of its directory perhaps.
+// segment checks one segment. last allows an incomplete write at its end.
 func (v *verifier) segment(f file, path string, last bool) error {
 	s, err := readHeader(path, f)
 	var damage *Damage
@@ -137,13 +137,13 @@ func (v *verifier) frames(f file, s *segment, last bool) error {
 		at := r.at
 		b, err := r.next()
 		switch {
-		case errors.Is(err, errSeal):
+		case errors.Is(err, errFooter):
 			sealed := *s
-			if err := sealed.readSeal(f, size); err != nil {
+			if err := sealed.readFooter(f, size); err != nil {
 				return s.damage(at, v.chain.Sequence+1, err)
 			}
 			if sealed.last != v.chain.Sequence || sealed.head != v.chain.Head || sealed.end != at {
-				return s.damage(at, v.chain.Sequence+1, fmt.Errorf("seal: %w", errForm))
+				return s.damage(at, v.chain.Sequence+1, fmt.Errorf("footer: %w", errForm))
 			}
 			return nil
 		case last && (err == io.EOF || errors.Is(err, errShort)):
@@ -181,7 +181,7 @@ func (v *verifier) record(r events.Record) error {
 	return nil
 }
 
-// moved takes note of where the chain stands now.
+// moved records the new end of the chain.
 func (v *verifier) moved(to events.Chain) {
 	v.chain = to
 	v.recent[to.Sequence%uint64(len(v.recent))] = to.Head
@@ -194,8 +194,8 @@ func (v *verifier) moved(to events.Chain) {
 	}
 }
 
-// checkpoint checks a signature, and the head that was signed where it is
-// still at hand.
+// checkpoint checks a signature, and the signed head if that record is recent
+// enough.
 func (v *verifier) checkpoint(c events.CheckpointSigned) error {
 	if err := c.Verify(v.chain.Cluster); err != nil {
 		return err
@@ -203,7 +203,7 @@ func (v *verifier) checkpoint(c events.CheckpointSigned) error {
 	n := uint64(len(v.recent))
 	held := v.report.First > 0 && c.Sequence >= v.report.First && c.Sequence <= v.chain.Sequence && c.Sequence+n > v.chain.Sequence
 	if c.Sequence > v.chain.Sequence || held && v.recent[c.Sequence%n] != c.Head {
-		return fmt.Errorf("the checkpoint of record %d names another head", c.Sequence)
+		return fmt.Errorf("the checkpoint for record %d has a different head", c.Sequence)
 	}
 	v.report.Checkpoints++
 	v.report.Key = bytes.Clone(c.Key)

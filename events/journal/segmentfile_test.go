@@ -8,16 +8,16 @@ import (
 	"testing"
 )
 
-// put copies pieces into a directory of their own.
-func put(t *testing.T, pieces []Piece) string {
+// put copies files into a new directory.
+func put(t *testing.T, files []SegmentFile) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "copy")
-	for _, p := range pieces {
+	for _, p := range files {
 		r, err := p.Open()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Put(dir, p.Name, r); err != nil {
+		if err := WriteSegmentFile(dir, p.Name, r); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.Close(); err != nil {
@@ -27,22 +27,22 @@ func put(t *testing.T, pieces []Piece) string {
 	return dir
 }
 
-func TestCopyHoldsWhatTheJournalHeldWhenItWasAsked(t *testing.T) {
+func TestCopyHoldsTheRecordsOfTheMomentItWasTaken(t *testing.T) {
 	records := story(900)
 	j := open(t, t.TempDir(), Options{SegmentBytes: 16 << 10})
 	appendAll(t, j, records[:700])
-	pieces, err := j.Pieces()
+	files, err := j.SegmentFiles()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(pieces) < 3 {
-		t.Fatalf("%d pieces, want several to be copied", len(pieces))
+	if len(files) < 3 {
+		t.Fatalf("%d files, want several to be copied", len(files))
 	}
 	appendAll(t, j, records[700:]) // while the copy is under way
-	holds(t, open(t, put(t, pieces), Options{}), records[:700])
+	holds(t, open(t, put(t, files), Options{}), records[:700])
 }
 
-func TestJournalOfANodeThatDiedIsCopiedAsItLies(t *testing.T) {
+func TestJournalOfADeadNodeIsCopiedUnchanged(t *testing.T) {
 	records := story(300)
 	dir := t.TempDir()
 	j, err := Open(dir, Options{})
@@ -57,33 +57,33 @@ func TestJournalOfANodeThatDiedIsCopiedAsItLies(t *testing.T) {
 	}
 	_, _ = f.WriteString("torn")
 	_ = f.Close()
-	pieces, err := PiecesOf(dir)
+	files, err := SegmentFilesIn(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	holds(t, open(t, put(t, pieces), Options{}), records)
+	holds(t, open(t, put(t, files), Options{}), records)
 }
 
-func TestJournalWithAHoleIsNotCopied(t *testing.T) {
+func TestJournalWithAGapIsNotCopied(t *testing.T) {
 	records := story(100)
 	j := open(t, t.TempDir(), Options{})
 	appendAll(t, j, records[:10])
 	if err := j.Restored(50, records[49].Hash); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Pieces(); !errors.Is(err, ErrMissing) {
+	if _, err := j.SegmentFiles(); !errors.Is(err, ErrMissing) {
 		t.Fatalf("a journal that is not whole was copied: %v", err)
 	}
 }
 
-func TestNameOfAPieceIsNotBelieved(t *testing.T) {
+func TestNameOfASegmentFileIsChecked(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"../x.journal", "a/b.journal", "/x.journal", "x.txt", "", "..", "synced"} {
-		if err := Put(dir, name, strings.NewReader("x")); err == nil {
+		if err := WriteSegmentFile(dir, name, strings.NewReader("x")); err == nil {
 			t.Errorf("%q was written", name)
 		}
 	}
-	if _, err := PiecesOf(t.TempDir()); err == nil {
+	if _, err := SegmentFilesIn(t.TempDir()); err == nil {
 		t.Error("an empty directory was taken for a journal")
 	}
 }

@@ -8,18 +8,18 @@ import (
 	"keyfob/events"
 )
 
-// Restored says that the state jumped to the record numbered sequence, where
-// the chain stands at head, as it does at every start and when another node's
-// snapshot is taken over. Records up to it that are not held are missing from
-// then on.
+// Restored reports that a snapshot was restored: the state is now at the record
+// numbered sequence, and the hash of that record is head. This happens at every
+// start, and when a follower installs the leader's snapshot. Records up to that
+// number that are not stored become a gap.
 func (j *Journal) Restored(sequence uint64, head events.Hash) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.failed != nil {
-		return fmt.Errorf("jumping to record %d: %w", sequence, j.failed)
+		return fmt.Errorf("continuing the journal after record %d: %w", sequence, j.failed)
 	}
 	if err := j.restored(sequence, head); err != nil {
-		return fmt.Errorf("jumping to record %d: %w", sequence, err)
+		return fmt.Errorf("continuing the journal after record %d: %w", sequence, err)
 	}
 	return nil
 }
@@ -45,28 +45,28 @@ func (j *Journal) restored(sequence uint64, head events.Hash) error {
 	if err := j.begin(base); err != nil {
 		return err
 	}
-	j.log.Info("records are missing from the journal", "after", j.chain.Sequence, "up_to", sequence)
+	j.log.Info("journal: records are missing", "after", j.chain.Sequence, "up_to", sequence)
 	j.chain, j.tail = base, nil
 	j.wake()
 	return nil
 }
 
-// Fill puts records from a peer into the hole nearest to the end, of which
-// they must be the last ones: ask Missing, fetch the end of that, fill it, and
-// so on until Whole. They are believed if they hash to the head that is known
-// where the hole ends. They are safe on the disk when it returns.
-func (j *Journal) Fill(records []events.Record) error {
-	j.filling.Lock()
-	defer j.filling.Unlock()
-	if err := j.fill(records); err != nil {
-		return fmt.Errorf("filling journal: %w", err)
+// Backfill stores records from a peer. They must be the last ones of the gap that
+// Missing returns: fetch its end, backfill it, and repeat until Whole. Records
+// are accepted only if they hash to the known head at the end of the gap. They
+// are durable when Backfill returns.
+func (j *Journal) Backfill(records []events.Record) error {
+	j.backfilling.Lock()
+	defer j.backfilling.Unlock()
+	if err := j.backfill(records); err != nil {
+		return fmt.Errorf("backfilling journal: %w", err)
 	}
 	return nil
 }
 
-func (j *Journal) fill(records []events.Record) error {
+func (j *Journal) backfill(records []events.Record) error {
 	j.mu.Lock()
-	to := j.hole.to
+	to := j.gap.to
 	above, below, failed := j.around(to)
 	j.mu.Unlock()
 	switch {
@@ -80,7 +80,7 @@ func (j *Journal) fill(records []events.Record) error {
 	if err := proves(records, above, below); err != nil {
 		return err
 	}
-	s, err := j.writeFilled(records, above.Cluster)
+	s, err := j.writeBackfill(records, above.Cluster)
 	if err != nil {
 		return err
 	}
@@ -90,13 +90,13 @@ func (j *Journal) fill(records []events.Record) error {
 	j.segments = append(j.segments, nil)
 	copy(j.segments[i+1:], j.segments[i:])
 	j.segments[i] = s
-	j.hole = j.nearestHole()
+	j.gap = j.nearestGap()
 	j.wake()
 	return nil
 }
 
-// around is where the chain stands at the end of a hole, and before its
-// beginning. The caller holds mu.
+// around returns the state of the chain after and before a gap. The caller holds
+// mu.
 func (j *Journal) around(to uint64) (above, below events.Chain, failed error) {
 	for _, s := range j.segments {
 		if s.base.Sequence == to {
@@ -107,13 +107,12 @@ func (j *Journal) around(to uint64) (above, below events.Chain, failed error) {
 	return above, below, j.failed
 }
 
-// proves reports whether records are the end of the hole between below and
-// above: whether each follows the one before, and the last ends where the
-// chain is known to stand.
+// proves checks that records are the end of the gap between below and above: each
+// follows the one before, and the last one hashes to the known head.
 func proves(records []events.Record, above, below events.Chain) error {
 	first := records[0]
 	if first.Sequence <= below.Sequence {
-		return fmt.Errorf("record %d is not in the hole", first.Sequence)
+		return fmt.Errorf("record %d is not in the gap", first.Sequence)
 	}
 	if first.Sequence == below.Sequence+1 && first.Prev != below.Head {
 		return fmt.Errorf("record %d: %w", first.Sequence, ErrFork)
@@ -125,14 +124,14 @@ func proves(records []events.Record, above, below events.Chain) error {
 		}
 	}
 	if chain != above {
-		return fmt.Errorf("%w: the records end at %d with %v, the hole at %d with %v",
+		return fmt.Errorf("%w: the records end at %d with %v, the gap at %d with %v",
 			events.ErrChain, chain.Sequence, chain.Head, above.Sequence, above.Head)
 	}
 	return nil
 }
 
-// writeFilled writes a finished segment of its own.
-func (j *Journal) writeFilled(records []events.Record, cluster string) (*segment, error) {
+// writeBackfill writes records as a sealed segment.
+func (j *Journal) writeBackfill(records []events.Record, cluster string) (*segment, error) {
 	first := records[0]
 	base := events.Chain{Cluster: cluster, Sequence: first.Sequence - 1, Head: first.Prev}
 	header, err := encodeHeader(base)
@@ -140,18 +139,16 @@ func (j *Journal) writeFilled(records []events.Record, cluster string) (*segment
 		return nil, err
 	}
 	name := segmentName(first.Sequence)
-	s := &segment{path: j.path(name), base: base, last: base.Sequence, head: base.Head, end: headerSize}
+	s := newSegment(j.path(name), base)
 	var buf []byte
 	for _, r := range records {
-		if (s.last-base.Sequence)%stride == 0 {
-			s.offsets = append(s.offsets, uint32(s.end))
-		}
 		if buf, err = appendFrame(buf, r); err != nil {
 			return nil, err
 		}
-		s.last, s.head, s.end = r.Sequence, r.Hash, headerSize+int64(len(buf))
+		s.added(headerSize + int64(len(buf)))
+		s.head = r.Hash
 	}
-	f, err := j.create(name, header, buf, s.encodeSeal())
+	f, err := j.create(name, header, buf, s.encodeFooter())
 	if err != nil {
 		return nil, err
 	}

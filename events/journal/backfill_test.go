@@ -15,7 +15,7 @@ import (
 	"keyfob/events"
 )
 
-func TestHoleIsFilledFromTheNewestBack(t *testing.T) {
+func TestGapIsBackfilledFromTheNewestRecord(t *testing.T) {
 	dir := t.TempDir()
 	records := story(1000)
 	j := open(t, dir, Options{})
@@ -31,10 +31,10 @@ func TestHoleIsFilledFromTheNewestBack(t *testing.T) {
 	}
 	appendAll(t, j, records[800:900])
 	if _, err := j.Read(500, 1); !errors.Is(err, ErrMissing) {
-		t.Errorf("reading in the hole: %v", err)
+		t.Errorf("reading in the gap: %v", err)
 	}
 	if got, err := j.Read(90, 50); len(got) != 11 || err != nil {
-		t.Errorf("reading up to the hole: %d records, %v", len(got), err)
+		t.Errorf("reading up to the gap: %d records, %v", len(got), err)
 	}
 	if first, last := j.Bounds(); first != 801 || last != 900 {
 		t.Errorf("bounds %d, %d", first, last)
@@ -43,21 +43,21 @@ func TestHoleIsFilledFromTheNewestBack(t *testing.T) {
 	changed := append([]events.Record{}, records[700:800]...)
 	changed[50].Event = events.UserAdded{User: "mallory"}
 	for name, bad := range map[string][]events.Record{
-		"none":               nil,
-		"not the last ones":  records[700:799],
-		"more than the hole": records[700:801],
-		"one left out":       append(records[700:750:750], records[751:800]...),
-		"one changed":        changed,
-		"another past":       forked(800, 700)[699:],
-		"what is held":       records[90:800],
+		"none":              nil,
+		"not the last ones": records[700:799],
+		"more than the gap": records[700:801],
+		"one skipped":       append(records[700:750:750], records[751:800]...),
+		"one changed":       changed,
+		"different history": forked(800, 700)[699:],
+		"stored already":    records[90:800],
 	} {
-		if err := j.Fill(bad); err == nil {
-			t.Errorf("%s: filled", name)
+		if err := j.Backfill(bad); err == nil {
+			t.Errorf("%s: accepted", name)
 		}
 	}
 
 	for to := uint64(800); to > 450; to -= 70 {
-		if err := j.Fill(records[to-70 : to]); err != nil {
+		if err := j.Backfill(records[to-70 : to]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -68,15 +68,15 @@ func TestHoleIsFilledFromTheNewestBack(t *testing.T) {
 		t.Fatalf("missing %d to %d", from, to)
 	}
 	if report, err := Verify(dir, nil); err != nil || report.Broken != 101 {
-		t.Errorf("verified with a hole: %+v, %v", report, err)
+		t.Errorf("verified with a gap: %+v, %v", report, err)
 	}
-	if err := j.Fill(records[100:450]); err != nil {
+	if err := j.Backfill(records[100:450]); err != nil {
 		t.Fatal(err)
 	}
-	if !j.Whole() || j.First() != 1 {
+	if !j.Whole() {
 		t.Error("not whole")
 	}
-	if err := j.Fill(records[100:450]); err == nil {
+	if err := j.Backfill(records[100:450]); err == nil {
 		t.Error("filled twice")
 	}
 	holds(t, j, records)
@@ -87,7 +87,7 @@ func TestNewNodeFetchesEverything(t *testing.T) {
 	records := story(300)
 	j := open(t, t.TempDir(), Options{})
 	if err := j.Restored(200, records[199].Hash); err == nil {
-		t.Fatal("a journal that does not know its cluster believed a head")
+		t.Fatal("a journal that does not know its cluster accepted a head")
 	}
 	j = open(t, t.TempDir(), Options{Cluster: cluster})
 	if err := j.Restored(200, records[199].Hash); err != nil {
@@ -97,17 +97,17 @@ func TestNewNodeFetchesEverything(t *testing.T) {
 	if err := j.Restored(250, records[249].Hash); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Fill(records[200:250]); err != nil {
+	if err := j.Backfill(records[200:250]); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Fill(records[:200]); err != nil {
+	if err := j.Backfill(records[:200]); err != nil {
 		t.Fatal(err)
 	}
 	appendAll(t, j, records[250:])
 	holds(t, j, records)
 }
 
-func TestRestartIsNoJump(t *testing.T) {
+func TestRestartLeavesNoGap(t *testing.T) {
 	records := story(300)
 	j := open(t, t.TempDir(), Options{})
 	appendAll(t, j, records)
@@ -125,19 +125,18 @@ func TestRestartIsNoJump(t *testing.T) {
 	holds(t, j, records)
 }
 
-// TestPastOfItsOwnIsNeverJoined: a node whose old records are not the
-// cluster's must not become whole.
-func TestPastOfItsOwnIsNeverJoined(t *testing.T) {
+// A node whose old records are not the cluster's must not become whole.
+func TestDifferentHistoryIsNeverJoined(t *testing.T) {
 	j := open(t, t.TempDir(), Options{})
 	appendAll(t, j, forked(100, 50))
 	records := story(200)
 	if err := j.Restored(200, records[199].Hash); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Fill(records[150:]); err != nil {
+	if err := j.Backfill(records[150:]); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Fill(records[100:150]); !errors.Is(err, ErrFork) {
+	if err := j.Backfill(records[100:150]); !errors.Is(err, ErrFork) {
 		t.Errorf("filled with %v", err)
 	}
 	if j.Whole() {
@@ -191,9 +190,9 @@ func TestFollowerSeesEachRecordOnce(t *testing.T) {
 	})
 }
 
-// TestJournalIsTheListOfRecords does whatever can be done to a journal, in any
-// order, crashes included, and holds it to a plain list.
-func TestJournalIsTheListOfRecords(t *testing.T) {
+// TestJournalBehavesLikeAList runs random operations, crashes included, and
+// compares the journal with a plain list.
+func TestJournalBehavesLikeAList(t *testing.T) {
 	records := story(400)
 	rapid.Check(t, func(rt *rapid.T) {
 		root, err := os.MkdirTemp(t.TempDir(), "")
@@ -236,7 +235,7 @@ func TestJournalIsTheListOfRecords(t *testing.T) {
 			"fill": func(rt *rapid.T) {
 				if from, to := j.Missing(); to != 0 {
 					start := rapid.Uint64Range(from, to).Draw(rt, "start")
-					check(j.Fill(records[start-1 : to]))
+					check(j.Backfill(records[start-1 : to]))
 				}
 			},
 			"crash": func(rt *rapid.T) {
@@ -285,7 +284,7 @@ func TestJournalIsTheListOfRecords(t *testing.T) {
 	})
 }
 
-// offsetOf is where the frame of a record ends.
+// offsetOf returns the end of the frame of a record.
 func (s *segment) offsetOf(sequence int) (int64, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
