@@ -13,8 +13,8 @@ import (
 	"keyfob/events"
 )
 
-// fields are the attributes of an Access-Request that a login is made of.
-// They are part of the packet.
+// fields are the attributes of an Access-Request that a login depends on. They
+// point into the packet.
 type fields struct {
 	user     []byte
 	password []byte
@@ -28,8 +28,8 @@ type fields struct {
 	hasEAP   bool
 }
 
-// fieldsOf collects the fields. Each may occur once (RFC 2865, section 5.44);
-// it reports false if one that a login rests on occurs again.
+// fieldsOf collects the fields. It reports false if one that a login depends on
+// occurs more than once (RFC 2865, section 5.44).
 func fieldsOf(p Packet) (fields, bool) {
 	var f fields
 	once := true
@@ -60,8 +60,8 @@ func fieldsOf(p Packet) (fields, bool) {
 	return f, once
 }
 
-// attempt turns an Access-Request into what the node decides, or says why it
-// cannot be one.
+// attempt turns an Access-Request into an attempt for the node to decide, or
+// returns why it is refused without asking the node.
 func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 	f, c := &r.fields, r.client
 	switch {
@@ -77,12 +77,12 @@ func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 		return engine.Attempt{}, RefusedPassword
 	}
 	source := r.source
-	calling, said := address(f.calling)
-	if said {
+	calling, ok := address(f.calling)
+	if ok {
 		source = calling
 	}
-	// The same packet always has the same name, so a retransmission finds its
-	// answer; a login sent anew is told by its session.
+	// The same packet always has the same ID, so that a retransmission finds its
+	// answer. The same login in a new packet is recognized by its session.
 	a := engine.Attempt{
 		Origin: events.Origin{
 			Request:   r.id,
@@ -96,18 +96,18 @@ func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 		User:         string(f.user),
 		Typed:        typed,
 		Conversation: string(f.state),
-		NoChallenge:  c.dialect.silent(),
+		NoChallenge:  !c.dialect.canAsk(),
 		Session:      r.fields.sessionID(),
 		Arrived:      r.arrived,
-		Source:       userAt(calling, r.source),
+		Source:       userAddress(calling, r.source),
 		Client:       c.name,
 	}
 	return a, ""
 }
 
-// sessionID tells one login from another of the same user: the accounting
-// session, or the port with the station that calls. Port 0 is what clients
-// send that have no ports.
+// sessionID distinguishes one login of a user from the next: the accounting
+// session, or the port and the calling station. Clients without ports send
+// port 0.
 func (f *fields) sessionID() string {
 	switch {
 	case len(f.session) > 0:
@@ -119,9 +119,9 @@ func (f *fields) sessionID() string {
 	}
 }
 
-// address is the address in a Calling-Station-Id. Some clients append the port
-// (strongSwan: "192.0.2.1[4500]"); some send a telephone number or a hardware
-// address instead.
+// address returns the IP address in a Calling-Station-Id. Some clients append
+// the port (strongSwan: "192.0.2.1[4500]"); some send a telephone number or a
+// MAC address instead.
 func address(calling []byte) (netip.Addr, bool) {
 	if len(calling) == 0 || len(calling) > 64 {
 		return netip.Addr{}, false
@@ -139,18 +139,18 @@ func address(calling []byte) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// userAt is where the user is, by what the gateway says, if that can be. Behind
-// the gateway's own address, or an address within it, are all its users: a few
-// who mistype are not to stop the others.
-func userAt(calling, gateway netip.Addr) netip.Addr {
+// userAddress returns the user's address as the gateway reports it, if that is
+// plausible. The gateway's own address stands for all of its users, and a few
+// who mistype must not stop the others.
+func userAddress(calling, gateway netip.Addr) netip.Addr {
 	if calling == gateway || calling.IsLoopback() || calling.IsUnspecified() {
 		return netip.Addr{}
 	}
 	return calling
 }
 
-// isText reports whether a user name is one: UTF-8 (RFC 2865, section 5.1)
-// without control characters, which have no business in a log.
+// isText reports whether a user name is UTF-8 (RFC 2865, section 5.1) without
+// control characters, which do not belong in a log.
 func isText(name []byte) bool {
 	if len(name) == 0 || !utf8.Valid(name) {
 		return false
@@ -163,6 +163,18 @@ func isText(name []byte) bool {
 	return true
 }
 
+// requestID identifies a packet: the same bytes from the same source have the
+// same ID on every node. It covers the whole packet, because not every client's
+// authenticators are as random as they should be.
+func requestID(r *request) events.Request {
+	d := newDigest("packet")
+	d.add([]byte(r.client.name))
+	source, _ := r.from.MarshalBinary()
+	d.add(source)
+	d.add(r.packet)
+	return d.request()
+}
+
 func (s *Server) siteOf(c *client) string {
 	if c.site != "" {
 		return c.site
@@ -170,7 +182,7 @@ func (s *Server) siteOf(c *client) string {
 	return s.cfg.Site
 }
 
-// digest makes the name of a request of its parts.
+// digest makes a request ID from parts.
 type digest struct {
 	hash hash.Hash
 	sum  [sha256.Size]byte

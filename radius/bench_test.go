@@ -30,11 +30,16 @@ func (n trivial) OpenClientSecret(_ string, sealed []byte) (engine.Secret, error
 	return engine.Secret(sealed), nil
 }
 
-// BenchmarkHandler is the door without sockets: what one login costs here.
+// discarding is a UDP address that sends nothing.
+type discarding struct{ udpListener }
+
+func (*discarding) send(*request, []byte) {}
+
+// BenchmarkHandler is the server without sockets: what one login costs here.
 func BenchmarkHandler(b *testing.B) {
-	h := newBench(b, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+	h := newHarness(b, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
 	h.Server.node = trivial{h.node.state}
-	h.auth.reply = func(*request, []byte) {}
+	h.auth = &discarding{udpListener{serves: AccessRequest}}
 	p := newPackets(true).login("alice", "1234123456", with(CallingStationID, "198.51.100.7"))
 	at, _ := p.offset(MessageAuthenticator)
 	secret := newSharedSecret(testSecret)
@@ -51,13 +56,13 @@ func BenchmarkHandler(b *testing.B) {
 
 // BenchmarkJunk is what a packet of a stranger costs.
 func BenchmarkJunk(b *testing.B) {
-	h := newBench(b, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+	h := newHarness(b, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
 	junk := make([]byte, 100)
 	r := h.request()
-	r.port, r.from = h.auth, mustAddr("203.0.113.1:5")
+	r.transport, r.from = h.auth, mustAddr("203.0.113.1:5")
 	b.ReportAllocs()
 	for b.Loop() {
-		h.admitDatagram(r, copy(r.buffer[:], junk))
+		h.receiveDatagram(r, copy(r.buffer[:], junk))
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"keyfob/engine"
 )
 
-// client is a RADIUS client as a request needs it. It is made anew when its
-// record changes; load and latch go on.
+// client is a RADIUS client in the form that requests need. It is rebuilt when
+// its record changes; load and signers carry over.
 type client struct {
 	record  *engine.Client
 	name    string
@@ -20,16 +20,16 @@ type client struct {
 	dialect dialect
 	policy  policy
 	secret  *sharedSecret
-	signed  map[netip.Addr]struct{} // addresses, as recorded
+	signed  map[netip.Addr]struct{} // addresses that must sign, as recorded
 	load    *atomic.Int64           // requests outstanding
-	latch   *latch
+	signers *signers
 }
 
-// policy is what a client owes in its requests.
+// policy is when a client must sign its requests with a Message-Authenticator.
 type policy uint8
 
 const (
-	policyAuto    policy = iota // a Message-Authenticator, once the address has sent one
+	policyAuto    policy = iota // once its address has sent one
 	policyRequire               // always
 	policyAllow                 // never
 )
@@ -45,8 +45,8 @@ func policyOf(name string) policy {
 	}
 }
 
-// owes reports whether a request from an address must be signed.
-func (c *client) owes(from netip.Addr) bool {
+// mustSign reports whether a request from an address must be signed.
+func (c *client) mustSign(from netip.Addr) bool {
 	switch c.policy {
 	case policyRequire:
 		return true
@@ -54,41 +54,41 @@ func (c *client) owes(from netip.Addr) bool {
 		return false
 	default:
 		_, recorded := c.signed[from]
-		return recorded || c.latch.holds(from)
+		return recorded || c.signers.has(from)
 	}
 }
 
 // clients finds the client that a packet comes from.
 type clients struct {
-	node   Node
-	notice func(cause Cause, client string, err error)
-	table  atomic.Pointer[clientTable]
+	node  Node
+	warn  func(cause Cause, client string, err error)
+	table atomic.Pointer[clientTable]
 
-	mu      sync.Mutex // one refresh at a time; guards checked
+	mu      sync.Mutex // held during a refresh; guards checked
 	checked time.Time
 }
 
-// clientTable is the clients at one moment. It does not change.
+// clientTable is the set of clients at one moment. It does not change.
 type clientTable struct {
-	records []*engine.Client // in order of name: what the table was made of
-	whole   bool             // all of them could be made use of
-	byName  map[string]*client
-	prefix  map[netip.Prefix]*client
-	bits4   []int // lengths of prefix that occur, longest first
-	bits6   []int
+	records  []*engine.Client // in order of name: what the table was made from
+	complete bool             // every record could be used
+	byName   map[string]*client
+	byPrefix map[netip.Prefix]*client
+	bits4    []int // prefix lengths that occur, longest first
+	bits6    []int
 }
 
-// freshFor is how long the table is used before the state is asked whether
-// it still holds. Comparing costs some nanoseconds for each client.
+// freshFor is how long the table is used before it is compared with the state.
+// Comparing costs some nanoseconds per client.
 const freshFor = 100 * time.Millisecond
 
-func newClients(node Node, notice func(Cause, string, error)) *clients {
-	c := &clients{node: node, notice: notice}
-	c.table.Store(&clientTable{whole: true})
+func newClients(node Node, warn func(Cause, string, error)) *clients {
+	c := &clients{node: node, warn: warn}
+	c.table.Store(&clientTable{complete: true})
 	return c
 }
 
-// lookup is the client with the longest prefix that holds an address.
+// lookup returns the client with the longest prefix that contains an address.
 func (c *clients) lookup(from netip.Addr, now time.Time) (*client, bool) {
 	c.refresh(now)
 	t := c.table.Load()
@@ -101,22 +101,22 @@ func (c *clients) lookup(from netip.Addr, now time.Time) (*client, bool) {
 		if err != nil {
 			continue
 		}
-		if found, ok := t.prefix[prefix]; ok {
+		if found, ok := t.byPrefix[prefix]; ok {
 			return found, true
 		}
 	}
 	return nil, false
 }
 
-// named is the client of that name.
+// named returns the client of a name.
 func (c *clients) named(name string, now time.Time) (*client, bool) {
 	c.refresh(now)
 	found, ok := c.table.Load().byName[name]
 	return found, ok
 }
 
-// refresh makes the table anew if the state's clients have changed. Whoever
-// finds another at it goes on with what there is.
+// refresh rebuilds the table if the state's clients have changed. While another
+// goroutine refreshes, the present table is used.
 func (c *clients) refresh(now time.Time) {
 	if !c.mu.TryLock() {
 		return
@@ -131,8 +131,8 @@ func (c *clients) refresh(now time.Time) {
 	for r := range c.node.State().Clients {
 		records = append(records, r)
 	}
-	// A record never changes: the same pointers are the same clients.
-	if old.whole && slices.Equal(records, old.records) {
+	// Records are immutable: the same pointers are the same clients.
+	if old.complete && slices.Equal(records, old.records) {
 		return
 	}
 	c.table.Store(c.build(old, records))
@@ -140,25 +140,25 @@ func (c *clients) refresh(now time.Time) {
 
 func (c *clients) build(old *clientTable, records []*engine.Client) *clientTable {
 	t := &clientTable{
-		records: records,
-		whole:   true,
-		byName:  make(map[string]*client, len(records)),
-		prefix:  make(map[netip.Prefix]*client, len(records)),
+		records:  records,
+		complete: true,
+		byName:   make(map[string]*client, len(records)),
+		byPrefix: make(map[netip.Prefix]*client, len(records)),
 	}
 	for _, r := range records {
 		made, err := c.make(r, old.byName[r.Name])
 		if err != nil {
-			c.notice(DropUnusableClient, r.Name, err)
-			t.whole = false
+			c.warn(DropUnusableClient, r.Name, err)
+			t.complete = false
 			continue
 		}
 		t.byName[r.Name] = made
 		prefix := canonical(r.Prefix)
-		if _, taken := t.prefix[prefix]; taken {
-			c.notice(FailedOverlap, r.Name, nil)
+		if _, taken := t.byPrefix[prefix]; taken {
+			c.warn(FailedOverlap, r.Name, nil)
 			continue
 		}
-		t.prefix[prefix] = made
+		t.byPrefix[prefix] = made
 		lengths := &t.bits6
 		if prefix.Addr().Is4() {
 			lengths = &t.bits4
@@ -169,8 +169,8 @@ func (c *clients) build(old *clientTable, records []*engine.Client) *clientTable
 	return t
 }
 
-// make turns a record into a client, and takes over from the one before what
-// is still true.
+// make turns a record into a client and carries over what still applies from the
+// client before.
 func (c *clients) make(r *engine.Client, before *client) (*client, error) {
 	if before != nil && before.record == r {
 		return before, nil
@@ -181,7 +181,7 @@ func (c *clients) make(r *engine.Client, before *client) (*client, error) {
 		policy:  policyOf(r.MessageAuthenticator),
 		signed:  make(map[netip.Addr]struct{}, len(r.Signed)),
 		load:    new(atomic.Int64),
-		latch:   newLatch(),
+		signers: newSigners(),
 	}
 	for _, a := range r.Signed {
 		made.signed[plain(a)] = struct{}{}
@@ -190,10 +190,10 @@ func (c *clients) make(r *engine.Client, before *client) (*client, error) {
 	if before != nil {
 		made.load = before.load
 	}
-	// Who takes recorded addresses away, or replaces the secret, means the
-	// client to begin anew.
-	if sameSecret && made.knows(before.signed) {
-		made.latch = before.latch
+	// A client whose recorded addresses are gone, or whose secret is another, was
+	// added anew and starts without signers.
+	if sameSecret && made.includes(before.signed) {
+		made.signers = before.signers
 	}
 	if sameSecret {
 		made.secret = before.secret
@@ -207,7 +207,8 @@ func (c *clients) make(r *engine.Client, before *client) (*client, error) {
 	return made, nil
 }
 
-func (c *client) knows(addresses map[netip.Addr]struct{}) bool {
+// includes reports whether all addresses are recorded as signed.
+func (c *client) includes(addresses map[netip.Addr]struct{}) bool {
 	for a := range addresses {
 		if _, ok := c.signed[a]; !ok {
 			return false
@@ -216,7 +217,7 @@ func (c *client) knows(addresses map[netip.Addr]struct{}) bool {
 	return true
 }
 
-// longestFirst sorts lengths and drops repetitions.
+// longestFirst sorts lengths and removes duplicates.
 func longestFirst(lengths []int) []int {
 	slices.Sort(lengths)
 	lengths = slices.Compact(lengths)
@@ -224,10 +225,10 @@ func longestFirst(lengths []int) []int {
 	return lengths
 }
 
-// plain is an address without the forms that an IPv6 socket gives it.
+// plain removes the forms that an IPv6 socket gives to an address.
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-// canonical is a prefix as addresses are looked up by.
+// canonical returns a prefix in the form that lookup uses.
 func canonical(p netip.Prefix) netip.Prefix {
 	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
 		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)

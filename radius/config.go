@@ -11,41 +11,41 @@ import (
 	"time"
 )
 
-// Config is what an operator may set. The zero value is not useful; begin with
+// Config configures a Server. The zero value is not valid; start from
 // DefaultConfig.
 type Config struct {
-	Node string // this node's name, for the record
-	Site string // of clients that name none
+	Node string // this node's name, for the audit trail
+	Site string // of clients without a site of their own
 
-	// UDP addresses, host:port or a port alone.
+	// UDP addresses: host:port, or a port alone.
 	Listen     []string
 	Accounting []string
 
-	// RADIUS over TLS (RFC 6614) for everything, on TCP addresses. TLS has the
-	// server's certificate and the CAs whose certificates clients may show;
-	// both may change while the server runs, by the callbacks of tls.Config.
+	// TCP addresses for RADIUS over TLS (RFC 6614). TLS holds the server's
+	// certificate and the CAs of the clients' certificates. The callbacks of
+	// tls.Config can change both while the server runs.
 	RadSec      []string
 	TLS         *tls.Config
-	Connections int // over TLS, at the same time; a quarter of them from one address
+	Connections int // over TLS at a time; at most a quarter from one address
 
-	// PageURL is where users put their tokens right. It is named to users whose
-	// VPN cannot ask anything back.
+	// PageURL is the self-service page. Users whose VPN cannot show a challenge
+	// are told to go there.
 	PageURL string
 
-	// Timeout is how long a request may wait for its decision. It must be less
-	// than what the VPN waits before it asks again.
+	// Timeout is how long a request may wait for its decision. It must be
+	// shorter than the VPN's own timeout.
 	Timeout time.Duration
 
-	Readers     int // sockets for each address, where the system can share one
-	Workers     int // requests that are decided at the same time
-	Outstanding int // requests that came and are not yet answered
-	PerClient   int // the same, of one client
-	Remembered  int // answers kept at most
+	Readers     int // sockets per address, where the system can share one
+	Workers     int // requests decided at a time
+	Outstanding int // requests received and not yet answered
+	PerClient   int // the same, from one client
+	Remembered  int // responses kept for retransmissions
 
-	Observer Observer // nil: nobody counts
+	Observer Observer // nil: nothing is counted
 }
 
-// DefaultConfig is fit for a node that serves some thousand logins a second.
+// DefaultConfig suits a node that serves some thousand logins a second.
 func DefaultConfig() Config {
 	return Config{
 		Listen:      []string{":1812"},
@@ -60,17 +60,17 @@ func DefaultConfig() Config {
 	}
 }
 
-// maxPageURL leaves room for the words around it in a Reply-Message.
+// maxPageURL leaves room for the text around it in a Reply-Message.
 const maxPageURL = 160
 
-// Validate reports all that is wrong with the configuration.
+// Validate reports every problem of the configuration.
 func (c Config) Validate() error {
 	var problems []error
 	if len(c.Listen)+len(c.Accounting)+len(c.RadSec) == 0 {
 		problems = append(problems, errors.New("no address to listen on"))
 	}
 	if len(c.RadSec) > 0 && (c.TLS == nil || c.TLS.ClientCAs == nil && c.TLS.GetConfigForClient == nil) {
-		problems = append(problems, errors.New("radsec needs a certificate and the CA of its clients"))
+		problems = append(problems, errors.New("radsec needs a certificate and a CA for its clients"))
 	}
 	for _, address := range slices.Concat(c.Listen, c.Accounting, c.RadSec) {
 		if _, _, err := net.SplitHostPort(withPort(address)); err != nil {
@@ -81,7 +81,7 @@ func (c Config) Validate() error {
 		problems = append(problems, fmt.Errorf("page URL must be ASCII, at most %d characters", maxPageURL))
 	}
 	if c.Timeout <= 0 || c.Timeout > time.Minute {
-		problems = append(problems, fmt.Errorf("timeout %v: must be more than nothing and at most a minute", c.Timeout))
+		problems = append(problems, fmt.Errorf("timeout %v: must be more than 0 and at most 1m", c.Timeout))
 	}
 	for _, n := range []struct {
 		name       string

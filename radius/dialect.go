@@ -8,15 +8,15 @@ import (
 	"keyfob/events"
 )
 
-// dialect is how a client is spoken to. Some VPNs do not just show the words
-// to the user but look for phrases in them, so they are part of the contract.
+// dialect is how prompts are worded for a client. Some VPNs do not only show the
+// text but search it for phrases, so the wording must not change.
 type dialect uint8
 
 const (
 	dialectRSA         dialect = iota // as RSA Authentication Manager
-	dialectCisco                      // what a Cisco ASA looks for with proxy-auth sdi
-	dialectPlain                      // said plainly, for VPNs that only show it
-	dialectNoChallenge                // the VPN cannot ask anything back
+	dialectCisco                      // what a Cisco ASA searches for with proxy-auth sdi
+	dialectPlain                      // plain English, for VPNs that only show it
+	dialectNoChallenge                // the VPN cannot show a challenge
 )
 
 func dialectOf(name string) dialect {
@@ -32,24 +32,22 @@ func dialectOf(name string) dialect {
 	}
 }
 
-// silent says that a challenge would be lost on the client.
-func (d dialect) silent() bool { return d == dialectNoChallenge }
+// canAsk reports whether the client can show a challenge to its user.
+func (d dialect) canAsk() bool { return d != dialectNoChallenge }
 
-// denied is the only thing that a refusal ever says.
 const denied = "Access denied"
 
-// refusal is what every refusal to a client says, whatever the reason, so that
-// none can be told from another. Where the VPN cannot ask for a new PIN or a
-// next tokencode, it says where the user can be asked.
+// refusal returns the text of every refusal to a client. It is the same for
+// every reason. A user whose VPN cannot ask for a new PIN or a next tokencode is
+// told where to set it.
 func (d dialect) refusal(pageURL string) string {
-	if d.silent() && pageURL != "" {
+	if !d.canAsk() && pageURL != "" {
 		return denied + ". If your token needs a new PIN or its next tokencode, go to " + pageURL
 	}
 	return denied
 }
 
-// question is what is asked at a step, or false for a step that this door
-// does not know.
+// question returns the text that asks for a step, or false for an unknown step.
 func (d dialect) question(p engine.Prompt) (string, bool) {
 	words, ok := d.step(p)
 	if !ok {
@@ -75,7 +73,7 @@ func (d dialect) step(p engine.Prompt) (string, bool) {
 	}
 }
 
-// What a user reads whose tokencodes are sent.
+// Texts for users whose tokencodes are sent to them.
 const (
 	sentTokencode = "Enter the tokencode that was sent to you:"
 	typePINAlone  = "Enter your new PIN alone, and a tokencode will be sent to you:"
@@ -106,8 +104,8 @@ func rsaStep(p engine.Prompt) (string, bool) {
 	}
 }
 
-// ciscoStep is the ASA's own table (proxy-auth_map sdi). The ASA searches a
-// message for its texts one after the other, so a message must hold one only.
+// ciscoStep follows the ASA's own table (proxy-auth_map sdi). The ASA searches a
+// message for each of its texts in turn, so a message may hold only one.
 func ciscoStep(p engine.Prompt) (string, bool) {
 	switch p.Step {
 	case events.StepNextTokencode:
@@ -159,8 +157,8 @@ func plainStep(p engine.Prompt) (string, bool) {
 	}
 }
 
-// plainRules asks for a new PIN and tells all the rules for it. With what was
-// wrong in front it is still one attribute.
+// plainRules asks for a new PIN and lists all the rules for it. With a problem in
+// front of it, the text still fits into one attribute.
 func plainRules(r engine.PINRules) string {
 	words := "Choose a new PIN of " + length(r) + " " + alphabet(r, "letters or digits")
 	if r.PINpad {
@@ -176,7 +174,7 @@ func plainRules(r engine.PINRules) string {
 	return words + ":"
 }
 
-// length is how many characters a PIN has.
+// length returns how many characters a PIN has.
 func length(r engine.PINRules) string {
 	if r.Min == r.Max {
 		return fmt.Sprintf("exactly %d", r.Min)
@@ -184,7 +182,7 @@ func length(r engine.PINRules) string {
 	return fmt.Sprintf("%d to %d", r.Min, r.Max)
 }
 
-// alphabet names what a PIN is made of.
+// alphabet returns the kind of characters in a PIN.
 func alphabet(rules engine.PINRules, letters string) string {
 	if rules.Alphanumeric {
 		return letters
@@ -192,8 +190,8 @@ func alphabet(rules engine.PINRules, letters string) string {
 	return "digits"
 }
 
-// tell shows a generated PIN to its owner. The words for the ASA avoid "your
-// new PIN", which is half of one of its texts.
+// tell shows a generated PIN to its owner. The text for the ASA avoids "your new
+// PIN", which is part of one of the phrases it searches for.
 func (d dialect) tell(step events.Step, pin string) string {
 	switch {
 	case d == dialectCisco && step == events.StepLogin:
@@ -205,8 +203,8 @@ func (d dialect) tell(step events.Step, pin string) string {
 	}
 }
 
-// problem says what was wrong with the answer before. The user has proved the
-// first step by then, so it may be said.
+// problem returns what was wrong with the answer before. The user has proved the
+// first step by then and may be told.
 func (d dialect) problem(p engine.Prompt) string {
 	switch p.Problem {
 	case engine.ProblemNone:
@@ -244,8 +242,8 @@ func (d dialect) problem(p engine.Prompt) string {
 	}
 }
 
-// printable is text with everything but printable ASCII replaced: some VPNs
-// show nothing at all of a message with anything else in it.
+// printable replaces everything but printable ASCII. Some VPNs show nothing of a
+// message that holds any other byte.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

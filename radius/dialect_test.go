@@ -135,7 +135,7 @@ func TestASAFindsOneTextOnly(t *testing.T) {
 func TestChallengeHasAllThatTheVPNNeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-		b, m := newBench(t, node, nil), newPackets(true)
+		b, m := newHarness(t, node, nil), newPackets(true)
 		for step, echo := range map[events.Step]uint32{
 			events.StepNextTokencode: 0, events.StepChoosePIN: 1, events.StepGeneratePIN: 1,
 			events.StepNewPIN: 0, events.StepConfirmPIN: 0, events.StepLogin: 0,

@@ -8,25 +8,24 @@ import (
 	"keyfob/events"
 )
 
-// duplicates knows which requests are being worked on and what was answered to
-// those of the last while, so that a retransmission is no second attempt
-// (RFC 5080, section 2.2.2). A retransmitted passcode that was tried again
-// would be refused as used.
+// duplicates remembers the requests in progress and the recent responses, so
+// that a retransmission is not a second attempt (RFC 5080, section 2.2.2). A
+// retransmitted passcode that was tried again would be refused as used.
 //
-// What is in progress is bounded by who admits requests; what was answered is
-// bounded here, the oldest going first.
+// The caller bounds the requests in progress. The responses are bounded here;
+// the oldest is dropped first.
 type duplicates struct {
-	linger func() time.Duration // how long what was answered is known
+	linger func() time.Duration // how long a response is kept
 	limit  int
 
 	mu       sync.Mutex // guards what follows, and all exchanges
 	latest   map[exchangeKey]*exchange
-	oldest   *exchange // of the answered ones, in order of their end
+	oldest   *exchange // of those answered, in order of expiry
 	newest   *exchange
 	answered int
 }
 
-// exchangeKey is what a client may use for one request at a time.
+// exchangeKey identifies a request among those that a client has open.
 type exchangeKey struct {
 	from netip.AddrPort
 	code Code
@@ -46,9 +45,9 @@ func newDuplicates(linger func() time.Duration, limit int) *duplicates {
 	return &duplicates{linger: linger, limit: limit, latest: make(map[exchangeKey]*exchange)}
 }
 
-// begin enters a request. When the same one is known already, fresh is false,
-// and response is what was answered, or nil while that is being worked on. A
-// different request under the same key takes the place of the one before.
+// begin enters a request. If it is known already, fresh is false and response
+// is its response, or nil while it is in progress. A different request with the
+// same key replaces the one before.
 func (d *duplicates) begin(key exchangeKey, request events.Request, now time.Time) (x *exchange, response Packet, fresh bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -61,8 +60,8 @@ func (d *duplicates) begin(key exchangeKey, request events.Request, now time.Tim
 	return x, nil, true
 }
 
-// end keeps the response for retransmissions. It reports false when the client
-// has given up on the request and used its key for another.
+// end keeps the response for retransmissions. It reports false if the client
+// has given up on the request and reused its key.
 func (d *duplicates) end(x *exchange, response Packet, now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -81,7 +80,8 @@ func (d *duplicates) end(x *exchange, response Packet, now time.Time) bool {
 	return true
 }
 
-// forget removes a request that got no answer: its retransmission is new.
+// forget removes a request that got no answer, so that its retransmission is
+// new.
 func (d *duplicates) forget(x *exchange) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,7 +90,7 @@ func (d *duplicates) forget(x *exchange) {
 	}
 }
 
-// expire drops the answers that are old, or too many. mu is held.
+// expire drops responses that are too old or too many. mu is held.
 func (d *duplicates) expire(now time.Time) {
 	for d.oldest != nil && (d.answered > d.limit || !now.Before(d.oldest.ends)) {
 		x := d.oldest

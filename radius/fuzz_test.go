@@ -41,7 +41,7 @@ func FuzzHandler(f *testing.F) {
 		}
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", dialects[variant%4], "allow"))
 		node.decide = script(outcomes[variant/4%4], nil)
-		b := newBench(t, node, func(c *Config) { c.PageURL = "https://token.example.com/" })
+		b := newHarness(t, node, func(c *Config) { c.PageURL = "https://token.example.com/" })
 		port := b.auth
 		if variant&0x80 != 0 {
 			port = b.acct

@@ -140,23 +140,24 @@ func (c *counts) of(cause Cause) int {
 	return c.dropped[cause]
 }
 
-// bench is a server without sockets, whose packets are handed in and caught.
-type bench struct {
+// harness is a server without sockets, which is handed packets and whose
+// responses are kept.
+type harness struct {
 	*Server
 	t      testing.TB
 	node   *fakeNode
 	counts *counts
 	log    *bytes.Buffer
-	auth   *port
-	acct   *port
+	auth   transport
+	acct   transport
 
 	mu   sync.Mutex // guards sent
 	sent []Packet
 }
 
-func newBench(t testing.TB, node *fakeNode, change func(*Config)) *bench {
+func newHarness(t testing.TB, node *fakeNode, change func(*Config)) *harness {
 	t.Helper()
-	b := &bench{t: t, node: node, counts: &counts{dropped: map[Cause]int{}}, log: &bytes.Buffer{}}
+	b := &harness{t: t, node: node, counts: &counts{dropped: map[Cause]int{}}, log: &bytes.Buffer{}}
 	cfg := DefaultConfig()
 	cfg.Node, cfg.Site, cfg.Observer = "n1", "hq", b.counts
 	if change != nil {
@@ -166,32 +167,39 @@ func newBench(t testing.TB, node *fakeNode, change func(*Config)) *bench {
 		t.Fatal(err)
 	}
 	b.Server = newServer(cfg, node, slog.New(slog.NewTextHandler(b.log, nil)))
-	catch := func(_ *request, p []byte) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.sent = append(b.sent, Packet(p))
-	}
-	b.auth = &port{serves: AccessRequest, reply: catch}
-	b.acct = &port{serves: AccountingRequest, reply: catch}
+	b.auth = &recorded{udpListener{serves: AccessRequest}, b}
+	b.acct = &recorded{udpListener{serves: AccountingRequest}, b}
 	return b
 }
 
+// recorded is a UDP address without sockets, whose responses the harness keeps.
+type recorded struct {
+	udpListener
+	harness *harness
+}
+
+func (t *recorded) send(_ *request, p []byte) {
+	t.harness.mu.Lock()
+	defer t.harness.mu.Unlock()
+	t.harness.sent = append(t.harness.sent, Packet(p))
+}
+
 // hand gives the server a packet, without having it decided.
-func (b *bench) hand(p *port, from string, packet []byte) {
+func (b *harness) hand(t transport, from string, packet []byte) {
 	r := b.request()
-	r.port, r.from = p, netip.MustParseAddrPort(from)
-	b.admitDatagram(r, copy(r.buffer[:], packet))
+	r.transport, r.from = t, netip.MustParseAddrPort(from)
+	b.receiveDatagram(r, copy(r.buffer[:], packet))
 }
 
 // decide has everything decided that waits for it.
-func (b *bench) decide() {
+func (b *harness) decide() {
 	for len(b.queue) > 0 {
 		b.serve(context.Background(), <-b.queue)
 	}
 }
 
 // ask is what the server answers to a packet from an address, nil for silence.
-func (b *bench) ask(from string, packet []byte) Packet {
+func (b *harness) ask(from string, packet []byte) Packet {
 	b.t.Helper()
 	b.again()
 	b.hand(b.auth, from, packet)
@@ -200,14 +208,14 @@ func (b *bench) ask(from string, packet []byte) Packet {
 }
 
 // again forgets what was sent.
-func (b *bench) again() {
+func (b *harness) again() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sent = nil
 }
 
 // answer is what was sent, nil for silence.
-func (b *bench) answer() Packet {
+func (b *harness) answer() Packet {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()

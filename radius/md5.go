@@ -3,7 +3,7 @@ package radius
 import (
 	"crypto/fips140"
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // RFC 2865 and RFC 3579 know nothing else
+	"crypto/md5" //nolint:gosec // RFC 2865 and RFC 3579 define nothing else
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -13,24 +13,24 @@ import (
 	"keyfob/engine"
 )
 
-// messageAuthenticatorAt is where newPacket puts the value.
+// messageAuthenticatorAt is the offset at which newPacket puts the value.
 const messageAuthenticatorAt = headerLength + 2
 
-// sharedSecret is what a client and this server both know, and everything
-// that RADIUS computes from it. It may be used by many goroutines.
+// sharedSecret is a secret shared with a client, and everything that RADIUS
+// computes from it. It is safe for concurrent use.
 //
 // MD5 is not approved by FIPS 140. All use of it is in this file and runs
-// outside of the enforcement, which is why the states are never handed out.
+// without enforcement, which is why the states never leave it.
 type sharedSecret struct {
 	key    []byte
 	states sync.Pool
 }
 
-// md5State is kept for reuse: it is the most frequent allocation otherwise.
+// md5State is reused, because it would be the most frequent allocation.
 type md5State struct {
 	mac    hash.Hash // keyed with the secret
 	hash   hash.Hash
-	vector Authenticator // what goes into a hash must not be on a stack
+	vector Authenticator // kept here because the input of a hash escapes to the heap
 	zero   Authenticator
 	out    Authenticator
 }
@@ -55,8 +55,8 @@ func (s *sharedSecret) with(f func(*md5State)) {
 	})
 }
 
-// pad hides or reveals a block of a password: the MD5 of the secret and the
-// block before (RFC 2865, section 5.2).
+// pad returns what a block of a password is XORed with: the MD5 of the secret
+// and the block before (RFC 2865, section 5.2).
 func (m *md5State) pad(key, before []byte) Authenticator {
 	m.hash.Reset()
 	m.hash.Write(key)
@@ -65,8 +65,9 @@ func (m *md5State) pad(key, before []byte) Authenticator {
 	return m.out
 }
 
-// authenticator is what stands in that field of a response, or of an
-// Accounting-Request (RFC 2865, section 3; RFC 2866, section 3).
+// authenticator computes the Response Authenticator, or the Request
+// Authenticator of an Accounting-Request (RFC 2865, section 3; RFC 2866,
+// section 3).
 func (m *md5State) authenticator(p Packet, request Authenticator, key []byte) Authenticator {
 	m.vector = request
 	m.hash.Reset()
@@ -78,9 +79,9 @@ func (m *md5State) authenticator(p Packet, request Authenticator, key []byte) Au
 	return m.out
 }
 
-// messageAuthenticator is the attribute's value (RFC 3579, section 3.2) for a
-// packet that has it at an offset. The vector stands in for the packet's own
-// authenticator: in a response that of the request.
+// messageAuthenticator computes the attribute's value (RFC 3579, section 3.2) for a
+// packet that has it at an offset. The vector replaces the packet's own
+// authenticator; for a response it is that of the request.
 func (m *md5State) messageAuthenticator(p Packet, at int, vector Authenticator) Authenticator {
 	m.vector = vector
 	m.mac.Reset()
@@ -102,8 +103,8 @@ func (s *sharedSecret) signed(p Packet, at int, vector Authenticator) (ok bool) 
 	return ok
 }
 
-// authentic reports whether a packet's authenticator is that of a response to
-// a request with the given one (RFC 2865, section 3). For an
+// authentic reports whether a packet's authenticator is right for a response to
+// a request with the given authenticator (RFC 2865, section 3). For an
 // Accounting-Request that is zero (RFC 2866, section 3).
 func (s *sharedSecret) authentic(p Packet, request Authenticator) (ok bool) {
 	s.with(func(m *md5State) {
@@ -113,10 +114,9 @@ func (s *sharedSecret) authentic(p Packet, request Authenticator) (ok bool) {
 	return ok
 }
 
-// sign completes a response: the Message-Authenticator over the vector, if it
-// was made by newPacket, then the Response Authenticator over all of it. The
-// vector is the request's authenticator but for the answer to an
-// Accounting-Request, where it is zero as in the request.
+// sign completes a response: first the Message-Authenticator, if newPacket made
+// one, then the Response Authenticator over the whole packet. The vector is the
+// request's authenticator, or zero in the response to an Accounting-Request.
 func (s *sharedSecret) sign(p Packet, request, vector Authenticator) {
 	s.with(func(m *md5State) {
 		if len(p) > headerLength && Type(p[headerLength]) == MessageAuthenticator {
@@ -128,8 +128,8 @@ func (s *sharedSecret) sign(p Packet, request, vector Authenticator) {
 	})
 }
 
-// signRequest completes an Access-Request or a Status-Server made by
-// newPacket, whose authenticator is a random number.
+// signRequest completes an Access-Request or Status-Server made by newPacket,
+// whose authenticator is random.
 func (s *sharedSecret) signRequest(p Packet) {
 	s.with(func(m *md5State) {
 		mac := m.messageAuthenticator(p, messageAuthenticatorAt, p.Authenticator())
@@ -144,12 +144,11 @@ func (s *sharedSecret) signAccounting(p Packet) {
 
 const maxPassword = 128 // RFC 2865, section 5.2
 
-// errPassword says that a User-Password cannot have been made by a client that
-// knows the secret.
+// errPassword means that a User-Password was not made with this secret.
 var errPassword = errors.New("password is malformed")
 
-// reveal is the password in a User-Password (RFC 2865, section 5.2), without
-// its padding. One that has a NUL within is none.
+// reveal decodes a User-Password (RFC 2865, section 5.2) and removes its
+// padding. A password with a NUL inside is malformed.
 func (s *sharedSecret) reveal(hidden []byte, request Authenticator) (engine.Secret, error) {
 	const block = authenticatorLength
 	if len(hidden) == 0 || len(hidden) > maxPassword || len(hidden)%block != 0 {
@@ -176,7 +175,7 @@ func (s *sharedSecret) reveal(hidden []byte, request Authenticator) (engine.Secr
 	return engine.Secret(clear[:end]), nil
 }
 
-// hide makes a User-Password of a password of at most 128 bytes.
+// hide encodes a password of at most 128 bytes as a User-Password.
 func (s *sharedSecret) hide(password engine.Secret, request Authenticator) ([]byte, error) {
 	const block = authenticatorLength
 	if len(password) > maxPassword {

@@ -15,8 +15,8 @@ const (
 	authenticatorLength = 16
 )
 
-// Why bytes are not a packet. They are fixed values, because a flood of junk
-// must not cost memory.
+// The reasons why Parse fails. They are fixed values, so that a flood of junk
+// costs no memory.
 var (
 	errShort      = errors.New("packet is shorter than it says, or than a header")
 	errLong       = errors.New("packet is longer than 4096 bytes")
@@ -24,14 +24,14 @@ var (
 	errAttributes = errors.New("packet has more than 200 attributes")
 )
 
-// Authenticator is the field of that name (RFC 2865, section 3).
+// Authenticator is a packet's authenticator field (RFC 2865, section 3).
 type Authenticator [authenticatorLength]byte
 
-// Packet is a whole and well-formed RADIUS packet, as Parse leaves it.
+// Packet is a well-formed RADIUS packet, as Parse returns it.
 type Packet []byte
 
-// Parse takes the packet from the beginning of b, without copying. What
-// follows it is padding (RFC 2865, section 3).
+// Parse returns the packet at the beginning of b, without copying. Bytes after it
+// are padding (RFC 2865, section 3).
 func Parse(b []byte) (Packet, error) {
 	if len(b) < headerLength {
 		return nil, errShort
@@ -57,18 +57,18 @@ func Parse(b []byte) (Packet, error) {
 	return p, nil
 }
 
-// Code says what the packet is.
+// Code returns the type of the packet.
 func (p Packet) Code() Code { return Code(p[0]) }
 
-// ID pairs a response with its request.
+// ID returns the identifier, which pairs a response with its request.
 func (p Packet) ID() byte { return p[1] }
 
-// Authenticator is the field of that name.
+// Authenticator returns the authenticator field.
 func (p Packet) Authenticator() Authenticator {
 	return Authenticator(p[4:headerLength])
 }
 
-// Attributes are the packet's attributes in order. The values are part of the
+// Attributes iterates over the attributes in order. The values point into the
 // packet.
 func (p Packet) Attributes() iter.Seq2[Type, []byte] {
 	return func(yield func(Type, []byte) bool) {
@@ -82,7 +82,7 @@ func (p Packet) Attributes() iter.Seq2[Type, []byte] {
 	}
 }
 
-// Lookup is the value of the first attribute of a type.
+// Lookup returns the value of the first attribute of a type.
 func (p Packet) Lookup(t Type) ([]byte, bool) {
 	for typ, value := range p.Attributes() {
 		if typ == t {
@@ -92,8 +92,8 @@ func (p Packet) Lookup(t Type) ([]byte, bool) {
 	return nil, false
 }
 
-// offset is where the value of the first attribute of a type begins, and how
-// many attributes of the type there are.
+// offset returns where the value of the first attribute of a type begins, and
+// how many attributes of that type there are.
 func (p Packet) offset(t Type) (at, count int) {
 	for i := headerLength; i < len(p); i += int(p[i+1]) {
 		if Type(p[i]) != t {
@@ -107,7 +107,7 @@ func (p Packet) offset(t Type) (at, count int) {
 	return at, count
 }
 
-// builder writes a packet. Its errors wait until the end.
+// builder writes a packet. It reports its errors at the end.
 type builder struct {
 	b   []byte
 	err error
@@ -118,9 +118,9 @@ var (
 	errOverflow = errors.New("packet would be longer than 4096 bytes")
 )
 
-// newPacket begins a packet with a Message-Authenticator still to be computed.
-// It comes first, so that no prefix chosen by somebody else can stand before
-// it (CVE-2024-3596).
+// newPacket begins a packet with a Message-Authenticator that is computed later.
+// It comes first, so that an attacker cannot choose what precedes it
+// (CVE-2024-3596).
 func newPacket(code Code, id byte) *builder {
 	p := newBarePacket(code, id)
 	var zero Authenticator
@@ -128,7 +128,7 @@ func newPacket(code Code, id byte) *builder {
 	return p
 }
 
-// newBarePacket begins a packet that has no Message-Authenticator.
+// newBarePacket begins a packet without a Message-Authenticator.
 func newBarePacket(code Code, id byte) *builder {
 	const expected = 160
 	p := &builder{b: make([]byte, headerLength, expected)}
@@ -168,7 +168,7 @@ func (p *builder) addAll(t Type, request Packet) {
 	}
 }
 
-// finish is the packet with its length filled in. It is not yet signed.
+// finish fills in the length. The packet is not yet signed.
 func (p *builder) finish() (Packet, error) {
 	if p.err != nil {
 		return nil, p.err

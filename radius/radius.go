@@ -1,27 +1,25 @@
-// Package radius is the door by which VPN gateways come in: RFC 2865
-// authentication with PAP, RFC 2866 accounting and RFC 5997 status, over UDP and
-// over TLS (RFC 6614).
+// Package radius serves VPN gateways: RFC 2865 authentication with PAP, RFC 2866
+// accounting and RFC 5997 status, over UDP and over TLS (RFC 6614).
 //
-// A packet goes through four hands. A reader takes it from the socket, finds
-// the client it belongs to by its source address (clients.go), or by its
-// certificate (radsec.go), holds it to the
-// client's rules about signatures (admit.go) and asks whether it has been seen
-// before (duplicates.go). What is left waits, in bounded number, for a worker,
-// which turns it into an engine.Attempt (attempt.go), asks the node, and puts
-// the outcome into the words that the client expects (dialect.go, answer.go).
+// A packet passes four stages. A reader takes it from the socket, finds the
+// client it belongs to, by source address (clients.go) or by certificate
+// (radsec.go), checks its signature against the client's rules (verify.go) and
+// looks it up among the requests already known (duplicates.go). New requests
+// wait in a bounded queue for a worker. The worker turns the request into an
+// engine.Attempt (attempt.go), asks the node, and words the outcome as the
+// client expects (dialect.go, response.go).
 //
-// The door never decides. Whatever cannot be decided is met with silence, so
-// that the VPN asks another node; a request that was dropped leaves nothing
-// behind, so that its retransmission is tried afresh. Every refusal is the same
-// packet and names no reason. The node holds refusals until a fixed time after
-// the request arrived.
+// The package never decides a login. A request that cannot be decided gets no
+// answer, so that the VPN asks another node; a dropped request leaves no trace,
+// so that its retransmission is tried again. Every refusal is the same packet
+// and names no reason. The node holds refusals until a fixed time after the
+// request arrived.
 //
-// The wire format is written here and not taken from a library, because what
-// matters most to a server of one-time passcodes is what the libraries lack:
-// the Message-Authenticator first in every response and checked in every
-// request (CVE-2024-3596), and answers that are remembered, so that a
-// retransmission does not spend a second tokencode. All that RADIUS does with
-// MD5 is in md5.go.
+// The wire format is written here instead of taken from a library, because
+// libraries lack what matters most to a server of one-time passcodes: the
+// Message-Authenticator first in every response and checked in every request
+// (CVE-2024-3596), and remembered answers, so that a retransmission does not
+// use a second tokencode. All use of MD5 is in md5.go.
 package radius
 
 import (
@@ -33,41 +31,41 @@ import (
 	"keyfob/events"
 )
 
-// Node is what the door needs of the node it stands in.
+// Node is what the server needs of the cluster node it runs in.
 type Node interface {
-	// Authenticate decides an attempt. An error means that nothing was decided.
+	// Authenticate decides an attempt. On an error nothing was decided.
 	Authenticate(context.Context, engine.Attempt) (engine.Outcome, error)
-	// Do has an administrator's command carried out.
+	// Do carries out a command.
 	Do(context.Context, events.Origin, engine.Command) error
-	// State is what this node knows; it must not change any more.
+	// State returns this node's copy of the state, which must not change.
 	State() *engine.State
-	// OpenClientSecret unseals the shared secret of the client of that name.
+	// OpenClientSecret unseals a shared secret of the named client.
 	OpenClientSecret(name string, sealed []byte) (engine.Secret, error)
-	// Ready says why this node cannot decide logins, or nil.
+	// Ready returns nil if this node can decide logins, or why it cannot.
 	Ready() error
-	// CaughtUp says why this node may not know yet all clients that there were
-	// when it started, or nil.
+	// CaughtUp returns nil once this node knows every client that existed when
+	// it started, or why it may not know them yet.
 	CaughtUp() error
 }
 
-// Observer counts. Its methods are called for every packet and must be quick
-// and safe for use by many goroutines.
+// Observer counts packets. Its methods are called for every packet and must be
+// fast and safe for concurrent use.
 type Observer interface {
-	// Received is called for each request of a known client that is whole and
-	// properly signed, retransmissions included.
+	// Received is called for each well-formed and correctly signed request of a
+	// known client, retransmissions included.
 	Received(client string, code Code)
 	// Answered is called for each response, with the time since its request
-	// came; a response sent again counts again, with no time.
+	// arrived. A response that is sent again is counted again, with time 0.
 	Answered(client string, code Code, took time.Duration)
-	// Dropped is called for each packet met with silence. The client is empty
-	// when it is not known.
+	// Dropped is called for each packet that gets no answer. The client is
+	// empty if it is not known.
 	Dropped(client string, cause Cause)
 }
 
-// Code says what a packet is (RFC 2865, section 3; RFC 2866; RFC 5997).
+// Code is the type of a packet (RFC 2865, section 3; RFC 2866; RFC 5997).
 type Code byte
 
-// The codes that this door reads or writes.
+// The codes that this package reads or writes.
 const (
 	AccessRequest      Code = 1
 	AccessAccept       Code = 2
@@ -99,11 +97,10 @@ func (c Code) String() string {
 	}
 }
 
-// Type says what an attribute is (RFC 2865, section 5, if nothing else is
-// said).
+// Type is the type of an attribute (RFC 2865, section 5, unless noted).
 type Type byte
 
-// The attributes that this door reads or writes.
+// The attributes that this package reads or writes.
 const (
 	UserName             Type = 1
 	UserPassword         Type = 2

@@ -16,20 +16,20 @@ import (
 	"keyfob/engine"
 )
 
-// radsecSecret is the shared secret of everybody over TLS, which does what the
-// secret was for (RFC 6614, section 2.3).
+// radsecSecret is the shared secret of every client over TLS, which takes over
+// the secret's purpose (RFC 6614, section 2.3).
 const radsecSecret engine.Secret = "radsec"
 
 const (
 	handshakeTimeout = 10 * time.Second
 	idleTimeout      = 15 * time.Minute
-	writeTimeout     = time.Second // of an answer to a client that does not read
-	perAddress       = 4           // one address gets a quarter of the connections
+	writeTimeout     = time.Second // for a client that does not read
+	addressShare     = 4           // one address may have a quarter of the connections
 )
 
-// radsec is RADIUS over TLS (RFC 6614): authentication, accounting and status
-// on one connection. A client is whom its certificate names.
-type radsec struct {
+// radsecListener serves RADIUS over TLS (RFC 6614): authentication, accounting
+// and status on one connection. The certificate names the client.
+type radsecListener struct {
 	listener net.Listener
 	tls      *tls.Config
 	limit    int
@@ -43,11 +43,27 @@ type radsec struct {
 type session struct {
 	conn *tls.Conn
 	from netip.AddrPort
-	port *port
-	mu   sync.Mutex // one answer at a time
+	mu   sync.Mutex // held while a response is written
 }
 
-func openRadSec(address string, cfg *tls.Config, limit int) (*radsec, error) {
+func (x *session) accepts(c Code) bool {
+	return c == AccessRequest || c == AccountingRequest || c == StatusServer
+}
+func (x *session) encrypted() bool { return true }
+
+func (x *session) send(_ *request, b []byte) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_ = x.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := x.conn.Write(b); err != nil {
+		x.disconnect() // part of a packet may have gone out
+	}
+}
+
+// disconnect closes the connection at once, without TLS's closing message.
+func (x *session) disconnect() { _ = x.conn.NetConn().Close() }
+
+func listenRadSec(address string, cfg *tls.Config, limit int) (*radsecListener, error) {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
@@ -56,17 +72,17 @@ func openRadSec(address string, cfg *tls.Config, limit int) (*radsec, error) {
 	cfg = cfg.Clone()
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert
 	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
-	cfg.SessionTicketsDisabled = true // a certificate is looked at each time
-	return &radsec{listener: listener, tls: cfg, limit: limit, sessions: make(map[*session]struct{})}, nil
+	cfg.SessionTicketsDisabled = true // so that every connection shows its certificate
+	return &radsecListener{listener: listener, tls: cfg, limit: limit, sessions: make(map[*session]struct{})}, nil
 }
 
 // acceptAll serves connections until the listener is closed, and returns when
-// no connection is read from any more.
-func (s *Server) acceptAll(r *radsec) error {
+// all of its readers have ended.
+func (s *Server) acceptAll(l *radsecListener) error {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	for failures := 0; ; {
-		conn, err := r.listener.Accept()
+		conn, err := l.listener.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return nil
@@ -74,38 +90,37 @@ func (s *Server) acceptAll(r *radsec) error {
 			if failures++; failures > 100 {
 				return fmt.Errorf("accepting radsec connections: %w", err)
 			}
-			time.Sleep(10 * time.Millisecond) // out of descriptors, most likely
+			time.Sleep(10 * time.Millisecond) // most likely out of file descriptors
 			continue
 		}
 		failures = 0
-		x := r.enter(conn)
+		x := l.open(conn)
 		if x == nil {
 			_ = conn.Close()
 			s.cfg.Observer.Dropped("", DropBusy)
 			continue
 		}
-		readers.Go(func() { s.converse(r, x) })
+		readers.Go(func() { s.serveSession(l, x) })
 	}
 }
 
-// enter makes room for a connection, or answers nil.
-func (r *radsec) enter(conn net.Conn) *session {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// open starts a session, or returns nil if there are too many.
+func (l *radsecListener) open(conn net.Conn) *session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort() //nolint:errcheck,forcetypeassert // "tcp"
-	if r.stopped || len(r.sessions) >= r.limit || r.count(from.Addr()) >= max(1, r.limit/perAddress) {
+	if l.stopped || len(l.sessions) >= l.limit || l.count(from.Addr()) >= max(1, l.limit/addressShare) {
 		return nil
 	}
-	x := &session{conn: tls.Server(conn, r.tls), from: from}
-	x.port = &port{secure: true, reply: x.reply, hangUp: x.hangUp}
-	r.sessions[x] = struct{}{}
+	x := &session{conn: tls.Server(conn, l.tls), from: from}
+	l.sessions[x] = struct{}{}
 	return x
 }
 
-// count is how many connections an address has. mu is held.
-func (r *radsec) count(address netip.Addr) int {
+// count returns the number of sessions of an address. mu is held.
+func (l *radsecListener) count(address netip.Addr) int {
 	n := 0
-	for x := range r.sessions {
+	for x := range l.sessions {
 		if x.from.Addr() == address {
 			n++
 		}
@@ -113,34 +128,34 @@ func (r *radsec) count(address netip.Addr) int {
 	return n
 }
 
-// leave ends a connection, unless the server is stopping: then answers may
-// still be due on it, and close ends it.
-func (r *radsec) leave(x *session) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.stopped {
-		delete(r.sessions, x)
-		x.hangUp()
+// end ends a session. While the server stops, responses may still be due on
+// it; then close ends it.
+func (l *radsecListener) end(x *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stopped {
+		delete(l.sessions, x)
+		x.disconnect()
 	}
 }
 
-// stopReading ends the listener and wakes the readers for the last time.
-func (r *radsec) stopReading() {
-	_ = r.listener.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stopped = true
-	for x := range r.sessions {
+// stopReading closes the listener and makes pending reads return.
+func (l *radsecListener) stopReading() {
+	_ = l.listener.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopped = true
+	for x := range l.sessions {
 		_ = x.conn.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
-func (r *radsec) close() error {
-	err := r.listener.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for x := range r.sessions {
-		x.hangUp()
+func (l *radsecListener) close() error {
+	err := l.listener.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for x := range l.sessions {
+		x.disconnect()
 	}
 	if errors.Is(err, net.ErrClosed) {
 		return nil
@@ -148,29 +163,29 @@ func (r *radsec) close() error {
 	return err
 }
 
-// converse reads a client's packets until the connection ends.
-func (s *Server) converse(r *radsec, x *session) {
-	defer r.leave(x)
+// serveSession authenticates a connection and reads its packets until it ends.
+func (s *Server) serveSession(l *radsecListener, x *session) {
+	defer l.end(x)
 	source := plain(x.from.Addr())
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 	defer cancel()
 	if err := x.conn.HandshakeContext(ctx); err != nil {
-		s.complain(FailedTLS, "", source, err)
+		s.warn(FailedTLS, "", source, err)
 		return
 	}
-	name, ok := s.nameOf(x.conn.ConnectionState().PeerCertificates[0])
+	name, ok := s.clientNamedBy(x.conn.ConnectionState().PeerCertificates[0])
 	if !ok {
-		cause, err := s.stranger(DropUnknownName)
+		cause, err := s.causeForStranger(DropUnknownName)
 		s.cfg.Observer.Dropped("", cause)
-		s.complain(cause, "", source, err)
+		s.warn(cause, "", source, err)
 		return
 	}
-	s.readStream(r, x, name)
+	s.readSession(l, x, name)
 }
 
-// nameOf is the client that a certificate names: by DNS name, or by common
-// name where there is none.
-func (s *Server) nameOf(certificate *x509.Certificate) (string, bool) {
+// clientNamedBy returns the client that a certificate names: by DNS name, or
+// by common name if there is none.
+func (s *Server) clientNamedBy(certificate *x509.Certificate) (string, bool) {
 	names := certificate.DNSNames
 	if len(names) == 0 {
 		names = []string{certificate.Subject.CommonName}
@@ -183,33 +198,34 @@ func (s *Server) nameOf(certificate *x509.Certificate) (string, bool) {
 	return "", false
 }
 
-func (s *Server) readStream(r *radsec, x *session, name string) {
-	q := s.request()
-	defer func() { s.requests.Put(q) }()
-	for r.await(x) {
-		n, err := readPacket(x.conn, &q.buffer)
+func (s *Server) readSession(l *radsecListener, x *session, name string) {
+	r := s.request()
+	defer func() { s.requests.Put(r) }()
+	for l.await(x) {
+		n, err := readPacket(x.conn, &r.buffer)
 		if err != nil {
 			if errors.Is(err, errShort) || errors.Is(err, errLong) {
-				s.complain(DropMalformed, name, plain(x.from.Addr()), err)
+				s.warn(DropMalformed, name, plain(x.from.Addr()), err)
 			}
 			return
 		}
 		found, ok := s.clients.named(name, s.now())
 		if !ok {
-			return // the client is known no more
+			return // the client was removed
 		}
-		q.port, q.from, q.client, q.secret = x.port, x.from, found, s.radsecSecret
-		if s.admit(q, n) {
-			q = s.request()
+		r.transport, r.from, r.client, r.secret = x, x.from, found, s.radsecSecret
+		if s.receive(r, n) {
+			r = s.request()
 		}
 	}
 }
 
-// await sets how long the next packet may take, unless the server is stopping.
-func (r *radsec) await(x *session) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stopped {
+// await sets the deadline for the next packet. It reports false while the
+// server stops.
+func (l *radsecListener) await(x *session) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
 		return false
 	}
 	return x.conn.SetReadDeadline(time.Now().Add(idleTimeout)) == nil
@@ -231,16 +247,3 @@ func readPacket(r io.Reader, buffer *[maxPacket]byte) (int, error) {
 	_, err := io.ReadFull(r, buffer[prefix:n])
 	return n, err
 }
-
-func (x *session) reply(_ *request, b []byte) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	_ = x.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := x.conn.Write(b); err != nil {
-		x.hangUp() // half a packet may have gone out
-	}
-}
-
-// hangUp ends the connection at once, without waiting for a farewell to be
-// taken.
-func (x *session) hangUp() { _ = x.conn.NetConn().Close() }

@@ -154,7 +154,7 @@ func TestOneConnectionServesEverything(t *testing.T) {
 	if got := node.asked()[0].Origin; got.Client != "vpn1.example.com" || got.SourceIP != "127.0.0.1" {
 		t.Errorf("origin is %+v", got)
 	}
-	if len(s.latches) != 0 {
+	if len(s.findings) != 0 {
 		t.Error("an address was latched for what TLS does")
 	}
 }
@@ -231,9 +231,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	_ = conn.Close()
 	until(t, func() bool {
-		s.streams[0].mu.Lock()
-		defer s.streams[0].mu.Unlock()
-		return len(s.streams[0].sessions) == 0
+		s.radsec[0].mu.Lock()
+		defer s.radsec[0].mu.Unlock()
+		return len(s.radsec[0].sessions) == 0
 	})
 }
 

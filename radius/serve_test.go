@@ -71,14 +71,14 @@ func TestEveryRefusalLooksTheSame(t *testing.T) {
 			t.Run(dialect+"/"+tc.name, func(t *testing.T) {
 				node := newFakeNode(vpn("vpn", "192.0.2.0/24", dialect, "allow"))
 				node.decide = script(tc.out, nil)
-				b := newBench(t, node, func(c *Config) { c.PageURL = page })
+				b := newHarness(t, node, func(c *Config) { c.PageURL = page })
 				answer := b.ask(vpnAddress, tc.packet)
 				mustAnswer(t, tc.packet, answer, AccessReject)
 				if got := messageOf(t, answer); got != want || len(answer) != headerLength+18+2+len(want) {
 					t.Errorf("refusal says %q and has %d bytes", got, len(answer))
 				}
 				if tc.says != FailedChallenge || dialect != "nochallenge" {
-					if said := tc.says != "" && strings.Contains(b.log.String(), advice[tc.says]); said != (tc.says != "") {
+					if said := tc.says != "" && strings.Contains(b.log.String(), messages[tc.says]); said != (tc.says != "") {
 						t.Errorf("log does not tell why:\n%s", b.log)
 					}
 				}
@@ -96,7 +96,7 @@ func TestClientThatCannotAskGetsNoChallenge(t *testing.T) {
 	node.decide = script(engine.Outcome{
 		Verdict: engine.Challenge, Conversation: "abc", Prompt: engine.Prompt{Step: events.StepNextTokencode},
 	}, nil)
-	b := newBench(t, node, nil)
+	b := newHarness(t, node, nil)
 	p := newPackets(true).login("alice", "1234123456")
 	mustAnswer(t, p, b.ask(vpnAddress, p), AccessReject)
 	if a := node.asked(); len(a) != 1 || !a[0].NoChallenge {
@@ -121,7 +121,7 @@ func TestLastUnfitPINIsToldWhichRuleItBroke(t *testing.T) {
 		t.Run(tc.dialect+"/"+string(tc.problem), func(t *testing.T) {
 			node := newFakeNode(vpn("vpn", "192.0.2.0/24", tc.dialect, "auto"))
 			node.decide = script(engine.Outcome{Reason: events.ReasonNewPINRefused, Prompt: engine.Prompt{Problem: tc.problem, Rules: rules}}, nil)
-			b := newBench(t, node, nil)
+			b := newHarness(t, node, nil)
 			p := newPackets(true).login("alice", "1111", with(State, "YmVmb3Jl"))
 			answer := b.ask(vpnAddress, p)
 			mustAnswer(t, p, answer, AccessReject)
@@ -153,7 +153,7 @@ func TestWrongAnswerIsAskedForAgain(t *testing.T) {
 				node := newFakeNode(vpn("vpn", "192.0.2.0/24", tc.dialect, "auto"))
 				tc.prompt.Expires = time.Now().Add(4 * time.Minute)
 				node.decide = script(engine.Outcome{Reason: events.ReasonTokencodeReused, Prompt: tc.prompt, Conversation: "bmV4dA"}, nil)
-				b := newBench(t, node, nil)
+				b := newHarness(t, node, nil)
 				p := newPackets(true).login("alice", "123456", with(State, "YmVmb3Jl"))
 				b.hand(b.auth, vpnAddress, p)
 				b.decide()
@@ -172,7 +172,7 @@ func TestWrongAnswerIsAskedForAgain(t *testing.T) {
 }
 
 func TestEAPIsRefusedWithFailure(t *testing.T) {
-	b := newBench(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+	b := newHarness(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
 	p := newPackets(true).make(AccessRequest, with(EAPMessage, "\x02\x07\x00\x0a\x01alice"))
 	answer := b.ask(vpnAddress, p)
 	mustAnswer(t, p, answer, AccessReject)
@@ -195,7 +195,7 @@ func TestUndecidedIsMetWithSilenceAndTriedAgain(t *testing.T) {
 			accept := node.decide
 			// Whatever the outcome says beside an error, it is not believed.
 			node.decide = script(engine.Outcome{Verdict: engine.Accept}, err)
-			b := newBench(t, node, nil)
+			b := newHarness(t, node, nil)
 			p := newPackets(true).login("alice", "1234123456")
 			if answer := b.ask(vpnAddress, p); answer != nil {
 				t.Fatalf("answer is %v", answer.Code())
@@ -219,7 +219,7 @@ func TestUndecidedIsMetWithSilenceAndTriedAgain(t *testing.T) {
 func TestRetransmissionGetsTheSameBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-		b, m := newBench(t, node, nil), newPackets(true)
+		b, m := newHarness(t, node, nil), newPackets(true)
 		p := m.login("alice", "1234123456")
 
 		b.again()
@@ -256,7 +256,7 @@ func TestRetransmissionGetsTheSameBytes(t *testing.T) {
 
 func TestSameIdentifierWithAnotherAuthenticatorIsAnotherRequest(t *testing.T) {
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-	b, m := newBench(t, node, nil), newPackets(true)
+	b, m := newHarness(t, node, nil), newPackets(true)
 	first := m.login("alice", "0000000000")
 	m.id--
 	second := m.login("alice", "1234123456")
@@ -285,7 +285,7 @@ func TestSameIdentifierWithAnotherAuthenticatorIsAnotherRequest(t *testing.T) {
 func TestRetransmissionAndRepeatedLoginAreToldFromOthers(t *testing.T) {
 	asked := func(p Packet, from string) engine.Attempt {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-		newBench(t, node, nil).ask(from, p)
+		newHarness(t, node, nil).ask(from, p)
 		return node.asked()[0]
 	}
 	m := newPackets(true)
@@ -328,7 +328,7 @@ func TestRefusalLeavesWhenTheNodeAnswers(t *testing.T) {
 			pass(took)
 			return engine.Outcome{}, nil
 		}
-		b, m := newBench(t, node, nil), newPackets(true)
+		b, m := newHarness(t, node, nil), newPackets(true)
 		for _, took = range []time.Duration{time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond} {
 			p := m.login("alice", "1")
 			b.again()
@@ -347,7 +347,7 @@ func TestRefusalLeavesWhenTheNodeAnswers(t *testing.T) {
 
 func TestOneClientCannotStarveAnother(t *testing.T) {
 	node := newFakeNode(vpn("flood", "192.0.2.1/32", "rsa", "auto"), vpn("vpn", "192.0.2.2/32", "rsa", "auto"))
-	b, m := newBench(t, node, func(c *Config) { c.Outstanding, c.PerClient = 20, 12 }), newPackets(true)
+	b, m := newHarness(t, node, func(c *Config) { c.Outstanding, c.PerClient = 20, 12 }), newPackets(true)
 	for range 50 {
 		b.hand(b.auth, "192.0.2.1:1", m.login("alice", "1234123456"))
 	}
@@ -369,7 +369,7 @@ func TestOneClientCannotStarveAnother(t *testing.T) {
 func TestRequestThatWaitedTooLongIsNotDecided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-		b := newBench(t, node, nil)
+		b := newHarness(t, node, nil)
 		b.hand(b.auth, vpnAddress, newPackets(true).login("alice", "1234123456"))
 		pass(b.cfg.Timeout)
 		b.decide()
@@ -381,7 +381,7 @@ func TestRequestThatWaitedTooLongIsNotDecided(t *testing.T) {
 
 func TestRememberedAnswersAreBounded(t *testing.T) {
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-	b, m := newBench(t, node, func(c *Config) { c.Remembered = 10 }), newPackets(true)
+	b, m := newHarness(t, node, func(c *Config) { c.Remembered = 10 }), newPackets(true)
 	for i := range 1000 {
 		b.ask(fmt.Sprintf("192.0.2.1:%d", 1000+i), m.login("alice", "1234123456"))
 	}
@@ -392,19 +392,19 @@ func TestRememberedAnswersAreBounded(t *testing.T) {
 
 func TestStatusTellsWhetherTheNodeDecides(t *testing.T) {
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-	b := newBench(t, node, nil)
+	b := newHarness(t, node, nil)
 	for _, tc := range []struct {
-		port *port
+		at   transport
 		want Code
 	}{{b.auth, AccessAccept}, {b.acct, AccountingResponse}} {
 		node.notReady = nil
 		p := newPackets(true).make(StatusServer, with(ProxyState, "via"))
 		b.again()
-		b.hand(tc.port, vpnAddress, p)
+		b.hand(tc.at, vpnAddress, p)
 		mustAnswer(t, p, b.answer(), tc.want)
 		node.notReady = errors.New("no leader")
 		b.again()
-		b.hand(tc.port, vpnAddress, newPackets(true).make(StatusServer, func(*Request) {}))
+		b.hand(tc.at, vpnAddress, newPackets(true).make(StatusServer, func(*Request) {}))
 		if b.answer() != nil {
 			t.Error("a node that is not ready answered")
 		}
@@ -415,7 +415,7 @@ func TestStatusTellsWhetherTheNodeDecides(t *testing.T) {
 }
 
 func TestAccountingIsAnsweredWhenItIsAuthentic(t *testing.T) {
-	b := newBench(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "require")), nil)
+	b := newHarness(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "require")), nil)
 	p := newPackets(true).make(AccountingRequest, func(r *Request) {
 		r.AddUint32(AcctStatusType, 1)
 		r.AddString(AcctSessionID, "1")
@@ -452,7 +452,7 @@ func TestAccountingIsAnsweredWhenItIsAuthentic(t *testing.T) {
 
 func TestAnswerThatDoesNotFitIsNotSent(t *testing.T) {
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "nochallenge", "auto"))
-	b := newBench(t, node, func(c *Config) { c.PageURL = "https://token.example.com/" })
+	b := newHarness(t, node, func(c *Config) { c.PageURL = "https://token.example.com/" })
 	full := newPackets(true).login("alice", "0", func(r *Request) {
 		for len(r.packet.b)+2+maxValue <= maxPacket {
 			r.Add(ProxyState, make([]byte, maxValue))
@@ -472,15 +472,15 @@ func TestAnswerThatDoesNotFitIsNotSent(t *testing.T) {
 
 func TestComplaintsAreLoggedNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, m := newBench(t, newFakeNode(), nil), newPackets(true)
+		b, m := newHarness(t, newFakeNode(), nil), newPackets(true)
 		for range 25 {
 			b.ask("203.0.113.1:5000", m.login("alice", "1"))
 			pass(time.Second)
 		}
-		if got := strings.Count(b.log.String(), advice[DropUnknownClient]); got != 3 {
+		if got := strings.Count(b.log.String(), messages[DropUnknownClient]); got != 3 {
 			t.Errorf("%d lines in 25 seconds:\n%s", got, b.log)
 		}
-		if !strings.Contains(b.log.String(), "more_like_it=9") {
+		if !strings.Contains(b.log.String(), "suppressed=9") {
 			t.Errorf("log does not tell how many there were:\n%s", b.log)
 		}
 	})

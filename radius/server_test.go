@@ -151,7 +151,7 @@ func TestClientSaysThatNobodyAnswers(t *testing.T) {
 
 func TestClientBelievesOnlyTheServer(t *testing.T) {
 	node := newFakeNode(loopback("rsa", "auto"))
-	b, m := newBench(t, node, nil), newPackets(true)
+	b, m := newHarness(t, node, nil), newPackets(true)
 	for id := range m.slots {
 		m.slots[id].response = make(chan Packet, 1)
 	}

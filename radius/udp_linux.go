@@ -9,16 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// local is where a packet was sent to: the socket, and the control message
-// that names the address (IP_PKTINFO, RFC 3542).
-type local struct {
+// destination is where a packet was sent to: the socket, and the control
+// message that names the address (IP_PKTINFO, RFC 3542).
+type destination struct {
 	conn    *net.UDPConn
 	control [64]byte
 	n       int
 }
 
-// tellLocal has a socket say to which address of this machine a packet came.
-func tellLocal(conn *net.UDPConn) error {
+// reportDestination makes a socket report which address of this machine each
+// packet was sent to.
+func reportDestination(conn *net.UDPConn) error {
 	return control(conn, func(fd int) error {
 		family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 		if err != nil {
@@ -31,41 +32,41 @@ func tellLocal(conn *net.UDPConn) error {
 	})
 }
 
-// answerable turns the control message that came with a packet into one that
-// sends from the same address. The interface is left to routing: the way back
-// may be another.
-func (l *local) answerable() {
+// makeSource turns the control message that came with a packet into one that
+// sends from the same address. The interface is left to routing, because the
+// way back may differ.
+func (d *destination) makeSource() {
 	const header = unix.SizeofCmsghdr
-	if l.n < header {
-		l.n = 0
+	if d.n < header {
+		d.n = 0
 		return
 	}
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&l.control[0])) //nolint:gosec // the kernel's own layout
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&d.control[0])) //nolint:gosec // the kernel's own layout
 	switch {
-	case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && l.n >= header+unix.SizeofInet4Pktinfo:
-		info := (*unix.Inet4Pktinfo)(unsafe.Pointer(&l.control[header])) //nolint:gosec // as above
+	case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && d.n >= header+unix.SizeofInet4Pktinfo:
+		info := (*unix.Inet4Pktinfo)(unsafe.Pointer(&d.control[header])) //nolint:gosec // as above
 		info.Ifindex = 0
-		l.n = unix.CmsgSpace(unix.SizeofInet4Pktinfo)
-	case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && l.n >= header+unix.SizeofInet6Pktinfo:
-		info := (*unix.Inet6Pktinfo)(unsafe.Pointer(&l.control[header])) //nolint:gosec // as above
+		d.n = unix.CmsgSpace(unix.SizeofInet4Pktinfo)
+	case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && d.n >= header+unix.SizeofInet6Pktinfo:
+		info := (*unix.Inet6Pktinfo)(unsafe.Pointer(&d.control[header])) //nolint:gosec // as above
 		if info.Addr[0] != 0xfe || info.Addr[1]&0xc0 != 0x80 {
-			info.Ifindex = 0 // a link-local address says nothing without it
+			info.Ifindex = 0 // a link-local address needs it
 		}
-		l.n = unix.CmsgSpace(unix.SizeofInet6Pktinfo)
+		d.n = unix.CmsgSpace(unix.SizeofInet6Pktinfo)
 	default:
-		l.n = 0
+		d.n = 0
 	}
 }
 
-// shareControl lets a socket but the first share the address.
-func shareControl(number int) func(network, address string, c syscall.RawConn) error {
-	if number == 0 {
+// shareControl lets every socket but the first share the address.
+func shareControl(n int) func(network, address string, c syscall.RawConn) error {
+	if n == 0 {
 		return nil
 	}
 	return func(_, _ string, c syscall.RawConn) error { return shareRaw(c) }
 }
 
-// share lets sockets that come later share the address with this one.
+// share lets later sockets share the address of this one.
 func share(conn *net.UDPConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -13,27 +13,27 @@ import (
 	"keyfob/engine"
 )
 
-// ClientConfig is what a Client needs to know.
+// ClientConfig configures a Client.
 type ClientConfig struct {
 	Server  string        // host:port
 	Secret  engine.Secret // shared with the server
 	Timeout time.Duration // until a request is sent again
-	Tries   int           // how often it is sent in all
+	Tries   int           // how often it is sent in total
 	// Unsigned leaves the Message-Authenticator out of Access-Requests and
-	// Accounting-Requests, as old VPNs do. Responses to a login must have it all
-	// the same.
+	// Accounting-Requests, as old VPNs do. Responses to a login must have it
+	// anyway.
 	Unsigned bool
-	Random   io.Reader // unpredictable bytes, safe for use by many goroutines
+	Random   io.Reader // unpredictable bytes, safe for concurrent use
 }
 
-// Validate reports all that is wrong with the configuration.
+// Validate reports every problem of the configuration.
 func (c ClientConfig) Validate() error {
 	var problems []error
 	if c.Secret == "" {
 		problems = append(problems, errors.New("no shared secret"))
 	}
 	if c.Timeout <= 0 || c.Tries < 1 {
-		problems = append(problems, errors.New("timeout and tries must be more than nothing"))
+		problems = append(problems, errors.New("timeout and tries must be more than 0"))
 	}
 	if c.Random == nil {
 		problems = append(problems, errors.New("no source of random bytes"))
@@ -41,24 +41,25 @@ func (c ClientConfig) Validate() error {
 	return errors.Join(problems...)
 }
 
-// ErrNoAnswer says that the server was silent.
+// ErrNoAnswer is returned when the server does not answer.
 var ErrNoAnswer = errors.New("radius server does not answer")
 
-// inFlight is how many requests can be told apart by their identifier.
+// inFlight is how many requests the identifier can distinguish.
 const inFlight = 256
 
-// Client asks a RADIUS server as a VPN does. It has one socket and up to 256
-// requests in flight; further ones wait. It may be used by many goroutines.
+// Client plays the part of a VPN: it sends requests to a RADIUS server. It has
+// one socket and up to 256 requests in flight; further ones wait. It is safe for
+// concurrent use.
 type Client struct {
 	cfg    ClientConfig
 	secret *sharedSecret
 	conn   net.Conn
-	free   chan byte // identifiers, the one that rested longest first
+	free   chan byte // identifiers, the least recently used first
 	slots  [inFlight]slot
 	reader sync.WaitGroup
 }
 
-// slot is where the response for an identifier is waited for.
+// slot waits for the response to an identifier.
 type slot struct {
 	mu       sync.Mutex
 	waiting  bool
@@ -86,17 +87,17 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-// Close gives the socket back. Requests in flight get no answer.
+// Close closes the socket. Requests in flight get no response.
 func (c *Client) Close() error {
 	err := c.conn.Close()
 	c.reader.Wait()
 	return err
 }
 
-// Login is what a VPN asks about a user. Empty fields are left out.
+// Login is a VPN's request about a user. Empty fields are left out.
 type Login struct {
 	User     string
-	Passcode engine.Secret // or whatever the challenge asked for
+	Passcode engine.Secret // or what the challenge asked for
 	State    string        // of the challenge that this answers
 
 	NASIdentifier    string
@@ -104,17 +105,17 @@ type Login struct {
 	SessionID        string // Acct-Session-Id: the same for each try at the same login
 }
 
-// Reply is what a server answered to a login.
+// Reply is a server's response to a login.
 type Reply struct {
 	Code    Code
 	Message string
 	State   string
-	Echo    bool          // what is typed next may be seen
-	Expires time.Duration // the challenge is good for, 0 when it was not said
+	Echo    bool          // the next answer may be shown as it is typed
+	Expires time.Duration // how long the challenge is valid; 0 if not stated
 }
 
-// Authenticate asks about a login. The error wraps ErrNoAnswer when the server
-// stays silent.
+// Authenticate sends a login. The error wraps ErrNoAnswer if the server does not
+// answer.
 func (c *Client) Authenticate(ctx context.Context, l Login) (Reply, error) {
 	response, err := c.Exchange(ctx, AccessRequest, func(r *Request) {
 		r.AddString(UserName, l.User)
@@ -155,14 +156,14 @@ func (c *Client) Authenticate(ctx context.Context, l Login) (Reply, error) {
 	return reply, nil
 }
 
-// Status asks whether the server would answer (RFC 5997).
+// Status asks whether the server serves logins (RFC 5997).
 func (c *Client) Status(ctx context.Context) error {
 	_, err := c.Exchange(ctx, StatusServer, func(*Request) {})
 	return err
 }
 
-// Request is a packet that Exchange is about to send. What cannot be added
-// makes Exchange fail.
+// Request is a packet that Exchange is about to send. An attribute that cannot
+// be added makes Exchange fail.
 type Request struct {
 	packet *builder
 	client *Client
@@ -171,10 +172,10 @@ type Request struct {
 // Add adds an attribute.
 func (r *Request) Add(t Type, value []byte) { r.packet.add(t, value) }
 
-// AddString adds an attribute that is text.
+// AddString adds a text attribute.
 func (r *Request) AddString(t Type, value string) { r.packet.addString(t, value) }
 
-// AddUint32 adds an attribute that is a number.
+// AddUint32 adds a numeric attribute.
 func (r *Request) AddUint32(t Type, value uint32) { r.packet.addUint32(t, value) }
 
 // AddPassword adds the User-Password (RFC 2865, section 5.2).
@@ -187,9 +188,8 @@ func (r *Request) AddPassword(password engine.Secret) {
 	r.packet.add(UserPassword, hidden)
 }
 
-// Exchange sends a request and waits for its response, whose signatures have
-// been checked. It sends the same bytes again as often as the configuration
-// says.
+// Exchange sends a request and returns its response, whose signatures it has
+// checked. It sends the same bytes again as often as the configuration says.
 func (c *Client) Exchange(ctx context.Context, code Code, fill func(*Request)) (Packet, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -271,7 +271,7 @@ func (s *slot) end() {
 	}
 }
 
-// read hands responses to those who wait for them, until the socket is closed.
+// read delivers responses until the socket is closed.
 func (c *Client) read() {
 	var buffer [maxPacket]byte
 	for {
@@ -280,7 +280,7 @@ func (c *Client) read() {
 			return
 		}
 		if err != nil {
-			continue // nobody listens there at the moment
+			continue // nothing listens there at the moment
 		}
 		if p, err := Parse(buffer[:n]); err == nil {
 			c.deliver(p)
@@ -288,8 +288,8 @@ func (c *Client) read() {
 	}
 }
 
-// deliver hands over a response that is the server's own answer to what was
-// asked. Anything else is ignored, as if it had not come.
+// deliver hands over a response that is the server's answer to the open request.
+// It ignores everything else.
 func (c *Client) deliver(p Packet) {
 	s := &c.slots[p.ID()]
 	s.mu.Lock()
@@ -304,8 +304,8 @@ func (c *Client) deliver(p Packet) {
 	s.response <- append(Packet(nil), p...)
 }
 
-// signedResponse reports whether a response to a request of a code has its
-// Message-Authenticator, once and first, and right. Accounting may do without.
+// signedResponse reports whether a response to a request of a code has exactly
+// one Message-Authenticator, first and correct. Accounting may omit it.
 func (s *sharedSecret) signedResponse(p Packet, code Code, request Authenticator) bool {
 	at, count := p.offset(MessageAuthenticator)
 	if code == AccountingRequest {
@@ -317,7 +317,7 @@ func (s *sharedSecret) signedResponse(p Packet, code Code, request Authenticator
 	return count == 1 && at == messageAuthenticatorAt && int(p[at-1]) == authenticatorLength+2 && s.signed(p, at, request)
 }
 
-// answers reports whether one code is an answer to another.
+// answers reports whether one code is a valid response to another.
 func answers(response, request Code) bool {
 	switch response {
 	case AccessAccept:

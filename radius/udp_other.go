@@ -8,19 +8,19 @@ import (
 	"syscall"
 )
 
-// local is where a packet was sent to.
-type local struct {
+// destination is where a packet was sent to.
+type destination struct {
 	conn    *net.UDPConn
 	control [1]byte
 	n       int
 }
 
-func tellLocal(*net.UDPConn) error { return nil }
+func reportDestination(*net.UDPConn) error { return nil }
 
-func (l *local) answerable() { l.n = 0 }
+func (d *destination) makeSource() { d.n = 0 }
 
-func shareControl(number int) func(string, string, syscall.RawConn) error {
-	if number == 0 {
+func shareControl(n int) func(string, string, syscall.RawConn) error {
+	if n == 0 {
 		return nil
 	}
 	return func(string, string, syscall.RawConn) error { return errors.ErrUnsupported }

@@ -15,22 +15,21 @@ const (
 	promptEcho   = 1
 )
 
-// errPrompt says that an outcome is a challenge that cannot be asked.
-var errPrompt = errors.New("step has no words, or no text to bring back")
+// errPrompt means that an outcome is a challenge that cannot be asked.
+var errPrompt = errors.New("step has no text, or the outcome has no state")
 
-// accept makes an Access-Accept. What else a client is to be told about the
-// user (Class, Filter-Id, a group) is added here.
+// accept makes an Access-Accept.
 func accept(r *request) *builder {
 	p := newPacket(AccessAccept, r.packet.ID())
 	p.addAll(ProxyState, r.packet)
 	return p
 }
 
-// refuse makes an Access-Reject. It is the same whatever the reason, but for a
-// user who has proved the first step and whose new PINs were unfit too often:
-// which rule the last one broke stands in front. An EAP peer gets EAP-Failure
-// instead of words (RFC 3579, section 2.6.5).
-func (s *Server) refuse(r *request, last engine.Prompt) *builder {
+// reject makes an Access-Reject. It is the same for every reason, with one
+// exception: a user who has proved the first step and whose last new PIN was
+// refused reads which rule it broke. An EAP peer gets EAP-Failure instead of
+// text (RFC 3579, section 2.6.5).
+func (s *Server) reject(r *request, last engine.Prompt) *builder {
 	p := newPacket(AccessReject, r.packet.ID())
 	if e := r.fields.eap; len(e) >= 4 {
 		const failure = 4
@@ -47,8 +46,8 @@ func (s *Server) refuse(r *request, last engine.Prompt) *builder {
 }
 
 // challenge makes an Access-Challenge. The State is printable, because ocserv
-// cuts it at the first NUL byte. A yes or no is no secret and may be seen as
-// it is typed.
+// cuts it at the first NUL byte. The answer to a yes-or-no question is not
+// secret and may be echoed.
 func challenge(r *request, out engine.Outcome, now time.Time) (*builder, error) {
 	words, ok := r.client.dialect.question(out.Prompt)
 	if !ok || out.Conversation == "" {
@@ -69,7 +68,7 @@ func challenge(r *request, out engine.Outcome, now time.Time) (*builder, error) 
 	return p, p.err
 }
 
-// seal turns what was built into the response to a request.
+// seal completes and signs the response to a request.
 func (r *request) seal(b *builder) (Packet, error) {
 	p, err := b.finish()
 	if err != nil {

@@ -43,7 +43,7 @@ func TestPolicySaysWhichRequestsMustBeSigned(t *testing.T) {
 	} {
 		for _, policy := range []string{"require", "auto", "allow"} {
 			t.Run(tc.name+"/"+policy, func(t *testing.T) {
-				b := newBench(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", policy)), nil)
+				b := newHarness(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", policy)), nil)
 				answer := b.ask(vpnAddress, tc.packet)
 				cause, dropped := tc.drops[policy]
 				if !dropped {
@@ -62,7 +62,7 @@ func TestPolicySaysWhichRequestsMustBeSigned(t *testing.T) {
 }
 
 func TestUnsignedStatusIsMetWithSilence(t *testing.T) {
-	b := newBench(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "allow")), nil)
+	b := newHarness(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "allow")), nil)
 	status := newPackets(true).make(StatusServer, func(*Request) {})
 	bare := append(Packet(nil), status[:headerLength]...)
 	bare[2], bare[3] = 0, headerLength
@@ -74,7 +74,7 @@ func TestUnsignedStatusIsMetWithSilence(t *testing.T) {
 func TestAddressThatSignedOnceMustSignForEver(t *testing.T) {
 	signed, unsigned := newPackets(true), newPackets(false)
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-	b := newBench(t, node, nil)
+	b := newHarness(t, node, nil)
 
 	if b.ask(vpnAddress, unsigned.login("alice", "1234123456")) == nil {
 		t.Fatal("the first unsigned request got no answer")
@@ -95,12 +95,12 @@ func TestAddressThatSignedOnceMustSignForEver(t *testing.T) {
 		t.Error("another address of the client was latched too")
 	}
 	// A node that was not asked learns of it from the state.
-	b.recordLatch(t.Context(), <-b.latches)
+	b.record(t.Context(), <-b.findings)
 	want := []engine.Command{engine.LatchClient{Client: "vpn", Address: "192.0.2.1"}}
 	if diff := cmp.Diff(want, node.commands); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
-	other := newBench(t, node, nil)
+	other := newHarness(t, node, nil)
 	if other.ask(vpnAddress, unsigned.login("alice", "1234123456")) != nil {
 		t.Error("another node answered an unsigned request")
 	}
@@ -113,16 +113,16 @@ func TestLatchThatWasNotRecordedIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		node.do = func(engine.Command) error { return engine.ErrUndecided }
-		b, signed := newBench(t, node, nil), newPackets(true)
+		b, signed := newHarness(t, node, nil), newPackets(true)
 		b.ask(vpnAddress, signed.login("alice", "1234123456"))
-		b.recordLatch(t.Context(), <-b.latches)
+		b.record(t.Context(), <-b.findings)
 		b.ask(vpnAddress, signed.login("alice", "1234123456"))
-		if len(b.latches) != 0 {
+		if len(b.findings) != 0 {
 			t.Error("tried again at once")
 		}
-		pass(latchAgain)
+		pass(reportAgain)
 		b.ask(vpnAddress, signed.login("alice", "1234123456"))
-		if len(b.latches) != 1 {
+		if len(b.findings) != 1 {
 			t.Error("not tried again")
 		}
 	})
@@ -131,9 +131,9 @@ func TestLatchThatWasNotRecordedIsTriedAgain(t *testing.T) {
 func TestClientAddedAnewIsNotHeldToItsPast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-		b := newBench(t, node, nil)
+		b := newHarness(t, node, nil)
 		b.ask(vpnAddress, newPackets(true).login("alice", "1234123456"))
-		b.recordLatch(t.Context(), <-b.latches)
+		b.record(t.Context(), <-b.findings)
 		pass(freshFor)
 		if b.ask(vpnAddress, newPackets(false).login("alice", "1234123456")) != nil {
 			t.Fatal("not latched")
@@ -156,7 +156,7 @@ func TestLongestPrefixNamesTheClient(t *testing.T) {
 		vpn("gateway6", "2001:db8::1/128", "rsa", "allow"),
 		vpn("mapped", "::ffff:198.51.100.0/120", "rsa", "allow"),
 	)
-	b := newBench(t, node, nil)
+	b := newHarness(t, node, nil)
 	for from, want := range map[string]string{
 		"192.0.2.1:1":               "gateway",
 		"[::ffff:192.0.2.1]:1":      "gateway", // as a socket for both families says
@@ -175,7 +175,7 @@ func TestLongestPrefixNamesTheClient(t *testing.T) {
 }
 
 func TestUnknownClientIsMetWithSilenceAndOneLine(t *testing.T) {
-	b := newBench(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+	b := newHarness(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
 	p := newPackets(true)
 	for range 100 {
 		if b.ask("203.0.113.1:5000", p.login("alice", "1234123456")) != nil {
@@ -193,14 +193,14 @@ func TestUnknownClientIsMetWithSilenceAndOneLine(t *testing.T) {
 func TestClientThatMayBeYetToComeIsNotCalledUnknown(t *testing.T) {
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 	node.behind = errors.New("catching up: at record 5 of 9")
-	b, p := newBench(t, node, nil), newPackets(true)
+	b, p := newHarness(t, node, nil), newPackets(true)
 	if b.ask("203.0.113.1:5000", p.login("alice", "1234123456")) != nil {
 		t.Fatal("a stranger was answered")
 	}
 	if b.counts.of(DropUnknownClient) != 0 || b.counts.of(DropNotCaughtUp) != 1 {
 		t.Errorf("counted as %v", b.counts.dropped)
 	}
-	if log := b.log.String(); !strings.Contains(log, "at record 5 of 9") || strings.Contains(log, advice[DropUnknownClient]) {
+	if log := b.log.String(); !strings.Contains(log, "at record 5 of 9") || strings.Contains(log, messages[DropUnknownClient]) {
 		t.Errorf("logged: %s", log)
 	}
 }
@@ -208,7 +208,7 @@ func TestClientThatMayBeYetToComeIsNotCalledUnknown(t *testing.T) {
 func TestClientsFollowTheState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode()
-		b, p := newBench(t, node, nil), newPackets(true)
+		b, p := newHarness(t, node, nil), newPackets(true)
 		if b.ask(vpnAddress, p.login("alice", "1234123456")) != nil {
 			t.Fatal("answered a stranger")
 		}
@@ -236,7 +236,7 @@ func TestClientWhoseSecretCannotBeOpenedIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		node.noSecret = errors.New("key is away")
-		b, p := newBench(t, node, nil), newPackets(true)
+		b, p := newHarness(t, node, nil), newPackets(true)
 		if b.ask(vpnAddress, p.login("alice", "1234123456")) != nil {
 			t.Fatal("answered without a secret")
 		}
@@ -245,7 +245,7 @@ func TestClientWhoseSecretCannotBeOpenedIsTriedAgain(t *testing.T) {
 		if b.ask(vpnAddress, p.login("alice", "1234123456")) == nil {
 			t.Error("the client stays unusable")
 		}
-		if !strings.Contains(b.log.String(), advice[DropUnusableClient]) {
+		if !strings.Contains(b.log.String(), messages[DropUnusableClient]) {
 			t.Errorf("log does not tell:\n%s", b.log)
 		}
 	})
@@ -296,7 +296,7 @@ func TestAttemptSaysWhatTheNodeMustKnow(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-			b := newBench(t, node, nil)
+			b := newHarness(t, node, nil)
 			b.ask(vpnAddress, tc.packet)
 			tc.want.Origin.Node, tc.want.Origin.Site = "n1", "hq"
 			tc.want.Origin.Door, tc.want.Origin.Client, tc.want.Client = events.DoorRADIUS, "vpn", "vpn"
@@ -322,7 +322,7 @@ func TestSiteOfTheClientComesFirst(t *testing.T) {
 	branch := vpn("vpn", "192.0.2.0/24", "rsa", "auto")
 	branch.Site = "branch"
 	node := newFakeNode(branch)
-	newBench(t, node, nil).ask(vpnAddress, newPackets(true).login("alice", "1"))
+	newHarness(t, node, nil).ask(vpnAddress, newPackets(true).login("alice", "1"))
 	if got := node.asked()[0].Origin.Site; got != "branch" {
 		t.Errorf("site is %q", got)
 	}

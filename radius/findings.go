@@ -1,0 +1,68 @@
+package radius
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// finding is something that a client's packets show and that the cluster is to
+// record.
+type finding struct {
+	client  *client
+	address netip.Addr
+	command engine.Command
+}
+
+const findingQueue = 256
+
+// report queues a finding. It never waits: a finding that does not fit into
+// the queue is reported again with a later request.
+func (s *Server) report(c *client, from netip.Addr, command engine.Command) {
+	select {
+	case s.findings <- finding{c, from, command}:
+	default:
+	}
+}
+
+// recordFindings has findings recorded until ctx ends.
+func (s *Server) recordFindings(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-s.findings:
+			s.record(ctx, f)
+		}
+	}
+}
+
+func (s *Server) record(ctx context.Context, f finding) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	origin := events.Origin{
+		Request:  s.findingID(f),
+		Node:     s.cfg.Node,
+		Site:     s.siteOf(f.client),
+		Door:     events.DoorRADIUS,
+		Client:   f.client.name,
+		SourceIP: f.address.String(),
+		Actor:    "system",
+	}
+	if err := s.node.Do(ctx, origin, f.command); err != nil && ctx.Err() == nil {
+		s.warn(FailedRecord, f.client.name, f.address, err)
+	}
+}
+
+// findingID is the ID of one try to record a finding.
+func (s *Server) findingID(f finding) events.Request {
+	d := newDigest("finding")
+	d.add([]byte(s.cfg.Node))
+	d.add([]byte(f.client.name))
+	d.add(f.address.AsSlice())
+	d.add(binary.BigEndian.AppendUint64(nil, uint64(s.now().UnixNano()))) //nolint:gosec // any number will do
+	return d.request()
+}
