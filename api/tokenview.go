@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"keyfob/engine"
-	"keyfob/engine/tokencode"
 	"keyfob/events"
 )
 
@@ -63,22 +62,10 @@ type Stopgap struct {
 
 // Modes of a token.
 const (
-	ModeNormal        = "normal"
-	ModeNewPIN        = "new_pin"
-	ModeNextTokencode = "next_tokencode"
+	ModeNormal        = string(engine.ModeNormal)
+	ModeNewPIN        = string(engine.ModeNewPIN)
+	ModeNextTokencode = string(engine.ModeNextTokencode)
 )
-
-// Mode is what the next login with a token will ask for first.
-func Mode(t *engine.Token) string {
-	switch {
-	case t.NextTokencode:
-		return ModeNextTokencode
-	case t.NewPIN, t.User != "" && len(t.PIN) == 0 && t.PINStyle != string(tokencode.NoPIN):
-		return ModeNewPIN
-	default:
-		return ModeNormal
-	}
-}
 
 func viewToken(s *engine.State, t *engine.Token, now events.Time) Token {
 	v := Token{
@@ -91,7 +78,7 @@ func viewToken(s *engine.State, t *engine.Token, now events.Time) Token {
 		OwnWindows:    t.Window != engine.Window{},
 		User:          t.User,
 		State:         tokenState(s, t, now),
-		Mode:          Mode(t),
+		Mode:          string(s.Mode(t, now)),
 		Disabled:      t.Disabled,
 		HasPIN:        len(t.PIN) > 0,
 		Unclaimed:     s.Unclaimed(t),

@@ -11,6 +11,30 @@ import (
 // What stands between a token and its owner's next login, for those who help
 // him. Decide goes by the same.
 
+// Mode is what the next login with a token asks for first.
+type Mode string
+
+// The modes. A token without a user is in ModeNormal, unless it is in Next
+// Tokencode mode.
+const (
+	ModeNormal        Mode = "normal"
+	ModeNewPIN        Mode = "new_pin" // PINDue says why
+	ModeNextTokencode Mode = "next_tokencode"
+)
+
+// Mode returns the mode of a token. A token whose PIN has expired, or is not
+// set, is in New PIN mode. After the next tokencode a new PIN may still be due:
+// see PINDue.
+func (s *State) Mode(t *Token, now events.Time) Mode {
+	switch {
+	case t.NextTokencode:
+		return ModeNextTokencode
+	case s.PINDue(t, now) != "":
+		return ModeNewPIN
+	}
+	return ModeNormal
+}
+
 // Unusable says why a token is refused whatever is typed, empty when it is not.
 func (t *Token) Unusable(now events.Time) events.Reason { return t.unusable(now) }
 

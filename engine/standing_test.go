@@ -48,6 +48,43 @@ func TestPINThatWasSetUnderLooserRulesIsDoubted(t *testing.T) {
 	}
 }
 
+func TestModeSaysWhatTheNextLoginAsksFor(t *testing.T) {
+	for _, tt := range []struct {
+		name, lines string
+		want        engine.Mode
+		login       string // what the passcode of the token comes to
+	}{
+		{"a PIN is set", "", engine.ModeNormal, "accept"},
+		{"the PIN has expired", "policy pin.lifetime=24h\nday 2", engine.ModeNewPIN, "asks new_pin"},
+		{"the PIN is to be changed", "admin new-pin a1", engine.ModeNewPIN, "asks new_pin"},
+		{"the PIN is temporary", "admin temporary-pin a1 471108", engine.ModeNewPIN, "asks new_pin"},
+		{"in Next Tokencode mode", "admin next-tokencode a1", engine.ModeNextTokencode, "asks next_tokencode"},
+		{"both", "policy pin.lifetime=24h\nday 2\nadmin next-tokencode a1", engine.ModeNextTokencode, "asks next_tokencode"},
+	} {
+		w := given(t, "user ada", "token a1 user=ada pin=471108")
+		for line := range strings.Lines(tt.lines) {
+			switch words := strings.Fields(line); words[0] {
+			case "day":
+				w.now = w.now.AddDate(0, 0, w.number(words[1]))
+			default:
+				w.do(words)
+			}
+		}
+		if got := w.state.Mode(w.state.Token("a1"), events.At(w.now)); got != tt.want {
+			t.Errorf("%s: mode %s, want %s", tt.name, got, tt.want)
+		}
+		if got := w.do(strings.Fields("login ada 471108<code>")); !strings.HasSuffix(got, tt.login) {
+			t.Errorf("%s: the login came to %q, want %s", tt.name, got, tt.login)
+		}
+	}
+	unset := given(t, "user ada", "token a1 user=ada", "token a2", "token a3 user=ada style=none")
+	for serial, want := range map[string]engine.Mode{"a1": engine.ModeNewPIN, "a2": engine.ModeNormal, "a3": engine.ModeNormal} {
+		if got := unset.state.Mode(unset.state.Token(serial), events.At(unset.now)); got != want {
+			t.Errorf("token %s: mode %s, want %s", serial, got, want)
+		}
+	}
+}
+
 // TestMarkThatLiesAheadEndsAsTheTokenCatchesUp: what is told of when tokencodes
 // count again is when they do.
 func TestMarkThatLiesAheadEndsAsTheTokenCatchesUp(t *testing.T) {

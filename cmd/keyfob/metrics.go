@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"keyfob/api"
 	"keyfob/cluster"
 	"keyfob/engine"
 	"keyfob/events"
@@ -193,8 +192,9 @@ func (g *gauges) tokens() tokenFigures {
 	var seen uint64
 	var sum float64
 	count := map[[2]string]float64{}
-	g.node.State().Tokens(func(t *engine.Token) bool {
-		count[[2]string{t.Kind, api.Mode(t)}]++
+	state, now := g.node.State(), events.At(g.now())
+	state.Tokens(func(t *engine.Token) bool {
+		count[[2]string{t.Kind, string(state.Mode(t, now))}]++
 		if t.Proven && t.Period > 0 {
 			drift := float64(t.Drift)
 			seen, sum = seen+1, sum+drift
