@@ -42,12 +42,12 @@ step "vet" go vet ./...
 step "generated code is current" generated
 step "modules are tidy" go mod tidy -diff
 # The packages that start clusters and namespaces have the machine to themselves.
-quiet=$(go list ./... | grep -vE '^keyfob/(cluster|cmd/keyfob|webui)$')
+quiet=$(go list ./... | grep -vE '^keyfob/(cluster|cmd/keyfob|cmd/keyfob/bench|webui)$')
 # shellcheck disable=SC2086 # a list
 step "units and doors" go test -count=1 -v -timeout 15m $quiet
 step "pages in a browser" go test -count=1 -v -timeout 15m ./webui
 step "cluster" env KEYFOB_ROUNDS=1000 go test -count=1 -v -timeout 20m ./cluster
-step "whole program, real VPN" "${root[@]}" go test -count=1 -v -timeout 25m ./cmd/keyfob
+step "whole program, real VPN" "${root[@]}" go test -count=1 -v -timeout 25m ./cmd/keyfob ./cmd/keyfob/bench
 step "race detector" go test -count=1 -v -race -short -timeout 20m ./engine ./fsm ./events/... ./radius ./cluster
 step "fuzz" make --no-print-directory fuzz FUZZTIME=20000x
 

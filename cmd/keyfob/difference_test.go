@@ -148,8 +148,12 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 func TestTestsOfDifferenceAgreeWithTables(t *testing.T) {
 	// Quantiles of Student's t and of the normal distribution, two-sided.
 	for _, tc := range []struct{ t, freedom, want float64 }{
-		{2.2281388520, 10, 0.05}, {4.5868938587, 10, 0.001}, {12.7062047364, 1, 0.05},
-		{1.9599639845, 1e9, 0.05}, {4.8916384757, 1e9, 1e-6}, {0, 7, 1},
+		{2.2281388520, 10, 0.05},
+		{4.5868938587, 10, 0.001},
+		{12.7062047364, 1, 0.05},
+		{1.9599639845, 1e9, 0.05},
+		{4.8916384757, 1e9, 1e-6},
+		{0, 7, 1},
 	} {
 		near(t, "tail of Student's t", studentTails(tc.t, tc.freedom), tc.want, 1e-6)
 		near(t, "other tail", studentTails(-tc.t, tc.freedom), tc.want, 1e-6)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -15,9 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"keyfob/api"
+	"keyfob/cmd/keyfob/admin"
 	"keyfob/engine"
 	"keyfob/engine/tokencode"
-	"keyfob/engine/tokenfile"
 	"keyfob/radius"
 )
 
@@ -73,7 +72,7 @@ func (l *lab) importsAgain(t *testing.T, file string, people []*presser) {
 	if err := json.Unmarshal(before, &used); err != nil || used.Last == 0 {
 		t.Fatalf("the token was not used: %v %s", err, before)
 	}
-	var rows []imported
+	var rows []admin.Imported
 	if err := json.Unmarshal(l.admin(t, "token", "import", file, "-o", "json"), &rows); err != nil {
 		t.Fatal(err)
 	}
@@ -163,51 +162,6 @@ func (p *presser) logInUntil(t *testing.T, done <-chan struct{}) {
 		case <-done:
 			return
 		default:
-		}
-	}
-}
-
-func TestRecordsOwnWindowsAreBounded(t *testing.T) {
-	for _, c := range []struct {
-		asks tokenfile.Windows
-		want *api.Windows
-		said string
-	}{
-		{tokenfile.Windows{}, nil, ""},
-		{tokenfile.Windows{Small: 10, Medium: 72, Large: 72}, &api.Windows{Small: 10, Medium: 72, Large: 72}, ""},
-		{tokenfile.Windows{Small: 21, Medium: 22, Large: 1001}, &api.Windows{Small: 20, Medium: 22, Large: 1000}, "it gets 20, 22, 1000"},
-		{tokenfile.Windows{Small: 1 << 30, Medium: 1 << 30, Large: 1 << 30}, &api.Windows{Small: 20, Medium: 1000, Large: 1000}, "it gets 20, 1000, 1000"},
-		{tokenfile.Windows{Small: 10, Medium: 5, Large: 72}, nil, "no order"},
-		{tokenfile.Windows{Large: 72}, nil, "no order"},
-	} {
-		got, said := windowsOf(c.asks)
-		if diff := cmp.Diff(c.want, got); diff != "" || (said == "") != (c.said == "") || !strings.Contains(said, c.said) {
-			t.Errorf("%+v: %q (-want +got):\n%s", c.asks, said, diff)
-		}
-	}
-}
-
-func TestMeterDrawsABarOrWritesALine(t *testing.T) {
-	for _, c := range []struct {
-		terminal bool
-		want     string
-	}{
-		{false, "taking in 500 of 1000, 4 s left\n"},
-		{true, "\rtaking in " + strings.Repeat("█", 15) + strings.Repeat("░", 15) + " 500 of 1000, 4 s left" + clearLine + "\r" + clearLine},
-	} {
-		var out bytes.Buffer
-		now := time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
-		e := &environment{Err: &out, Now: func() time.Time { return now }}
-		m := e.meter("taking in", 1000)
-		m.terminal = c.terminal
-		m.add(0) // too early to say anything
-		now = now.Add(3 * time.Second)
-		m.add(500)
-		now = now.Add(time.Millisecond)
-		m.add(500) // too soon after
-		m.end()
-		if diff := cmp.Diff(c.want, out.String()); diff != "" {
-			t.Errorf("terminal %v (-want +got):\n%s", c.terminal, diff)
 		}
 	}
 }

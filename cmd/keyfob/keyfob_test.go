@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"keyfob/cmd/keyfob/demo"
 )
 
 // The scripts in testdata are what the program promises on a command line.
@@ -25,7 +27,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("BASE", strconv.Itoa(base.free(t)))
-			env.Defer(func() { endLeftovers(filepath.Join(env.WorkDir, "dev", devFile)) })
+			env.Defer(func() { endLeftovers(filepath.Join(env.WorkDir, "dev", demo.File)) })
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -39,20 +41,4 @@ func TestScripts(t *testing.T) {
 			"spoken":   spoken,
 		},
 	})
-}
-
-func TestExamplesInTheManualAreCurrent(t *testing.T) {
-	e := &environment{Environ: func() []string { return nil }}
-	for _, name := range []string{"../../docs/examples/keyfob.yaml"} {
-		c, err := e.loadConfig(name)
-		if err != nil {
-			t.Errorf("%s: %v", filepath.Base(name), err)
-		}
-		if c.Node == "" {
-			t.Errorf("%s names no node", name)
-		}
-	}
-	if _, err := os.Stat("../../deploy/keyfob.service"); err != nil {
-		t.Error(err)
-	}
 }

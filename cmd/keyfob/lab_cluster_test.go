@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"keyfob/api"
+	"keyfob/cmd/keyfob/demo"
 )
 
 // soon is how long anything may take on a busy machine that is not waited for
@@ -52,7 +53,7 @@ type lab struct {
 	program string
 	dir     string
 	base    int
-	devInfo
+	demo.Info
 
 	mu      sync.Mutex // guards secrets
 	secrets []string   // that users have typed
@@ -80,14 +81,14 @@ func startLab(t *testing.T) *lab {
 func (l *lab) start() {
 	l.t.Helper()
 	l.run(l.t, "dev", "--dir", l.dir, "--base-port", strconv.Itoa(l.base), "--detach")
-	info, err := readDevFile(filepath.Join(l.dir, devFile))
+	info, err := demo.ReadFile(filepath.Join(l.dir, demo.File))
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	if len(info.Nodes) != 3 {
 		l.t.Fatalf("%d nodes in dev.json", len(info.Nodes))
 	}
-	l.devInfo = info
+	l.Info = info
 }
 
 // run runs a command to its end and returns what it wrote to stdout.
@@ -119,28 +120,28 @@ func (l *lab) admin(t *testing.T, args ...string) []byte {
 }
 
 // user is a sample user.
-func (l *lab) user(t *testing.T, name string) sample {
+func (l *lab) user(t *testing.T, name string) demo.Sample {
 	t.Helper()
-	i := slices.IndexFunc(l.Users, func(s sample) bool { return s.User == name })
+	i := slices.IndexFunc(l.Users, func(s demo.Sample) bool { return s.User == name })
 	if i < 0 {
 		t.Fatalf("dev.json has no user %s", name)
 	}
 	return l.Users[i]
 }
 
-func (l *lab) node(name string) devNodeInfo {
+func (l *lab) node(name string) demo.NodeInfo {
 	l.t.Helper()
-	i := slices.IndexFunc(l.Nodes, func(n devNodeInfo) bool { return n.Name == name })
+	i := slices.IndexFunc(l.Nodes, func(n demo.NodeInfo) bool { return n.Name == name })
 	if i < 0 {
 		l.t.Fatalf("dev.json has no node %s", name)
 	}
 	return l.Nodes[i]
 }
 
-func (l *lab) alive(n devNodeInfo) bool { return running(n.PID) }
+func (l *lab) alive(n demo.NodeInfo) bool { return running(n.PID) }
 
 // kill ends a node as a power cut does, and waits until it has gone.
-func (l *lab) kill(n devNodeInfo) {
+func (l *lab) kill(n demo.NodeInfo) {
 	if n.PID == 0 {
 		return
 	}
@@ -177,7 +178,7 @@ func (l *lab) showLogs() {
 }
 
 // status is what a node says about its cluster.
-func (l *lab) status(ctx context.Context, n devNodeInfo) (api.Status, error) {
+func (l *lab) status(ctx context.Context, n demo.NodeInfo) (api.Status, error) {
 	c := exec.CommandContext(ctx, l.program, "cluster", "status", "-o", "json", "--data", n.Dir)
 	var status api.Status
 	out, err := c.Output()
@@ -188,9 +189,9 @@ func (l *lab) status(ctx context.Context, n devNodeInfo) (api.Status, error) {
 }
 
 // leader is the node that leads, as soon as one does.
-func (l *lab) leader(t *testing.T) devNodeInfo {
+func (l *lab) leader(t *testing.T) demo.NodeInfo {
 	t.Helper()
-	var leader devNodeInfo
+	var leader demo.NodeInfo
 	eventually(t, "a leader", func() error {
 		for _, n := range l.Nodes {
 			if !l.alive(n) {
@@ -200,7 +201,7 @@ func (l *lab) leader(t *testing.T) devNodeInfo {
 			if err != nil {
 				return err
 			}
-			i := slices.IndexFunc(l.Nodes, func(n devNodeInfo) bool { return n.Name == status.Leader })
+			i := slices.IndexFunc(l.Nodes, func(n demo.NodeInfo) bool { return n.Name == status.Leader })
 			if i < 0 || !l.alive(l.Nodes[i]) {
 				return fmt.Errorf("node %s says the leader is %q", n.Name, status.Leader)
 			}
@@ -213,7 +214,7 @@ func (l *lab) leader(t *testing.T) devNodeInfo {
 }
 
 // transfer hands the lead to a node.
-func (l *lab) transfer(t *testing.T, to devNodeInfo) {
+func (l *lab) transfer(t *testing.T, to demo.NodeInfo) {
 	t.Helper()
 	eventually(t, "the lead of "+to.Name, func() error {
 		if leader := l.leader(t); leader.Name != to.Name {
@@ -243,7 +244,7 @@ func (l *lab) client(t *testing.T) *http.Client {
 }
 
 // post sends something to a node's API, and reads the answer.
-func (l *lab) post(ctx context.Context, c *http.Client, n devNodeInfo, path string, in, out any) error {
+func (l *lab) post(ctx context.Context, c *http.Client, n demo.NodeInfo, path string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err

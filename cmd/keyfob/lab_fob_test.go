@@ -5,30 +5,33 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"keyfob/cmd/keyfob/demo"
+	"keyfob/cmd/keyfob/fob"
 )
 
 // fob is a user's token in the user's hand: the program `keyfob fob`, and what
 // the user remembers of it.
-type fob struct {
+type device struct {
 	lab *lab
-	sample
+	demo.Sample
 	used   string // the tokencode typed last
 	passed int64  // presses of the button, for a token that has one
 }
 
-func (l *lab) fob(t *testing.T, user string) *fob {
+func (l *lab) fob(t *testing.T, user string) *device {
 	t.Helper()
-	return &fob{lab: l, sample: l.user(t, user)}
+	return &device{lab: l, Sample: l.user(t, user)}
 }
 
 // look is what the token shows now.
-func (f *fob) look(t *testing.T, args ...string) shown {
+func (f *device) look(t *testing.T, args ...string) fob.Shown {
 	t.Helper()
 	args = append([]string{"fob", f.URI, "-o", "json"}, args...)
 	if f.PIN != "" {
 		args = append(args, "--pin", f.PIN)
 	}
-	var s shown
+	var s fob.Shown
 	if err := json.Unmarshal(f.lab.run(t, args...), &s); err != nil {
 		t.Fatalf("reading what the token shows: %v", err)
 	}
@@ -37,7 +40,7 @@ func (f *fob) look(t *testing.T, args ...string) shown {
 
 // fresh is a tokencode that was never typed. It waits, as the user would, until
 // the token shows one that will not change while it is being typed.
-func (f *fob) fresh(t *testing.T) shown {
+func (f *device) fresh(t *testing.T) fob.Shown {
 	t.Helper()
 	const enough = 4 // seconds
 	for {
@@ -56,7 +59,7 @@ func (f *fob) fresh(t *testing.T) shown {
 }
 
 // press is the next tokencode of a token with a button.
-func (f *fob) press(t *testing.T) shown {
+func (f *device) press(t *testing.T) fob.Shown {
 	t.Helper()
 	s := f.look(t, "--next", strconv.FormatInt(f.passed, 10))
 	f.passed++
@@ -64,8 +67,8 @@ func (f *fob) press(t *testing.T) shown {
 }
 
 // tokencode is a fresh tokencode.
-func (f *fob) tokencode(t *testing.T) string { t.Helper(); return f.fresh(t).Tokencode }
+func (f *device) tokencode(t *testing.T) string { t.Helper(); return f.fresh(t).Tokencode }
 
 // passcode is the PIN with a fresh tokencode, as this token wants them put
 // together.
-func (f *fob) passcode(t *testing.T) string { t.Helper(); return f.fresh(t).Passcode }
+func (f *device) passcode(t *testing.T) string { t.Helper(); return f.fresh(t).Passcode }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"text/template"
+
+	"keyfob/cmd/keyfob/demo"
 )
 
 // Networks of the lab: the gateways and the nodes are in the tests' own
@@ -119,7 +121,7 @@ func (l *lab) newGateway(t *testing.T, number int, dialect string) *gateway {
 
 // asks starts the gateway, asking the given nodes, the first one first. It
 // runs until stop is called, or the test ends.
-func (g *gateway) asks(t *testing.T, nodes ...devNodeInfo) (stop func()) {
+func (g *gateway) asks(t *testing.T, nodes ...demo.NodeInfo) (stop func()) {
 	t.Helper()
 	var servers []string
 	for _, n := range nodes {

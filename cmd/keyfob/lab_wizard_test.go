@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"keyfob/cmd/keyfob/demo"
 	"keyfob/webui/browsertest"
 )
 
@@ -52,7 +53,7 @@ type visitor struct {
 }
 
 // visit opens the page at the first node that takes the connection.
-func visit(t *testing.T, b *browsertest.Browser, name string, nodes ...devNodeInfo) *visitor {
+func visit(t *testing.T, b *browsertest.Browser, name string, nodes ...demo.NodeInfo) *visitor {
 	t.Helper()
 	v := &visitor{Page: b.Open(t, browsertest.Options{}), t: t, name: name}
 	v.Visit(balance(t, nodes))
@@ -92,7 +93,7 @@ func (v *visitor) choosePIN(pin string) {
 
 // balance is what stands in front of the pages in real life: one address, and
 // behind it the first node that takes a connection.
-func balance(t *testing.T, nodes []devNodeInfo) string {
+func balance(t *testing.T, nodes []demo.NodeInfo) string {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(pageAddr, "0"))
 	if err != nil {
@@ -115,7 +116,7 @@ func balance(t *testing.T, nodes []devNodeInfo) string {
 	return "https://" + l.Addr().String()
 }
 
-func relay(ctx context.Context, user net.Conn, nodes []devNodeInfo) {
+func relay(ctx context.Context, user net.Conn, nodes []demo.NodeInfo) {
 	defer user.Close()
 	for _, n := range nodes {
 		node, err := net.Dial("tcp", strings.TrimPrefix(n.Web, "https://"))

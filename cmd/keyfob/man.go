@@ -8,10 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"keyfob/cmd/keyfob/cli"
 )
 
-func (e *environment) manCommand() *cobra.Command {
-	return command("man", "Print the manual page: keyfob man | man -l -", func(c *cobra.Command, _ []string) error {
+func manCommand(e *cli.Environment) *cobra.Command {
+	return cli.Command("man", "Print the manual page: keyfob man | man -l -", func(c *cobra.Command, _ []string) error {
 		return writeMan(e.Out, c.Root())
 	})
 }
@@ -19,7 +21,7 @@ func (e *environment) manCommand() *cobra.Command {
 // writeMan writes one page for all commands, in the macros of man(7).
 func writeMan(w io.Writer, root *cobra.Command) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, ".TH KEYFOB 1 \"\" %s keyfob\n", roffQuote("keyfob "+thisBuild().Version))
+	fmt.Fprintf(&b, ".TH KEYFOB 1 \"\" %s keyfob\n", roffQuote("keyfob "+cli.ThisBuild().Version))
 	fmt.Fprintf(&b, ".SH NAME\nkeyfob \\- %s\n", roff(root.Short))
 	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B keyfob\n.I command\n[arguments] [flags]\n")
 	fmt.Fprintf(&b, ".SH DESCRIPTION\n")

@@ -6,9 +6,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"keyfob/cmd/keyfob/cli"
 )
 
-func testRoot() *cobra.Command { return (&environment{}).root() }
+func testRoot() *cobra.Command { return root(&cli.Environment{}) }
 
 // leaves are the commands that do something, by their names.
 func leaves(c *cobra.Command) map[string]*cobra.Command {
@@ -80,7 +82,7 @@ func split(line string) []string {
 func TestPagesFitATerminal(t *testing.T) {
 	for name, p := range manual {
 		for line := range strings.SplitSeq(p.long+"\n"+p.examples, "\n") {
-			if len(line) > tableWidth {
+			if len(line) > cli.TableWidth {
 				t.Errorf("keyfob %s: %d columns: %s", name, len(line), line)
 			}
 		}

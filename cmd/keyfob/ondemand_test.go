@@ -15,6 +15,8 @@ import (
 
 	"keyfob/api"
 	"keyfob/cluster/courier/mailtest"
+	"keyfob/cmd/keyfob/demo"
+	"keyfob/cmd/keyfob/node"
 )
 
 // TestTokencodeOnDemandReachesItsUser goes the whole way: an administrator
@@ -74,7 +76,7 @@ func TestTokencodeOnDemandReachesItsUser(t *testing.T) {
 type mailingNode struct {
 	lab
 	process *exec.Cmd
-	info    devNodeInfo
+	info    demo.NodeInfo
 }
 
 func startMailingNode(t *testing.T, server *mailtest.Server) *mailingNode {
@@ -84,20 +86,20 @@ func startMailingNode(t *testing.T, server *mailtest.Server) *mailingNode {
 		t.Fatal(err)
 	}
 	dir, base := t.TempDir(), freeBase(t)
-	n := &mailingNode{info: devNodeInfo{Name: "n1", Dir: filepath.Join(dir, "data"), RADIUS: loopback(base)}}
-	n.lab = lab{t: t, program: program, devInfo: devInfo{Secret: "a secret of the test"}}
+	n := &mailingNode{info: demo.NodeInfo{Name: "n1", Dir: filepath.Join(dir, "data"), RADIUS: demo.Loopback(base)}}
+	n.lab = lab{t: t, program: program, Info: demo.Info{Secret: "a secret of the test"}}
 
-	c := defaultConfig()
-	c.Node, c.Data, c.Cluster.Listen = "n1", n.info.Dir, loopback(base+1)
-	c.Web.Listen, c.Admin.Listen = loopback(base+2), loopback(base+3)
-	c.RADIUS = RADIUSConfig{Listen: n.info.RADIUS, Acct: off, RadSec: off}
-	c.NATS.Embedded.Listen, c.Metrics.Listen = off, off
+	c := node.DefaultConfig()
+	c.Node, c.Data, c.Cluster.Listen = "n1", n.info.Dir, demo.Loopback(base+1)
+	c.Web.Listen, c.Admin.Listen = demo.Loopback(base+2), demo.Loopback(base+3)
+	c.RADIUS = node.RADIUSConfig{Listen: n.info.RADIUS, Acct: "off", RadSec: node.Off}
+	c.NATS.Embedded.Listen, c.Metrics.Listen = "off", node.Off
 	mail := &c.OnDemand.SMTP
 	mail.Host, mail.Port, mail.CA, mail.From = "localhost", strconv.Itoa(server.Port), server.CA, "noreply@example.com"
 	mail.User, mail.PasswordFile = mailtest.User, filepath.Join(dir, "password")
 	config, secret := filepath.Join(dir, "keyfob.yaml"), filepath.Join(dir, "secret")
 	for name, text := range map[string]string{
-		config: writeConfig(&c), mail.PasswordFile: mailtest.Password + "\n", secret: n.Secret,
+		config: node.WriteConfig(&c), mail.PasswordFile: mailtest.Password + "\n", secret: n.Secret,
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

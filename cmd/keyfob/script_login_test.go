@@ -15,6 +15,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/cmd/keyfob/demo"
 	"keyfob/engine"
 	"keyfob/radius"
 )
@@ -27,7 +29,7 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: login radius|web|api NODE USER PASSCODE")
 	}
-	info, err := readDevFile(ts.MkAbs("dev/" + devFile))
+	info, err := demo.ReadFile(ts.MkAbs("dev/" + demo.File))
 	ts.Check(err)
 	node := info.Nodes[args[1][1]-'1']
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -46,11 +48,11 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	case "web":
 		shown = loginAtPage(ts, info.CA, node.Web, user, passcode)
 	case "api":
-		e := &environment{Getenv: ts.Getenv, Err: io.Discard, Now: time.Now}
-		r := e.remote()
-		r.data = node.Dir
+		e := &cli.Environment{Getenv: ts.Getenv, Err: io.Discard, Now: time.Now}
+		r := e.Remote()
+		r.Data = node.Dir
 		var out struct{ Reference string }
-		ts.Check(r.call(ctx, http.MethodPost, "/authenticate", map[string]string{"user": user, "passcode": passcode}, &out))
+		ts.Check(r.Call(ctx, http.MethodPost, "/authenticate", map[string]string{"user": user, "passcode": passcode}, &out))
 		shown = out.Reference
 	}
 	ts.Setenv("REFERENCE", shown)

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"keyfob/cmd/keyfob/demo"
 )
 
 // status runs a command and holds it to its exit status: status 2 keyfob user.
@@ -94,10 +96,10 @@ func get(ts *testscript.TestScript, _ bool, args []string) {
 
 // endNodes ends the nodes of a dev.json and waits until they are gone.
 func endNodes(ts *testscript.TestScript, _ bool, args []string) {
-	var info devInfo
+	var info demo.Info
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &info))
 	if len(args) > 1 {
-		info.Nodes = slices.DeleteFunc(info.Nodes, func(n devNodeInfo) bool { return n.Name != args[1] })
+		info.Nodes = slices.DeleteFunc(info.Nodes, func(n demo.NodeInfo) bool { return n.Name != args[1] })
 	}
 	for _, n := range info.Nodes {
 		ts.Check(syscall.Kill(n.PID, syscall.SIGTERM))
@@ -116,7 +118,7 @@ func endNodes(ts *testscript.TestScript, _ bool, args []string) {
 
 // endLeftovers ends what a script that failed has left running.
 func endLeftovers(file string) {
-	info, err := readDevFile(file)
+	info, err := demo.ReadFile(file)
 	if err != nil {
 		return
 	}
@@ -198,7 +200,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 
 func allFree(base int) bool {
 	for port := base; port < base+30; port++ {
-		l, err := net.Listen("tcp", loopback(port))
+		l, err := net.Listen("tcp", demo.Loopback(port))
 		if err != nil {
 			return false
 		}

@@ -8,18 +8,20 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"keyfob/cmd/keyfob/demo"
 )
 
 // issue makes a user with a software token, as an administrator does.
-func (l *lab) issue(t *testing.T, user string, args ...string) *fob {
+func (l *lab) issue(t *testing.T, user string, args ...string) *device {
 	t.Helper()
 	l.admin(t, "user", "add", user)
-	var s sample
+	var s demo.Sample
 	out := l.admin(t, append([]string{"token", "issue", user, "-o", "json"}, args...)...)
 	if err := json.Unmarshal(out, &s); err != nil {
 		t.Fatalf("reading what token issue says: %v\n%s", err, out)
 	}
-	return &fob{lab: l, sample: s}
+	return &device{lab: l, Sample: s}
 }
 
 // isAskedAtThePrompt: where the VPN can ask, openconnect shows keyfob's words
@@ -48,7 +50,7 @@ func (l *lab) isAskedAtThePrompt(t *testing.T, g *gateway) {
 
 // isAskedByRadclient: the same with nothing but RADIUS; the test carries the
 // State from answer to answer. carol's PIN is made for her.
-func (l *lab) isAskedByRadclient(t *testing.T, f *fob) {
+func (l *lab) isAskedByRadclient(t *testing.T, f *device) {
 	n := l.Nodes[1]
 	a := l.radclient(t, n, f.User, f.tokencode(t), "")
 	a.challenges(t, "Are you prepared to accept a system-generated PIN (y/n)?")
@@ -94,7 +96,7 @@ var (
 
 // radclient asks a node with FreeRADIUS's client, from an address whose dialect
 // is rsa.
-func (l *lab) radclient(t *testing.T, n devNodeInfo, user, typed, state string) radiusAnswer {
+func (l *lab) radclient(t *testing.T, n demo.NodeInfo, user, typed, state string) radiusAnswer {
 	t.Helper()
 	request := fmt.Sprintf("User-Name = %q\nUser-Password = %q\nMessage-Authenticator = 0x00\n", user, typed)
 	if state != "" {
@@ -118,7 +120,7 @@ func (l *lab) radclient(t *testing.T, n devNodeInfo, user, typed, state string) 
 }
 
 // authenticate is what a node's API says to a login.
-func (l *lab) authenticate(t *testing.T, n devNodeInfo, user, passcode string) string {
+func (l *lab) authenticate(t *testing.T, n demo.NodeInfo, user, passcode string) string {
 	t.Helper()
 	result, err := l.tryAuthenticate(t.Context(), l.client(t), n, user, passcode)
 	if err != nil {

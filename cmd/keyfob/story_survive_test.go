@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"keyfob/api"
+	"keyfob/cmd/keyfob/demo"
 	"keyfob/engine"
 	"keyfob/radius"
 )
@@ -57,7 +58,7 @@ func (l *lab) doors(t *testing.T) []tryDoor {
 	return doors
 }
 
-func (l *lab) radiusDoor(t *testing.T, n devNodeInfo) tryDoor {
+func (l *lab) radiusDoor(t *testing.T, n demo.NodeInfo) tryDoor {
 	t.Helper()
 	c, err := radius.Dial(t.Context(), radius.ClientConfig{
 		Server: n.RADIUS, Secret: engine.Secret(l.Secret), Timeout: 3 * time.Second, Tries: 3, Random: rand.Reader,
@@ -75,7 +76,7 @@ func (l *lab) radiusDoor(t *testing.T, n devNodeInfo) tryDoor {
 
 // webDoor sends the first page's form, each time from another address, as it
 // would be from as many users.
-func (l *lab) webDoor(n devNodeInfo) tryDoor {
+func (l *lab) webDoor(n demo.NodeInfo) tryDoor {
 	return func(t *testing.T, user, passcode string) (bool, error) {
 		t.Helper()
 		client := l.client(t)
@@ -226,7 +227,7 @@ type work struct {
 
 // work works until some of both has been acknowledged, and goes on behind the
 // test's back until no node answers.
-func (l *lab) work(t *testing.T, f *fob) *work {
+func (l *lab) work(t *testing.T, f *device) *work {
 	t.Helper()
 	const enough = 5
 	w, client := &work{}, l.client(t)
@@ -235,7 +236,7 @@ func (l *lab) work(t *testing.T, f *fob) *work {
 	for i := range warm {
 		warm[i] = make(chan struct{})
 	}
-	until := func(i int, act func(n devNodeInfo) error) {
+	until := func(i int, act func(n demo.NodeInfo) error) {
 		defer both.Done()
 		for done := 0; ; done++ {
 			if done == enough {
@@ -255,7 +256,7 @@ func (l *lab) work(t *testing.T, f *fob) *work {
 		passcodes = append(passcodes, f.press(t).Passcode)
 	}
 	both.Add(len(warm))
-	go until(0, func(n devNodeInfo) error {
+	go until(0, func(n demo.NodeInfo) error {
 		if len(w.accepted) == len(passcodes) {
 			return errors.New("no passcodes left")
 		}
@@ -269,7 +270,7 @@ func (l *lab) work(t *testing.T, f *fob) *work {
 		}
 		return err
 	})
-	go until(1, func(n devNodeInfo) error {
+	go until(1, func(n demo.NodeInfo) error {
 		user := fmt.Sprintf("guest.%d", len(w.users))
 		err := l.post(t.Context(), client, n, "/users", map[string]any{"user": user, "reason": "test"}, nil)
 		if err == nil {
@@ -285,7 +286,7 @@ func (l *lab) work(t *testing.T, f *fob) *work {
 }
 
 // tryAuthenticate asks a node's API about a login, as an application does.
-func (l *lab) tryAuthenticate(ctx context.Context, c *http.Client, n devNodeInfo, user, passcode string) (string, error) {
+func (l *lab) tryAuthenticate(ctx context.Context, c *http.Client, n demo.NodeInfo, user, passcode string) (string, error) {
 	var answer struct {
 		Result string `json:"result"`
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"keyfob/cmd/keyfob/demo"
 	"keyfob/webui/browsertest"
 )
 
@@ -78,7 +79,7 @@ func TestTheStory(t *testing.T) {
 
 // setsPIN: a user whose token is in New PIN mode opens the page, chooses a PIN,
 // and logs in with it.
-func (l *lab) setsPIN(t *testing.T, browser *browsertest.Browser, f *fob, n devNodeInfo) {
+func (l *lab) setsPIN(t *testing.T, browser *browsertest.Browser, f *device, n demo.NodeInfo) {
 	v := visit(t, browser, f.User, n)
 	v.signIn(f.User, f.tokencode(t))
 	v.at("/pin", "Choose your PIN")
@@ -91,7 +92,7 @@ func (l *lab) setsPIN(t *testing.T, browser *browsertest.Browser, f *fob, n devN
 
 // isGuessedAt: a passcode is good once; three guesses put the token into Next
 // Tokencode mode, and the page gets it out.
-func (l *lab) isGuessedAt(t *testing.T, browser *browsertest.Browser, g *gateway, f *fob, n devNodeInfo) {
+func (l *lab) isGuessedAt(t *testing.T, browser *browsertest.Browser, g *gateway, f *device, n demo.NodeInfo) {
 	spent := f.PIN + f.used
 	g.refuses(t, f.User, spent)
 	v := visit(t, browser, f.User+"-spent", n)
@@ -115,7 +116,7 @@ func (l *lab) isGuessedAt(t *testing.T, browser *browsertest.Browser, g *gateway
 
 // isSlow: a token whose clock is off by more than the small window is refused
 // by the VPN, put right by the page, and let in.
-func (l *lab) isSlow(t *testing.T, browser *browsertest.Browser, g *gateway, f *fob, n devNodeInfo) {
+func (l *lab) isSlow(t *testing.T, browser *browsertest.Browser, g *gateway, f *device, n demo.NodeInfo) {
 	g.refuses(t, f.User, f.passcode(t))
 	v := visit(t, browser, f.User, n)
 	v.signIn(f.User, f.passcode(t))
@@ -128,7 +129,7 @@ func (l *lab) isSlow(t *testing.T, browser *browsertest.Browser, g *gateway, f *
 // losesTheLeader: the leader dies between two pages of a user, who is not told
 // and goes on. Nothing that was used can be used again, and the VPN, which asks
 // the dead node first, lets the user in.
-func (l *lab) losesTheLeader(t *testing.T, browser *browsertest.Browser, g *gateway, f, other *fob) {
+func (l *lab) losesTheLeader(t *testing.T, browser *browsertest.Browser, g *gateway, f, other *device) {
 	l.transfer(t, l.Nodes[0])
 	spent := map[string]string{other.User: other.PIN + other.used}
 	v := visit(t, browser, f.User, l.Nodes...)

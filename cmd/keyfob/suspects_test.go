@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/cmd/keyfob/demo"
 	"keyfob/engine"
 	"keyfob/engine/tokencode"
 	"keyfob/radius"
@@ -33,8 +36,8 @@ type state struct {
 	token bool // the user has one
 	pin   bool // and a PIN
 	seen  bool // that every node has found right before: no Argon2id
-	after func(c *trial, p *person) error
-	typed func(p *person) string
+	after func(c *trial, p *holder) error
+	typed func(p *holder) string
 }
 
 const (
@@ -42,39 +45,68 @@ const (
 	wrongPIN = "18000000"
 )
 
+// holder is a user with an event token.
+type holder struct {
+	user, serial, pin string
+	seed              tokencode.Seed
+	token             *tokencode.Generator
+	pressed           int64
+}
+
+func newHolders(n int) ([]*holder, error) {
+	all := make([]*holder, n)
+	for i := range all {
+		// A PIN that begins with 19 is neither a repeat nor a run.
+		p := &holder{pin: fmt.Sprintf("19%06d", i), seed: make(tokencode.Seed, 20)}
+		_, _ = rand.Read(p.seed) // never fails
+		var err error
+		if p.token, err = tokencode.New(tokencode.Params{Kind: tokencode.HOTP, Algorithm: tokencode.SHA1, Digits: 6}, p.seed); err != nil {
+			return nil, err
+		}
+		all[i] = p
+	}
+	return all, nil
+}
+
+// passcode presses the token.
+func (p *holder) passcode() string {
+	p.pressed++
+	return p.pin + p.token.At(p.pressed-1)
+}
+
 // right is the passcode, which does not turn the token on: refused, it can be
 // typed again.
-func right(p *person) string { return p.pin + p.token.At(p.pressed) }
+func right(p *holder) string { return p.pin + p.token.At(p.pressed) }
 
 func states() []state {
-	remedy := func(path ...string) func(*trial, *person) error {
-		return func(c *trial, p *person) error {
+	remedy := func(path ...string) func(*trial, *holder) error {
+		return func(c *trial, p *holder) error {
 			name := p.user
 			if path[0] == "tokens" {
 				name = p.serial
 			}
-			return c.call(http.MethodPost, at(path[0], name, path[1]), map[string]any{})
+			return c.call(http.MethodPost, cli.At(path[0], name, path[1]), map[string]any{})
 		}
 	}
-	lock := func(c *trial, p *person) error { return c.login(p, "00000000", rejected) }
+	lock := func(c *trial, p *holder) error { return c.login(p, "00000000", radius.AccessReject) }
 	return []state{
 		{name: "unknown user", typed: right},
-		{name: "no token", after: func(c *trial, p *person) error { return c.addUser(p) }, typed: right},
+		{name: "no token", after: func(c *trial, p *holder) error { return c.addUser(p) }, typed: right},
 		{name: "locked", token: true, pin: true, seen: true, after: lock, typed: right},
 		{name: "locked, pressed", few: true, token: true, pin: true, seen: true, after: lock, typed: right},
 		{name: "disabled", token: true, pin: true, seen: true, after: remedy("users", "disable"), typed: right},
 		{name: "disabled token", token: true, pin: true, after: remedy("tokens", "disable"), typed: right},
-		{name: "wrong PIN", token: true, pin: true, seen: true, typed: func(p *person) string { return wrongPIN + p.token.At(p.pressed) }},
-		{name: "wrong PIN, Argon2id", rare: true, token: true, pin: true, typed: func(p *person) string { return wrongPIN + p.token.At(p.pressed) }},
-		{name: "wrong tokencode", token: true, pin: true, seen: true, typed: func(p *person) string { return p.pin + p.wrongCode() }},
-		{name: "replay", token: true, pin: true, seen: true, typed: func(p *person) string { return p.pin + p.token.At(p.pressed-1) }},
-		{name: "New PIN mode", vpn: true, token: true, typed: func(p *person) string { return p.token.At(p.pressed) }},
+		{name: "wrong PIN", token: true, pin: true, seen: true, typed: func(p *holder) string { return wrongPIN + p.token.At(p.pressed) }},
+		{name: "wrong PIN, Argon2id", rare: true, token: true, pin: true, typed: func(p *holder) string { return wrongPIN + p.token.At(p.pressed) }},
+		{name: "wrong tokencode", token: true, pin: true, seen: true, typed: func(p *holder) string { return p.pin + p.wrongCode() }},
+		{name: "replay", token: true, pin: true, seen: true, typed: func(p *holder) string { return p.pin + p.token.At(p.pressed-1) }},
+		{name: "New PIN mode", vpn: true, token: true, typed: func(p *holder) string { return p.token.At(p.pressed) }},
 		{name: "Next Tokencode mode", vpn: true, token: true, pin: true, seen: true, after: remedy("tokens", "next-tokencode"), typed: right},
 	}
 }
 
 // wrongCode is none that the token will show in the widest window.
-func (p *person) wrongCode() string {
+func (p *holder) wrongCode() string {
 	const beyond = 1000
 	near := map[string]bool{}
 	for i := range p.pressed + 2*beyond {
@@ -97,8 +129,8 @@ type suspect struct {
 // trial is a cluster of real nodes with users in every state.
 type trial struct {
 	t    *testing.T
-	info devInfo
-	api  *remote
+	info demo.Info
+	api  *cli.Remote
 	vpn  [][]*radius.Client // sockets of a VPN that cannot ask anything back, by node
 	turn atomic.Uint64
 }
@@ -112,21 +144,26 @@ func newTrial(t *testing.T, nodes int) *trial {
 	}
 	c := &trial{t: t}
 	dir := t.TempDir()
-	t.Cleanup(func() { c.end(filepath.Join(dir, devFile)) })
+	t.Cleanup(func() { c.end(filepath.Join(dir, demo.File)) })
 	dev := exec.CommandContext(t.Context(), program, "dev", "--dir", dir, "--nodes", strconv.Itoa(nodes), "--base-port", strconv.Itoa(freeBase(t)), "--detach")
 	if out, err := dev.CombinedOutput(); err != nil {
 		t.Fatalf("starting %d nodes: %v\n%s", nodes, err, out)
 	}
-	if c.info, err = readDevFile(filepath.Join(dir, devFile)); err != nil || len(c.info.Nodes) != nodes {
+	if c.info, err = demo.ReadFile(filepath.Join(dir, demo.File)); err != nil || len(c.info.Nodes) != nodes {
 		t.Fatalf("reading what was started: %d nodes, %v", len(c.info.Nodes), err)
 	}
-	c.api = (&environment{Getenv: func(string) string { return "" }, Err: io.Discard, Now: time.Now}).remote()
-	c.api.data = c.info.Nodes[0].Dir
-	c.must(c.api.connect())
-	vpn := newClient{Reason: "a trial", Name: devClient, Prefix: "127.0.0.0/8", Secret: c.info.Secret, Dialect: "nochallenge", Replace: true}
-	c.must(c.api.call(t.Context(), http.MethodPost, "/clients", vpn, nil))
+	c.api = quiet().Remote()
+	c.api.Data = c.info.Nodes[0].Dir
+	c.must(c.api.Connect())
+	vpn := cli.NewClient{Reason: "a trial", Name: demo.RADIUSClient, Prefix: "127.0.0.0/8", Secret: c.info.Secret, Dialect: "nochallenge", Replace: true}
+	c.must(c.api.Call(t.Context(), http.MethodPost, "/clients", vpn, nil))
 	c.dial()
 	return c
+}
+
+// quiet is an environment that says nothing and holds nothing.
+func quiet() *cli.Environment {
+	return &cli.Environment{Getenv: func(string) string { return "" }, Err: io.Discard, Now: time.Now}
 }
 
 func (c *trial) must(err error) {
@@ -160,7 +197,7 @@ func (c *trial) socket(node int) *radius.Client {
 
 // end ends the nodes and waits until they have gone.
 func (c *trial) end(file string) {
-	info, err := readDevFile(file)
+	info, err := demo.ReadFile(file)
 	if err != nil {
 		return
 	}
@@ -181,7 +218,7 @@ func (c *trial) end(file string) {
 
 func (c *trial) call(method, path string, in map[string]any) error {
 	in["reason"] = "a trial"
-	return c.api.call(c.t.Context(), method, path, in, nil)
+	return c.api.Call(c.t.Context(), method, path, in, nil)
 }
 
 // policy changes settings, and waits until every node has them.
@@ -189,13 +226,13 @@ func (c *trial) policy(settings map[string]string) {
 	c.t.Helper()
 	c.must(c.call(http.MethodPatch, "/policy", map[string]any{"settings": settings, "force": true}))
 	for _, n := range c.info.Nodes {
-		there := c.api.env.remote()
-		there.data = n.Dir
+		there := quiet().Remote()
+		there.Data = n.Dir
 		eventually(c.t, "the policy on node "+n.Name, func() error {
 			var now struct {
 				Settings []struct{ Key, Value string }
 			}
-			if err := there.call(c.t.Context(), http.MethodGet, "/policy", nil, &now); err != nil {
+			if err := there.Call(c.t.Context(), http.MethodGet, "/policy", nil, &now); err != nil {
 				return err
 			}
 			for _, s := range now.Settings {
@@ -208,20 +245,20 @@ func (c *trial) policy(settings map[string]string) {
 	}
 }
 
-func (c *trial) addUser(p *person) error {
+func (c *trial) addUser(p *holder) error {
 	return c.call(http.MethodPost, "/users", map[string]any{"user": p.user})
 }
 
-func (c *trial) login(p *person, typed string, want verdict) error {
+func (c *trial) login(p *holder, typed string, want radius.Code) error {
 	return c.loginAt(0, p, typed, want)
 }
 
-func (c *trial) loginAt(node int, p *person, typed string, want verdict) error {
+func (c *trial) loginAt(node int, p *holder, typed string, want radius.Code) error {
 	r, err := c.socket(node).Authenticate(c.t.Context(), radius.Login{User: p.user, Passcode: engine.Secret(typed)})
 	if err != nil {
 		return err
 	}
-	if got := map[radius.Code]verdict{radius.AccessAccept: accepted, radius.AccessReject: rejected}[r.Code]; got != want {
+	if r.Code != want {
 		return fmt.Errorf("%s: %v", p.user, r.Code)
 	}
 	return nil
@@ -247,7 +284,7 @@ func (c *trial) introduce(attempts int) map[*state][]suspect {
 		if s.few {
 			count = 3
 		}
-		people, err := newPeople(count)
+		people, err := newHolders(count)
 		c.must(err)
 		for k, p := range people {
 			p.user, p.serial = fmt.Sprintf("%c%05d", 'a'+i, k), fmt.Sprintf("%c-%05d", 'a'+i, k)
@@ -262,7 +299,7 @@ func (c *trial) introduce(attempts int) map[*state][]suspect {
 		}
 	}
 	group, ctx := errgroup.WithContext(c.t.Context())
-	group.SetLimit(hashesAtOnce)
+	group.SetLimit(16) // Argon2id at once, less than a node would shed
 	for _, begin := range begun {
 		group.Go(func() error { return begin(ctx) })
 	}
@@ -271,24 +308,24 @@ func (c *trial) introduce(attempts int) map[*state][]suspect {
 	return all
 }
 
-func (c *trial) prepare(s *state, p *person) error {
+func (c *trial) prepare(s *state, p *holder) error {
 	if s.token {
 		if err := c.addUser(p); err != nil {
 			return err
 		}
-		n := newToken{Reason: "a trial", tokenRecord: tokenRecord{
-			Serial: p.serial, Kind: string(tokencode.HOTP), Seed: p.seedText(), Encoding: "hex", User: p.user,
+		n := cli.NewToken{Reason: "a trial", TokenRecord: cli.TokenRecord{
+			Serial: p.serial, Kind: string(tokencode.HOTP), Seed: hex.EncodeToString(p.seed), Encoding: "hex", User: p.user,
 		}}
 		if n.PIN = p.pin; !s.pin {
 			n.PIN = noPIN
 		}
-		if _, err := c.api.addToken(c.t.Context(), n); err != nil {
+		if _, err := c.api.AddToken(c.t.Context(), n); err != nil {
 			return err
 		}
 	}
 	if s.seen {
 		for node := range c.info.Nodes {
-			if err := c.loginAt(node, p, p.passcode(), accepted); err != nil {
+			if err := c.loginAt(node, p, p.passcode(), radius.AccessAccept); err != nil {
 				return err
 			}
 		}

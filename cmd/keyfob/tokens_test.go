@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"keyfob/cmd/keyfob/admin"
+	"keyfob/cmd/keyfob/fob"
 	"keyfob/engine/tokencode"
 	"keyfob/engine/tokenfile"
 )
@@ -134,9 +136,9 @@ func (l *lab) tokenFile(t *testing.T, content string) string {
 }
 
 // takesIn imports a file and returns what became of its tokens.
-func (l *lab) takesIn(t *testing.T, file string, args ...string) []imported {
+func (l *lab) takesIn(t *testing.T, file string, args ...string) []admin.Imported {
 	t.Helper()
-	var rows []imported
+	var rows []admin.Imported
 	out := l.admin(t, append([]string{"token", "import", file, "--add-users", "-o", "json"}, args...)...)
 	if err := json.Unmarshal(out, &rows); err != nil {
 		t.Fatalf("%v in %s", err, out)
@@ -188,7 +190,7 @@ func (l *lab) importedFromStoken(t *testing.T) []hand {
 // randomSecurID is a token for a user, 6 or 8 digits, 30 or 60 seconds.
 func randomSecurID(t *testing.T, user string) tokenfile.Token {
 	t.Helper()
-	tok, err := makeToken(time.Now(), tokencode.SecurID, user, "")
+	tok, err := fob.Make(time.Now(), tokencode.SecurID, user, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,8 +244,14 @@ type oathSort struct {
 
 func oathSorts() []oathSort {
 	return []oathSort{
-		{"SHA1", 6, 30}, {"SHA1", 8, 60}, {"SHA256", 6, 60}, {"SHA256", 8, 30}, {"SHA512", 7, 30}, {"SHA512", 6, 60},
-		{"SHA1", 6, 0}, {"SHA1", 8, 0},
+		{"SHA1", 6, 30},
+		{"SHA1", 8, 60},
+		{"SHA256", 6, 60},
+		{"SHA256", 8, 30},
+		{"SHA512", 7, 30},
+		{"SHA512", 6, 60},
+		{"SHA1", 6, 0},
+		{"SHA1", 8, 0},
 	}
 }
 

@@ -1,0 +1,159 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/events/journal"
+)
+
+func (e *commands) auditCommand() *cobra.Command {
+	return e.Group("audit", "The audit trail: what happened, in order", e.auditTail(), e.auditShow(), e.auditVerify(), e.auditExport(), e.auditReader())
+}
+
+func (e *commands) auditTail() *cobra.Command {
+	r := e.Remote()
+	var since, format string
+	var follow bool
+	c := cli.Command("tail", "Show events as they happen, one JSON object a line", func(c *cobra.Command, _ []string) error {
+		from, err := e.Since(since)
+		if err != nil {
+			return err
+		}
+		write, err := auditFormat(format)
+		if err != nil {
+			return err
+		}
+		query := url.Values{"since": {from.Format(time.RFC3339Nano)}}
+		if follow {
+			query.Set("follow", "true")
+		}
+		err = copyAudit(c.Context(), e, r, query, write)
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	})
+	f := c.Flags()
+	f.StringVar(&since, "since", "1h", "how far back: a `TIME`, or a duration such as 1h or 90d")
+	f.BoolVarP(&follow, "follow", "f", false, "wait for more, until interrupted")
+	f.StringVar(&format, "format", "json", "of an event: json as on the stream, ocsf, or cef")
+	return r.Flags(c)
+}
+
+func (e *commands) auditExport() *cobra.Command {
+	r := e.Remote()
+	var from uint64
+	c := cli.Command("export", "Write the audit trail, one JSON object a line, for keyfob audit verify and others", func(c *cobra.Command, _ []string) error {
+		write, err := auditFormat("json")
+		if err != nil {
+			return err
+		}
+		return copyAudit(c.Context(), e, r, url.Values{"from": {strconv.FormatUint(from, 10)}}, write)
+	})
+	c.Flags().Uint64Var(&from, "from", 1, "the first sequence number")
+	return r.Flags(c)
+}
+
+// copyAudit writes what the API streams, line by line.
+func copyAudit(ctx context.Context, e *commands, r *cli.Remote, query url.Values, format func([]byte) ([]byte, error)) error {
+	resp, err := r.Send(ctx, http.MethodGet, "/audit?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 && err == nil {
+			text, err := format(line)
+			if err != nil {
+				return err
+			}
+			if _, err := e.Out.Write(text); err != nil {
+				return fmt.Errorf("writing events: %w", err)
+			}
+		}
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			return nil
+		default:
+			return fmt.Errorf("the node ended the audit trail in the middle of an event: %w; its log says why", err)
+		}
+	}
+}
+
+// verified is what audit verify answers.
+type verified struct {
+	Path        string `json:"path"`
+	Whole       bool   `json:"whole"`
+	Cluster     string `json:"cluster"`
+	First       uint64 `json:"first"`
+	Last        uint64 `json:"last"`
+	Head        string `json:"head"`
+	Checkpoints int    `json:"checkpoints"`
+	Broken      uint64 `json:"broken,omitempty"`
+	Problem     string `json:"problem,omitempty"`
+}
+
+func (e *commands) auditVerify() *cobra.Command {
+	out := &cli.Output{}
+	return out.Flag(cli.Command("verify [DIR|FILE]", "Check the chain of a data directory or of an export; it needs no running node", func(_ *cobra.Command, args []string) error {
+		path := cli.JournalIn(append(args, e.Getenv("KEYFOB_DATA"), cli.DefaultData))
+		report, err := journal.Verify(path, nil)
+		if err != nil {
+			return err
+		}
+		v := verified{
+			Path: path, Whole: report.Broken == 0, Cluster: report.Cluster, First: report.First, Last: report.Last,
+			Head: report.Head.String(), Checkpoints: report.Checkpoints, Broken: report.Broken, Problem: report.Problem,
+		}
+		if err := out.Show(e.Out, v, func(tw *tabwriter.Writer) {
+			cli.Row(tw, "CLUSTER", v.Cluster)
+			cli.Row(tw, "EVENTS", fmt.Sprintf("%d to %d", v.First, v.Last))
+			cli.Row(tw, "HEAD", v.Head)
+			cli.Row(tw, "CHECKPOINTS", v.Checkpoints)
+		}); err != nil {
+			return err
+		}
+		if !v.Whole {
+			return fmt.Errorf("%s is broken at event %d: %s; keep it as evidence, and compare with another node's", path, v.Broken, v.Problem)
+		}
+		e.Say("%s is whole from event %d to %d", path, v.First, v.Last)
+		return nil
+	}))
+}
+
+func (e *commands) auditReader() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	var ttl time.Duration
+	c := cli.Command("reader NAME", "Make credentials by which a consumer reads the audit stream at NATS", func(c *cobra.Command, args []string) error {
+		var reader api.Reader
+		in := map[string]any{"name": args[0], "reason": r.Why(c)}
+		if ttl > 0 {
+			in["ttl_seconds"] = int(ttl / time.Second)
+		}
+		if err := r.Call(c.Context(), http.MethodPost, "/audit/readers", in, &reader); err != nil {
+			return err
+		}
+		e.Say("credentials of reader %s, shown only this once; put them into a file of mode 0600:", reader.Name)
+		return out.Show(e.Out, reader, func(tw *tabwriter.Writer) { fmt.Fprint(tw, reader.Credentials) })
+	})
+	cli.DurationVar(c.Flags(), &ttl, "ttl", 0, "how long they are good (default for ever)")
+	return out.Flag(r.Because(c))
+}

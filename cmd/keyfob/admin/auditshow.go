@@ -1,0 +1,84 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/events"
+)
+
+func (e *commands) auditShow() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	return out.Flag(r.Flags(cli.Command("show REFERENCE", "Say what a reference stands for that a user reads out: who, when, why, and what to do", func(c *cobra.Command, args []string) error {
+		if !events.IsReference(events.CanonicalReference(args[0])) {
+			return cli.Usagef("%q is no reference: it has eight letters and digits, such as 7K3M-QX4P", args[0])
+		}
+		var report api.ReferenceReport
+		if err := r.Call(c.Context(), http.MethodGet, cli.At("audit", "references", args[0]), nil, &report); err != nil {
+			return err
+		}
+		return out.Show(e.Out, report, func(tw *tabwriter.Writer) { referenceRows(tw, report) })
+	})))
+}
+
+// referenceRows are one screen for the help desk.
+func referenceRows(tw *tabwriter.Writer, r api.ReferenceReport) {
+	cli.Row(tw, "REFERENCE", r.Reference)
+	cli.Row(tw, "WHEN", r.Time)
+	for _, one := range [][2]string{{"BY", r.Actor}, {"NOTE", r.Note}, {"USER", whose(r)}, {"TOKEN", r.Serial}} {
+		if one[1] != "" {
+			cli.Row(tw, one[0], one[1])
+		}
+	}
+	cli.Row(tw, "THROUGH", through(r.Door, r.Client, r.SourceIP))
+	cli.Row(tw, "AT NODE", strings.TrimSpace(r.Node+" "+r.Site))
+	cli.Row(tw, "WHAT", cli.InLocalTime(r.Words))
+	if r.Next != "" {
+		cli.Row(tw, "WHAT TO DO", cli.InLocalTime(r.Next))
+	}
+	if r.Known {
+		state := "nothing stands in the way of a login"
+		if len(r.Now) > 0 {
+			state = cli.InLocalTime(strings.Join(r.Now, "; "))
+		}
+		cli.Row(tw, "NOW", state)
+		cli.Row(tw, "LAST SUCCESS", cli.OrNever(r.Success))
+	}
+	cli.Row(tw)
+	cli.Row(tw, "EVENT", "NAME", "MEANING")
+	for _, one := range r.Events {
+		cli.Row(tw, one.Sequence, one.Name, cli.InLocalTime(one.Words))
+	}
+}
+
+// whose is the user that a reference is about.
+func whose(r api.ReferenceReport) string {
+	switch {
+	case r.User == "" && r.Actor == "":
+		return "a name that is no user's; the trail does not keep it"
+	case r.User != "" && !r.Known:
+		return r.User + ", who is no user any more"
+	}
+	return r.User
+}
+
+// through is the way by which an attempt came.
+func through(door, client, source string) string {
+	words := []string{map[string]string{"radius": "RADIUS", "web": "the page", "api": "the API"}[door]}
+	if words[0] == "" {
+		words[0] = door
+	}
+	if client != "" {
+		words = append(words, "client "+client)
+	}
+	if source != "" {
+		words = append(words, fmt.Sprintf("from %s", source))
+	}
+	return strings.Join(words, ", ")
+}

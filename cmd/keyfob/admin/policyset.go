@@ -1,0 +1,121 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+	"keyfob/cmd/keyfob/cli"
+)
+
+func (e *commands) policySet() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	var yes, force bool
+	c := cli.Command("set KEY=VALUE…", "Change numbers of the rules, all or none; profile=NAME for settings that belong together", func(c *cobra.Command, args []string) error {
+		settings, err := settingsOf(args)
+		if err != nil {
+			return err
+		}
+		var preview api.PolicyPreview
+		if err := r.Call(c.Context(), http.MethodPost, "/policy/preview", map[string]any{"settings": settings}, &preview); err != nil {
+			return err
+		}
+		if len(preview.Changes) == 0 {
+			e.Say("all of that is so already; nothing was changed")
+			return e.shownPolicy(c.Context(), r, out)
+		}
+		if err := e.tellPreview(preview); err != nil {
+			return err
+		}
+		// What has to be forced is refused by the node; nobody need be asked first.
+		if refused := len(preview.Risky) > 0 && !force; !refused && !yes {
+			if err := e.confirm(preview); err != nil {
+				return err
+			}
+		}
+		var p api.Policy
+		in := map[string]any{"settings": settings, "reason": r.Why(c), "force": force}
+		switch err := r.Call(c.Context(), http.MethodPatch, "/policy", in, &p); {
+		case cli.IsCode(err, "risky"):
+			return fmt.Errorf("%w: --force", err)
+		case err != nil:
+			return err
+		}
+		e.Say("policy changed: %s", strings.Join(args, " "))
+		return out.Shown(e.Environment, p)
+	})
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask, also when users must change their PIN")
+	c.Flags().BoolVar(&force, "force", false, "also when it lets guesses in more often than the bound of keyfob policy show")
+	return out.Flag(r.Because(c))
+}
+
+// shownPolicy writes the policy where JSON was asked for.
+func (e *commands) shownPolicy(ctx context.Context, r *cli.Remote, out *cli.Output) error {
+	var p api.Policy
+	if err := r.Call(ctx, http.MethodGet, "/policy", nil, &p); err != nil {
+		return err
+	}
+	return out.Shown(e.Environment, p)
+}
+
+// tellPreview says before a change what it would do.
+func (e *commands) tellPreview(p api.PolicyPreview) error {
+	tw := tabwriter.NewWriter(e.Err, 0, 8, 2, ' ', 0)
+	cli.Row(tw, "KEY", "BEFORE", "AFTER")
+	for _, c := range p.Changes {
+		cli.Row(tw, c.Key, c.Before, c.After)
+		if c.Key == "refusal.delay" && c.After == "0s" {
+			defer e.Say("without refusal.delay, how long a refusal takes tells who exists, who is locked and whose tokencode was right")
+		}
+	}
+	first := true
+	for i, b := range p.After {
+		before := p.Before[i]
+		if chance(b.Day) == chance(before.Day) && chance(b.DayNoPIN) == chance(before.DayNoPIN) {
+			continue
+		}
+		if first {
+			cli.Row(tw)
+			cli.Row(tw, "GUESSING AT", "A DAY WITH THE PIN", "A DAY WITHOUT THE PIN")
+		}
+		first = false
+		cli.Row(tw, b.Form, chance(before.Day)+" -> "+chance(b.Day), chance(before.DayNoPIN)+" -> "+chance(b.DayNoPIN))
+	}
+	return tw.Flush()
+}
+
+// confirm asks whether a change is meant. Where nobody can be asked, one that
+// users will notice needs --yes.
+func (e *commands) confirm(p api.PolicyPreview) error {
+	warning := consequences(p)
+	in, ok := e.Terminal()
+	switch {
+	case ok:
+	case warning == "":
+		return nil
+	default:
+		return errors.New(warning + "; nothing was changed: say --yes if that is meant")
+	}
+	if warning != "" {
+		e.Say("%s", warning)
+	}
+	return e.Ask(in, "Change it")
+}
+
+// consequences are what users will notice of a change.
+func consequences(p api.PolicyPreview) string {
+	var all []string
+	if p.NewPIN > 0 {
+		all = append(all, fmt.Sprintf("at most %d users must change their PIN at the next login", p.NewPIN))
+	}
+	if p.Unclaimed > 0 {
+		all = append(all, fmt.Sprintf("%d tokens have no PIN, and their owners will need an activation code: keyfob token set-temporary-pin SERIAL", p.Unclaimed))
+	}
+	return strings.Join(all, "; ")
+}

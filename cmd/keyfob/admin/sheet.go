@@ -1,0 +1,212 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"keyfob/api"
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/engine"
+	"keyfob/engine/tokencode"
+	"keyfob/events"
+)
+
+// line writes a line of a sheet, unless there is nothing to say.
+func line(tw *tabwriter.Writer, name, value string) {
+	if value != "" {
+		cli.Row(tw, name, value)
+	}
+}
+
+// tokenSheet is all that is known of a token.
+func tokenSheet(tw *tabwriter.Writer, t api.Token) {
+	cli.Row(tw, "SERIAL", t.Serial)
+	cli.Row(tw, "KIND", tokenKind(t))
+	cli.Row(tw, "USER", t.User)
+	cli.Row(tw, "STATE", cli.InLocalTime(t.State))
+	cli.Row(tw, "PIN", tokenPIN(t))
+	line(tw, "NEW PIN", newPIN(t))
+	line(tw, "WINDOWS", tokenWindows(t))
+	line(tw, "CLOCK", tokenClock(t))
+	cli.Row(tw, "LAST USE", tokenUse(t))
+	if t.Emergency != nil {
+		cli.Row(tw, "LOST", "since "+cli.Cell(t.Emergency.Since)+": "+cli.InLocalTime(t.Emergency.Words))
+		cli.Row(tw, "WHEN FOUND", whenFound(*t.Emergency, t.Serial))
+	}
+	line(tw, "REPLACES", t.Replaces)
+	line(tw, "REPLACED BY", t.ReplacedBy)
+	cli.Row(tw, "GOOD", goodFrom(t))
+	cli.Row(tw, "IMPORTED", t.Imported)
+}
+
+// tokenKind is what a token displays.
+func tokenKind(t api.Token) string {
+	words := []string{t.Kind}
+	if t.Algorithm != "" {
+		words = append(words, t.Algorithm)
+	}
+	words = append(words, fmt.Sprintf("%d digits", t.Digits))
+	switch {
+	case t.Kind == engine.KindOnDemand:
+		words = append(words, "sent when the PIN asks for them")
+	case t.PeriodSeconds == 0:
+		words = append(words, "at each press")
+	default:
+		words = append(words, fmt.Sprintf("every %d s", t.PeriodSeconds))
+	}
+	return strings.Join(words, ", ")
+}
+
+// tokenPIN is how the PIN is typed, and how old it is.
+func tokenPIN(t api.Token) string {
+	if t.PINStyle == string(tokencode.NoPIN) {
+		return "works without one"
+	}
+	how := "typed before the tokencode"
+	switch {
+	case t.PINStyle == string(tokencode.PINpad):
+		how = "added to the tokencode (PINpad)"
+	case t.Kind == engine.KindOnDemand:
+		how = "typed alone, to ask for a tokencode"
+	}
+	if !t.HasPIN {
+		return "none yet; " + how
+	}
+	set := "set " + cli.Cell(t.PINSetAt)
+	if t.PINTemporary {
+		set = "temporary, " + set
+	}
+	return set + "; " + how + "; " + pinEnd(t)
+}
+
+// pinEnd is when a PIN is too old.
+func pinEnd(t api.Token) string {
+	switch {
+	case t.PINExpires == nil:
+		return "does not expire"
+	case t.PINDue == string(events.ReasonPINExpired):
+		return "expired " + cli.Cell(t.PINExpires)
+	default:
+		return "expires " + cli.Cell(t.PINExpires)
+	}
+}
+
+// newPIN is whether a new PIN is asked for, and who makes it.
+func newPIN(t api.Token) string {
+	if t.PINStyle == string(tokencode.NoPIN) {
+		return ""
+	}
+	by := map[string]string{
+		string(engine.PINByUser): "chosen by the user", string(engine.PINBySystem): "generated", string(engine.PINByEither): "chosen by the user or generated",
+	}[t.PINMadeBy]
+	if t.PINSource == "" {
+		by += ", as the policy says"
+	}
+	switch {
+	case t.Unclaimed:
+		return by + "; a temporary PIN comes first: keyfob token set-temporary-pin " + t.Serial
+	case t.PINDue != "":
+		return by + "; the next login asks for it"
+	case t.PINDoubted:
+		return by + "; the next login may ask for it: this one was set under looser rules"
+	default:
+		return by
+	}
+}
+
+func tokenWindows(t api.Token) string {
+	w := t.Windows
+	if w == nil {
+		return ""
+	}
+	unit, whose := "intervals either side", "of the form "+t.Form
+	if t.PeriodSeconds == 0 {
+		unit = "presses ahead"
+	}
+	if t.OwnWindows {
+		whose = "of the token's own record"
+	}
+	return fmt.Sprintf("small %d, medium %d, large %d %s, %s", w.Small, w.Medium, w.Large, unit, whose)
+}
+
+// tokenClock is how far off the token is believed to be.
+func tokenClock(t api.Token) string {
+	if t.PeriodSeconds == 0 {
+		return ""
+	}
+	off := "on time"
+	switch {
+	case t.Drift != 0:
+		off = fmt.Sprintf("%+d intervals", t.Drift)
+	case !t.Proven:
+		off = "not seen yet, believed to be on time"
+	}
+	if t.AcceptedFrom != nil {
+		off += "; if it is, nothing that it shows before " + cli.Cell(t.AcceptedFrom) + " is accepted"
+	}
+	return off
+}
+
+// tokenUse is what was used last.
+func tokenUse(t api.Token) string {
+	switch {
+	case t.LastUse == nil && t.LastShown == nil && (t.PeriodSeconds > 0 || t.Last < 0):
+		return "never"
+	case t.Kind == engine.KindOnDemand:
+		return cli.OrNever(t.LastUse)
+	case t.LastShown != nil:
+		return fmt.Sprintf("%s, the tokencode of %s (interval %d)", cli.OrNever(t.LastUse), cli.Cell(t.LastShown), t.Last)
+	default:
+		return fmt.Sprintf("%s, press %d", cli.OrNever(t.LastUse), t.Last)
+	}
+}
+
+// whenFound is what becomes of a lost token's own tokencodes.
+func whenFound(s api.Stopgap, serial string) string {
+	switch s.Found {
+	case engine.FoundAllow:
+		return "the first of its own tokencodes that lets its owner in ends the emergency tokencodes (allow)"
+	case engine.FoundAfter:
+		return "its own tokencodes count again when the emergency tokencodes have ended (after)"
+	default:
+		return "keyfob token found " + serial + " lets its own tokencodes count again (refuse)"
+	}
+}
+
+func goodFrom(t api.Token) string {
+	var words []string
+	if t.Born != nil {
+		words = append(words, "from "+cli.Cell(t.Born))
+	}
+	if t.Expires != nil {
+		words = append(words, "until "+cli.Cell(t.Expires))
+	}
+	if len(words) == 0 {
+		return "for ever"
+	}
+	return strings.Join(words, " ")
+}
+
+// userSheet is all that the state knows of a user.
+func userSheet(tw *tabwriter.Writer, u api.UserSheet) {
+	now := "nothing stands in the way of a login"
+	if len(u.Now) > 0 {
+		now = cli.InLocalTime(strings.Join(u.Now, "; "))
+	}
+	cli.Row(tw, "USER", u.User.User)
+	cli.Row(tw, "STATE", userState(u.User))
+	cli.Row(tw, "NOW", now)
+	cli.Row(tw, "LAST SUCCESS", cli.OrNever(u.LastSuccess))
+	cli.Row(tw, "FAILURES", fmt.Sprintf("%d since the last success", u.Failures))
+	if u.Sent > 0 {
+		cli.Row(tw, "SENT", fmt.Sprintf("%d tokencodes in the last hour", u.Sent))
+	}
+	cli.Row(tw, "ADDED", u.Added)
+	cli.Row(tw)
+	budgetRows(tw, u.Budgets)
+	if len(u.Details) > 0 {
+		cli.Row(tw)
+		tokenRows(tw, u.Details...)
+	}
+}

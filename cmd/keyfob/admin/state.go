@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+	"keyfob/cmd/keyfob/cli"
+)
+
+func (e *commands) stateCommand() *cobra.Command {
+	return e.Group("state", "What the cluster knows, now and then", e.stateShow())
+}
+
+func (e *commands) stateShow() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	var when string
+	c := cli.Command("show USER", "Show where a user stands, and the last refusals with their reason", func(c *cobra.Command, args []string) error {
+		path := cli.At("users", args[0], "state")
+		if when != "" {
+			then, err := e.then(when)
+			if err != nil {
+				return err
+			}
+			path += "?" + url.Values{"at": {then}}.Encode()
+		}
+		var s api.UserState
+		if err := r.Call(c.Context(), http.MethodGet, path, nil, &s); err != nil {
+			return err
+		}
+		return out.Show(e.Out, s, func(tw *tabwriter.Writer) { stateRows(tw, s) })
+	})
+	c.Flags().StringVar(&when, "at", "", "the number of an event, a `TIME` or a duration ago: the state then, folded from the journal")
+	return out.Flag(r.Flags(c))
+}
+
+// then is a moment of the past as the API takes it.
+func (e *commands) then(text string) (string, error) {
+	if _, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return text, nil
+	}
+	t, ok := e.Moment(text)
+	switch {
+	case !ok:
+		return "", cli.Usagef("--at %q is neither the number of an event, nor a time like 2026-11-02 15:04:05, nor a duration ago like 5m", text)
+	case t.After(e.Now()):
+		return "", cli.Usagef("--at %q is yet to come", text)
+	}
+	return t.Format(time.RFC3339Nano), nil
+}
+
+func stateRows(tw *tabwriter.Writer, s api.UserState) {
+	cli.Row(tw, s.User.User+": "+cli.InLocalTime(s.Summary)+"; last success "+cli.OrNever(s.User.LastSuccess))
+	if s.Next != "" {
+		cli.Row(tw, "What to do: "+cli.InLocalTime(s.Next)+".")
+	}
+	cli.Row(tw)
+	userRows(tw, s.User)
+	cli.Row(tw)
+	budgetRows(tw, s.Budgets)
+	if len(s.Tokens) > 0 {
+		cli.Row(tw)
+		tokenRows(tw, s.Tokens...)
+	}
+	if len(s.Drifts) > 0 {
+		cli.Row(tw)
+		clockRows(tw, s.Drifts)
+	}
+	if c := s.Conversation; c != nil {
+		cli.Row(tw)
+		cli.Row(tw, "IS ASKED FOR", "TOKEN", "AT", "UNTIL")
+		cli.Row(tw, c.Step, c.Serial, c.Door, c.Expires)
+	}
+	if len(s.Refusals) > 0 {
+		cli.Row(tw)
+		cli.Row(tw, "REFUSED", "WHY", "SETTLED SINCE", "REFERENCE", "TOKEN", "THROUGH", "NODE")
+		for _, f := range s.Refusals {
+			cli.Row(tw, f.Time, cli.InLocalTime(f.Words), f.Settled, f.Reference, f.Serial, through(f.Door, f.Client, f.SourceIP), f.Node)
+		}
+	}
+	cli.Row(tw)
+	cli.Row(tw, fmt.Sprintf("After event %d of %s.", s.Sequence, cli.Cell(s.Time)))
+}
+
+// budgetRows are a user's failures and what they led to.
+func budgetRows(tw *tabwriter.Writer, budgets []api.FailureBudget) {
+	cli.Row(tw, "FAILURES", "COUNT", "LEFT", "LOCKS", "LOCKED", "WAITS UNTIL")
+	for _, b := range budgets {
+		locked := "no"
+		switch {
+		case b.LockedUntil != nil:
+			locked = "until " + cli.Cell(b.LockedUntil)
+		case b.Locked:
+			locked = "until unlocked"
+		}
+		cli.Row(tw, b.For(), b.Failures, b.Left, b.Locks, locked, b.WaitUntil)
+	}
+}

@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"github.com/spf13/cobra"
+
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/engine"
+)
+
+func (e *commands) tokenAdd() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	var n cli.NewToken
+	var secretFile, pinFile string
+	var sent onDemandFlags
+	c := cli.Command("add", "Add a token whose secret is known, such as one from another system, or whose tokencodes are sent", func(c *cobra.Command, _ []string) error {
+		n.Reason = r.Why(c)
+		if n.Kind == engine.KindOnDemand {
+			return e.addOnDemand(c.Context(), r, out, n, sent)
+		}
+		if n.Serial == "" || secretFile == "" || sent.given() {
+			return cli.Usagef("--kind %s wants --serial and --secret-file, and takes no --mail, --phone or --pin-temporary", n.Kind)
+		}
+		var err error
+		if n.Seed, err = e.ReadSecret(secretFile); err != nil {
+			return err
+		}
+		if pinFile != "" {
+			if n.PIN, err = e.ReadSecret(pinFile); err != nil {
+				return err
+			}
+		}
+		t, err := r.AddToken(c.Context(), n)
+		if err != nil {
+			return err
+		}
+		if t.User == "" {
+			return e.given(out, t, "token %s added; give it to a user with keyfob token assign %s USER", t.Serial, t.Serial)
+		}
+		return e.given(out, t, "token %s added, belongs to %s; %s", t.Serial, t.User, nextLogin(t))
+	})
+	f := c.Flags()
+	f.StringVar(&n.Serial, "serial", "", "the token's number (ondemand: default made up)")
+	f.StringVar(&n.Kind, "kind", "totp", "totp, hotp, securid, or ondemand for tokencodes that are sent")
+	f.StringVar(&secretFile, "secret-file", "", "`FILE` with the secret, - for standard input")
+	f.StringVar(&n.Encoding, "encoding", "base32", "of the secret: base32 or hex")
+	f.IntVar(&n.Digits, "digits", 0, "of a tokencode, 6 to 8 (default 6; securid 8; ondemand 6 to 10, default 8)")
+	f.IntVar(&n.PeriodSeconds, "period", 0, "seconds that a tokencode lives, 30 or 60 (default 30; securid 60)")
+	f.StringVar(&n.Algorithm, "algorithm", "", "SHA1, SHA256 or SHA512 (default SHA1)")
+	f.Int64Var(&n.Counter, "counter", 0, "hotp: the next to be expected")
+	f.StringVar(&n.PINStyle, "pin-style", "", "fob, pinpad or none (default fob: PIN, then tokencode)")
+	f.StringVar(&n.PINSource, "pin-source", "", "own, generated or either: who makes a new PIN (default as the policy says)")
+	f.StringVar(&pinFile, "pin-file", "", "`FILE` with the PIN that the token comes with")
+	f.StringVar(&n.User, "user", "", "to whom it is given")
+	sent.flags(c)
+	return out.Flag(r.Because(c))
+}

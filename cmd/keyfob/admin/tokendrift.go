@@ -1,0 +1,92 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+	"keyfob/cmd/keyfob/cli"
+)
+
+// listDrifting lists tokens by how soon their clock leaves the small window, and
+// those that are off by more than that.
+func (e *commands) listDrifting(ctx context.Context, r *cli.Remote, out *cli.Output) error {
+	var list api.List[api.TokenDrift]
+	if err := r.Call(ctx, http.MethodGet, "/drift?limit=1000", nil, &list); err != nil {
+		return err
+	}
+	if len(list.Items) == 0 && out.Format != "json" {
+		e.Say("no token's clock is known to drift")
+		return nil
+	}
+	return out.Show(e.Out, list.Items, func(tw *tabwriter.Writer) {
+		cli.Row(tw, "SERIAL", "USER", "DRIFT", "A DAY", "PPM", "MAY REST", "LEAVES THE WINDOW", "LAST USE")
+		for _, d := range list.Items {
+			cli.Row(tw, slices.Concat([]any{d.Serial, d.User, d.Drift}, trendCells(d), []any{d.LastUse})...)
+		}
+	})
+}
+
+// clockRows are where the clocks of a user's tokens are and where they go.
+func clockRows(tw *tabwriter.Writer, drifts []api.TokenDrift) {
+	cli.Row(tw, "CLOCK OF", "DRIFT", "A DAY", "PPM", "MAY REST", "LEAVES THE WINDOW", "WAS")
+	for _, d := range drifts {
+		cli.Row(tw, slices.Concat([]any{d.Serial, d.Drift}, trendCells(d), []any{driftHistory(d)})...)
+	}
+}
+
+// driftHistory is where a clock was seen.
+func driftHistory(d api.TokenDrift) string {
+	var was []string
+	for _, p := range d.History {
+		was = append(was, fmt.Sprintf("%+d on %s", p.Drift, p.Time.Local().Format("2006-01-02")))
+	}
+	return strings.Join(was, ", ")
+}
+
+// trendCells are where a clock goes: its rate, how long the token may rest, and
+// until when.
+func trendCells(d api.TokenDrift) []any {
+	switch {
+	case d.Trend == nil:
+		return []any{"unknown", "unknown", "unknown", "unknown"}
+	case d.Trend.Leaves == nil:
+		return []any{perDay(d.Trend), ppm(d.Trend), mayRest(d.Trend), "not in years"}
+	default:
+		return []any{perDay(d.Trend), ppm(d.Trend), mayRest(d.Trend), d.Trend.Leaves}
+	}
+}
+
+func perDay(t *api.DriftTrend) string { return fmt.Sprintf("%+.3f", t.PerDay) }
+
+func ppm(t *api.DriftTrend) string { return fmt.Sprintf("%+.1f", t.PPM) }
+
+func mayRest(t *api.DriftTrend) string {
+	if t.Leaves == nil {
+		return "years"
+	}
+	return fmt.Sprintf("%.0f days", t.HoldsDays)
+}
+
+func (e *commands) tokenZeroDrift() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	return out.Flag(r.Because(cli.Command("zero-drift SERIAL", "Forget what is believed of a token's clock", func(c *cobra.Command, args []string) error {
+		var t api.Token
+		in := map[string]string{"reason": r.Why(c)}
+		if err := r.Call(c.Context(), http.MethodPost, cli.At("tokens", args[0], "zero-drift"), in, &t); err != nil {
+			return err
+		}
+		e.Say("token %s is believed to be right", t.Serial)
+		if t.AcceptedFrom != nil {
+			e.Say("but a tokencode of %s was used, and nothing up to it is accepted again: not before %s, if its clock is right; until then: keyfob token lost %s gives out emergency tokencodes, keyfob token found %s ends them",
+				cli.Cell(t.LastShown), cli.Cell(t.AcceptedFrom), t.Serial, t.Serial)
+		}
+		return out.Shown(e.Environment, t)
+	})))
+}

@@ -1,0 +1,172 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/cmd/keyfob/fob"
+	"keyfob/engine/tokenfile"
+)
+
+// Imported is what became of one token of a file.
+type Imported struct {
+	Serial   string   `json:"serial,omitempty"`
+	Line     int      `json:"line,omitempty"`
+	Kind     string   `json:"kind,omitempty"`
+	Result   string   `json:"result"` // imported, importable, known, refused, undecided, taken back
+	Why      string   `json:"why,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+	// ActivationCode is as in api.ImportedToken.
+	ActivationCode string `json:"activation_code,omitempty"`
+}
+
+func (e *commands) tokenImport() *cobra.Command {
+	j, out := &importJob{env: e, remote: e.Remote()}, &cli.Output{}
+	var source fob.Source
+	var form string
+	var dryRun, partial, addUsers bool
+	c := cli.Command("import FILE", "Take in the tokens of a file: sdtid, CTF, PSKC, otpauth, CSV or stoken's", func(c *cobra.Command, args []string) error {
+		result, err := e.readFile(args[0], source)
+		if err != nil {
+			return err
+		}
+		j.reason, j.unknownUsers = j.remote.Why(c), api.UnknownLeave
+		if addUsers {
+			j.unknownUsers = api.UnknownAdd
+		}
+		j.gather(result, form)
+		failure := j.run(c.Context(), dryRun, partial)
+		if failure != nil && !j.answered() {
+			return failure
+		}
+		if err := out.Show(e.Out, j.rows, func(tw *tabwriter.Writer) { importRows(tw, j.rows) }); err != nil {
+			return err
+		}
+		for _, note := range result.Notes {
+			e.Say("%s", note)
+		}
+		if failure == nil {
+			e.Say("%s", j.summary(dryRun))
+		}
+		return failure
+	})
+	source.Flags(c)
+	f := c.Flags()
+	f.StringVar(&form, "form", "", "fob, pinpad or app: which windows apply to tokens whose records ask for none (default by format and PIN style)")
+	f.BoolVar(&dryRun, "dry-run", false, "read and report, take in nothing")
+	f.BoolVar(&partial, "partial", false, "take in what can be, though others are refused")
+	f.BoolVar(&addUsers, "add-users", false, "add the users whom the file names as owners; without it, tokens of unknown users belong to nobody")
+	return out.Flag(j.remote.Because(c))
+}
+
+// readFile reads a file of tokens, or standard input for "-".
+func (e *commands) readFile(name string, source fob.Source) (tokenfile.Result, error) {
+	if name == "-" && source.PasswordFile == "-" {
+		return tokenfile.Result{}, cli.Usagef("standard input cannot be both the tokens and their password")
+	}
+	var in io.Reader = e.In
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return tokenfile.Result{}, fmt.Errorf("reading tokens: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	o, err := source.Options(e.Environment)
+	if err != nil {
+		return tokenfile.Result{}, err
+	}
+	o.Now = e.Now()
+	result, err := tokenfile.Read(in, o)
+	switch {
+	case errors.Is(err, tokenfile.ErrNeedPassword):
+		return result, fmt.Errorf("%s: %w: give --password-file", name, err)
+	case err != nil:
+		return result, fmt.Errorf("%s: %w", name, err)
+	}
+	return result, nil
+}
+
+// run takes the tokens in: all of them, after the server has said of each that
+// it would, or, if partial, what can be.
+func (j *importJob) run(ctx context.Context, dryRun, partial bool) error {
+	if dryRun || !partial {
+		if err := j.send(ctx, true); err != nil {
+			return err
+		}
+		if n := j.count(api.ResultRefused); n > 0 && !partial {
+			return fmt.Errorf("%d of %d tokens were refused, so none was taken in; mend the file, or use --partial", n, len(j.rows))
+		}
+	}
+	if dryRun {
+		return nil
+	}
+	err := j.send(ctx, false)
+	refused, undecided := j.count(api.ResultRefused), j.count(api.ResultUndecided)
+	switch {
+	case err != nil || undecided > 0:
+		if err == nil {
+			err = fmt.Errorf("the cluster did not decide on %d tokens", undecided)
+		}
+		return fmt.Errorf("%w; %d tokens are known to be taken in: import the file again, what is there stays as it is", err, j.count(api.ResultImported))
+	case refused > 0 && !partial: // what looked good was changed meanwhile, or the file gives a user too many
+		if err := j.takeBack(ctx); err != nil {
+			return err
+		}
+		return fmt.Errorf("%d of %d tokens were refused, so the others were taken back; mend the file, or use --partial", refused, len(j.rows))
+	}
+	return nil
+}
+
+// answered reports whether the server has said anything of any token.
+func (j *importJob) answered() bool { return j.count("") < len(j.tokens) || len(j.tokens) == 0 }
+
+func (j *importJob) summary(dryRun bool) string {
+	text := fmt.Sprintf("%d tokens taken in", j.count(api.ResultImported))
+	if dryRun {
+		text = fmt.Sprintf("%d tokens would be taken in", j.count(api.ResultImportable))
+	}
+	if n := j.count(api.ResultKnown); n > 0 {
+		text += fmt.Sprintf(", %d known already and left as they are", n)
+	}
+	text += fmt.Sprintf(", %d refused", j.count(api.ResultRefused))
+	if slices.ContainsFunc(j.rows, func(r Imported) bool { return r.ActivationCode != "" }) {
+		text += "; the activation codes are shown only this once, and go to the owners by another way than the tokens"
+	}
+	return text
+}
+
+func importRows(tw *tabwriter.Writer, rows []Imported) {
+	activated := slices.ContainsFunc(rows, func(r Imported) bool { return r.ActivationCode != "" })
+	head := []any{"SERIAL", "LINE", "KIND", "RESULT", "WHY"}
+	if activated {
+		head = append(head, "ACTIVATION CODE")
+	}
+	cli.Row(tw, head...)
+	for _, r := range rows {
+		line := ""
+		if r.Line > 0 {
+			line = fmt.Sprint(r.Line)
+		}
+		why := r.Why
+		for _, w := range r.Warnings {
+			why += " (" + w + ")"
+		}
+		cells := []any{r.Serial, line, r.Kind, r.Result, strings.TrimSpace(why)}
+		if activated {
+			cells = append(cells, r.ActivationCode)
+		}
+		cli.Row(tw, cells...)
+	}
+}

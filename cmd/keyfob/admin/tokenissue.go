@@ -1,0 +1,182 @@
+package admin
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/cmd/keyfob/fob"
+	"keyfob/engine/tokencode"
+	"keyfob/engine/tokenfile"
+)
+
+// issued is what token issue answers. It holds the seed, inside the URI.
+type issued struct {
+	User   string `json:"user"`
+	Serial string `json:"serial"`
+	Kind   string `json:"kind"`
+	URI    string `json:"uri,omitempty"`
+	File   string `json:"file,omitempty"` // instead of the URI
+	// ActivationCode is as in api.GivenToken; it stands on no page.
+	ActivationCode string `json:"activation_code,omitempty"`
+}
+
+// issuing says what token is made, and how it is handed over.
+type issuing struct {
+	kind, issuer, algorithm, pinStyle, expires string
+	digits, period                             int
+	sdtid, passwordFile, deviceID, page        string
+}
+
+func (e *commands) tokenIssue() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	var o issuing
+	c := cli.Command("issue USER", "Make a software token for a user: a URI and a QR code for an app, or a file", func(c *cobra.Command, args []string) error {
+		t, err := o.make(e.Now(), args[0])
+		if err != nil {
+			return err
+		}
+		made := issued{Serial: t.Serial, Kind: o.kind, File: o.sdtid}
+		if made.URI, err = e.handOver(t, o); err != nil {
+			return err
+		}
+		n := cli.NewToken{Reason: r.Why(c), TokenRecord: cli.FromFile(t)}
+		n.User = args[0]
+		if t.Params.Kind == tokencode.SecurID {
+			n.Form = "app"
+		}
+		added, err := r.AddToken(c.Context(), n)
+		if err != nil {
+			if o.sdtid != "" {
+				err = errors.Join(err, os.Remove(o.sdtid)) // of a token that nobody knows
+			}
+			return err
+		}
+		made.User, made.ActivationCode = added.User, added.ActivationCode
+		if o.page != "" {
+			page, err := tokenPage(made)
+			if err == nil {
+				err = cli.CreateFile(o.page, page)
+			}
+			if err != nil {
+				return fmt.Errorf("token %s is issued, but %w", made.Serial, err)
+			}
+		}
+		how := "Its app reads this, shown only this once:"
+		if made.File != "" {
+			how = "Its app reads the file, with the password:"
+		}
+		e.Say("token %s belongs to %s; %s. %s", added.Serial, added.User, nextLogin(added), how)
+		return e.showIssued(out, made)
+	})
+	o.flags(c)
+	return out.Flag(r.Because(c))
+}
+
+// showIssued shows what an app reads, and then the activation code: whoever
+// reads the first out of the window need not see the second.
+func (e *commands) showIssued(out *cli.Output, made issued) error {
+	err := out.Show(e.Out, made, func(tw *tabwriter.Writer) {
+		if made.URI == "" {
+			cli.Row(tw, made.File)
+			return
+		}
+		fmt.Fprintln(tw, made.URI)
+		if err := writeQR(tw, made.URI); err != nil {
+			e.Say("no QR code: %v", err)
+		}
+	})
+	if err != nil || out.Format == "json" {
+		return err
+	}
+	return e.showActivation(made.User, made.ActivationCode)
+}
+
+func (o *issuing) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.kind, "kind", "totp", "totp, hotp or securid")
+	f.IntVar(&o.digits, "digits", 0, "of a tokencode, 6 to 8 (default 6; securid 8)")
+	f.IntVar(&o.period, "period", 0, "seconds that a tokencode lives, 30 or 60 (default 30; securid 60)")
+	f.StringVar(&o.algorithm, "algorithm", "", "totp and hotp: SHA1, SHA256 or SHA512 (default SHA1, which every app knows)")
+	f.StringVar(&o.pinStyle, "pin-style", "", "fob: PIN, then tokencode; pinpad: the PIN is typed into the app (securid); none (default fob; securid pinpad)")
+	f.StringVar(&o.expires, "expires", "", "the last `DAY`, as 2029-12-31 (default never; securid three years)")
+	f.StringVar(&o.issuer, "issuer", "keyfob", "what the app shows above the user's name")
+	f.StringVar(&o.page, "page", "", "write this `FILE` too, an HTML page with the QR code, to be printed or handed over")
+	f.StringVar(&o.sdtid, "sdtid", "", "securid: write this `FILE` instead of a link; needs --password-file")
+	f.StringVar(&o.passwordFile, "password-file", "", "securid: `FILE` with a password that protects the link or the file, - for standard input")
+	f.StringVar(&o.deviceID, "device-id", "", "securid: the device that the link is bound to, as its app shows it")
+}
+
+// make makes the token.
+func (o issuing) make(now time.Time, user string) (tokenfile.Token, error) {
+	t, err := fob.Make(now, tokencode.Kind(o.kind), user, o.issuer)
+	if err != nil {
+		return t, err
+	}
+	if o.digits != 0 {
+		t.Params.Digits = o.digits
+	}
+	if o.period != 0 {
+		t.Params.Period = time.Duration(o.period) * time.Second
+	}
+	if o.algorithm != "" {
+		t.Params.Algorithm = tokencode.Algorithm(o.algorithm)
+	}
+	if o.pinStyle != "" {
+		t.PINStyle = tokencode.PINStyle(o.pinStyle)
+	}
+	if o.expires != "" {
+		last, err := time.Parse(time.DateOnly, o.expires)
+		if err != nil {
+			return t, cli.Usagef("--expires %q is not a day like 2029-12-31", o.expires)
+		}
+		t.Expires = last.AddDate(0, 0, 1)
+	}
+	securid := t.Params.Kind == tokencode.SecurID
+	switch err := t.Params.Validate(); {
+	case err != nil:
+		return t, cli.Usagef("%w", err)
+	case !t.Expires.IsZero() && !now.Before(t.Expires):
+		return t, cli.Usagef("--expires %s is over", o.expires)
+	case !securid && (o.sdtid != "" || o.passwordFile != "" || o.deviceID != ""):
+		return t, cli.Usagef("--sdtid, --password-file and --device-id are for --kind securid")
+	case o.sdtid != "" && o.passwordFile == "":
+		return t, cli.Usagef("--sdtid needs --password-file: without one, whoever has the file has the token")
+	case o.sdtid != "" && o.page != "":
+		return t, cli.Usagef("--page shows a link, and with --sdtid there is none")
+	case o.sdtid != "" && o.deviceID != "":
+		return t, cli.Usagef("--device-id binds a link, not a file")
+	}
+	return t, nil
+}
+
+// handOver writes the token for its app: to a file, or as the URI that is
+// answered.
+func (e *commands) handOver(t tokenfile.Token, o issuing) (uri string, err error) {
+	if o.passwordFile == "" && o.deviceID == "" {
+		return t.URI()
+	}
+	var password string
+	if o.passwordFile != "" {
+		if password, err = e.ReadSecret(o.passwordFile); err != nil {
+			return "", err
+		}
+	}
+	if o.sdtid == "" {
+		link := tokenfile.CTFOptions{Version: 2, Link: true, Password: tokenfile.Secret(password), DeviceID: o.deviceID}
+		return tokenfile.WriteCTF(t, link, rand.Reader)
+	}
+	var b bytes.Buffer
+	file := tokenfile.SDTIDOptions{Password: tokenfile.Secret(password), Origin: o.issuer, Name: t.Serial}
+	if err := tokenfile.WriteSDTID(&b, []tokenfile.Token{t}, file, rand.Reader); err != nil {
+		return "", err
+	}
+	return "", cli.CreateFile(o.sdtid, b.Bytes())
+}

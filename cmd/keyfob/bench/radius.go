@@ -1,0 +1,329 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"keyfob/api"
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/cmd/keyfob/demo"
+	"keyfob/engine"
+	"keyfob/engine/tokencode"
+	"keyfob/radius"
+)
+
+const (
+	// Argon2id at once while tokens are made and PINs are seen for the first
+	// time: enough for the cores, less than a node would shed.
+	hashesAtOnce = 16
+
+	socketsEach = 4 // of the asking VPN, for each node
+)
+
+// overRADIUS loads nodes as VPNs do: each node a process of this same binary,
+// started and wired as keyfob dev does it, and asked over UDP.
+func (b *bench) overRADIUS(ctx context.Context, nodes int) (figures, error) {
+	dir, remove, err := b.within("radius", nodes)
+	if err != nil {
+		return figures{}, err
+	}
+	defer remove()
+	d, err := b.processes(ctx, dir, nodes)
+	if d != nil {
+		defer d.End()
+	}
+	if err != nil {
+		return figures{}, err
+	}
+	people, err := newPeople(b.users)
+	if err != nil {
+		return figures{}, err
+	}
+	if err := b.introduce(ctx, d.Remote(), people, d.Secret); err != nil {
+		return figures{}, err
+	}
+	vpn, err := dialAll(ctx, d)
+	defer vpn.close()
+	if err != nil {
+		return figures{}, err
+	}
+	if err := b.warm(ctx, people, vpn); err != nil {
+		return figures{}, err
+	}
+
+	before, err := clusterCost(ctx, d)
+	if err != nil {
+		return figures{}, err
+	}
+	took, err := b.profiled(fmt.Sprintf("radius%d-asking", nodes), func() (*tally, error) {
+		profiles := b.nodeProfiles(ctx, d)
+		defer profiles.Wait()
+		return b.load(ctx, people, vpn.login)
+	})
+	if err != nil {
+		return figures{}, err
+	}
+	after, err := clusterCost(ctx, d)
+	if err != nil {
+		return figures{}, err
+	}
+	f := took.figures()
+	f.spent(after.since(before))
+	return f, nil
+}
+
+// processes starts a cluster, at ports that nobody has. What it answers is to
+// be ended, even beside an error.
+func (b *bench) processes(ctx context.Context, dir string, nodes int) (*demo.Cluster, error) {
+	const tries, lowest, highest = 20, 20_000, 32_000 // below the ports that the system gives to clients
+	var d *demo.Cluster
+	var err error
+	for range tries {
+		d = &demo.Cluster{Env: b.env, Dir: dir, Base: lowest + mathrand.IntN(highest-lowest)}
+		if err = d.Look(nodes, false); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.env.Say("starting %s", nodesOf(nodes))
+	if err := d.Prepare(); err != nil {
+		return nil, err
+	}
+	if err := d.Start(ctx); err != nil {
+		return d, err
+	}
+	return d, wait(ctx, "every node to vote", func(ctx context.Context) error {
+		var s api.Status
+		if err := d.Remote().Call(ctx, http.MethodGet, "/cluster", nil, &s); err != nil {
+			return err
+		}
+		voters := 0
+		for _, n := range s.Nodes {
+			if n.Voter {
+				voters++
+			}
+		}
+		return allVote(voters, nodes)
+	})
+}
+
+func allVote(voters, nodes int) error {
+	if voters != nodes {
+		return fmt.Errorf("%d of %d nodes vote", voters, nodes)
+	}
+	return nil
+}
+
+// wait tries until there is no error.
+func wait(ctx context.Context, what string, try func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, demo.ReadyWait)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, err)
+		}
+	}
+}
+
+// introduce makes the VPN, the users and their tokens known.
+func (b *bench) introduce(ctx context.Context, r *cli.Remote, people []*person, secret string) error {
+	const reason = "keyfob bench"
+	vpn := cli.NewClient{Reason: reason, Name: "bench", Prefix: "127.0.0.0/8", Secret: secret, Dialect: "rsa", Trusted: true}
+	if err := r.Call(ctx, http.MethodPost, "/clients", vpn, nil); err != nil {
+		return fmt.Errorf("adding RADIUS client: %w", err)
+	}
+	return b.each(ctx, people, hashesAtOnce, "users and tokens made", func(ctx context.Context, p *person) error {
+		if err := r.Call(ctx, http.MethodPost, "/users", map[string]string{"user": p.user, "reason": reason}, nil); err != nil {
+			return err
+		}
+		_, err := r.AddToken(ctx, cli.NewToken{
+			Reason: reason, PIN: p.pin,
+			TokenRecord: cli.TokenRecord{Serial: p.serial, Kind: string(tokencode.HOTP), Seed: p.seedText(), Encoding: "hex", User: p.user},
+		})
+		return err
+	})
+}
+
+// askers are the sockets of the VPN that asks: some sockets for each node.
+type askers struct{ nodes [][]*radius.Client }
+
+func dialAll(ctx context.Context, d *demo.Cluster) (*askers, error) {
+	g := &askers{}
+	for _, n := range d.Nodes {
+		var sockets []*radius.Client
+		for range socketsEach {
+			c, err := radius.Dial(ctx, radius.ClientConfig{
+				Server: demo.Loopback(n.Ports.Radius), Secret: engine.Secret(d.Secret), Timeout: 5 * time.Second, Tries: 1, Random: rand.Reader,
+			})
+			if err != nil {
+				return g, err
+			}
+			sockets = append(sockets, c)
+		}
+		g.nodes = append(g.nodes, sockets)
+	}
+	return g, nil
+}
+
+func (g *askers) close() {
+	for _, sockets := range g.nodes {
+		for _, c := range sockets {
+			_ = c.Close()
+		}
+	}
+}
+
+// login asks the node whose turn it is.
+func (g *askers) login(ctx context.Context, p *person, turn int) (verdict, error) {
+	sockets := g.nodes[turn%len(g.nodes)]
+	r, err := sockets[turn/len(g.nodes)%len(sockets)].Authenticate(ctx, radius.Login{User: p.user, Passcode: engine.Secret(p.passcode())})
+	switch {
+	case err != nil:
+		return failed, err
+	case r.Code == radius.AccessAccept:
+		return accepted, nil
+	case r.Code == radius.AccessReject:
+		return rejected, fmt.Errorf("%s was refused: %s", p.user, r.Message)
+	default:
+		return failed, fmt.Errorf("%s was answered %v: %s", p.user, r.Code, r.Message)
+	}
+}
+
+// patiently tries a few times, as a VPN does that gets no answer: on a busy
+// machine the hashing of many PINs may take longer than a node lets wait.
+func patiently(try func() error) (err error) {
+	const tries = 3
+	for range tries {
+		if err = try(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// warm has each node see each PIN once, so that what is measured is daily
+// life: a node remembers a PIN that it found right, and Argon2id is paid for
+// at the first login after its start.
+func (b *bench) warm(ctx context.Context, people []*person, g *askers) error {
+	for i := range g.nodes {
+		what := fmt.Sprintf("PINs verified on node %d", i+1)
+		err := b.each(ctx, people, hashesAtOnce, what, func(ctx context.Context, p *person) error {
+			return patiently(func() error {
+				_, err := g.login(ctx, p, i)
+				return err
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cost reads what the nodes count, and what this process has used.
+func clusterCost(ctx context.Context, d *demo.Cluster) (cost, error) {
+	c := cost{load: ownCPU()}
+	for _, n := range d.Nodes {
+		values, err := nodeMetrics(ctx, n)
+		if err != nil {
+			return c, fmt.Errorf("reading the metrics of node %s: %w", n.Name, err)
+		}
+		c.batches += values["keyfob_batch_events_count"]
+		c.events += values["keyfob_batch_events_sum"]
+		c.transactions += values["keyfob_log_transactions_total"]
+		c.cpu += time.Duration(values["process_cpu_seconds_total"] * float64(time.Second))
+	}
+	return c, nil
+}
+
+// metrics are the node's numbers that have no label.
+func nodeMetrics(ctx context.Context, n *demo.Node) (map[string]float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+demo.Loopback(n.Ports.Metrics)+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	values := map[string]float64{}
+	lines := bufio.NewScanner(io.LimitReader(resp.Body, 4<<20))
+	for lines.Scan() {
+		name, text, ok := strings.Cut(lines.Text(), " ")
+		if v, err := strconv.ParseFloat(text, 64); ok && err == nil {
+			values[name] = v
+		}
+	}
+	return values, lines.Err()
+}
+
+// profiled takes a CPU profile of this process during a load, if asked to.
+func (b *bench) profiled(name string, load func() (*tally, error)) (*tally, error) {
+	if b.profiles == "" {
+		return load()
+	}
+	f, err := os.Create(filepath.Join(b.profiles, name+".pprof"))
+	if err != nil {
+		return nil, fmt.Errorf("making a profile: %w", err)
+	}
+	defer f.Close()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, fmt.Errorf("making a profile: %w", err)
+	}
+	defer pprof.StopCPUProfile()
+	return load()
+}
+
+// nodeProfiles asks each node for a profile of the time of the load, if asked
+// to. What goes wrong with it is said and concerns nothing else.
+func (b *bench) nodeProfiles(ctx context.Context, d *demo.Cluster) *sync.WaitGroup {
+	var all sync.WaitGroup
+	if b.profiles == "" {
+		return &all
+	}
+	const longest = 30 // seconds
+	seconds := min(longest, max(1, int(b.duration.Seconds())))
+	for _, n := range d.Nodes {
+		all.Go(func() {
+			name := fmt.Sprintf("radius%d-%s.pprof", len(d.Nodes), n.Name)
+			if err := takeProfile(ctx, n, seconds, filepath.Join(b.profiles, name)); err != nil {
+				b.env.Say("no profile of node %s: %v", n.Name, err)
+			}
+		})
+	}
+	return &all
+}
+
+// takeProfile has a running node take a CPU profile, by its socket.
+func takeProfile(ctx context.Context, n *demo.Node, seconds int, file string) error {
+	r := n.Cluster.Env.Remote()
+	r.Data = n.Dir
+	profile, err := r.Profile(ctx, seconds)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, profile, 0o600)
+}

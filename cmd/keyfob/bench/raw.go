@@ -1,0 +1,217 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"keyfob/cluster"
+	"keyfob/cluster/link"
+)
+
+// rawLoad is how Raft alone is to be loaded.
+type rawLoad struct {
+	Dir        string // empty, for the nodes' logs
+	Nodes      int
+	EntryBytes int // of an entry of the log, as a batch of logins has
+	For        time.Duration
+	// Observe is told how long each commit took. Nil is allowed.
+	Observe func(took time.Duration)
+}
+
+// rawRate is what Raft alone came to.
+type rawRate struct {
+	Entries uint64 // committed and applied on the leader
+	Took    time.Duration
+	Commits uint64 // transactions of the log, of all nodes together; each two fsyncs
+}
+
+// measureRaft commits entries one after the other, as the batcher does, to Raft
+// with a node's log, transport and settings and a state machine that
+// does nothing: the most that batches of that size could come to, however fast
+// the rest. All nodes are in this process.
+func measureRaft(ctx context.Context, load rawLoad) (rawRate, error) {
+	nodes, err := newRawNodes(load)
+	defer func() {
+		for _, n := range nodes {
+			n.close()
+		}
+	}()
+	if err != nil {
+		return rawRate{}, fmt.Errorf("starting raft alone: %w", err)
+	}
+	leader, err := rawLeader(ctx, nodes)
+	if err != nil {
+		return rawRate{}, err
+	}
+	entry := make([]byte, load.EntryBytes)
+	if _, err := io.ReadFull(rand.Reader, entry); err != nil {
+		return rawRate{}, err
+	}
+	commits := func() (n uint64) {
+		for _, one := range nodes {
+			n += one.store.Commits()
+		}
+		return n
+	}
+	rate, before, began := rawRate{}, commits(), time.Now()
+	for ctx.Err() == nil && rate.Took < load.For {
+		if err := leader.raft.Apply(entry, raftStart).Error(); err != nil {
+			return rate, fmt.Errorf("committing to raft alone: %w", err)
+		}
+		took := time.Since(began)
+		if load.Observe != nil {
+			load.Observe(took - rate.Took)
+		}
+		rate.Entries, rate.Took = rate.Entries+1, took
+	}
+	rate.Commits = commits() - before
+	return rate, ctx.Err()
+}
+
+// raftStart is how long raft alone may take to elect a leader, or to take an
+// entry in.
+const raftStart = 20 * time.Second
+
+// rawNode is a node that has nothing but Raft.
+type rawNode struct {
+	id       string
+	addr     string
+	listener net.Listener
+	link     *link.Link
+	store    cluster.RaftLog
+	opened   bool // whether store is
+	raft     *raft.Raft
+	stop     context.CancelFunc
+	done     chan error
+}
+
+// rawMembers is the membership of a cluster that never changes.
+type rawMembers map[string]string
+
+// Address implements link.Membership.
+func (m rawMembers) Address(id string) (string, bool) { a, ok := m[id]; return a, ok }
+
+func newRawNodes(load rawLoad) (nodes []*rawNode, err error) {
+	const name = "raw"
+	ca, err := link.NewCA(name, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	members := rawMembers{}
+	var all raft.Configuration
+	for i := range load.Nodes {
+		n := &rawNode{id: fmt.Sprintf("n%d", i+1)}
+		nodes = append(nodes, n)
+		if n.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return nodes, err
+		}
+		n.addr = n.listener.Addr().String()
+		members[n.id] = n.addr
+		all.Servers = append(all.Servers, raft.Server{ID: raft.ServerID(n.id), Address: raft.ServerAddress(n.addr)})
+	}
+	for _, n := range nodes {
+		if err := n.start(filepath.Join(load.Dir, n.id), name, ca, members); err != nil {
+			return nodes, err
+		}
+	}
+	return nodes, nodes[0].raft.BootstrapCluster(all).Error() // the others learn it from the first
+}
+
+func (n *rawNode) start(dir, name string, ca *link.CA, members rawMembers) error {
+	key, csr, err := link.NewNodeKey()
+	if err != nil {
+		return err
+	}
+	certificate, err := ca.Issue(csr, n.id, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if n.store, err = cluster.OpenRaftLog(dir); err != nil {
+		return err
+	}
+	n.opened = true
+	silent := slog.New(slog.DiscardHandler)
+	n.link, err = link.New(link.Config{
+		Listener: n.listener, ClusterID: name, NodeID: n.id, Certificate: certificate, Key: key,
+		CA: ca.CertificateDER(), Membership: members, Now: time.Now, Log: silent,
+	})
+	if err != nil {
+		return err
+	}
+	cache, err := raft.NewLogCache(512, n.store)
+	if err != nil {
+		return err
+	}
+	config := cluster.RaftConfig(n.id, silent)
+	n.raft, err = raft.NewRaft(config, inert{}, cache, n.store, raft.NewDiscardSnapshotStore(), n.link.RaftTransport(config.Logger))
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop, n.done = stop, make(chan error, 1)
+	go func() { n.done <- n.link.Run(ctx, http.NotFoundHandler(), nil) }() // ended by close
+	return nil
+}
+
+// close ends what start began, as far as that got.
+func (n *rawNode) close() {
+	if n.raft != nil {
+		_ = n.raft.Shutdown().Error()
+	}
+	if n.stop != nil {
+		n.stop()
+		<-n.done
+	}
+	if n.listener != nil {
+		_ = n.listener.Close()
+	}
+	if n.opened {
+		_ = n.store.Close()
+	}
+}
+
+// rawLeader waits until one of the nodes leads.
+func rawLeader(ctx context.Context, nodes []*rawNode) (*rawNode, error) {
+	ctx, cancel := context.WithTimeout(ctx, raftStart)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, n := range nodes {
+			if n.raft.VerifyLeader().Error() == nil {
+				return n, nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, errors.New("raft alone elected no leader")
+		}
+	}
+}
+
+// inert is a state machine without a state.
+type inert struct{}
+
+// Apply implements raft.FSM.
+func (inert) Apply(*raft.Log) any { return nil }
+
+// Snapshot implements raft.FSM. None is ever due.
+func (inert) Snapshot() (raft.FSMSnapshot, error) { return nil, errors.New("nothing to be kept") }
+
+// Restore implements raft.FSM.
+func (inert) Restore(r io.ReadCloser) error { return r.Close() }

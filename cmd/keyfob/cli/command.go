@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Group is a command that only holds others.
+func (e *Environment) Group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		var names []string
+		for _, sub := range c.Commands() {
+			if sub.IsAvailableCommand() {
+				names = append(names, sub.Name())
+			}
+		}
+		if len(args) > 0 {
+			return Usagef("there is no command %q; there are %s", c.CommandPath()+" "+args[0], strings.Join(names, ", "))
+		}
+		return Usagef("%s needs one of %s", c.CommandPath(), strings.Join(names, ", "))
+	}
+	c.AddCommand(commands...)
+	return c
+}
+
+// Command is a command that does something, with the names of its arguments.
+// A last name that ends in … takes one or more.
+func Command(use, short string, do func(c *cobra.Command, args []string) error) *cobra.Command {
+	names := strings.Fields(use)[1:]
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args: func(_ *cobra.Command, args []string) error {
+			many := len(names) > 0 && strings.HasSuffix(names[len(names)-1], "…")
+			required := 0
+			for _, n := range names {
+				if !strings.HasPrefix(n, "[") {
+					required++
+				}
+			}
+			switch {
+			case len(args) < required:
+				return Usagef("%s is missing", names[len(args)])
+			case len(args) > len(names) && !many:
+				return Usagef("%q is one argument too many", args[len(names)])
+			}
+			if i := slices.Index(args, ""); i >= 0 {
+				return Usagef("%s is empty", names[min(i, len(names)-1)])
+			}
+			return nil
+		},
+		RunE: do,
+	}
+}

@@ -1,0 +1,31 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+)
+
+const (
+	DefaultData = "/var/lib/keyfob"
+	SocketName  = "admin.sock" // in the data directory
+)
+
+// JournalIn is the journal of the first path that is given: a data directory's own,
+// or the path itself.
+func JournalIn(paths []string) string {
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		if in := filepath.Join(path, "journal"); isDirectory(in) {
+			return in
+		}
+		return path
+	}
+	return DefaultData
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"keyfob/engine"
+)
+
+// moments are the forms in which people have a time at hand, those that tables
+// print among them. Where no zone is said it is this machine's.
+var moments = []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly}
+
+// Moment reads a time, or how long ago it was.
+func (e *Environment) Moment(text string) (t time.Time, ok bool) {
+	if d, err := engine.ParseDuration(text); err == nil && d >= 0 {
+		return e.Now().Add(-d).UTC(), true
+	}
+	for _, form := range moments {
+		if t, err := time.ParseInLocation(form, text, time.Local); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// Since reads the value of a flag that says from when on.
+func (e *Environment) Since(text string) (time.Time, error) {
+	t, ok := e.Moment(text)
+	switch {
+	case !ok:
+		return t, Usagef("--since %q is neither a duration like 1h or 90d nor a time like 2026-11-02 15:04", text)
+	case t.After(e.Now()):
+		return t, Usagef("--since %q is yet to come", text)
+	}
+	return t, nil
+}
+
+// DurationVar is a flag that takes days too.
+func DurationVar(f *pflag.FlagSet, d *time.Duration, name string, usual time.Duration, usage string) {
+	*d = usual
+	f.Var((*duration)(d), name, usage)
+}
+
+type duration time.Duration
+
+// String, Set and Type make it a flag's value.
+func (d *duration) String() string { return engine.SpellDuration(time.Duration(*d)) }
+
+func (d *duration) Set(text string) error {
+	read, err := engine.ParseDuration(text)
+	if err == nil {
+		*d = duration(read)
+	}
+	return err
+}
+
+func (d *duration) Type() string { return "DURATION" }

@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+const maxSecret = 4 << 10 // bytes of a file with a secret
+
+// ReadSecret reads a secret from a file, or from standard input for "-". Secrets
+// are not given on the command line, where other users of the machine see them.
+func (e *Environment) ReadSecret(file string) (string, error) {
+	in, name := e.In, "standard input"
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", fmt.Errorf("reading secret: %w", err)
+		}
+		defer f.Close()
+		in, name = f, file
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxSecret+1))
+	if err != nil {
+		return "", fmt.Errorf("reading secret: %w", err)
+	}
+	secret := strings.TrimRight(string(b), "\r\n")
+	switch {
+	case len(b) > maxSecret:
+		return "", fmt.Errorf("%s is longer than a secret can be", name)
+	case secret == "":
+		return "", fmt.Errorf("%s holds no secret", name)
+	}
+	return secret, nil
+}

@@ -1,0 +1,332 @@
+// Package demo runs a cluster on one machine, with sample users and software
+// tokens. Each node is a process of this same binary.
+package demo
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/api"
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/cmd/keyfob/node"
+)
+
+// Ports of a dev cluster. Node i, from 1, has the ten from base+10*(i-1) on, in
+// the order of devPorts.
+const (
+	defaultBasePort = 18400
+	portsOfNode     = 10
+	maxDevNodes     = 9
+)
+
+// devClient is the RADIUS client of a dev cluster, on 127.0.0.0/8, and over
+// TLS with radsec.crt and radsec.key.
+const RADIUSClient = "loopback"
+
+// devCluster is several nodes on this machine, for trying keyfob out and for
+// tests. Everything about it lies in one directory.
+type Cluster struct {
+	Env    *cli.Environment
+	Dir    string
+	Base   int
+	detach bool
+	Nodes  []*Node
+	Secret string // of the RADIUS client
+	token  string // of the first administrator
+	people []Sample
+}
+
+func Command(e *cli.Environment) *cobra.Command {
+	d := &Cluster{Env: e}
+	var count int
+	c := cli.Command("dev", "Run a cluster on this machine, with everything embedded, sample users and software tokens", func(c *cobra.Command, _ []string) error {
+		if count < 1 || count > maxDevNodes {
+			return cli.Usagef("--nodes %d: want 1 to %d", count, maxDevNodes)
+		}
+		if d.Base < 1024 || d.Base+portsOfNode*maxDevNodes > 65535 {
+			return cli.Usagef("--base-port %d: want 1024 to %d", d.Base, 65535-portsOfNode*maxDevNodes)
+		}
+		dir, err := filepath.Abs(d.Dir)
+		if err != nil {
+			return fmt.Errorf("finding --dir: %w", err)
+		}
+		d.Dir = dir
+		return d.run(c.Context(), count, c.Flags().Changed("base-port"))
+	})
+	c.Flags().StringVar(&d.Dir, "dir", "keyfob-dev", "`DIR` of everything; a second start goes on from what is there")
+	c.Flags().IntVar(&count, "nodes", 3, "how many")
+	c.Flags().IntVar(&d.Base, "base-port", defaultBasePort, "first port; node i has the ten from it + 10*(i-1): web, admin, cluster, RADIUS, accounting, RadSec, NATS, metrics")
+	c.Flags().BoolVar(&d.detach, "detach", false, "leave the nodes running and say how to end them")
+	return c
+}
+
+func (d *Cluster) run(ctx context.Context, count int, basePinned bool) error {
+	// The thread that starts the nodes must live as long as this process: the
+	// kernel ends them with it (devnode.go).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	if err := d.Look(count, basePinned); err != nil {
+		return err
+	}
+	if err := d.Prepare(); err != nil {
+		return err
+	}
+	ended := false
+	defer func() {
+		if !ended {
+			d.End()
+		}
+	}()
+	if err := d.Start(ctx); err != nil {
+		return err
+	}
+	if err := d.fill(ctx); err != nil {
+		return err
+	}
+	if err := d.credentials(ctx); err != nil {
+		return err
+	}
+	if err := d.writeFile(); err != nil {
+		return err
+	}
+	if d.detach {
+		ended = true // that is, left running
+		d.Env.Say("%d nodes run; %s says where. End them with: kill %s", len(d.Nodes), d.file(File), strings.Join(d.pids(), " "))
+		return nil
+	}
+	return d.show(ctx)
+}
+
+func (d *Cluster) file(name string) string { return filepath.Join(d.Dir, name) }
+
+func (d *Cluster) pids() []string {
+	var pids []string
+	for _, n := range d.Nodes {
+		pids = append(pids, strconv.Itoa(n.pid()))
+	}
+	return pids
+}
+
+// Look finds out what is there already, and refuses what would end in a mess.
+func (d *Cluster) Look(count int, basePinned bool) error {
+	old, err := ReadFile(d.file(File))
+	if err != nil {
+		return err
+	}
+	if made := old.basePort(); made != 0 {
+		if basePinned && made != d.Base {
+			return fmt.Errorf("%s was made with --base-port %d: use that, or another --dir", d.Dir, made)
+		}
+		d.Base = made
+		count = max(count, len(old.Nodes)) // fewer would be no majority
+	}
+	for i := 1; i <= count; i++ {
+		d.Nodes = append(d.Nodes, newDevNode(d, i))
+	}
+	if err := d.lookForRunning(old); err != nil {
+		return err
+	}
+	for _, n := range d.Nodes {
+		if n.running() {
+			continue
+		}
+		if err := n.portsFree(); err != nil {
+			return fmt.Errorf("%w; is another keyfob dev running? End it, or use --base-port", err)
+		}
+	}
+	return nil
+}
+
+// lookForRunning finds out which nodes an earlier start has left running. With
+// --detach those that are missing are started beside them.
+func (d *Cluster) lookForRunning(old Info) error {
+	var running []*Node
+	for i, n := range d.Nodes {
+		conn, err := net.DialTimeout("unix", filepath.Join(n.Dir, cli.SocketName), time.Second)
+		if err != nil {
+			continue
+		}
+		_ = conn.Close()
+		if i < len(old.Nodes) {
+			n.left = old.Nodes[i].PID
+		}
+		running = append(running, n)
+	}
+	if n := len(running); n == 0 || d.detach && n < len(d.Nodes) {
+		return nil
+	}
+	first := running[0]
+	return fmt.Errorf("node %s of %s runs already: end it with kill %d, or use another --dir and --base-port", first.Name, d.Dir, first.left)
+}
+
+// Prepare makes what the nodes are made from: directory, CA, certificates,
+// configurations, the shared secret.
+func (d *Cluster) Prepare() error {
+	if err := os.MkdirAll(d.Dir, 0o700); err != nil {
+		return fmt.Errorf("making --dir: %w", err)
+	}
+	authority, err := d.authority()
+	if err != nil {
+		return err
+	}
+	for _, n := range d.Nodes {
+		if n.running() {
+			continue
+		}
+		if err := n.prepare(authority); err != nil {
+			return err
+		}
+	}
+	if err := d.certify(authority, d.file("radsec.crt"), d.file("radsec.key"), RADIUSClient); err != nil {
+		return err
+	}
+	d.Secret, err = d.keep("radius-secret", rand.Text)
+	return err
+}
+
+// keep reads a text that was made at the first start, or makes it.
+func (d *Cluster) keep(name string, make func() string) (string, error) {
+	b, err := os.ReadFile(d.file(name))
+	if err == nil {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("reading %s: %w", name, err)
+	}
+	text := make()
+	return text, cli.WriteFile(d.file(name), []byte(text+"\n"), 0o600)
+}
+
+// Start starts the nodes: those that exist at once, the others one after the
+// other, invited by the first.
+func (d *Cluster) Start(ctx context.Context) error {
+	first := d.Nodes[0]
+	if !first.exists() {
+		var f node.Founded
+		if err := first.command(ctx, &f, "cluster", "init", "--config", first.config, "-o", "json"); err != nil {
+			return err
+		}
+		if err := cli.WriteFile(d.file("api-token"), []byte(f.Token+"\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	var err error
+	if d.token, err = d.Env.ReadSecret(d.file("api-token")); err != nil {
+		return err
+	}
+	for _, n := range d.Nodes {
+		if n.exists() && !n.running() {
+			if err := n.start(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, n := range d.Nodes {
+		if !n.running() && n.process == nil {
+			if err := d.join(ctx, n); err != nil {
+				return err
+			}
+		}
+	}
+	for _, n := range d.Nodes {
+		if err := n.ready(ctx); err != nil {
+			return err
+		}
+	}
+	return d.settled(ctx)
+}
+
+// settled waits until every node votes: before that, the loss of one could
+// stop the others.
+func (d *Cluster) settled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, ReadyWait)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	r := d.Remote()
+	for {
+		var s api.Status
+		if err := r.Call(ctx, http.MethodGet, "/cluster", nil, &s); err != nil {
+			return fmt.Errorf("waiting for every node's vote: %w", err)
+		}
+		votes := 0
+		for _, n := range s.Nodes {
+			if n.Voter {
+				votes++
+			}
+		}
+		if votes >= len(d.Nodes) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d nodes vote: see %s", votes, len(d.Nodes), filepath.Join(d.Nodes[0].Dir, "log"))
+		}
+	}
+}
+
+func (d *Cluster) join(ctx context.Context, n *Node) error {
+	if err := d.Nodes[0].ready(ctx); err != nil {
+		return err
+	}
+	var invitation api.Invitation
+	in := map[string]string{"reason": "keyfob dev"}
+	if err := d.Remote().Call(ctx, http.MethodPost, "/cluster/invitations", in, &invitation); err != nil {
+		return fmt.Errorf("inviting node %s: %w", n.Name, err)
+	}
+	if err := n.command(ctx, nil, "cluster", "join", invitation.Invitation, "--config", n.config); err != nil {
+		return err
+	}
+	return n.start()
+}
+
+// Remote is the API of the first node that runs, by its socket.
+func (d *Cluster) Remote() *cli.Remote {
+	r := d.Env.Remote()
+	r.Data = d.Nodes[0].Dir
+	for _, n := range d.Nodes {
+		if n.running() {
+			r.Data = n.Dir
+			break
+		}
+	}
+	return r
+}
+
+// End ends the nodes, and waits until they have ended.
+func (d *Cluster) End() {
+	for _, n := range d.Nodes {
+		n.terminate()
+	}
+	for _, n := range d.Nodes {
+		n.wait()
+	}
+}
+
+// credentials keeps the credentials of a reader of the audit stream in a file.
+func (d *Cluster) credentials(ctx context.Context) error {
+	if _, err := os.Stat(d.file(credsFile)); err == nil {
+		return nil
+	}
+	var reader api.Reader
+	in := map[string]string{"name": "dev", "reason": "keyfob dev"}
+	if err := d.Remote().Call(ctx, http.MethodPost, "/audit/readers", in, &reader); err != nil {
+		return fmt.Errorf("making NATS credentials: %w", err)
+	}
+	return cli.WriteFile(d.file(credsFile), []byte(reader.Credentials), 0o600)
+}

@@ -1,0 +1,194 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"keyfob/api"
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/cmd/keyfob/fob"
+	"keyfob/engine/tokenfile"
+)
+
+// show shows the sample tokens' codes and where to go: live on a terminal,
+// once elsewhere. It returns when ctx ends.
+func (d *Cluster) show(ctx context.Context) error {
+	v := &devView{cluster: d, out: d.Env.Out, remote: d.Remote()}
+	if f, ok := d.Env.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		v.terminal = true
+		v.colour = d.Env.Getenv("NO_COLOR") == "" && d.Env.Getenv("TERM") != "dumb"
+	}
+	v.draw(ctx)
+	if !v.terminal {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			v.draw(ctx)
+		case <-ctx.Done():
+			d.Env.Say("\nending %d nodes …", len(d.Nodes))
+			return nil
+		}
+	}
+}
+
+// devView draws.
+type devView struct {
+	cluster  *Cluster
+	out      io.Writer
+	remote   *cli.Remote
+	terminal bool
+	colour   bool
+	lines    int // drawn last time
+}
+
+// What a terminal understands (ECMA-48; the last two of DEC's).
+const (
+	cutLines  = "\x1b[?7l" // lines that are too long, so that each stays one
+	wrapLines = "\x1b[?7h"
+)
+
+func (v *devView) draw(ctx context.Context) {
+	var b bytes.Buffer
+	v.write(ctx, &b)
+	text := strings.TrimRight(b.String(), "\n")
+	if !v.terminal {
+		fmt.Fprintln(v.out, text)
+		return
+	}
+	lines := strings.Split(text, "\n")
+	if rows := v.rows(); len(lines) >= rows {
+		lines = lines[:max(0, rows-1)]
+	}
+	frame := cutLines
+	if v.lines > 0 {
+		frame += fmt.Sprintf("\x1b[%dA\r", v.lines)
+	}
+	for _, line := range lines {
+		frame += line + cli.ClearLine + "\n"
+	}
+	for range v.lines - len(lines) {
+		frame += cli.ClearLine + "\n"
+	}
+	v.lines = max(v.lines, len(lines))
+	_, _ = io.WriteString(v.out, frame+wrapLines)
+}
+
+// rows is how many lines the terminal has.
+func (v *devView) rows() int {
+	if f, ok := v.out.(*os.File); ok {
+		if _, rows, err := term.GetSize(int(f.Fd())); err == nil && rows > 0 {
+			return rows
+		}
+	}
+	return math.MaxInt
+}
+
+func (v *devView) write(ctx context.Context, b *bytes.Buffer) {
+	d := v.cluster
+	first := d.Nodes[0]
+	fmt.Fprintf(b, "\n%s\n\n", v.bold("keyfob dev: "+d.Dir))
+	tw := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
+	cli.Row(tw, "NODE", "STATE", "PID", "PAGES", "API", "RADIUS")
+	states := v.states(ctx)
+	for _, n := range d.Nodes {
+		cli.Row(tw, n.Name, states[n.Name], n.pid(), "https://"+Loopback(n.Ports.web), "https://"+Loopback(n.Ports.admin), Loopback(n.Ports.Radius))
+	}
+	cli.Row(tw)
+	cli.Row(tw, "USER", "TOKEN", "PIN", "STATE", "TOKENCODE", "PASSCODE", "LEFT")
+	v.tokens(ctx, tw)
+	_ = tw.Flush() // to memory
+	fmt.Fprintf(b, "\nOpen %s, as alice, with the tokencode alone: the wizard sets her PIN.\n", v.bold("https://"+Loopback(first.Ports.web)))
+	fmt.Fprintf(b, "At the VPN:  radclient, secret %s (any address of 127.0.0.0/8)\n", d.Secret)
+	fmt.Fprintf(b, "Commands:    keyfob user list --data %s\n", first.Dir)
+	fmt.Fprintf(b, "Everything:  %s\n", d.file(File))
+	if v.terminal {
+		fmt.Fprintf(b, "Ctrl-C ends the nodes; the next start goes on from here.\n")
+	}
+}
+
+// states is what each node is.
+func (v *devView) states(ctx context.Context) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, 900*time.Millisecond)
+	defer cancel()
+	states := map[string]string{}
+	var s api.Status
+	if err := v.remote.Call(ctx, http.MethodGet, "/cluster", nil, &s); err != nil {
+		v.remote = v.cluster.Remote() // perhaps another node runs
+	}
+	for _, n := range s.Nodes {
+		states[n.Name] = n.State
+	}
+	for _, n := range v.cluster.Nodes {
+		if !n.running() {
+			states[n.Name] = "ended"
+		}
+	}
+	return states
+}
+
+// tokens writes the lines of the sample tokens.
+func (v *devView) tokens(ctx context.Context, tw *tabwriter.Writer) {
+	ctx, cancel := context.WithTimeout(ctx, 900*time.Millisecond)
+	defer cancel()
+	known := map[string]api.Token{}
+	if tokens, err := cli.All[api.Token](ctx, v.remote, "/tokens", nil); err == nil {
+		for _, t := range tokens {
+			known[t.Serial] = t
+		}
+	}
+	now := v.cluster.Env.Now()
+	for _, s := range v.cluster.people {
+		code, passcode, left := v.cluster.display(s, known[s.Serial], now)
+		state := s.Mode
+		if t, ok := known[s.Serial]; ok {
+			state = cli.InLocalTime(t.State)
+		}
+		cli.Row(tw, s.User, s.Kind+" "+s.Serial, s.PIN, state, code, passcode, left)
+	}
+}
+
+// display is what a sample token shows, with the PIN of the first start.
+func (d *Cluster) display(s Sample, t api.Token, now time.Time) (code, passcode, left string) {
+	token, err := tokenfile.ParseURI(s.URI)
+	if err != nil {
+		return "-", "-", "-"
+	}
+	offsets, err := fob.OffsetsIn(s.URI)
+	if err != nil {
+		return "-", "-", "-"
+	}
+	m := fob.Moment{At: now}
+	if token.Params.Period == 0 {
+		m.Next = max(0, t.Last+1-token.Counter) // pressed as often as the cluster has seen
+	}
+	shown, err := fob.Token{Token: token, Offset: offsets[token.Serial]}.Show(m, s.PIN)
+	if err != nil {
+		return "-", "-", "-"
+	}
+	if left = "button"; token.Params.Period > 0 {
+		left = fmt.Sprintf("%d s", shown.SecondsLeft)
+	}
+	return shown.Tokencode, shown.Passcode, left
+}
+
+func (v *devView) bold(s string) string {
+	if !v.colour {
+		return s
+	}
+	return "\x1b[1m" + s + "\x1b[0m"
+}

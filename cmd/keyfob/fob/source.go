@@ -1,0 +1,46 @@
+package fob
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/engine/tokenfile"
+)
+
+// tokenSource says how a file of tokens is to be read.
+type Source struct {
+	format, encoding, PasswordFile, deviceID string
+}
+
+// Flags adds what is needed to read any file of tokens.
+func (s *Source) Flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&s.format, "format", "", "of the file: "+formats()+"; default is to recognise it")
+	f.StringVar(&s.encoding, "encoding", "", "of the secrets in a table that does not say: hex or base32")
+	f.StringVar(&s.PasswordFile, "password-file", "", "`FILE` with the password of the token file, - for standard input")
+	f.StringVar(&s.deviceID, "device-id", "", "the device that a CTF string is bound to")
+}
+
+func formats() string {
+	var names []string
+	for _, f := range tokenfile.Formats() {
+		names = append(names, string(f))
+	}
+	return strings.Join(names, ", ")
+}
+
+func (s *Source) Options(e *cli.Environment) (tokenfile.Options, error) {
+	o := tokenfile.Options{
+		Format: tokenfile.Format(s.format), Encoding: tokenfile.Encoding(s.encoding), DeviceID: s.deviceID,
+	}
+	if s.PasswordFile != "" {
+		password, err := e.ReadSecret(s.PasswordFile)
+		if err != nil {
+			return o, err
+		}
+		o.Password = tokenfile.Secret(password)
+	}
+	return o, nil
+}

@@ -1,0 +1,38 @@
+package node
+
+import (
+	"context"
+
+	"keyfob/api"
+	"keyfob/cluster"
+	"keyfob/events"
+)
+
+// members is the cluster in the words of the API.
+type members struct{ *cluster.Node }
+
+// Status implements api.Cluster.
+func (m members) Status(ctx context.Context) (api.Status, error) {
+	s, err := m.Node.Status(ctx)
+	if err != nil {
+		return api.Status{}, err
+	}
+	out := api.Status{Leader: s.Leader, Nodes: []api.NodeStatus{}}
+	for _, n := range s.Nodes {
+		out.Nodes = append(out.Nodes, api.NodeStatus(n))
+	}
+	return out, nil
+}
+
+// Backup implements api.Cluster.
+func (m members) Backup(ctx context.Context, o events.Origin) (api.Backup, error) {
+	return m.Node.Backup(ctx, o)
+}
+
+// remedies is the node in the words of the API.
+type remedies struct{ *cluster.Node }
+
+// Lose implements api.Remedies.
+func (r remedies) Lose(ctx context.Context, o events.Origin, loss api.Loss) ([]string, error) {
+	return r.Node.Lose(ctx, o, cluster.Loss(loss))
+}

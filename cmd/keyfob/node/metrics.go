@@ -1,0 +1,231 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"keyfob/cluster"
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/engine"
+	"keyfob/events"
+	"keyfob/radius"
+)
+
+// metrics counts. No label holds a user or a serial.
+type metrics struct {
+	registry *prometheus.Registry
+	auth     *prometheus.CounterVec
+	duration prometheus.Histogram
+	requests *prometheus.CounterVec
+	dropped  *prometheus.CounterVec
+	batch    prometheus.Histogram
+	commit   prometheus.Histogram
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		auth: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyfob_auth_total", Help: "Attempts, by outcome. The result undecided means that nobody was let in and nothing was spent.",
+		}, []string{"result", "reason", "door"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "keyfob_auth_duration_seconds", Help: "From an attempt's arrival to its accept or challenge; refusals leave at a fixed time.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 13),
+		}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyfob_radius_requests_total", Help: "Requests of known RADIUS clients, and what was answered, by code.",
+		}, []string{"client", "code"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyfob_radius_dropped_total", Help: "RADIUS packets met with silence, by cause.",
+		}, []string{"cause"}),
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "keyfob_batch_events", Help: "Events in a committed batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 12),
+		}),
+		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "keyfob_commit_seconds", Help: "How long a commit took.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}),
+	}
+	b := cli.ThisBuild()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "keyfob_build_info", Help: "What this binary is.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go": b.Go},
+	})
+	info.Set(1)
+	m.registry.MustRegister(m.auth, m.duration, m.requests, m.dropped, m.batch, m.commit, info,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// committed is told of each batch.
+func (m *metrics) committed(events int, took time.Duration) {
+	m.batch.Observe(float64(events))
+	m.commit.Observe(took.Seconds())
+}
+
+// Received, Answered and Dropped implement radius.Observer.
+func (m *metrics) Received(client string, code radius.Code) {
+	m.requests.WithLabelValues(client, code.String()).Inc()
+}
+
+// Answered implements radius.Observer.
+func (m *metrics) Answered(client string, code radius.Code, _ time.Duration) {
+	m.requests.WithLabelValues(client, code.String()).Inc()
+}
+
+// Dropped implements radius.Observer. The client is no label: what is dropped
+// comes from strangers, too.
+func (m *metrics) Dropped(_ string, cause radius.Cause) {
+	m.dropped.WithLabelValues(string(cause)).Inc()
+}
+
+// counted is the node with its logins counted, for all doors alike.
+type counted struct {
+	*cluster.Node
+	metrics *metrics
+}
+
+func (c counted) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outcome, error) {
+	out, err := c.Node.Authenticate(ctx, a)
+	result, reason := out.Verdict.String(), string(out.Reason)
+	if err != nil {
+		result, reason = "undecided", whyUndecided(err)
+	} else if out.Verdict != engine.Reject && !a.Arrived.IsZero() {
+		c.metrics.duration.Observe(time.Since(a.Arrived).Seconds())
+	}
+	c.metrics.auth.WithLabelValues(result, reason, string(a.Origin.Door)).Inc()
+	return out, err
+}
+
+// whyUndecided is the reason that has a name of its own.
+func whyUndecided(err error) string {
+	if errors.Is(err, engine.ErrUntimed) {
+		return string(events.ReasonClockSkew)
+	}
+	return ""
+}
+
+// published says how far the audit stream has got; nil when nobody publishes.
+type published func() (sequence uint64, ok bool)
+
+// gauges reads a node's figures when they are asked for.
+type gauges struct {
+	node      *cluster.Node
+	published published
+	now       func() time.Time
+
+	mu      sync.Mutex // guards below
+	looked  time.Time
+	figures tokenFigures
+}
+
+// tokenFigures is what a walk over all tokens finds; it is done at most every
+// quarter of a minute.
+type tokenFigures struct {
+	count map[[2]string]float64 // by kind and mode
+	drift prometheus.Metric
+}
+
+const figuresFor = 15 * time.Second
+
+var (
+	descLeader    = prometheus.NewDesc("keyfob_cluster_leader", "1 on the node that leads.", nil, nil)
+	descSequence  = prometheus.NewDesc("keyfob_cluster_sequence", "Number of the last event applied here.", nil, nil)
+	descLog       = prometheus.NewDesc("keyfob_log_transactions_total", "Transactions of the replicated log on this node's disk, each two fsyncs.", nil, nil)
+	descOffset    = prometheus.NewDesc("keyfob_clock_offset_seconds", "How far this node's clock is from the median of the nodes.", nil, nil)
+	descReady     = prometheus.NewDesc("keyfob_ready", "1 when this node answers logins.", nil, nil)
+	descPublished = prometheus.NewDesc("keyfob_audit_published_sequence", "Number of the last event that NATS has.", nil, nil)
+	descBacklog   = prometheus.NewDesc("keyfob_audit_backlog_events", "Events that NATS does not have yet.", nil, nil)
+	descTokens    = prometheus.NewDesc("keyfob_tokens", "Tokens, by kind and mode.", []string{"kind", "mode"}, nil)
+	descDrift     = prometheus.NewDesc("keyfob_token_drift_intervals", "How far tokens' clocks are believed to be off.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descLeader, descSequence, descLog, descOffset, descReady, descPublished, descBacklog, descTokens, descDrift} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	stats := g.node.Stats()
+	gauge(descLeader, truth(stats.Leader))
+	gauge(descSequence, float64(stats.Sequence))
+	ch <- prometheus.MustNewConstMetric(descLog, prometheus.CounterValue, float64(stats.LogCommits))
+	gauge(descOffset, stats.ClockOffset.Seconds())
+	gauge(descReady, truth(g.node.Ready() == nil))
+	if sequence, ok := g.published(); ok {
+		gauge(descPublished, float64(sequence))
+		gauge(descBacklog, max(0, float64(stats.Sequence)-float64(sequence)))
+	}
+	figures := g.tokens()
+	for at, n := range figures.count {
+		gauge(descTokens, n, at[0], at[1])
+	}
+	ch <- figures.drift
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (g *gauges) tokens() tokenFigures {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.figures.drift != nil && g.now().Sub(g.looked) < figuresFor {
+		return g.figures
+	}
+	bounds := []float64{-70, -10, -3, -2, -1, 0, 1, 2, 3, 10, 70}
+	buckets := map[float64]uint64{}
+	var seen uint64
+	var sum float64
+	count := map[[2]string]float64{}
+	state, now := g.node.State(), events.At(g.now())
+	state.Tokens(func(t *engine.Token) bool {
+		count[[2]string{t.Kind, string(state.Mode(t, now))}]++
+		if t.Proven && t.Period > 0 {
+			drift := float64(t.Drift)
+			seen, sum = seen+1, sum+drift
+			for _, bound := range bounds {
+				if drift <= bound {
+					buckets[bound]++
+				}
+			}
+		}
+		return true
+	})
+	for _, bound := range bounds {
+		buckets[bound] += 0 // every bound is shown
+	}
+	g.looked = g.now()
+	g.figures = tokenFigures{count: count, drift: prometheus.MustNewConstHistogram(descDrift, seen, sum, buckets)}
+	return g.figures
+}
+
+// handler is the listener for monitoring.
+func (m *metrics) handler(ready func() error) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	return mux
+}

@@ -1,0 +1,222 @@
+// Package node runs a node: the configuration, the commands that make a node
+// and run it, and the wiring of the cluster with its front ends, the audit
+// stream and the metrics. server.go starts the parts in the order in which
+// they need each other.
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"keyfob/cluster"
+	"keyfob/cluster/vault"
+	"keyfob/cmd/keyfob/cli"
+	"keyfob/engine"
+	"keyfob/webui"
+)
+
+// program holds the commands, for one environment.
+type program struct{ *cli.Environment }
+
+// Commands returns the commands that run a node, and those of the group cluster
+// that work on a node's files.
+func Commands(e *cli.Environment) (run, onFiles []*cobra.Command) {
+	p := &program{e}
+	return []*cobra.Command{p.serverCommand(), p.configCommand()},
+		[]*cobra.Command{p.clusterInit(), p.clusterJoin(), p.clusterRestore()}
+}
+
+// nodeSettings is the cluster's configuration, and what of it lies on this
+// machine.
+type nodeSettings struct {
+	cluster.Config
+	seal SealConfig
+}
+
+func (e *program) nodeConfig(c Config, log *slog.Logger, counts *metrics) (nodeSettings, error) {
+	n := nodeSettings{Config: cluster.DefaultConfig(), seal: c.Seal}
+	n.Node, n.Site, n.Data = c.Node, c.Site, c.Data
+	n.Listen, n.Advertise = c.Cluster.Listen, c.Cluster.Advertise
+	n.Version, n.Now, n.Log = cli.ThisBuild().Version, e.Now, log
+	if counts != nil {
+		n.Observe = counts.committed
+	}
+	if c.Seal.Provider == "credential" {
+		dir := e.Getenv("CREDENTIALS_DIRECTORY")
+		if dir == "" {
+			return n, errors.New("seal.provider is credential, but systemd gave no $CREDENTIALS_DIRECTORY: set LoadCredentialEncrypted= in the unit")
+		}
+		n.Seal = vault.NewCredential(dir, c.Seal.Credential)
+	} else if c.Seal.KeyFile != filepath.Join(c.Data, "seal.key") {
+		n.Seal = vault.NewKeyFile(c.Seal.KeyFile)
+	}
+	var err error
+	n.CommonPINs, err = commonPINs(c.PIN.Common)
+	return n, err
+}
+
+// commonPINs reads the site's own list of PINs that nobody may choose, nil when
+// it has none.
+func commonPINs(file string) (engine.PINList, error) {
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading pin.common: %w", err)
+	}
+	defer f.Close()
+	list, err := engine.ReadPINList(f)
+	if err != nil {
+		return nil, fmt.Errorf("reading pin.common, %s: %w", file, err)
+	}
+	return list, nil
+}
+
+// exists says in one line why there is no node to be started, if so.
+func (n nodeSettings) exists() error {
+	info, err := os.Stat(n.Data)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("data directory %s does not exist: make the node with keyfob cluster init, or keyfob cluster join INVITATION", n.Data)
+	case err != nil:
+		return fmt.Errorf("looking into data directory: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("data is %s, which is no directory", n.Data)
+	}
+	if _, err := os.Stat(filepath.Join(n.Data, "node.json")); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s holds no node: make it with keyfob cluster init, or keyfob cluster join INVITATION", n.Data)
+	}
+	if n.seal.Provider == "keyfile" {
+		if _, err := os.Stat(n.seal.KeyFile); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("seal key %s is missing: put the one back that was made with this node; without it nothing opens", n.seal.KeyFile)
+		}
+	}
+	return nil
+}
+
+func (n nodeSettings) warn(ctx context.Context, log *slog.Logger) {
+	if n.Seal == nil {
+		log.WarnContext(ctx, "the seal key lies beside what it seals: whoever takes the disk has both; see seal.provider", "keyfile", n.seal.KeyFile)
+	}
+}
+
+// prepare makes a key file at a place of its own, for a node that is new.
+func (n nodeSettings) prepare() error {
+	if n.Seal == nil || n.seal.Provider != "keyfile" {
+		return nil
+	}
+	if err := vault.CreateKeyFile(n.seal.KeyFile, rand.Reader); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// Founded is what cluster init answers.
+type Founded struct {
+	Node  string `json:"node"`
+	Data  string `json:"data"`
+	Token string `json:"api_token"`
+}
+
+func (e *program) clusterInit() *cobra.Command {
+	var file string
+	out := &cli.Output{}
+	c := configFlag(cli.Command("init", "Make the first node of a new cluster, and print an administrator's API token once", func(c *cobra.Command, _ []string) error {
+		n, err := e.newNode(file)
+		if err != nil {
+			return err
+		}
+		token, err := cluster.Found(c.Context(), n.Config)
+		if err != nil {
+			return fmt.Errorf("making node %s: %w", n.Node, err)
+		}
+		e.Say("node %s made in %s; start it with keyfob server. The administrator's API token, shown only this once:", n.Node, n.Data)
+		return out.Show(e.Out, Founded{Node: n.Node, Data: n.Data, Token: token}, func(tw *tabwriter.Writer) { cli.Row(tw, token) })
+	}), &file)
+	return out.Flag(c)
+}
+
+func (e *program) clusterJoin() *cobra.Command {
+	var file string
+	return configFlag(cli.Command("join INVITATION", "Make this machine's node a member of the cluster that invited it", func(c *cobra.Command, args []string) error {
+		n, err := e.newNode(file)
+		if err != nil {
+			return err
+		}
+		if err := cluster.Join(c.Context(), args[0], n.Config); err != nil {
+			return fmt.Errorf("joining as node %s: %w", n.Node, err)
+		}
+		e.Say("node %s is a member; start it with keyfob server", n.Node)
+		return nil
+	}), &file)
+}
+
+// newNode is the configuration of a node that is to be made.
+func (e *program) newNode(file string) (nodeSettings, error) {
+	cfg, err := e.loadConfig(file)
+	if err != nil {
+		return nodeSettings{}, e.configProblems(err)
+	}
+	log := e.logger(LogConfig{Level: "error"}, new(slog.LevelVar))
+	n, err := e.nodeConfig(cfg, log, nil)
+	if err != nil {
+		return n, err
+	}
+	return n, n.prepare()
+}
+
+// load reads what branding names.
+func (b BrandingConfig) load() (webui.Branding, error) {
+	out := webui.Branding{ServiceName: b.Service, HelpLine: b.Help, DoneText: b.Done}
+	if b.Logo == "" {
+		return out, nil
+	}
+	const maxLogo = 256 << 10
+	logo, err := os.ReadFile(b.Logo)
+	switch {
+	case err != nil:
+		return out, fmt.Errorf("branding.logo: %w", err)
+	case len(logo) > maxLogo:
+		return out, fmt.Errorf("branding.logo: %s is larger than %d KiB", b.Logo, maxLogo>>10)
+	}
+	out.Logo = logo
+	return out, nil
+}
+
+// filesProblem is what is wrong with the files that a configuration names.
+func (c *Config) filesProblem() error {
+	var errs []error
+	for _, k := range append([]string{"web.tls.cert", "web.tls.key", "radius.client_ca", "nats.creds", "branding.logo"}, onDemandFiles...) {
+		name := keyOf(c, k).value.String()
+		if name == "" {
+			continue
+		}
+		if _, err := os.Stat(name); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", k, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// changed are the keys whose change needs a restart.
+func changed(old, now *Config) []string {
+	var keys []string
+	before := keysOf(old)
+	for i, k := range keysOf(now) {
+		if k.path != "log.level" && !reflect.DeepEqual(k.value.Interface(), before[i].value.Interface()) {
+			keys = append(keys, k.path)
+		}
+	}
+	return keys
+}

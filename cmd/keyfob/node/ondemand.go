@@ -1,0 +1,167 @@
+package node
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"keyfob/cluster/courier"
+	"keyfob/engine"
+)
+
+// OnDemandConfig is how tokencodes on demand reach their users. Every node
+// sends what it was asked for, so every node needs it.
+type OnDemandConfig struct {
+	SMTP SMTPConfig `yaml:"smtp"`
+	SMS  SMSConfig  `yaml:"sms"`
+}
+
+// SMTPConfig is the mail server that takes tokencodes for mail addresses.
+type SMTPConfig struct {
+	Host         string `yaml:"host" doc:"name of the mail server; empty: no tokencodes by mail"`
+	Port         string `yaml:"port" doc:"587 for starttls, 465 for implicit"`
+	TLS          string `yaml:"tls" enum:"starttls,implicit,opportunistic" doc:"starttls: demanded; implicit: from the first byte; opportunistic: only if the server offers it, so that whoever sits between can read tokencodes"`
+	CA           string `yaml:"ca" doc:"PEM file that the server's certificate is checked against; default the machine's"`
+	User         string `yaml:"user" doc:"who the mail server is told we are; empty: it does not ask"`
+	PasswordFile string `yaml:"password_file" doc:"file with the password of user"`
+	From         string `yaml:"from" doc:"sender, such as Example Travel <noreply@example.com>"`
+	Subject      string `yaml:"subject" doc:"of the mail; {tokencode}, {minutes}, {asked}, the time at which it was asked for, and {service} are filled in"`
+	Text         string `yaml:"text" doc:"of the mail; {tokencode}, {minutes}, {asked}, the time at which it was asked for, and {service} are filled in"`
+}
+
+// SMSConfig is the gateway that takes tokencodes for telephone numbers.
+type SMSConfig struct {
+	URL         string `yaml:"url" doc:"https URL of the gateway; {to}, {number} and {text} are filled in; empty: no tokencodes by SMS"`
+	Method      string `yaml:"method" enum:"POST,PUT,GET" doc:"of the request"`
+	ContentType string `yaml:"content_type" enum:"application/json,application/x-www-form-urlencoded" doc:"of body; what is filled in is escaped accordingly"`
+	HeadersFile string `yaml:"headers_file" doc:"file with lines of the form Name: value, such as the gateway's key"`
+	Body        string `yaml:"body" doc:"of the request, not sent with GET; {to} is +441632960961, {number} the same without the plus, {text} the message"`
+	CA          string `yaml:"ca" doc:"PEM file that the gateway's certificate is checked against; default the machine's"`
+	Text        string `yaml:"text" doc:"of the message, at most 140 bytes; {tokencode}, {minutes}, {asked}, the time at which it was asked for, and {service} are filled in"`
+}
+
+func defaultOnDemand() OnDemandConfig {
+	d := courier.DefaultConfig()
+	return OnDemandConfig{
+		SMTP: SMTPConfig{Port: strconv.Itoa(d.Mail.Port), TLS: d.Mail.TLS, Subject: d.Mail.Subject, Text: d.Mail.Text},
+		SMS:  SMSConfig{Method: d.SMS.Method, ContentType: d.SMS.ContentType, Body: d.SMS.Body, Text: d.SMS.Text},
+	}
+}
+
+// onDemandFiles are the keys that name files.
+var onDemandFiles = []string{
+	"ondemand.smtp.ca", "ondemand.smtp.password_file", "ondemand.sms.ca", "ondemand.sms.headers_file",
+}
+
+// courier is the courier's configuration, without what is in files.
+func (c *Config) courier() courier.Config {
+	out := courier.DefaultConfig()
+	if c.Branding.Service != "" {
+		out.Service = c.Branding.Service
+	}
+	mail, sms := c.OnDemand.SMTP, c.OnDemand.SMS
+	port, _ := strconv.Atoi(mail.Port) // 0 is not taken for a port
+	out.Mail = courier.Mail{
+		Host: mail.Host, Port: port, TLS: mail.TLS, User: mail.User, From: mail.From, Subject: mail.Subject, Text: mail.Text,
+	}
+	out.SMS = courier.SMS{URL: sms.URL, Method: sms.Method, ContentType: sms.ContentType, Body: sms.Body, Text: sms.Text}
+	if sms.Method == http.MethodGet {
+		out.SMS.Body = ""
+	}
+	return out
+}
+
+// onDemandProblems is what is wrong with the keys. Files are not opened for it.
+func (c *Config) onDemandProblems() []error {
+	check := c.courier()
+	check.Log = slog.New(slog.DiscardHandler)
+	if c.OnDemand.SMTP.PasswordFile != "" {
+		check.Mail.Password = "in the file"
+	}
+	err := check.Validate()
+	if err == nil {
+		return nil
+	}
+	var errs []error
+	for line := range strings.Lines(err.Error()) {
+		errs = append(errs, errors.New("ondemand."+strings.TrimSuffix(line, "\n")))
+	}
+	return errs
+}
+
+// newCourier is who sends this node's tokencodes; nil where no way is configured.
+func (e *program) newCourier(cfg Config, log *slog.Logger, counts *metrics) (*courier.Courier, error) {
+	c := cfg.courier()
+	if c.Mail.Host == "" && c.SMS.URL == "" {
+		return nil, nil //nolint:nilnil // no courier is an answer
+	}
+	mail, sms := cfg.OnDemand.SMTP, cfg.OnDemand.SMS
+	var problems [4]error
+	c.Mail.Password, problems[0] = e.fileSecret("ondemand.smtp.password_file", mail.PasswordFile)
+	c.Mail.Roots, problems[1] = fileRoots("ondemand.smtp.ca", mail.CA)
+	c.SMS.Headers, problems[2] = e.fileSecret("ondemand.sms.headers_file", sms.HeadersFile)
+	c.SMS.Roots, problems[3] = fileRoots("ondemand.sms.ca", sms.CA)
+	if err := errors.Join(problems[:]...); err != nil {
+		return nil, err
+	}
+	c.Now, c.Log, c.Observe = e.Now, log, counts.deliveries()
+	k, err := courier.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("ondemand: %w", err)
+	}
+	return k, nil
+}
+
+// fileSecret is the secret in the file that a key names, if it does.
+func (e *program) fileSecret(key, file string) (engine.Secret, error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := e.ReadSecret(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", key, err)
+	}
+	return engine.Secret(text), nil
+}
+
+// fileRoots are the certificates in the file that a key names; nil, the
+// machine's, if it names none.
+func fileRoots(key, file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // as in tls.Config
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: %s holds no certificate", key, file)
+	}
+	return pool, nil
+}
+
+// deliveries counts what becomes of tokencodes on demand.
+func (m *metrics) deliveries() func(way string, r courier.Result) {
+	counted := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyfob_ondemand_total", Help: "Tokencodes to be sent to their users, by way and by what became of them.",
+	}, []string{"way", "result"})
+	m.registry.MustRegister(counted)
+	return func(way string, r courier.Result) { counted.WithLabelValues(way, string(r)).Inc() }
+}
+
+// send brings tokencodes on their way until ctx ends, where this node sends any.
+func (h *house) send(ctx context.Context) error {
+	if h.courier == nil {
+		return nil
+	}
+	return h.courier.Run(ctx)
+}

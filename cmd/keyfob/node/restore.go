@@ -1,0 +1,146 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"keyfob/cluster"
+	"keyfob/cluster/vault"
+	"keyfob/cmd/keyfob/cli"
+)
+
+// restored is what cluster restore answers.
+type restored struct {
+	Node    string    `json:"node"`
+	Data    string    `json:"data"`
+	Cluster string    `json:"cluster"`
+	Epoch   uint64    `json:"epoch"`
+	Backup  uint64    `json:"backup_sequence"` // the last record of the backup's state
+	Records uint64    `json:"sequence"`        // the last record that there was
+	Until   time.Time `json:"until"`           // when that was made
+	Token   string    `json:"api_token"`
+}
+
+// restoring is how a backup is to be restored.
+type restoring struct {
+	config, keyFile, survivor string
+	yes                       bool
+}
+
+func (e *program) clusterRestore() *cobra.Command {
+	var how restoring
+	out := &cli.Output{}
+	c := cli.Command("restore FILE", "Make the first node of a cluster again of a backup, and print an administrator's API token once", func(c *cobra.Command, args []string) error {
+		done, err := e.restore(c.Context(), args[0], how)
+		if err != nil {
+			return err
+		}
+		e.Say("node %s made in %s of what was known until %s; start it with keyfob server, and let the others join anew with empty data directories", done.Node, done.Data, cli.Cell(&done.Until))
+		e.Say("every API token, invitation and emergency tokencode of before is over. The administrator's API token, shown only this once:")
+		return out.Show(e.Out, done, func(tw *tabwriter.Writer) { cli.Row(tw, done.Token) })
+	})
+	c.Long = c.Short + `.
+
+All nodes of the old cluster must be stopped, for good: two clusters would each accept a tokencode once. What was accepted
+between the backup and now is not known, so no tokencode up to now is good any more, what a fast clock may have shown
+needs the next one, and event tokens show two in a row at their first login.
+
+PINs, locks, users and policy are as the backup has them. With --journal they are as the last record of a journal that
+outlived the backup has them: give the data directory of the node that ran the longest.`
+	f := c.Flags()
+	f.StringVar(&how.keyFile, "recovery-key-file", "", "`FILE` with the recovery key, - for standard input; default: it is asked for")
+	f.StringVar(&how.survivor, "journal", "", "data `DIR` of a node that outlived the backup, whose journal is folded in")
+	f.BoolVar(&how.yes, "yes", false, "do not ask whether all nodes of the old cluster are stopped")
+	return out.Flag(configFlag(c, &how.config))
+}
+
+func (e *program) restore(ctx context.Context, file string, how restoring) (done restored, err error) {
+	n, err := e.newNode(how.config)
+	if err != nil {
+		return done, err
+	}
+	if err := n.Vacant(); err != nil { // before anything is asked
+		return done, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return done, fmt.Errorf("reading the backup: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return done, fmt.Errorf("reading the backup: %w", err)
+	}
+	progress := e.Meter("restore, bytes", int(info.Size()))
+	defer progress.End()
+	backup, err := cluster.ReadBackup(progress.Reader(f))
+	if err != nil {
+		return done, fmt.Errorf("%s: %w", file, err)
+	}
+	of := backup.Info
+	e.Say("%s is of cluster %s, written by node %s at %s, up to record %d; it opens with recovery key %s",
+		file, of.Cluster, of.Node, cli.Cell(&of.Taken), of.Sequence, of.RecoveryKey)
+	if err := e.allStopped(how.yes); err != nil {
+		return done, err
+	}
+	key, err := e.readRecoveryKey(how.keyFile)
+	if err != nil {
+		return done, err
+	}
+	if how.survivor != "" {
+		how.survivor = cli.JournalIn([]string{how.survivor})
+	}
+	r, err := cluster.Restore(ctx, n.Config, backup, key, how.survivor)
+	if err != nil {
+		return done, fmt.Errorf("restoring %s: %w", file, err)
+	}
+	return restored{
+		Node: n.Node, Data: n.Data, Cluster: of.Cluster, Epoch: r.Epoch,
+		Backup: r.Backup, Records: r.Records, Until: r.Until, Token: r.Token,
+	}, nil
+}
+
+// allStopped asks what no program can find out.
+func (e *program) allStopped(yes bool) error {
+	if yes {
+		return nil
+	}
+	in, ok := e.In.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return errors.New("nothing was restored: if all nodes of the old cluster are stopped for good, say --yes")
+	}
+	fmt.Fprint(e.Err, "Are all nodes of that cluster stopped, for good (y/N)? ")
+	if yes, err := cli.ReadYes(in); err != nil || !yes {
+		return errors.Join(errors.New("nothing was restored"), err)
+	}
+	return nil
+}
+
+// readRecoveryKey reads the key from a file, or has it typed.
+func (e *program) readRecoveryKey(file string) (vault.RecoveryKey, error) {
+	if file != "" {
+		text, err := e.ReadSecret(file)
+		if err != nil {
+			return vault.RecoveryKey{}, err
+		}
+		return vault.ParseRecoveryKey(text)
+	}
+	in, ok := e.In.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return vault.RecoveryKey{}, errors.New("a recovery key is needed: --recovery-key-file FILE, or - for standard input")
+	}
+	fmt.Fprint(e.Err, "Recovery key: ")
+	text, err := term.ReadPassword(int(in.Fd()))
+	fmt.Fprintln(e.Err)
+	if err != nil {
+		return vault.RecoveryKey{}, fmt.Errorf("reading the recovery key: %w", err)
+	}
+	return vault.ParseRecoveryKey(string(text))
+}
