@@ -34,8 +34,8 @@ bench: build      ## logins a second, beside Raft alone
 timing:           ## 50,000 refusals on one and on three nodes, their times compared
 	KEYFOB_TIMING=50000 go test -count=1 -v -timeout 0 -run RefusalsCannotBeToldApart ./cmd/keyfob
 
-lint:             ## golangci-lint, which is fetched and built the first time
-	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
+lint:             ## run golangci-lint, built from the version that deploy/lint/go.mod pins
+	go tool -modfile=deploy/lint/go.mod golangci-lint run
 
 help:             ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

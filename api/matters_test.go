@@ -100,12 +100,16 @@ func TestStateSaysWhatStandsInTheWay(t *testing.T) {
 			t.PIN, p.FirstPIN = nil, engine.FirstPINByActivationCode
 		}, "needs an activation code", "keyfob token set-temporary-pin b1"},
 		"PIN to be changed": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.NewPIN = true }, "must set a new PIN", "the present PIN"},
-		"PIN expired": {func(_ *engine.User, _ *engine.Token, p *engine.Policy) { p.PINLifetime = 29 * day },
-			"must set a new PIN, since the old one expired at 2026-11-01T12:00:00Z", "the present PIN"},
+		"PIN expired": {
+			func(_ *engine.User, _ *engine.Token, p *engine.Policy) { p.PINLifetime = 29 * day },
+			"must set a new PIN, since the old one expired at 2026-11-01T12:00:00Z", "the present PIN",
+		},
 		"looser rules": {func(_ *engine.User, _ *engine.Token, p *engine.Policy) { p.PINMin = 7 }, "perhaps must set a new PIN, since the old one was set under looser rules", "the present PIN"},
 		"two things":   {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.PIN, t.NextTokencode = nil, true }, "needs the next tokencode; must set a PIN", "types that too"},
-		"a mark ahead": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.Last = minute + 150 },
-			"no tokencode counts before 2026-11-02T14:31:00Z, because one of 2026-11-02T14:30:00Z was used", "keyfob token lost b1"},
+		"a mark ahead": {
+			func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.Last = minute + 150 },
+			"no tokencode counts before 2026-11-02T14:31:00Z, because one of 2026-11-02T14:30:00Z was used", "keyfob token lost b1",
+		},
 		"too many sent": {func(_ *engine.User, t *engine.Token, p *engine.Policy) {
 			t.Kind, t.Period, t.Sent, p.OnDemandPerHour = engine.KindOnDemand, 0, []events.Time{at(-50 * time.Minute), at(-20 * time.Minute)}, 2
 		}, "was sent 2 tokencodes in an hour; the next can be sent at 2026-11-02T12:10:00Z", "waits"},

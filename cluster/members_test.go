@@ -114,7 +114,7 @@ func TestRemovedNodeIsAnsweredNoMore(t *testing.T) {
 	r.eventually("the others to dial it no more", func() error {
 		_, err := other.call(t.Context(), http.MethodGet, gone.id.ID, "/pulse", nil, maxPulse)
 		if !errors.Is(err, link.ErrNotMember) {
-			return fmt.Errorf("dialling it: %v", err)
+			return fmt.Errorf("dialling it: %w", err)
 		}
 		return nil
 	})

@@ -137,8 +137,7 @@ func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.
 	}
 	n.doors.empty = sync.NewCond(&n.doors.mu)
 	if err := n.open(key); err != nil {
-		n.close()
-		return nil, err
+		return nil, errors.Join(err, n.close())
 	}
 	n.batcher = &batcher{
 		stamper: n.clock.Stamper(),

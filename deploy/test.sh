@@ -41,6 +41,8 @@ fi
 step "vet" go vet ./...
 step "generated code is current" generated
 step "modules are tidy" go mod tidy -diff
+step "lint" make --no-print-directory lint
+[ "$failed" -eq 0 ] || { echo "stopped before the tests: fix these first; whole output: $log"; exit 1; }
 # The packages that start clusters and namespaces have the machine to themselves.
 quiet=$(go list ./... | grep -vE '^keyfob/(cluster|cmd/keyfob|cmd/keyfob/bench|webui)$')
 # shellcheck disable=SC2086 # a list

@@ -23,13 +23,15 @@ func TestActivationCodeIsOfTheSameCommand(t *testing.T) {
 		then  []events.Event // nil: refused
 	}{
 		{
-			"a token is assigned", nil, engine.AssignToken{Serial: "a1", User: "Ann", Activation: &code},
+			"a token is assigned", nil,
+			engine.AssignToken{Serial: "a1", User: "Ann", Activation: &code},
 			[]events.Event{events.TokenAssigned{Serial: "a1", User: "ann"}, set},
 		},
 		{
 			"the same command again, when its sender did not hear of it",
 			[]engine.Command{engine.AssignToken{Serial: "a1", User: "ann", Activation: &code}},
-			engine.AssignToken{Serial: "a1", User: "ann", Activation: &code}, []events.Event{},
+			engine.AssignToken{Serial: "a1", User: "ann", Activation: &code},
+			[]events.Event{},
 		},
 		{
 			"a code of another revision", nil, engine.AssignToken{Serial: "a1", User: "ann", Activation: &stale}, nil,
@@ -37,7 +39,8 @@ func TestActivationCodeIsOfTheSameCommand(t *testing.T) {
 		{
 			"another administrator was faster",
 			[]engine.Command{engine.AssignToken{Serial: "a1", User: "ann", Activation: &engine.ActivationCode{Revision: 1, Sealed: []byte("555190")}}},
-			engine.AssignToken{Serial: "a1", User: "ann", Activation: &code}, nil,
+			engine.AssignToken{Serial: "a1", User: "ann", Activation: &code},
+			nil,
 		},
 		{
 			"a PIN is cleared",
@@ -77,7 +80,8 @@ func TestActivationCodeIsOfTheSameCommand(t *testing.T) {
 func TestPreviewCountsTokensThatAChangeShutsOut(t *testing.T) {
 	w := newWorld(t)
 	for _, line := range [][]string{
-		{"user", "ann"}, {"user", "bea"},
+		{"user", "ann"},
+		{"user", "bea"},
 		{"token", "a1", "user=ann"},                  // no PIN yet: shut out
 		{"token", "a2", "user=ann", "pin=471108"},    // has one
 		{"token", "a3", "user=ann", "style=none"},    // needs none

@@ -132,7 +132,11 @@ func limitsByStep(t *testing.T) {
 
 func begunBeforeALock(t *testing.T) {
 	for _, meanwhile := range [][]string{
-		{"admin disable ada", "admin enable ada"}, {"admin delete ada"}, {"admin clear-pin a1"}, {"admin disable-token a1"}, {"admin unassign a1"},
+		{"admin disable ada", "admin enable ada"},
+		{"admin delete ada"},
+		{"admin clear-pin a1"},
+		{"admin disable-token a1"},
+		{"admin unassign a1"},
 		{"policy lock.after=1", "login ada 000000"},
 	} {
 		w := given(t, "user ada", "token a1 user=ada pin=471108", "admin next-tokencode a1")

@@ -141,9 +141,19 @@ func TestConversationOutlivesWhatIsNoneOfItsBusiness(t *testing.T) {
 	for step, q := range questions {
 		asked := q.at(t)
 		for _, meanwhile := range [][]string{
-			{"admin clear-pin a2"}, {"admin new-pin a2"}, {"admin disable-token a2"}, {"admin lost a2 refuse 7 once 1029384756"}, {"admin delete-token a2"},
-			{"admin replace a2 a3 728406"}, {"admin unlock ada"}, {"admin enable ada"}, {"admin enable-token a1"}, {"admin disable bob"}, {"user cid"},
-			{"login ada 000000"}, {"login ada 471108<code>"}, // a stranger, who may be one who saw her type
+			{"admin clear-pin a2"},
+			{"admin new-pin a2"},
+			{"admin disable-token a2"},
+			{"admin lost a2 refuse 7 once 1029384756"},
+			{"admin delete-token a2"},
+			{"admin replace a2 a3 728406"},
+			{"admin unlock ada"},
+			{"admin enable ada"},
+			{"admin enable-token a1"},
+			{"admin disable bob"},
+			{"user cid"},
+			{"login ada 000000"},
+			{"login ada 471108<code>"}, // a stranger, who may be one who saw her type
 		} {
 			w := asked.fork()
 			ticket, sent := w.ticket, w.sent

@@ -17,8 +17,10 @@ func TestSitesOwnListOfPINsTakesThePlaceOfTheBuiltInOne(t *testing.T) {
 		common  engine.PINList
 		refused bool
 	}{
-		{"471108", nil, false}, {"471108", list, true},
-		{"159753", nil, true}, {"159753", list, false},
+		{"471108", nil, false},
+		{"471108", list, true},
+		{"159753", nil, true},
+		{"159753", list, false},
 		{"111111", list, true}, // a repeat, whatever the list says
 	} {
 		w := given(t, "user ada", "token a1 user=ada")

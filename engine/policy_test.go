@@ -33,8 +33,13 @@ func TestEverySettingReadsWhatItWrote(t *testing.T) {
 // older version has taken goes on to mean what it meant.
 func TestValuesThatLetNobodyInAreRefused(t *testing.T) {
 	for _, tt := range []struct{ setting, why string }{
-		{"pin.lifetime=1ns", "asked for again and again"}, {"pin.lifetime=23h59m", "asked for again and again"}, {"pin.lifetime=24h", ""}, {"pin.lifetime=0", ""},
-		{"conversation.for=30s", "the next tokencode"}, {"conversation.for=1m59s", "the next tokencode"}, {"conversation.for=2m", ""},
+		{"pin.lifetime=1ns", "asked for again and again"},
+		{"pin.lifetime=23h59m", "asked for again and again"},
+		{"pin.lifetime=24h", ""},
+		{"pin.lifetime=0", ""},
+		{"conversation.for=30s", "the next tokencode"},
+		{"conversation.for=1m59s", "the next tokencode"},
+		{"conversation.for=2m", ""},
 		{"pin.min=9", "pin.max"},
 	} {
 		w := newWorld(t)
@@ -245,8 +250,10 @@ func TestRepeatedLoginGetsItsAnswerAsLongAsThePolicySays(t *testing.T) {
 		after   time.Duration
 		want    engine.Verdict
 	}{
-		{"", 29 * time.Second, engine.Accept}, {"", 30 * time.Second, engine.Reject},
-		{"s", 9 * time.Second, engine.Accept}, {"s", 10 * time.Second, engine.Reject},
+		{"", 29 * time.Second, engine.Accept},
+		{"", 30 * time.Second, engine.Reject},
+		{"s", 9 * time.Second, engine.Accept},
+		{"s", 10 * time.Second, engine.Reject},
 	} {
 		w := given(t, "user ada", "token a1 user=ada pin=471108")
 		a := engine.Attempt{User: "ada", Typed: engine.Secret("471108" + w.code("a1", 0)), Session: tt.session, Origin: w.origin("")}

@@ -126,7 +126,7 @@ func TestBatchDecidedOnAnotherVersionIsRefusedAlike(t *testing.T) {
 }
 
 func TestReplicaThatWentAstrayHalts(t *testing.T) {
-	for name, break_ := range map[string]func(*replica) error{
+	for name, breakIt := range map[string]func(*replica) error{
 		"another chain": func(r *replica) error {
 			return r.entry(t, events.Batch{Base: 1, Head: events.Hash{1}, Time: 2})
 		},
@@ -141,7 +141,7 @@ func TestReplicaThatWentAstrayHalts(t *testing.T) {
 			r := newReplica()
 			r.commit(t, 1, founded())
 			before := r.View()
-			if err := break_(r); !errors.Is(err, fsm.ErrHalted) {
+			if err := breakIt(r); !errors.Is(err, fsm.ErrHalted) {
 				t.Fatalf("got %v, want a halt", err)
 			}
 			if r.halted == nil {

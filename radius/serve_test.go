@@ -290,7 +290,7 @@ func TestRetransmissionAndRepeatedLoginAreToldFromOthers(t *testing.T) {
 	}
 	m := newPackets(true)
 	p := m.login("alice", "1234123456")
-	if asked(p, vpnAddress).Origin.Request != asked(p, vpnAddress).Origin.Request {
+	if again := asked(p, vpnAddress).Origin.Request; asked(p, vpnAddress).Origin.Request != again {
 		t.Error("the same packet has two names")
 	}
 	if asked(p, vpnAddress).Origin.Request == asked(p, "192.0.2.1:40001").Origin.Request {

@@ -26,7 +26,7 @@ import (
 	"keyfob/events"
 )
 
-//go:generate go tool templ generate
+//go:generate go tool templ generate -include-version=false
 
 // Node is what the wizard needs of the node it runs on.
 type Node interface {

@@ -36,9 +36,15 @@ func TestPINMatchesTheRightPINOnly(t *testing.T) {
 		pin  string
 		want bool
 	}{
-		{"2469", false}, {"", false}, {"24680", false}, {"246", false},
+		{"2469", false},
+		{"", false},
+		{"24680", false},
+		{"246", false},
 		{string(bytes.Repeat([]byte("2"), maxPIN+1)), false},
-		{"2468", true}, {"2468", true}, {"2469", false}, {"2468", true},
+		{"2468", true},
+		{"2468", true},
+		{"2469", false},
+		{"2468", true},
 	} {
 		got, err := v.PINMatches(t.Context(), serial, 3, sealed, Secret(tc.pin))
 		if err != nil || got != tc.want {

@@ -11,9 +11,8 @@ import (
 	"strings"
 )
 
-// A recovery key opens backups, which no node can: its public half is all that
-// the cluster knows. It is made where the operator sits and kept off the
-// machines.
+// RecoveryKey opens backups. The cluster knows only its public half, so no node
+// can open one. The key is made on the operator's machine and kept off the nodes.
 //
 // What it opens is the root key, sealed by HPKE (RFC 9180) with ML-KEM-768 and
 // P-256 together, since a backup may lie about for longer than either is safe.

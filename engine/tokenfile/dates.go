@@ -7,6 +7,7 @@ import "time"
 // documented; a grace, if any, is policy.
 
 func afterDay(day time.Time) time.Time { return day.AddDate(0, 0, 1) }
+
 func lastDay(expires time.Time) time.Time {
 	return expires.Add(-time.Nanosecond).UTC().Truncate(24 * time.Hour)
 }

@@ -195,10 +195,7 @@ func TestFollowerSeesEachRecordOnce(t *testing.T) {
 func TestJournalBehavesLikeAList(t *testing.T) {
 	records := story(400)
 	rapid.Check(t, func(rt *rapid.T) {
-		root, err := os.MkdirTemp(t.TempDir(), "")
-		if err != nil {
-			rt.Fatal(err)
-		}
+		root := t.TempDir()
 		dir, generation := filepath.Join(root, "0"), 0
 		o := Options{Cluster: cluster, SegmentBytes: int64(rapid.IntRange(1, 8<<10).Draw(rt, "segment bytes"))}
 		j, err := Open(dir, o)

@@ -73,7 +73,7 @@ func (j *Journal) readFrom(s segment, from uint64, limit int) ([]events.Record, 
 		at := r.at
 		b, err := r.next()
 		if err != nil {
-			if !isBroken(err) && err != io.EOF {
+			if !isBroken(err) && !errors.Is(err, io.EOF) {
 				return nil, err
 			}
 			return nil, s.damage(at, sequence, err)

@@ -42,7 +42,7 @@ func recoverLast(path string, f file, synced uint64) (s *segment, torn int64, er
 		}
 	}
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		torn = 0
 	case !isBroken(err):
 		return nil, 0, err

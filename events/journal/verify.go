@@ -146,10 +146,10 @@ func (v *verifier) frames(f file, s *segment, last bool) error {
 				return s.damage(at, v.chain.Sequence+1, fmt.Errorf("footer: %w", errForm))
 			}
 			return nil
-		case last && (err == io.EOF || errors.Is(err, errShort)):
+		case last && (errors.Is(err, io.EOF) || errors.Is(err, errShort)):
 			v.report.Unfinished = size - at
 			return nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return s.damage(at, v.chain.Sequence+1, errShort)
 		case isBroken(err):
 			return s.damage(at, v.chain.Sequence+1, err)

@@ -78,7 +78,7 @@ type inProcess struct {
 type member struct {
 	*cluster.Node
 	stop context.CancelFunc
-	done chan error
+	done chan struct{}
 }
 
 func (c *inProcess) config(i int) (cluster.Config, error) {
@@ -117,8 +117,11 @@ func (c *inProcess) start(ctx context.Context, nodes int) error {
 			return err
 		}
 		run, stop := context.WithCancel(context.Background())
-		m := &member{Node: n, stop: stop, done: make(chan error, 1)}
-		go func() { m.done <- n.Run(run) }() // ended by end
+		m := &member{Node: n, stop: stop, done: make(chan struct{})}
+		go func() { // ended by end
+			defer close(m.done)
+			_ = n.Run(run)
+		}()
 		c.members = append(c.members, m)
 	}
 	return wait(ctx, "every node to vote", func(ctx context.Context) error {

@@ -93,7 +93,7 @@ type rawNode struct {
 	opened   bool // whether store is
 	raft     *raft.Raft
 	stop     context.CancelFunc
-	done     chan error
+	done     chan struct{}
 }
 
 // rawMembers is the membership of a cluster that never changes.
@@ -162,8 +162,11 @@ func (n *rawNode) start(dir, name string, ca *link.CA, members rawMembers) error
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	n.stop, n.done = stop, make(chan error, 1)
-	go func() { n.done <- n.link.Run(ctx, http.NotFoundHandler(), nil) }() // ended by close
+	n.stop, n.done = stop, make(chan struct{})
+	go func() { // ended by close
+		defer close(n.done)
+		_ = n.link.Run(ctx, http.NotFoundHandler(), nil)
+	}()
 	return nil
 }
 

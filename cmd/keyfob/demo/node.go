@@ -185,9 +185,9 @@ func (n *Node) ready(ctx context.Context) error {
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	why := "nothing"
 	for {
-		if why = n.unready(ctx); why == "" {
+		why := n.unready(ctx)
+		if why == "" {
 			return nil
 		}
 		select {

@@ -135,7 +135,9 @@ func (d *httpDoor) run(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = d.server.Close() // followers of the audit trail stay until they are cut off
 	}
-	<-done
+	if served := <-done; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
 	return err
 }
 

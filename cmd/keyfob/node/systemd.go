@@ -18,6 +18,6 @@ func (e *program) notify(state string) {
 	if err != nil {
 		return // systemd will say that it was not told
 	}
-	defer conn.Close()
 	_, _ = conn.Write([]byte(state))
+	_ = conn.Close()
 }
