@@ -1,4 +1,4 @@
-// Package docs_test holds the code to what the documents say.
+// Package docs_test checks the code against the documents.
 package docs_test
 
 import (
@@ -21,7 +21,7 @@ const module = "keyfob"
 // file is one Go file of the tree.
 type file struct {
 	path    string // from the root, with slashes
-	room    string // its folder
+	pkg     string // its folder
 	test    bool
 	lines   int
 	syntax  *ast.File
@@ -29,8 +29,8 @@ type file struct {
 	fset    *token.FileSet
 }
 
-// tree parses the whole tree. The test cache does not see a new folder by
-// itself, so each one is opened here.
+// tree parses all Go files of the module. It walks the tree itself, because the
+// test cache does not notice a new folder otherwise.
 func tree(t *testing.T) []file {
 	t.Helper()
 	var files []file
@@ -55,7 +55,7 @@ func tree(t *testing.T) []file {
 		}
 		rel := strings.TrimPrefix(filepath.ToSlash(name), "../")
 		f := file{
-			path: rel, room: path.Dir(rel), test: strings.HasSuffix(rel, "_test.go"), fset: fset,
+			path: rel, pkg: path.Dir(rel), test: strings.HasSuffix(rel, "_test.go"), fset: fset,
 			lines: strings.Count(string(source), "\n"), syntax: syntax,
 		}
 		for _, i := range syntax.Imports {
@@ -76,7 +76,8 @@ func tree(t *testing.T) []file {
 
 var quoted = regexp.MustCompile("`([^`]+)`")
 
-// table reads the rows of the table whose header starts with the given word.
+// table returns the rows of the table in ARCHITECTURE.md whose header starts with
+// the given word.
 func table(t *testing.T, header string) [][]string {
 	t.Helper()
 	text, err := os.ReadFile("ARCHITECTURE.md")
@@ -90,7 +91,7 @@ func table(t *testing.T, header string) [][]string {
 	var rows [][]string
 	for i, line := range strings.Split(rest, "\n") {
 		if i < 2 {
-			continue // the rest of the header, and its rule
+			continue // the rest of the header, and the line below it
 		}
 		if !strings.HasPrefix(line, "|") {
 			break
@@ -108,78 +109,125 @@ func words(cell string) []string {
 	return all
 }
 
-func TestArrowsAreThoseOfTheTable(t *testing.T) {
+// TestImportsAreThoseOfTheTable compares the imports of each package with its
+// row, in both directions: nothing beyond the row, and no row that allows more
+// than is used.
+func TestImportsAreThoseOfTheTable(t *testing.T) {
 	allowed := map[string][]string{}
-	for _, row := range table(t, "room") {
+	for _, row := range table(t, "package") {
 		allowed[words(row[0])[0]] = words(row[2])
-		if strings.TrimSpace(row[2]) == "everything" {
-			allowed[words(row[0])[0]] = []string{"*"}
-		}
 	}
-	seen := map[string]bool{}
+	used := map[string]map[string]bool{}
 	for _, f := range tree(t) {
-		seen[f.room] = true
-		if f.test {
-			continue // a test may look from outside
+		if used[f.pkg] == nil {
+			used[f.pkg] = map[string]bool{}
 		}
-		may, ok := allowed[f.room]
+		if f.test {
+			continue // tests may import any package
+		}
+		may, ok := allowed[f.pkg]
 		if !ok {
-			t.Errorf("%s: the folder %s has no row in docs/ARCHITECTURE.md", f.path, f.room)
+			t.Errorf("%s: docs/ARCHITECTURE.md has no row for the package %s", f.path, f.pkg)
 			continue
 		}
 		for _, i := range f.imports {
 			ours, ok := strings.CutPrefix(i, module+"/")
-			if ok && may != nil && may[0] == "*" {
+			if !ok {
 				continue
 			}
-			if ok && !slices.Contains(may, ours) {
-				t.Errorf("%s imports %s, which docs/ARCHITECTURE.md does not allow to %s", f.path, ours, f.room)
+			used[f.pkg][ours] = true
+			if !slices.Contains(may, ours) {
+				t.Errorf("%s imports %s; docs/ARCHITECTURE.md does not allow %s to", f.path, ours, f.pkg)
 			}
 		}
 	}
-	for room := range allowed {
-		if !seen[room] {
-			t.Errorf("docs/ARCHITECTURE.md names the room %s, which is not there", room)
+	for pkg, may := range allowed {
+		if used[pkg] == nil {
+			t.Errorf("docs/ARCHITECTURE.md has a row for %s, which does not exist", pkg)
+			continue
+		}
+		for _, other := range may {
+			if !used[pkg][other] {
+				t.Errorf("docs/ARCHITECTURE.md allows %s to import %s, which it does not; remove it from the row", pkg, other)
+			}
 		}
 	}
 }
 
-func TestLibrariesStayInTheirRooms(t *testing.T) {
+// TestLibrariesAreThoseOfTheTable does the same for libraries.
+func TestLibrariesAreThoseOfTheTable(t *testing.T) {
+	allowed := map[string][]string{}
 	for _, row := range table(t, "library") {
-		rooms := words(row[1])
 		for _, library := range words(row[0]) {
-			for _, f := range tree(t) {
-				if f.test || slices.Contains(rooms, f.room) {
-					continue
+			allowed[library] = words(row[1])
+		}
+	}
+	used, inTests := map[string]map[string]bool{}, map[string]bool{}
+	for _, f := range tree(t) {
+		for _, i := range f.imports {
+			if host, _, _ := strings.Cut(i, "/"); !strings.Contains(host, ".") {
+				continue // the standard library, or ours
+			}
+			library := libraryOf(allowed, i)
+			switch {
+			case library == "":
+				t.Errorf("%s imports %s, which has no row in docs/ARCHITECTURE.md", f.path, i)
+			case f.test:
+				inTests[library] = true
+			case !slices.Contains(allowed[library], f.pkg):
+				t.Errorf("%s imports %s; docs/ARCHITECTURE.md does not allow %s to", f.path, i, f.pkg)
+			default:
+				if used[library] == nil {
+					used[library] = map[string]bool{}
 				}
-				for _, i := range f.imports {
-					if i == library || strings.HasPrefix(i, library+"/") {
-						t.Errorf("%s imports %s, which belongs in %s only: %s", f.path, i, row[1], strings.TrimSpace(row[2]))
-					}
-				}
+				used[library][f.pkg] = true
+			}
+		}
+	}
+	for library, pkgs := range allowed {
+		if len(pkgs) == 0 && !inTests[library] {
+			t.Errorf("docs/ARCHITECTURE.md lists %s for tests, and no test uses it", library)
+		}
+		for _, pkg := range pkgs {
+			if !used[library][pkg] {
+				t.Errorf("docs/ARCHITECTURE.md allows %s to import %s, which it does not; remove it from the row", pkg, library)
 			}
 		}
 	}
 }
 
-// TestReplicatedCodeIsPure holds engine, fsm and events to their promise.
+// libraryOf returns the longest library that holds the import, or "".
+func libraryOf(libraries map[string][]string, path string) string {
+	longest := ""
+	for library := range libraries {
+		if (path == library || strings.HasPrefix(path, library+"/")) && len(library) > len(longest) {
+			longest = library
+		}
+	}
+	return longest
+}
+
+// TestReplicatedCodeIsPure checks that the packages whose results must be the
+// same on every node depend on their arguments only.
 func TestReplicatedCodeIsPure(t *testing.T) {
-	rooms := []string{"engine", "engine/tokencode", "engine/throttle", "fsm", "events"}
+	pure := func(pkg string) bool {
+		return pkg == "fsm" || pkg == "events" || pkg == "engine" || strings.HasPrefix(pkg, "engine/")
+	}
 	forbidden := []string{"net", "net/http", "os", "os/exec", "crypto/rand", "math/rand", "math/rand/v2", "log", "log/slog", "syscall", "runtime", "io/ioutil"}
 	clock := []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
 	for _, f := range tree(t) {
-		if f.test || !slices.Contains(rooms, f.room) {
+		if f.test || !pure(f.pkg) {
 			continue
 		}
 		for _, i := range f.imports {
 			if slices.Contains(forbidden, i) && !(i == "log/slog" && strings.HasSuffix(f.path, "engine/secret.go")) {
-				t.Errorf("%s imports %s: %s is a function of its arguments", f.path, i, f.room)
+				t.Errorf("%s imports %s, but %s must be a function of its arguments", f.path, i, f.pkg)
 			}
 		}
 		ast.Inspect(f.syntax, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok {
 				if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" && slices.Contains(clock, s.Sel.Name) {
-					t.Errorf("%s: time.%s in a package that has no clock", f.fset.Position(s.Pos()), s.Sel.Name)
+					t.Errorf("%s: time.%s in a package that must not read the clock", f.fset.Position(s.Pos()), s.Sel.Name)
 				}
 			}
 			return true
@@ -187,28 +235,28 @@ func TestReplicatedCodeIsPure(t *testing.T) {
 	}
 }
 
-func TestPackagesSayWhatTheyOwn(t *testing.T) {
+func TestPackagesHaveComments(t *testing.T) {
 	said := map[string]bool{}
-	rooms := map[string]bool{}
+	pkgs := map[string]bool{}
 	for _, f := range tree(t) {
 		if f.test {
 			continue
 		}
-		rooms[f.room] = true
+		pkgs[f.pkg] = true
 		if f.syntax.Doc != nil {
-			said[f.room] = true
+			said[f.pkg] = true
 		}
 	}
-	for room := range rooms {
-		if !said[room] {
-			t.Errorf("the package in %s has no comment that says what it owns", room)
+	for pkg := range pkgs {
+		if !said[pkg] {
+			t.Errorf("%s has no package comment", pkg)
 		}
 	}
 }
 
-// TestFilesAndFunctionsKeepTheirSize guards the tail: no file above 500 lines
-// and no function above 80. Generated code is nobody's reading.
-func TestFilesAndFunctionsKeepTheirSize(t *testing.T) {
+// TestFilesAndFunctionsAreOfLimitedSize allows files of 500 lines and functions
+// of 80. Generated code and tests are exempt.
+func TestFilesAndFunctionsAreOfLimitedSize(t *testing.T) {
 	for _, f := range tree(t) {
 		if f.test || ast.IsGenerated(f.syntax) {
 			continue
@@ -228,9 +276,9 @@ func TestFilesAndFunctionsKeepTheirSize(t *testing.T) {
 	}
 }
 
-func TestNobodySleepsInTests(t *testing.T) {
+func TestTestsDoNotSleep(t *testing.T) {
 	for _, f := range tree(t) {
-		if !f.test || slices.Contains(f.imports, "testing/synctest") { // where sleeping moves the clock
+		if !f.test || slices.Contains(f.imports, "testing/synctest") { // sleeping moves the clock there
 			continue
 		}
 		ast.Inspect(f.syntax, func(n ast.Node) bool {
