@@ -1,0 +1,51 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+
+	"keyfob/api"
+)
+
+// ReadAudit returns the events that a query selects, one CloudEvents object
+// each, in order. A query that follows ends with the context.
+func (c *Client) ReadAudit(ctx context.Context, query api.ReadAuditQuery) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		resp, err := c.stream(ctx, http.MethodGet, "/audit"+encode(query), nil)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer resp.Body.Close()
+		for lines := bufio.NewReader(resp.Body); ; {
+			line, err := lines.ReadBytes('\n')
+			switch {
+			case err == nil:
+				if !yield(line, nil) {
+					return
+				}
+				continue
+			case ctx.Err() != nil:
+				yield(nil, ctx.Err())
+			case !errors.Is(err, io.EOF) || len(line) > 0:
+				yield(nil, fmt.Errorf("the node ended the audit trail in the middle of an event: %w; its log says why", err))
+			}
+			return
+		}
+	}
+}
+
+// ShowReference returns what a reference stands for.
+func (c *Client) ShowReference(ctx context.Context, reference string) (api.ReferenceReport, error) {
+	return get[api.ReferenceReport](ctx, c, at("audit", "references", reference))
+}
+
+// AdmitReader makes credentials for a consumer of the audit stream.
+func (c *Client) AdmitReader(ctx context.Context, in api.AdmitReaderRequest) (api.Reader, error) {
+	return post[api.Reader](ctx, c, "/audit/readers", in)
+}

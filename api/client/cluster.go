@@ -1,0 +1,96 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+
+	"keyfob/api"
+)
+
+// ClusterStatus returns the cluster as the node sees it.
+func (c *Client) ClusterStatus(ctx context.Context) (api.Status, error) {
+	return get[api.Status](ctx, c, "/cluster")
+}
+
+// InviteNode invites a machine to join.
+func (c *Client) InviteNode(ctx context.Context, in api.InviteNodeRequest) (api.Invitation, error) {
+	return post[api.Invitation](ctx, c, "/cluster/invitations", in)
+}
+
+// TransferLeadership lets another node lead.
+func (c *Client) TransferLeadership(ctx context.Context, in api.TransferLeadershipRequest) error {
+	return c.do(ctx, http.MethodPost, "/cluster/transfer", in)
+}
+
+// RemoveNode removes a member, for a reason.
+func (c *Client) RemoveNode(ctx context.Context, node, reason string) error {
+	return c.remove(ctx, at("cluster", "nodes", node), reason)
+}
+
+// ShowRecoveryKey names the key that backups are sealed for.
+func (c *Client) ShowRecoveryKey(ctx context.Context) (api.RecoveryKey, error) {
+	return get[api.RecoveryKey](ctx, c, "/cluster/recovery-key")
+}
+
+// SetRecoveryKey sets the key that backups are sealed for.
+func (c *Client) SetRecoveryKey(ctx context.Context, in api.SetRecoveryKeyRequest) (api.RecoveryKey, error) {
+	return post[api.RecoveryKey](ctx, c, "/cluster/recovery-key", in)
+}
+
+// BackUp streams a backup and returns about how many bytes it will have. One
+// that ends with an error is no backup.
+func (c *Client) BackUp(ctx context.Context, in api.CommandRequest) (backup io.ReadCloser, size int64, err error) {
+	resp, err := c.stream(ctx, http.MethodPost, "/cluster/backup", in)
+	if err != nil {
+		return nil, 0, err
+	}
+	size, _ = strconv.ParseInt(resp.Header.Get(api.SizeHeader), 10, 64)
+	return resp.Body, size, nil
+}
+
+// AddClient adds a RADIUS client.
+func (c *Client) AddClient(ctx context.Context, in api.AddClientRequest) (api.Client, error) {
+	return post[api.Client](ctx, c, "/clients", in)
+}
+
+// ListClients returns all RADIUS clients, in order of name.
+func (c *Client) ListClients(ctx context.Context) ([]api.Client, error) {
+	return list[api.Client](ctx, c, "/clients", values(api.Page{}))
+}
+
+// ShowClient returns a RADIUS client.
+func (c *Client) ShowClient(ctx context.Context, name string) (api.Client, error) {
+	return get[api.Client](ctx, c, at("clients", name))
+}
+
+// RemoveClient removes a RADIUS client, for a reason.
+func (c *Client) RemoveClient(ctx context.Context, name, reason string) error {
+	return c.remove(ctx, at("clients", name), reason)
+}
+
+// IssueAPIToken issues an API token.
+func (c *Client) IssueAPIToken(ctx context.Context, in api.IssueAPITokenRequest) (api.IssuedAPIToken, error) {
+	return post[api.IssuedAPIToken](ctx, c, "/api-tokens", in)
+}
+
+// ListAPITokens returns all API tokens, in order of name.
+func (c *Client) ListAPITokens(ctx context.Context) ([]api.APIToken, error) {
+	return list[api.APIToken](ctx, c, "/api-tokens", values(api.Page{}))
+}
+
+// RevokeAPIToken revokes an API token, for a reason.
+func (c *Client) RevokeAPIToken(ctx context.Context, name, reason string) error {
+	return c.remove(ctx, at("api-tokens", name), reason)
+}
+
+// Authenticate decides a login, or the next step of one. A retry has the same
+// key; an empty one is for an attempt that is not repeated.
+func (c *Client) Authenticate(ctx context.Context, key string, in api.LoginRequest) (api.LoginAnswer, error) {
+	header := http.Header{}
+	if key != "" {
+		header.Set("Idempotency-Key", key)
+	}
+	return callWith[api.LoginAnswer](ctx, c, http.MethodPost, "/authenticate", in, header)
+}

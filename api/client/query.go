@@ -1,0 +1,44 @@
+package client
+
+import (
+	"fmt"
+	"net/url"
+	"reflect"
+	"time"
+)
+
+// values are the fields of a query of package api that are set.
+func values(query any) url.Values {
+	all := url.Values{}
+	collect(reflect.ValueOf(query), all)
+	return all
+}
+
+// encode is the query behind a path, with its question mark.
+func encode(query any) string {
+	all := values(query)
+	if len(all) == 0 {
+		return ""
+	}
+	return "?" + all.Encode()
+}
+
+func collect(v reflect.Value, into url.Values) {
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if field.Anonymous {
+			collect(v.Field(i), into)
+			continue
+		}
+		name := field.Tag.Get("query")
+		if name == "" || v.Field(i).IsZero() {
+			continue
+		}
+		switch value := v.Field(i).Interface().(type) {
+		case time.Time:
+			into.Set(name, value.Format(time.RFC3339Nano))
+		default:
+			into.Set(name, fmt.Sprint(value))
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package client
+
+import (
+	"context"
+
+	"keyfob/api"
+)
+
+// AddUser adds a user.
+func (c *Client) AddUser(ctx context.Context, in api.AddUserRequest) (api.User, error) {
+	return post[api.User](ctx, c, "/users", in)
+}
+
+// ListUsers returns all users, in order of name.
+func (c *Client) ListUsers(ctx context.Context) ([]api.User, error) {
+	return list[api.User](ctx, c, "/users", values(api.Page{}))
+}
+
+// ShowUser returns what is known of a user.
+func (c *Client) ShowUser(ctx context.Context, user string) (api.UserSheet, error) {
+	return get[api.UserSheet](ctx, c, at("users", user))
+}
+
+// ShowState returns where a user stands, or stood.
+func (c *Client) ShowState(ctx context.Context, user string, query api.ShowStateQuery) (api.UserState, error) {
+	return get[api.UserState](ctx, c, at("users", user, "state")+encode(query))
+}
+
+// DisableUser refuses a user until enabled.
+func (c *Client) DisableUser(ctx context.Context, user string, in api.CommandRequest) (api.User, error) {
+	return post[api.User](ctx, c, at("users", user, "disable"), in)
+}
+
+// EnableUser lets a disabled user log in again.
+func (c *Client) EnableUser(ctx context.Context, user string, in api.CommandRequest) (api.User, error) {
+	return post[api.User](ctx, c, at("users", user, "enable"), in)
+}
+
+// UnlockUser ends the locks of a user and sets the failures to 0.
+func (c *Client) UnlockUser(ctx context.Context, user string, in api.CommandRequest) (api.User, error) {
+	return post[api.User](ctx, c, at("users", user, "unlock"), in)
+}
+
+// DeleteUser deletes a user, for a reason.
+func (c *Client) DeleteUser(ctx context.Context, user, reason string) error {
+	return c.remove(ctx, at("users", user), reason)
+}
