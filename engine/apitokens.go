@@ -28,3 +28,15 @@ func (c RevokeAPIToken) decide(s *State, _ events.Time) ([]events.Event, error) 
 	}
 	return one(events.APITokenRevoked{Name: c.Name})
 }
+
+// applyAdmin folds the events on API tokens and on the policy.
+func (s *State) applyAdmin(at events.Time, e events.AdminEvent) {
+	switch e := e.(type) {
+	case events.PolicyChanged:
+		s.Policy = s.Policy.with(e.Key, e.After)
+	case events.APITokenIssued:
+		s.apiTokens.Set(e.Name, &APIToken{Name: e.Name, Digest: e.Digest, Role: e.Role, Expires: e.Expires, Issued: at})
+	case events.APITokenRevoked:
+		s.apiTokens.Delete(e.Name)
+	}
+}

@@ -80,3 +80,32 @@ func (c LatchClient) decide(s *State, _ events.Time) ([]events.Event, error) {
 	}
 	return one(events.ClientSigned{Client: c.Client, Address: address.String()})
 }
+
+func (s *State) applyClient(e events.ClientEvent) {
+	switch e := e.(type) {
+	case events.ClientAdded:
+		prefix, err := netip.ParsePrefix(e.Prefix)
+		if err != nil {
+			return // Decide lets none through
+		}
+		c := &Client{
+			Name: e.Client, Prefix: prefix, Secret: e.Sealed, Site: e.Site, Dialect: e.Dialect,
+			MessageAuthenticator: e.MessageAuthenticator, Trusted: e.Trusted,
+		}
+		if old := s.Client(e.Client); old != nil {
+			c.Signed = old.Signed
+		}
+		s.clients.Set(e.Client, c)
+	case events.ClientRemoved:
+		s.clients.Delete(e.Client)
+	case events.ClientSigned:
+		address, err := netip.ParseAddr(e.Address)
+		old := s.Client(e.Client)
+		if err != nil || old == nil || slices.Contains(old.Signed, address) {
+			return
+		}
+		c := *old
+		c.Signed = append(slices.Clone(c.Signed), address)
+		s.clients.Set(e.Client, &c)
+	}
+}

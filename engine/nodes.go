@@ -1,6 +1,10 @@
 package engine
 
-import "keyfob/events"
+import (
+	"encoding/hex"
+
+	"keyfob/events"
+)
 
 // Commands on the members of the cluster.
 type (
@@ -66,4 +70,50 @@ func (c Note) decide(s *State, _ events.Time) ([]events.Event, error) {
 	default:
 	}
 	return one(c.Event)
+}
+
+func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
+	switch e := e.(type) {
+	case events.ClusterFounded:
+		s.Cluster = Cluster{ID: e.Cluster, Certificate: e.Certificate, CAKey: e.Sealed}
+	case events.InvitationIssued:
+		s.invitations.Set(e.Digest.String(), e.Expires)
+		s.dropInvitations(at)
+	case events.NodeJoined:
+		s.nodes.Set(e.Node, &NodeRecord{Name: e.Node, Address: e.Address, Joined: at})
+		s.invitations.Delete(e.Invitation.String())
+	case events.NodeRemoved:
+		s.nodes.Delete(e.Node)
+	case events.NodeLost:
+		s.changeNode(e.Node, func(n *NodeRecord) { n.Lost = true })
+	case events.NodeReturned:
+		s.changeNode(e.Node, func(n *NodeRecord) { n.Lost = false })
+	case events.LeaderChanged:
+		s.Cluster.Leader = e.Node
+	case events.RecoveryKeySet:
+		s.Cluster.RecoveryKey = e.Key
+	case events.ClusterRestored:
+		s.restored(at, e)
+	case events.ClockSkewed, events.BackupTaken, events.CheckpointSigned: // for readers of the audit stream
+	}
+}
+
+// dropInvitations forgets those that are over.
+func (s *State) dropInvitations(now events.Time) {
+	var over []string
+	s.invitations.Scan(func(digest string, expires events.Time) bool {
+		if expires <= now {
+			over = append(over, digest)
+		}
+		return true
+	})
+	for _, digest := range over {
+		s.invitations.Delete(digest)
+	}
+}
+
+// invitation is when an invitation ends; zero when there is none.
+func (s *State) invitation(digest events.Hash) events.Time {
+	t, _ := s.invitations.Get(hex.EncodeToString(digest[:]))
+	return t
 }

@@ -44,11 +44,12 @@ func attemptOf(records []events.Record) (attempt, bool) {
 	a := attempt{records: records}
 	known := false
 	for _, r := range records {
-		if answer, ok := answerOf(r.Time, r.Draft); ok && r.Origin.Actor == "" {
-			a.answer, a.at, a.origin = answer, r.Time, r.Origin
-			known = a.look(r.Event)
-		}
 		switch e := r.Event.(type) {
+		case events.AttemptEvent:
+			if answer, ok := answerOf(r.Time, r.Draft); ok && r.Origin.Actor == "" {
+				a.answer, a.at, a.origin = answer, r.Time, r.Origin
+				known = a.look(e)
+			}
 		case events.FailureCounted:
 			a.counted = true
 		case events.PINSet:
@@ -61,7 +62,7 @@ func attemptOf(records []events.Record) (attempt, bool) {
 
 // look notes what an answer says of the attempt, and reports whether it says
 // enough.
-func (a *attempt) look(e events.Event) bool {
+func (a *attempt) look(e events.AttemptEvent) bool {
 	switch e := e.(type) {
 	case events.PasscodeAccepted:
 		a.user, a.seen = e.User, used(e.Use)
@@ -79,8 +80,6 @@ func (a *attempt) look(e events.Event) bool {
 		a.user = e.User
 		a.refused(e)
 		return !e.Quiet
-	default:
-		return false
 	}
 	return true
 }
@@ -92,7 +91,7 @@ func used(u events.Use) seen {
 // refused notes what the reason of a refusal says of the token.
 func (a *attempt) refused(e events.PasscodeRejected) {
 	a.seen = seen{serial: e.Serial, offset: e.Offset}
-	switch e.Reason { //nolint:exhaustive // of the others nothing can be said
+	switch e.Reason {
 	case events.ReasonBadPIN:
 		a.seen.found = true
 	case events.ReasonTokencodeReused, events.ReasonOutsideWindow, events.ReasonDrift, events.ReasonTooManyFailures, events.ReasonTokenLost,

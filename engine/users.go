@@ -99,3 +99,35 @@ func (s *State) mustUser(typed string) (*User, error) {
 	}
 	return nil, refuse(NotFound, "there is no user %s; see keyfob user list", name)
 }
+
+func (s *State) applyUser(at events.Time, e events.UserEvent) {
+	switch e := e.(type) {
+	case events.UserAdded:
+		s.users.Set(e.User, &User{Name: e.User, Added: at})
+	case events.UserDeleted:
+		s.users.Delete(e.User)
+	case events.UserDisabled:
+		s.changeUser(e.User, func(u *User) { u.Disabled, u.Conversation = true, nil })
+	case events.UserEnabled:
+		s.changeUser(e.User, func(u *User) { u.Disabled = false })
+	case events.UserUnlocked:
+		s.changeUser(e.User, func(u *User) { u.Failures, u.Strangers, u.Trusted = 0, Lock{}, Lock{} })
+	case events.FailureCounted:
+		s.changeUser(e.User, func(u *User) {
+			u.Failures = e.Failures
+			u.lock(e.Trusted).fail(&s.Policy, at, e.Wait)
+		})
+	case events.FailuresReset:
+		s.changeUser(e.User, func(u *User) { u.Failures = 0 })
+	case events.UserLockedOut:
+		s.changeUser(e.User, func(u *User) {
+			// Strangers end nothing that goes on at a trusted client.
+			if c := u.Conversation; c != nil && s.Trusts(events.Origin{Door: c.Door, Client: c.Client}) == e.Trusted {
+				u.Conversation = nil
+			}
+			l := u.lock(e.Trusted)
+			l.Count++
+			l.Until, l.Stopped, l.Wait, l.Recent = e.Until, e.Until.IsZero(), 0, nil
+		})
+	}
+}

@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"slices"
+
+	"keyfob/events"
+)
+
+// answerOf is the answer that an event of an attempt gave to its user.
+func answerOf(at events.Time, d events.Draft) (Answer, bool) {
+	a := Answer{Request: d.Origin.Request, At: at, Reference: d.Origin.Reference}
+	attempt, ok := d.Event.(events.AttemptEvent)
+	if !ok {
+		return a, false
+	}
+	switch e := attempt.(type) {
+	case events.PasscodeAccepted:
+		a.Verdict = Accept
+		return a, true
+	case events.PasscodeRejected:
+		a.Reason, a.Conversation = e.Reason, e.Conversation
+		if e.Problem != "" {
+			a.Problem, a.Serial = Problem(e.Problem), e.Serial
+		}
+		return a, e.User != ""
+	case events.TokenResynchronized:
+		a.Verdict = Resynchronized
+		return a, e.User != "" && d.Origin.Actor == ""
+	case events.PasscodeChallenged:
+		a.Verdict, a.Reason, a.Conversation = Challenge, e.Reason, &e.Conversation
+		return a, true
+	}
+	return a, false
+}
+
+// applyAttempt folds what an attempt came to. The answer is kept for retries,
+// if the event answers one: a resynchronisation may be an administrator's, and
+// an unknown user has no record.
+func (s *State) applyAttempt(at events.Time, e events.AttemptEvent, a Answer, answered bool) {
+	switch e := e.(type) {
+	case events.PasscodeAccepted:
+		s.changeUser(e.User, func(u *User) {
+			u.Failures = 0
+			u.Strangers.succeed(at)
+			u.Trusted.succeed(at)
+			u.LastSuccess, u.Conversation = at, nil
+			u.keep(a)
+		})
+		s.changeToken(e.Use.Serial, func(t *Token) {
+			t.spend(at, e.Use, true)
+			if t.hasPIN() {
+				t.keeps(&s.Policy) // another one would have been asked for
+			}
+		})
+	case events.PasscodeRejected:
+		s.changeUser(e.User, func(u *User) {
+			if e.Quiet {
+				u.QuietUntil = max(u.QuietUntil, at).Add(quietFor)
+			}
+			if e.Ended || e.Conversation != nil {
+				u.Conversation = e.Conversation
+			}
+			if !e.Quiet { // which is refused again all the same
+				u.keep(a)
+			}
+		})
+	case events.TokenResynchronized:
+		if answered {
+			s.changeUser(e.User, func(u *User) { u.keep(a) })
+		}
+		s.resynchronized(at, e)
+	case events.PasscodeChallenged:
+		proved := e.Conversation.Step != events.StepNextTokencode
+		s.changeUser(e.User, func(u *User) {
+			u.Conversation = &e.Conversation
+			u.keep(a)
+		})
+		if e.Use != nil {
+			s.changeToken(e.Use.Serial, func(t *Token) { t.spend(at, *e.Use, proved) })
+		}
+		if t := s.Token(e.Conversation.Serial); t != nil && t.onDemand() && !proved {
+			s.changeToken(t.Serial, func(t *Token) {
+				t.Sent = append(slices.Clone(t.Sent[max(0, len(t.Sent)-maxSent+1):]), at)
+				t.NotSent = 0 // that was another one
+			})
+		}
+	}
+}
+
+// keep remembers an answer. When there are too many, a refusal goes before
+// what let somebody in or asked for more, however old: guesses must not push
+// out what an honest retry needs.
+func (u *User) keep(a Answer) {
+	kept := make([]Answer, 0, maxAnswers)
+	for _, old := range u.Answers {
+		if a.At.Sub(old.At) <= answerFor {
+			kept = append(kept, old)
+		}
+	}
+	if len(kept) == maxAnswers {
+		least := max(0, slices.IndexFunc(kept, func(old Answer) bool { return old.Verdict == Reject && old.Conversation == nil }))
+		kept = slices.Delete(kept, least, least+1)
+	}
+	u.Answers = append(kept, a)
+}
+
+// spend moves a token's mark forward. A token that was proved has left Next
+// Tokencode mode.
+func (t *Token) spend(at events.Time, u events.Use, proved bool) {
+	if u.Emergency != 0 {
+		t.spendEmergency(u.Emergency)
+		return
+	}
+	t.Last, t.LastUse, t.NotSent = max(t.Last, u.Interval), at, 0
+	if proved {
+		t.NextTokencode, t.Guessed, t.Proven = false, false, true
+	}
+}
+
+// spendEmergency notes that an emergency tokencode was used.
+func (t *Token) spendEmergency(number uint8) {
+	if t.Lost != nil && !t.Lost.Fixed {
+		lost := *t.Lost
+		lost.Used = append(slices.Clone(lost.Used), number)
+		t.Lost = &lost
+	}
+}
+
+// resynchronized spends two tokencodes in a row. Locks stay.
+func (s *State) resynchronized(at events.Time, e events.TokenResynchronized) {
+	s.changeToken(e.Use.Serial, func(t *Token) {
+		t.spend(at, e.Use, true)
+		t.Anchor = Seen{at, e.Use.Drift}
+	})
+	s.changeUser(e.User, func(u *User) {
+		u.Failures = 0
+		for _, l := range []*Lock{&u.Strangers, &u.Trusted} {
+			l.Failures, l.Wait, l.Recent = 0, 0, nil
+		}
+	})
+}
