@@ -1,0 +1,125 @@
+package docs_test
+
+import (
+	"go/ast"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// documents returns the text of every Markdown file of the module, by its path
+// from the root.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if base := d.Name(); d.IsDir() && name != ".." && (strings.HasPrefix(base, ".") || base == "testdata") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".md") {
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		all[strings.TrimPrefix(filepath.ToSlash(name), "../")] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	fence   = regexp.MustCompile("(?ms)^```.*?^```$")
+)
+
+// TestLinksOfDocumentsLead checks that the file exists to which a link points,
+// and that it has the heading.
+func TestLinksOfDocumentsLead(t *testing.T) {
+	all := documents(t)
+	for name, text := range all {
+		for _, m := range link.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+			file, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			target := name
+			if file != "" {
+				target = path.Join(path.Dir(name), file)
+			}
+			if _, err := os.Stat(filepath.Join("..", target)); err != nil {
+				t.Errorf("%s links to %s, which does not exist", name, target)
+				continue
+			}
+			if anchor != "" && !anchors(all[target])[anchor] {
+				t.Errorf("%s links to %s, which has no heading #%s", name, target, anchor)
+			}
+		}
+	}
+}
+
+// anchors returns the fragments that GitHub gives to the headings of a text.
+func anchors(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, m := range heading.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+		all[strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-', r == '_', r >= '0' && r <= '9', r >= 'a' && r <= 'z', r > utf8.RuneSelf:
+				return r
+			}
+			return -1
+		}, strings.ToLower(m[1]))] = true
+	}
+	return all
+}
+
+var namedTest = regexp.MustCompile("`([a-z/]+)\\.(Test[A-Za-z0-9_]+)`")
+
+// TestPromisesOfSecurityNameTheirTests checks that each test named in
+// SECURITY.md exists, and that each row of its tables of promises names one.
+func TestPromisesOfSecurityNameTheirTests(t *testing.T) {
+	tests := map[string]bool{}
+	for _, f := range tree(t) {
+		if !f.test {
+			continue
+		}
+		for _, d := range f.syntax.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil {
+				tests[f.pkg+"."+fn.Name.Name] = true
+			}
+		}
+	}
+	text, err := os.ReadFile("SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inTable := false
+	for i, line := range strings.Split(string(text), "\n") {
+		named := namedTest.FindAllStringSubmatch(line, -1)
+		switch {
+		case line == "| promise | test |":
+			inTable = true
+		case !strings.HasPrefix(line, "|"):
+			inTable = false
+		case inTable && len(named) == 0 && line != "|---|---|":
+			t.Errorf("SECURITY.md:%d: this promise names no test", i+1)
+		}
+		for _, m := range named {
+			if !tests[m[1]+"."+m[2]] {
+				t.Errorf("SECURITY.md:%d: there is no test %s in %s; name the test that checks this promise", i+1, m[2], m[1])
+			}
+		}
+	}
+}
