@@ -181,7 +181,7 @@ func TestAnswerThatWasNotHeardIsGivenAgainWhenTheLeaderHasDied(t *testing.T) {
 		}
 		p.first = r.want(r.follower(), p.attempt, p.want)
 	}
-	before := r.leader().machine.View()
+	before := r.leader().replica.View()
 	r.kill(r.leader())
 	for _, p := range packets {
 		if p.attempt.Session != "" {
@@ -196,7 +196,7 @@ func TestAnswerThatWasNotHeardIsGivenAgainWhenTheLeaderHasDied(t *testing.T) {
 				t.Errorf("%s, again at %s: %+v, first %+v", p.what, n.name, again, p.first)
 			}
 		}
-		was, is := before.State.User(p.first.User), r.leader().machine.View().State.User(p.first.User)
+		was, is := before.State.User(p.first.User), r.leader().replica.View().State.User(p.first.User)
 		if was.Failures != is.Failures || was.LastSuccess != is.LastSuccess || was.Conversation != nil && was.Conversation.Turn != is.Conversation.Turn {
 			t.Errorf("%s was decided a second time: %+v, before %+v", p.what, is, was)
 		}

@@ -84,7 +84,7 @@ func (n *Node) Backup(ctx context.Context, o events.Origin) (*Backup, error) {
 	}
 	// The journal has whatever a view shows, and may have more: the records
 	// behind the state are folded in when it is restored.
-	b := &Backup{vault: n.vault, view: n.machine.View()}
+	b := &Backup{vault: n.vault, view: n.replica.View()}
 	var err error
 	if b.pieces, err = n.journal.SegmentFiles(); err != nil {
 		return nil, err

@@ -194,7 +194,7 @@ func TestSurvivingJournalIsFoldedIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if last, _ := n.Journal().Last(); have != want && last == n.machine.View().Sequence {
+		if last, _ := n.Journal().Last(); have != want && last == n.replica.View().Sequence {
 			return errors.New("it differs")
 		}
 		return nil
@@ -235,7 +235,7 @@ func TestDamagedBackupIsRefused(t *testing.T) {
 		"half of it":            {good[:len(good)/2], key, "", 0, "damaged"},
 		"the first line only":   {good[:line+1], key, "", 0, ""},
 		"another journal":       {good, key, filepath.Join(other.nodes[0].config.Data, dirJournal), 0, "journal"},
-		"no journal":            {good, key, data, 0, "holds no journal"},
+		"no journal":            {good, key, data, 0, "no journal found"},
 		"a clock that is early": {good, key, "", -time.Hour, "set the clock"},
 	}
 	for name, c := range cases {

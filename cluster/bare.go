@@ -21,8 +21,5 @@ func (l RaftLog) Commits() uint64 { return l.commits.Load() }
 // RaftConfig returns the settings that a node with the default configuration
 // gives Raft.
 func RaftConfig(id string, log *slog.Logger) *raft.Config {
-	n := &Node{c: DefaultConfig(), id: identity{ID: id}}
-	config := n.raftConfig()
-	config.Logger, config.NotifyCh = raftLog(log), nil
-	return config
+	return DefaultConfig().raft(id, raftLogger(log))
 }

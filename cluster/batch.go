@@ -3,12 +3,9 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/raft"
 
 	"keyfob/cluster/clock"
 	"keyfob/engine"
@@ -93,6 +90,23 @@ type batcher struct {
 
 	mu   sync.RWMutex // guards open, and that nothing is queued after it is false
 	open bool
+}
+
+func newBatcher(s *self, l ledger, stamper clock.Stamper, seal func(base uint64, batch []byte) []byte) *batcher {
+	b := &batcher{
+		stamper: stamper,
+		ledger:  l,
+		seal:    seal,
+		timeout: s.c.CommitTimeout,
+		linger:  s.c.BatchWait,
+		observe: s.c.Observe,
+		log:     s.log,
+		queue:   make(chan *proposal, s.c.Queue),
+	}
+	if b.observe == nil {
+		b.observe = func(int, time.Duration) {}
+	}
+	return b
 }
 
 // submit queues a proposal, whose answer comes later, or answers it at once.
@@ -350,40 +364,4 @@ func (b *batcher) commit(ctx context.Context, d decisions, entry []byte) error {
 	b.observe(len(d.drafts), time.Since(began))
 	d.answer(b.ledger.View().Sequence)
 	return nil
-}
-
-// raftLedger commits to Raft.
-type raftLedger struct {
-	machine *fsm.Machine
-	raft    *raft.Raft
-	timeout time.Duration
-	dead    <-chan struct{} // closed when Raft is shut down
-}
-
-// View implements ledger.
-func (l raftLedger) View() *fsm.View { return l.machine.View() }
-
-// Commit implements ledger. The timeout is for Raft to take the entry in; an
-// entry that it has taken in is waited for.
-func (l raftLedger) Commit(entry []byte) error {
-	f := l.raft.Apply(entry, l.timeout)
-	if err := outcome(f, l.dead); err != nil {
-		return fmt.Errorf("committing: %w", err)
-	}
-	err, _ := f.Response().(error)
-	return err
-}
-
-// outcome waits for what Raft promised, or until Raft is shut down: what is on
-// its way to the state machine then is never heard of again, and the goroutine
-// that waits for it stays behind.
-func outcome(f raft.Future, dead <-chan struct{}) error {
-	known := make(chan error, 1)
-	go func() { known <- f.Error() }()
-	select {
-	case err := <-known:
-		return err
-	case <-dead:
-		return raft.ErrRaftShutdown
-	}
 }

@@ -51,7 +51,7 @@ func load(b *testing.B, r *rig, callers int) {
 			c := loginRequest{User: user, Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{
 				{Serial: "T-" + user, Revision: revision, Found: true, Interval: now, PIN: true},
 			}}}
-			if _, err := r.nodes[i%3].ask(r.t.Context(), events.Origin{Request: newRequest(), Door: events.DoorAPI}, c); err != nil {
+			if _, err := r.nodes[i%3].forwarder.ask(r.t.Context(), events.Origin{Request: newRequest(), Door: events.DoorAPI}, c); err != nil {
 				b.Error(err)
 			}
 		}

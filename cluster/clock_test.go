@@ -103,12 +103,12 @@ func TestEventTokensGoOnWhenNoClocksAgree(t *testing.T) {
 	timed, pressed := r.fob("ada"), r.presser("erin")
 	r.known(timed)
 	r.known(pressed)
-	before := r.leader().machine.View().Time
+	before := r.leader().replica.View().Time
 	r.advance("n2", time.Hour)
 	r.advance("n3", -time.Hour)
 	r.eventually("all clocks to be disputed", func() error {
 		for _, n := range r.nodes {
-			if n.clock.Sound() {
+			if n.heartbeats.clock.Sound() {
 				return errors.New(n.name + " trusts its clock")
 			}
 		}
@@ -121,7 +121,7 @@ func TestEventTokensGoOnWhenNoClocksAgree(t *testing.T) {
 			t.Fatalf("%s, whose clock nobody shares, decides by it: %+v, %v", n.name, out, err)
 		}
 	}
-	if at := r.leader().machine.View().Time; at < before || at.Sub(before) > time.Minute {
+	if at := r.leader().replica.View().Time; at < before || at.Sub(before) > time.Minute {
 		t.Fatalf("stamped %v after %v", at.Std(), before.Std())
 	}
 	r.advance("n2", -time.Hour)
@@ -149,7 +149,7 @@ func TestLeaderWithAWrongClockHandsOver(t *testing.T) {
 		return errors.New("none")
 	})
 	r.want(r.leader(), r.attempt("ada", f.passcode(r.clock(""), 0)), engine.Accept)
-	if at := r.leader().machine.View().Time; at > events.At(r.clock("").Add(time.Minute)) {
+	if at := r.leader().replica.View().Time; at > events.At(r.clock("").Add(time.Minute)) {
 		t.Fatalf("stamped %v at %v: every clock of the cluster waits an hour now", at.Std(), r.clock(""))
 	}
 }

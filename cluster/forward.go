@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,34 +15,47 @@ import (
 )
 
 const (
-	// Requests to the leader at once, each with all that waited when it left.
+	// Requests to the leader at once, each with everything that was waiting.
 	senders = 4
 
-	// Between two tries.
+	// Commands that may wait to be sent.
+	forwardQueue = 8192
+
+	// Time between retries.
 	retryPause = 20 * time.Millisecond
 
 	maxReplies = 8 << 20 // bytes
 )
 
-// errNoLeader says that nobody is known to lead.
+// errNoLeader means that no leader is known.
 var errNoLeader = errors.New("no leader is known")
 
-// parcel is a command on its way to another node.
-type parcel struct {
+// forwarder gets commands decided by the leader, whether that is this node or
+// another one.
+type forwarder struct {
+	*self
+	replica  *replica
+	batcher  *batcher
+	client   peerClient
+	queue    chan forwarded // commands for another node
+	stopping <-chan struct{}
+}
+
+// forwarded is a command on its way to the leader.
+type forwarded struct {
 	ctx    context.Context
 	raw    []byte
 	answer chan reply // holds one
 }
 
-// ask puts a command to whoever leads until there is a decision, a refusal, or
-// the caller's time is up. It is the same request at each try, so that what was
-// decided once is what is answered.
-func (n *Node) ask(ctx context.Context, o events.Origin, asked request) (reply, error) {
-	// Where this node leads there is nothing to be written.
+// ask asks the leader until there is a decision, a refusal, or ctx ends. Every
+// try has the same request id, so the answer is what was decided the first time.
+func (f *forwarder) ask(ctx context.Context, o events.Origin, asked request) (reply, error) {
+	// Encoding is needed only if another node leads.
 	written := sync.OnceValues(func() ([]byte, error) { return encodeCommand(o, asked) })
 	last := reply{Fate: notLeader}
 	for {
-		r, err := n.askOnce(ctx, written, o, asked)
+		r, err := f.askOnce(ctx, written, o, asked)
 		if err != nil {
 			return reply{}, err
 		}
@@ -56,27 +68,27 @@ func (n *Node) ask(ctx context.Context, o events.Origin, asked request) (reply, 
 		select {
 		case <-ctx.Done():
 			return last, last.err()
-		case <-n.stopping:
-			return last, fmt.Errorf("this node stops: %w", last.err())
+		case <-f.stopping:
+			return last, fmt.Errorf("this node is stopping: %w", last.err())
 		case <-time.After(retryPause):
 		}
 	}
 }
 
-func (n *Node) askOnce(ctx context.Context, written func() ([]byte, error), o events.Origin, asked request) (reply, error) {
+func (f *forwarder) askOnce(ctx context.Context, written func() ([]byte, error), o events.Origin, asked request) (reply, error) {
 	var answer chan reply
-	if n.batcher.leads() {
+	if f.batcher.leads() {
 		p := newProposal(ctx, o, asked)
-		n.batcher.submit(p)
+		f.batcher.submit(p)
 		answer = p.answer
 	} else {
 		raw, err := written()
 		if err != nil {
 			return reply{}, err
 		}
-		p := parcel{ctx: ctx, raw: raw, answer: make(chan reply, 1)}
+		p := forwarded{ctx: ctx, raw: raw, answer: make(chan reply, 1)}
 		select {
-		case n.outbox <- p:
+		case f.queue <- p:
 		default:
 			return reply{Fate: busyNow}, nil
 		}
@@ -90,23 +102,24 @@ func (n *Node) askOnce(ctx context.Context, written func() ([]byte, error), o ev
 	}
 }
 
-// send takes parcels, and sends all that wait in one request, until ctx ends.
-func (n *Node) send(ctx context.Context) {
+// run sends everything that is waiting in one request, again and again, until ctx
+// ends.
+func (f *forwarder) run(ctx context.Context) {
 	for {
 		select {
-		case p := <-n.outbox:
-			n.deliver(ctx, n.collect(p))
+		case p := <-f.queue:
+			f.send(ctx, f.collect(p))
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (n *Node) collect(first parcel) []parcel {
-	batch, size := []parcel{first}, len(first.raw)
+func (f *forwarder) collect(first forwarded) []forwarded {
+	batch, size := []forwarded{first}, len(first.raw)
 	for len(batch) < maxCommands && size < maxCommandBytes {
 		select {
-		case p := <-n.outbox:
+		case p := <-f.queue:
 			if p.ctx.Err() == nil {
 				batch, size = append(batch, p), size+len(p.raw)
 			}
@@ -117,15 +130,15 @@ func (n *Node) collect(first parcel) []parcel {
 	return batch
 }
 
-func (n *Node) deliver(ctx context.Context, batch []parcel) {
+func (f *forwarder) send(ctx context.Context, batch []forwarded) {
 	commands := make([][]byte, len(batch))
 	for i, p := range batch {
 		commands[i] = p.raw
 	}
-	replies, err := n.sendTo(ctx, commands)
+	replies, err := f.sendToLeader(ctx, commands)
 	if err != nil {
-		n.log.DebugContext(ctx, "leader not reached", "err", err)
-		fate := unknown // it may have got there
+		f.log.DebugContext(ctx, "leader not reachable", "err", err)
+		fate := unknown // it may have arrived
 		if errors.Is(err, errNoLeader) || errors.Is(err, link.ErrNotMember) {
 			fate = notLeader
 		}
@@ -139,53 +152,29 @@ func (n *Node) deliver(ctx context.Context, batch []parcel) {
 	}
 }
 
-func (n *Node) sendTo(ctx context.Context, commands [][]byte) ([]reply, error) {
-	_, leader := n.raft.LeaderWithID()
-	if leader == "" || string(leader) == n.id.ID {
-		return nil, errNoLeader // or this node, before it is ready to lead
+func (f *forwarder) sendToLeader(ctx context.Context, commands [][]byte) ([]reply, error) {
+	leader := f.replica.leader()
+	if leader == "" || leader == f.id.ID {
+		return nil, errNoLeader // or this node, which is not ready to lead yet
 	}
 	body, err := encodeRequest(commands)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.c.CommitTimeout+time.Second)
+	ctx, cancel := context.WithTimeout(ctx, f.c.CommitTimeout+time.Second)
 	defer cancel()
-	answer, err := n.call(ctx, http.MethodPost, string(leader), "/decide", body, maxReplies)
+	answer, err := f.client.call(ctx, http.MethodPost, leader, "/decide", body, maxReplies)
 	if err != nil {
 		return nil, err
 	}
 	return decodeReplies(answer, len(commands))
 }
 
-// call sends a request to another node and reads the whole answer, up to limit
-// bytes.
-func (n *Node) call(ctx context.Context, method, id, path string, body []byte, limit int64) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "https://"+id+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	resp, err := n.link.Client().Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading the answer of %s to %s: %w", id, path, err)
-	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s answers %s to %s: %.200s", id, resp.Status, path, data)
-	case int64(len(data)) > limit:
-		return nil, fmt.Errorf("%s answers more than %d bytes to %s", id, limit, path)
-	}
-	return data, nil
-}
-
-// decide serves the commands that other nodes forward.
-func (n *Node) decide(w http.ResponseWriter, r *http.Request) {
+// serve decides commands that other nodes forwarded.
+func (f *forwarder) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		http.Error(w, "request cannot be read", http.StatusBadRequest)
+		http.Error(w, "the request cannot be read", http.StatusBadRequest)
 		return
 	}
 	list, err := decodeRequest(body)
@@ -197,18 +186,18 @@ func (n *Node) decide(w http.ResponseWriter, r *http.Request) {
 	proposals := make([]*proposal, len(list))
 	for i, raw := range list {
 		o, asked, err := decodeCommand(raw)
-		o.Node = peer // is who the certificate says
+		o.Node = peer // from the certificate
 		p := newProposal(r.Context(), o, asked)
 		proposals[i] = p
 		if err != nil || !forwardable(asked) {
 			p.answer <- reply{Fate: malformed}
 			continue
 		}
-		n.batcher.submit(p)
+		f.batcher.submit(p)
 	}
 	answer, err := encodeReplies(await(r.Context(), proposals))
 	if err != nil {
-		http.Error(w, "answer cannot be written", http.StatusInternalServerError)
+		http.Error(w, "the answer cannot be encoded", http.StatusInternalServerError)
 		return
 	}
 	_, _ = w.Write(answer)
@@ -226,8 +215,8 @@ func await(ctx context.Context, proposals []*proposal) []reply {
 	return replies
 }
 
-// forwardable says whether a command may come from another node. What a node
-// may note about others, the leader sees for itself.
+// forwardable reports whether another node may send a command. Of events, a node
+// may report only what it alone can know.
 func forwardable(asked request) bool {
 	note, ok := asked.body().(engine.Note)
 	if !ok {

@@ -84,7 +84,7 @@ func TestModelFindsATokencodeUsedTwice(t *testing.T) {
 
 // Clients log in at all nodes while leaders are cut off and die.
 func TestHistoryUnderCutsAndDeathsIsLinearizable(t *testing.T) {
-	r := newClusterOf(t, 3, func(c *Config) { c.Patience, c.CommitTimeout = 2*time.Second, 1500*time.Millisecond })
+	r := newClusterOf(t, 3, func(c *Config) { c.RequestTimeout, c.CommitTimeout = 2*time.Second, 1500*time.Millisecond })
 	r.freeze()
 	users := []string{"ada", "bob", "carol"}
 	fobs := make(map[string]fob)

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -95,45 +94,6 @@ func busy(err error) error {
 	}
 	return err
 }
-
-// SealSeed seals the seed of a token to its serial.
-func (n *Node) SealSeed(serial string, seed engine.Secret) ([]byte, error) {
-	return n.vault.Seal(vault.Seeds, seedPlace(serial), []byte(seed.Reveal())), nil
-}
-
-// SameSeed reports whether a seed is the one that SealSeed sealed.
-func (n *Node) SameSeed(serial string, sealed []byte, seed engine.Secret) (bool, error) {
-	old, err := n.keys.OpenSeed(serial, sealed)
-	if err != nil {
-		return false, fmt.Errorf("comparing seeds of token %s: %w", serial, err)
-	}
-	return subtle.ConstantTimeCompare([]byte(old.Reveal()), []byte(seed.Reveal())) == 1, nil
-}
-
-// SealPIN makes the tag of a PIN for a token that comes with one.
-func (n *Node) SealPIN(ctx context.Context, serial string, revision uint64, pin engine.Secret) ([]byte, error) {
-	return n.keys.SealPIN(ctx, serial, revision, pin)
-}
-
-// SealPINpad keeps the PIN of a token that mixes it into the tokencode.
-func (n *Node) SealPINpad(serial string, revision uint64, pin engine.Secret) ([]byte, error) {
-	return n.keys.SealPINpad(serial, revision, pin)
-}
-
-// SealClientSecret seals the secret shared with a RADIUS client to its name.
-func (n *Node) SealClientSecret(name string, secret engine.Secret) ([]byte, error) {
-	return n.vault.Seal(vault.Clients, clientPlace(name), []byte(secret.Reveal())), nil
-}
-
-// OpenClientSecret opens what SealClientSecret sealed.
-func (n *Node) OpenClientSecret(name string, sealed []byte) (engine.Secret, error) {
-	secret, err := n.vault.Open(vault.Clients, clientPlace(name), sealed)
-	return engine.Secret(secret), err
-}
-
-// DeriveNATS is 32 bytes for a key of NATS, the same on every node. The label
-// says which.
-func (n *Node) DeriveNATS(label string) [32]byte { return n.vault.Derive(vault.NATS, label) }
 
 // An entry of the log is the number of the record that its batch rests on, in
 // the clear, and the batch sealed to that number: each entry has a key of its

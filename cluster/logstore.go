@@ -1,18 +1,14 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math/bits"
+	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
@@ -38,6 +34,15 @@ type logStore struct {
 	// fail is told of an error of the disk. What a failed fsync left behind is
 	// known to nobody, and a second one would say that all is well.
 	fail func(error)
+}
+
+// openLog opens the log of a node, or creates it.
+func (c Config) openLog(fail func(error)) (*logStore, error) {
+	dir := c.file(dirRaft)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("creating the data directory: %w", err)
+	}
+	return openLog(dir, fail)
 }
 
 func openLog(dir string, fail func(error)) (*logStore, error) {
@@ -101,42 +106,4 @@ func (s *logStore) deleteRange(first, last uint64) error {
 		}
 	}
 	return s.BoltStore.DeleteRange(first, last)
-}
-
-// raftLog gives Raft a logger that writes to ours, two levels lower: a peer that
-// does not answer is an error to Raft, a hundred times a second. What an
-// operator should act on, the node itself says once.
-func raftLog(log *slog.Logger) hclog.Logger {
-	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info, Output: io.Discard})
-	l.RegisterSink(&raftSink{log: log, next: make(map[string]time.Time)})
-	return l
-}
-
-// raftEvery is how often the same complaint of Raft's is logged.
-const raftEvery = time.Minute
-
-type raftSink struct {
-	log *slog.Logger
-
-	mu   sync.Mutex           // guards next
-	next map[string]time.Time // by message, of which Raft has a few dozen
-}
-
-// Accept implements hclog.SinkAdapter.
-func (s *raftSink) Accept(name string, level hclog.Level, msg string, args ...any) {
-	to := slog.LevelDebug
-	if level >= hclog.Error && s.due(msg, time.Now()) {
-		to = slog.LevelInfo
-	}
-	s.log.Log(context.Background(), to, "raft", append([]any{"part", name, "said", msg}, args...)...)
-}
-
-func (s *raftSink) due(msg string, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Before(s.next[msg]) {
-		return false
-	}
-	s.next[msg] = now.Add(raftEvery)
-	return true
 }

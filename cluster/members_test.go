@@ -91,8 +91,8 @@ func TestRemovedNodeIsAnsweredNoMore(t *testing.T) {
 	}
 	r.eventually("the removal", func() error {
 		for _, n := range r.nodes {
-			if n != gone && len(n.members()) != 2 {
-				return fmt.Errorf("%s knows %d members", n.name, len(n.members()))
+			if n != gone && len(n.replica.members()) != 2 {
+				return fmt.Errorf("%s knows %d members", n.name, len(n.replica.members()))
 			}
 		}
 		return nil
@@ -106,13 +106,13 @@ func TestRemovedNodeIsAnsweredNoMore(t *testing.T) {
 	r.eventually("its connections to end", func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := gone.call(ctx, http.MethodGet, other.id.ID, "/pulse", nil, maxPulse); err == nil {
+		if _, err := gone.peers.call(ctx, http.MethodGet, other.id.ID, "/pulse", nil, maxHeartbeat); err == nil {
 			return errors.New("it is answered still")
 		}
 		return nil
 	})
 	r.eventually("the others to dial it no more", func() error {
-		_, err := other.call(t.Context(), http.MethodGet, gone.id.ID, "/pulse", nil, maxPulse)
+		_, err := other.peers.call(t.Context(), http.MethodGet, gone.id.ID, "/pulse", nil, maxHeartbeat)
 		if !errors.Is(err, link.ErrNotMember) {
 			return fmt.Errorf("dialling it: %w", err)
 		}
@@ -145,7 +145,7 @@ func TestLeaderThatIsRemovedHandsOver(t *testing.T) {
 	}
 	r.eventually("another leader and two members", func() error {
 		for _, n := range r.nodes {
-			if n != gone && n.Leads() && len(n.members()) == 2 {
+			if n != gone && n.Leads() && len(n.replica.members()) == 2 {
 				return nil
 			}
 		}
@@ -290,7 +290,7 @@ func TestForeignAndBrokenDirectoriesAreRefused(t *testing.T) {
 	moved := n.config
 	moved.Advertise = "127.0.0.1:1"
 	refused(moved, "joined as")
-	if _, err := Found(t.Context(), n.config); err == nil || !strings.Contains(err.Error(), "already holds a node") {
+	if _, err := Bootstrap(t.Context(), n.config); err == nil || !strings.Contains(err.Error(), "already holds a node") {
 		t.Fatalf("founded on top of a node: %v", err)
 	}
 

@@ -212,7 +212,7 @@ func (c Config) logFrom(v *vault.Vault, view *fsm.View, id identity) error {
 	if err := c.emptyLog(firstTerm); err != nil {
 		return err
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(c.file(dirRaft), snapshotsKept, raftLog(c.Log))
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(c.file(dirRaft), snapshotsKept, raftLogger(c.Log))
 	if err != nil {
 		return err
 	}

@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/hashicorp/raft"
-
-	"keyfob/engine"
 )
 
 // Status is the cluster as one node sees it.
@@ -32,26 +28,26 @@ type NodeStatus struct {
 // Status asks every member how it is. Those that do not answer are listed as
 // unreachable, with what was last heard.
 func (n *Node) Status(ctx context.Context) (Status, error) {
-	n.round(ctx)
-	_, leader := n.raft.LeaderWithID()
-	s := Status{Leader: nameOf(string(leader))}
-	own := n.clock.Check().Offset
-	for _, m := range n.members() {
+	n.heartbeats.exchange(ctx)
+	leader := n.replica.leader()
+	s := Status{Leader: nameOf(leader)}
+	own := n.heartbeats.clock.Check().Offset
+	for _, m := range n.replica.members() {
 		ns := NodeStatus{Name: nameOf(m.ID), Address: m.Address, Voter: m.Voter, State: "unreachable"}
-		var p pulse
+		var beat heartbeat
 		if m.ID == n.id.ID {
-			p = n.ownPulse()
-			ns.State = stateOf(m.ID, string(leader))
+			beat = n.heartbeats.own()
+			ns.State = stateOf(m.ID, leader)
 			ns.ClockOffsetMS = own.Milliseconds()
-		} else if h, ok := n.peers.of(m.ID); ok {
-			p = h.pulse
-			if time.Since(h.at) <= n.staleAfter() {
-				ns.State = stateOf(m.ID, string(leader))
+		} else if last, ok := n.members.peers.of(m.ID); ok {
+			beat = last.heartbeat
+			if _, ok := n.members.peers.recent(m.ID); ok {
+				ns.State = stateOf(m.ID, leader)
 			}
-			offset, _ := n.clock.OffsetOf(m.ID)
+			offset, _ := n.heartbeats.clock.OffsetOf(m.ID)
 			ns.ClockOffsetMS = offset.Milliseconds()
 		}
-		ns.LastIndex, ns.Sequence, ns.Version = p.Last, p.Sequence, p.Version
+		ns.LastIndex, ns.Sequence, ns.Version = beat.Last, beat.Sequence, beat.Version
 		s.Nodes = append(s.Nodes, ns)
 	}
 	return s, nil
@@ -72,10 +68,10 @@ func (n *Node) Ready() error {
 		return errors.New("this node stops")
 	default:
 	}
-	if !n.isMember() {
+	if !n.members.includesSelf() {
 		return errors.New("this node is not a member of the cluster any more")
 	}
-	if j := n.clock.Check(); !j.Sound {
+	if j := n.heartbeats.clock.Check(); !j.Sound {
 		return fmt.Errorf("no majority agrees with this node's clock, which is %v off", j.Offset.Round(time.Millisecond))
 	}
 	return n.level()
@@ -101,24 +97,24 @@ func (n *Node) level() error {
 	if n.batcher.leads() {
 		return nil
 	}
-	_, leader := n.raft.LeaderWithID()
+	leader := n.replica.leader()
 	switch {
 	case leader == "":
 		return errNoLeader
-	case string(leader) == n.id.ID:
+	case leader == n.id.ID:
 		return errors.New("this node has just been elected and is not ready to lead")
 	}
-	h, ok := n.peers.of(string(leader))
-	if !ok || time.Since(h.at) > n.staleAfter() {
-		return fmt.Errorf("nothing was heard of the leader %s lately", nameOf(string(leader)))
+	beat, ok := n.members.peers.recent(leader)
+	if !ok {
+		return fmt.Errorf("nothing was heard of the leader %s lately", nameOf(leader))
 	}
-	if !h.pulse.Leading {
-		return fmt.Errorf("the leader %s is not ready to lead", nameOf(string(leader)))
+	if !beat.Leading {
+		return fmt.Errorf("the leader %s is not ready to lead", nameOf(leader))
 	}
 	// After a restart the state is that of the last snapshot until the leader
 	// says what has been committed since.
-	if at := n.machine.View().Sequence; at < h.pulse.Sequence {
-		return fmt.Errorf("catching up: at record %d of %d", at, h.pulse.Sequence)
+	if at := n.replica.machine.View().Sequence; at < beat.Sequence {
+		return fmt.Errorf("catching up: at record %d of %d", at, beat.Sequence)
 	}
 	return nil
 }
@@ -138,30 +134,16 @@ type Stats struct {
 
 // Stats gives this node's figures.
 func (n *Node) Stats() Stats {
-	view, j := n.machine.View(), n.clock.Check()
+	view, j := n.replica.machine.View(), n.heartbeats.clock.Check()
 	return Stats{
 		Leader:      n.batcher.leads(),
 		Sequence:    view.Sequence,
 		Index:       view.Index,
 		Queued:      len(n.batcher.queue),
-		Outgoing:    len(n.outbox),
-		LogCommits:  n.store.commits.Load(),
-		LogBytes:    n.machine.Bytes(),
+		Outgoing:    len(n.forwarder.queue),
+		LogCommits:  n.replica.store.commits.Load(),
+		LogBytes:    n.replica.machine.Bytes(),
 		ClockOffset: j.Offset,
 		ClockSound:  j.Sound,
-	}
-}
-
-// leaderNow is the member that leads, for requests that only it can serve.
-func (n *Node) leaderNow(ctx context.Context) (raft.ServerID, error) {
-	for {
-		if _, id := n.raft.LeaderWithID(); id != "" {
-			return id, nil
-		}
-		select {
-		case <-time.After(retryPause):
-		case <-ctx.Done():
-			return "", fmt.Errorf("%w: %w", errNoLeader, engine.ErrUndecided)
-		}
 	}
 }

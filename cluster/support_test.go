@@ -79,8 +79,8 @@ func (r *rig) config(name string) Config {
 	c := DefaultConfig()
 	c.Node, c.Data, c.Listen, c.Version = name, r.t.TempDir(), l.Addr().String(), "test"
 	c.Log = slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c.Heartbeat, c.Lease = 500*time.Millisecond, 300*time.Millisecond
-	c.Pulse, c.LostAfter = 50*time.Millisecond, time.Second
+	c.ElectionTimeout, c.LeaderLease = 500*time.Millisecond, 300*time.Millisecond
+	c.HeartbeatInterval, c.LostAfter = 50*time.Millisecond, time.Second
 	c.SampleEvery = 200 * time.Millisecond
 	c.Vault.Remembered = 1 << 12
 	c.Now = func() time.Time { return r.clock(name) }
@@ -159,7 +159,7 @@ func (r *rig) isolate(name string, cut bool) {
 func (r *rig) found(name string) *testNode {
 	r.t.Helper()
 	n := &testNode{name: name, config: r.config(name)}
-	token, err := Found(r.t.Context(), n.config)
+	token, err := Bootstrap(r.t.Context(), n.config)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func (r *rig) ready(voters int) {
 				return fmt.Errorf("%s: %w", n.name, err)
 			}
 			count := 0
-			for _, m := range n.members() {
+			for _, m := range n.replica.members() {
 				if m.Voter {
 					count++
 				}

@@ -84,13 +84,13 @@ func TestWhatWasAcknowledgedSurvivesEveryDeath(t *testing.T) {
 func (r *rig) sameEverywhere() {
 	r.t.Helper()
 	r.eventually("agreement of all nodes", func() error {
-		first := r.nodes[0].machine.View()
+		first := r.nodes[0].replica.View()
 		want, err := fsm.Digest(first.State)
 		if err != nil {
 			return err
 		}
 		for _, n := range r.nodes {
-			v := n.machine.View()
+			v := n.replica.View()
 			got, err := fsm.Digest(v.State)
 			if err != nil {
 				return err

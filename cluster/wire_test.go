@@ -235,7 +235,7 @@ func FuzzDecodeReplies(f *testing.F) {
 			}
 		}
 		_, _ = decodeRecords(b)
-		var p pulse
+		var p heartbeat
 		_ = wireDecoding.Unmarshal(b, &p)
 		var j joinRequest
 		_ = wireDecoding.Unmarshal(b, &j)

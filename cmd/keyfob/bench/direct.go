@@ -105,7 +105,7 @@ func (c *inProcess) start(ctx context.Context, nodes int) error {
 			return err
 		}
 		if i == 1 {
-			_, err = cluster.Found(ctx, config)
+			_, err = cluster.Bootstrap(ctx, config)
 		} else {
 			err = c.join(ctx, config)
 		}

@@ -137,7 +137,7 @@ func (e *program) clusterInit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		token, err := cluster.Found(c.Context(), n.Config)
+		token, err := cluster.Bootstrap(c.Context(), n.Config)
 		if err != nil {
 			return fmt.Errorf("making node %s: %w", n.Node, err)
 		}

@@ -13,10 +13,10 @@ import (
 	"keyfob/events"
 )
 
-// The remedies that need this node's keys. What they make is sealed here; the
-// leader decides as it does on every command.
+// Commands that need this node's keys. The node seals what they create; the leader
+// decides them like every other command.
 
-// token is a token of the present state, or a refusal.
+// token returns a token of the present state, or a refusal.
 func (n *Node) token(serial string) (*engine.Token, error) {
 	if t := n.State().Token(serial); t != nil {
 		return t, nil
@@ -76,7 +76,7 @@ func (n *Node) sealPINOf(ctx context.Context, t *engine.Token, revision uint64, 
 // Resynchronize puts a token right by two tokencodes in a row that its owner
 // read out.
 func (n *Node) Resynchronize(ctx context.Context, o events.Origin, serial string, first, second engine.Secret) error {
-	view := n.machine.View()
+	view := n.replica.View()
 	e, err := engine.CheckInARow(view.State, n.keys, serial, first, second, max(events.At(n.c.Now()), view.Time))
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (n *Node) Replace(ctx context.Context, o events.Origin, old, serial string,
 // repeatable is the request id of a login that its client may send again, to
 // this node or to another: made, with the cluster's key, of all that the login
 // says. Whoever sends the same gets the same answer for a while.
-func (n *Node) repeatable(a engine.Attempt) events.Request {
+func (n *Node) repeatableID(a engine.Attempt) events.Request {
 	user, err := engine.Canonical(a.User)
 	if err != nil {
 		user = a.User

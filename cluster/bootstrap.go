@@ -10,11 +10,8 @@ import (
 	"io"
 	"net"
 
-	"github.com/hashicorp/raft"
-
 	"keyfob/cluster/link"
 	"keyfob/cluster/vault"
-	"keyfob/engine"
 	"keyfob/events"
 )
 
@@ -24,10 +21,11 @@ const (
 	adminTokenPrefix = "kf_"
 )
 
-// Found makes the first node of a new cluster in c.Data: root key, CA,
-// certificate, and a log that begins with who founded it. It returns the
-// bearer's token of the first administrator, of which only the digest is kept.
-func Found(ctx context.Context, c Config) (adminToken string, err error) {
+// Bootstrap creates the first node of a new cluster in c.Data: root key, CA,
+// certificate, and a log whose first records are the cluster, the node and the
+// first administrator. It returns that administrator's API token, which is stored
+// only as a digest.
+func Bootstrap(ctx context.Context, c Config) (adminToken string, err error) {
 	if err := c.Validate(); err != nil {
 		return "", err
 	}
@@ -69,30 +67,27 @@ func Found(ctx context.Context, c Config) (adminToken string, err error) {
 		events.APITokenIssued{Name: adminTokenName, Digest: digestOf(token), Role: adminRole},
 	}
 	if err := c.begin(ctx, id, key, v, first); err != nil {
-		return "", fmt.Errorf("founding the cluster: %w", err)
+		return "", fmt.Errorf("bootstrapping the cluster: %w", err)
 	}
 	return token, c.settle(ctx, root, v, id, key)
 }
 
-// begin runs the node alone until the first events are committed. What its log
-// may begin with is a state that was restored.
+// begin runs the node alone until the first events are committed. Its log is
+// empty or begins with a state that was restored.
 func (c Config) begin(ctx context.Context, id identity, key link.Key, v *vault.Vault, first []events.Event) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // nobody is to come in
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // nobody is to connect
 	if err != nil {
 		return err
 	}
-	c.Linger = 0
+	c.BatchWait = 0
 	n, err := assemble(c, id, key, v, listener)
 	if err != nil {
 		return err
 	}
-	for _, e := range first {
-		n.first = append(n.first, newProposal(ctx, n.system(), commandRequest{engine.Note{Event: e}}))
-	}
-	n.before = n.machine.View().Sequence
-	if n.before == 0 {
-		self := raft.Server{ID: raft.ServerID(id.ID), Address: raft.ServerAddress(id.Address)}
-		if err := n.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{self}}).Error(); err != nil {
+	base := n.replica.View().Sequence
+	n.leadership.first, n.leadership.base = first, base
+	if base == 0 {
+		if err := n.replica.bootstrap(); err != nil {
 			return errors.Join(err, n.Close())
 		}
 	}
@@ -101,13 +96,12 @@ func (c Config) begin(ctx context.Context, id identity, key link.Key, v *vault.V
 	running, stop := context.WithCancel(bound)
 	done := make(chan error, 1)
 	go func() { done <- n.Run(running) }()
-	_, err = n.machine.Wait(bound, n.before+uint64(len(first)))
+	_, err = n.replica.machine.Wait(bound, base+uint64(len(first)))
 	stop()
 	return errors.Join(err, <-done)
 }
 
-// randomNames makes the cluster's id, a UUID of version 4, and the first
-// administrator's token.
+// randomNames returns a cluster id, a UUID of version 4, and an API token.
 func randomNames() (cluster, token string, err error) {
 	var b [16]byte
 	var secret [32]byte
@@ -122,5 +116,5 @@ func randomNames() (cluster, token string, err error) {
 	return cluster, adminTokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:]), nil
 }
 
-// digestOf is what is kept of a bearer's token.
+// digestOf is what is stored of an API token.
 func digestOf(token string) events.Hash { return sha256.Sum256([]byte(token)) }

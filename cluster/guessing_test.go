@@ -136,7 +136,7 @@ func TestGuessesInParallelGainNothing(t *testing.T) {
 		}
 		verdicts[i] = out.Verdict
 	})
-	view := r.leader().machine.View()
+	view := r.leader().replica.View()
 	u := view.State.User("ada")
 	for i, v := range verdicts {
 		if v == engine.Accept && i != at {
@@ -156,7 +156,7 @@ func TestGuessesAtUnknownUsersAreSampled(t *testing.T) {
 	r := newCluster(t, 1)
 	n := r.nodes[0]
 	const guesses = 500
-	before := n.machine.View().Sequence
+	before := n.replica.View().Sequence
 	together(guesses, func(i int) {
 		a := r.attempt(fmt.Sprintf("nobody%d", i), "1234567890")
 		a.Origin.Reference = a.Origin.Request.Reference()

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-func TestRaftComplainsOnceAMinute(t *testing.T) {
+func TestRaftErrorsAreLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		l := raftLog(slog.New(slog.NewTextHandler(&out, nil)))
+		l := raftLogger(slog.New(slog.NewTextHandler(&out, nil)))
 		start := time.Now()
 		for time.Since(start) < 3*time.Minute-time.Second {
 			l.Error("failed to heartbeat to", "peer", "n2")
@@ -21,7 +21,7 @@ func TestRaftComplainsOnceAMinute(t *testing.T) {
 		l.Error("failed to appendEntries to", "peer", "n2")
 		l.Warn("heartbeat timeout reached")
 		if beats, lines := strings.Count(out.String(), "failed to heartbeat to"), strings.Count(out.String(), "\n"); beats != 3 || lines != 4 {
-			t.Errorf("%d complaints, %d lines:\n%s", beats, lines, out.String())
+			t.Errorf("%d errors, %d lines:\n%s", beats, lines, out.String())
 		}
 	})
 }

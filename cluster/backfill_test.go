@@ -28,14 +28,14 @@ func (r *rig) addUsers(prefix string, count int) {
 func TestNewcomerGetsTheStateBySnapshotAndTheJournalFromItsPeers(t *testing.T) {
 	r := newClusterOf(t, 1, func(c *Config) { c.TrailingLogs = 1 })
 	// More than one answer holds.
-	r.addUsers("early", 2*fillRecords)
-	if err := r.nodes[0].raft.Snapshot().Error(); err != nil {
+	r.addUsers("early", 2*backfillRecords)
+	if err := r.nodes[0].replica.raft.Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
 	r.addUsers("late", 10)
 	n2 := r.join("n2")
 	r.ready(2)
-	if s := n2.raft.Stats(); s["last_snapshot_index"] == "0" {
+	if s := n2.replica.raft.Stats(); s["last_snapshot_index"] == "0" {
 		t.Fatal("no snapshot was installed: the test proves nothing")
 	}
 	r.eventually("a whole journal", func() error {
@@ -175,12 +175,12 @@ func TestNodeThatWentAstrayStops(t *testing.T) {
 	r.known(f)
 	r.ready(3)
 	astray := r.follower()
-	astray.machine.View().State.Token(f.serial).Last = 99 // as a bit that flipped in memory would
+	astray.replica.View().State.Token(f.serial).Last = 99 // as a bit that flipped in memory would
 	r.addUsers("more", 1)
 	select {
 	case err := <-astray.done:
 		astray.done = nil
-		if err == nil || !strings.Contains(err.Error(), "gone astray") {
+		if err == nil || !strings.Contains(err.Error(), "differs from that of the majority") {
 			t.Fatalf("it stopped with %v", err)
 		}
 	case <-time.After(20 * time.Second):

@@ -1,0 +1,194 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"keyfob/cluster/vault"
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+const maxJoinAnswer = 1 << 20 // bytes
+
+// joinRequest is what a machine with an invitation asks a member. The secret
+// goes to nobody but a node that the invitation's pin vouches for.
+type joinRequest struct {
+	Secret  []byte `cbor:"1,keyasint"`
+	Node    string `cbor:"2,keyasint"` // the name that it wants
+	Address string `cbor:"3,keyasint"`
+	CSR     []byte `cbor:"4,keyasint"`
+}
+
+// joinAnswer makes it a member.
+type joinAnswer struct {
+	ID          string   `cbor:"1,keyasint"`
+	Certificate []byte   `cbor:"2,keyasint"`
+	CA          []byte   `cbor:"3,keyasint"`
+	Root        []byte   `cbor:"4,keyasint"` // the root key, sealed under the invitation's secret
+	Members     []member `cbor:"5,keyasint"`
+}
+
+// id is the request id of the join's commands. A machine that did not hear the
+// answer asks again with the same key, and is given the same.
+func (j joinRequest) id() (r events.Request) {
+	h := sha256.New()
+	_ = wireEncoding.NewEncoder(h).Encode(j) // of byte strings and text
+	copy(r[:], h.Sum(nil))
+	return r
+}
+
+// admission admits new nodes to the cluster.
+type admission struct {
+	*self
+	replica *replica
+	batcher *batcher
+	client  peerClient
+	vault   *vault.Vault
+	do      func(context.Context, events.Origin, engine.Command) error
+}
+
+// handler serves machines that want to join.
+func (a *admission) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /join", func(w http.ResponseWriter, r *http.Request) {
+		answer, err := a.join(r)
+		var refusal *engine.Refusal
+		switch {
+		case errors.As(err, &refusal):
+			http.Error(w, refusal.Text, http.StatusForbidden)
+		case err != nil:
+			a.log.WarnContext(r.Context(), "a machine could not join", "err", err)
+			http.Error(w, "the cluster cannot take a new node now", http.StatusServiceUnavailable)
+		default:
+			_, _ = w.Write(answer)
+		}
+	})
+	return mux
+}
+
+func (a *admission) join(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading a request to join: %w", err)
+	}
+	var j joinRequest
+	if err := wireDecoding.Unmarshal(body, &j); err != nil || len(j.Secret) != inviteSecretSize || !nodeName.MatchString(j.Node) {
+		return nil, &engine.Refusal{Code: "invalid", Text: "this is not a request to join that this version understands"}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 3*a.c.RequestTimeout)
+	defer cancel()
+	o := events.Origin{Request: j.id(), Door: events.DoorSystem, Actor: "invitation"}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		o.SourceIP = host
+	}
+	// The state is the judge of the invitation: it is spent by the same record
+	// that makes the node a member.
+	spent := events.Hash(sha256.Sum256(j.Secret))
+	if err := a.do(ctx, o, engine.AdmitNode{Node: j.Node, Address: j.Address, Invitation: spent}); err != nil {
+		return nil, err
+	}
+	m := member{ID: nodeID(j.Node, j.CSR), Address: j.Address}
+	if err := a.introduce(ctx, m); err != nil {
+		return nil, err
+	}
+	answer, err := a.welcome(ctx, j, m)
+	if err != nil {
+		return nil, err
+	}
+	a.log.InfoContext(ctx, "node joins", "member", j.Node, "address", j.Address)
+	return wireEncoding.Marshal(answer)
+}
+
+// introduce has the leader, whoever that is by then, add the member.
+func (a *admission) introduce(ctx context.Context, m member) error {
+	body, err := wireEncoding.Marshal(m)
+	if err != nil {
+		return err
+	}
+	for {
+		leader, err := a.replica.waitForLeader(ctx)
+		if err != nil {
+			return err
+		}
+		if leader == a.id.ID {
+			err = a.addServer(m)
+		} else {
+			_, err = a.client.call(ctx, http.MethodPost, leader, "/members", body, maxHeartbeat)
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(10 * retryPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// welcome issues the certificate and seals the root key for the new member.
+// Both keys are opened for this moment only.
+func (a *admission) welcome(ctx context.Context, j joinRequest, m member) (joinAnswer, error) {
+	certificate, err := issue(a.vault, a.replica.state().Cluster, j.CSR, m.ID, a.c.Now())
+	if err != nil {
+		return joinAnswer{}, err
+	}
+	root, err := vault.LoadRoot(ctx, a.c.file(fileRoot), a.c.provider(), a.id.Cluster)
+	if err != nil {
+		return joinAnswer{}, err
+	}
+	defer root.Wipe()
+	wrapped, err := root.SealFor(j.Secret, a.id.Cluster, m.ID)
+	if err != nil {
+		return joinAnswer{}, err
+	}
+	return joinAnswer{ID: m.ID, Certificate: certificate, CA: a.id.CA, Root: wrapped, Members: a.replica.members()}, nil
+}
+
+// admit serves the addition of a machine to Raft's configuration, for the
+// member that it asked to join. The state must know it already.
+func (a *admission) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	var m member
+	if err == nil {
+		err = wireDecoding.Unmarshal(body, &m)
+	}
+	if err == nil {
+		err = a.addServer(m)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+	}
+}
+
+func (a *admission) addServer(m member) error {
+	if !a.batcher.leads() {
+		return errNoLeader
+	}
+	record := a.replica.state().Node(nameOf(m.ID))
+	if record == nil || record.Address != m.Address {
+		return fmt.Errorf("node %s was not admitted", m.ID)
+	}
+	for _, other := range a.replica.members() {
+		switch {
+		case other.ID == m.ID:
+			return nil // a retry
+		case nameOf(other.ID) == nameOf(m.ID):
+			// It was removed, or the name would not have been given again.
+			if err := a.replica.remove(other.ID); err != nil {
+				return fmt.Errorf("removing node %s: %w", other.ID, err)
+			}
+		}
+	}
+	if err := a.replica.addNonvoter(m); err != nil {
+		return fmt.Errorf("adding node %s: %w", m.ID, err)
+	}
+	return nil
+}

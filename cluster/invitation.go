@@ -1,0 +1,81 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"keyfob/cluster/link"
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// invitation lets one machine join: it says where the cluster is, how to know
+// it, and holds the secret that proves the invitation and seals the root key.
+type invitation struct {
+	Cluster   string   `cbor:"1,keyasint"`
+	Addresses []string `cbor:"2,keyasint"`
+	Pin       string   `cbor:"3,keyasint"` // of the CA
+	Secret    []byte   `cbor:"4,keyasint"`
+}
+
+const (
+	invitationPrefix = "keyfob-join-"
+	inviteSecretSize = 32
+	maxInvitation    = 8 << 10 // bytes of text
+
+	// DefaultInviteTTL is how long an invitation is good if nobody says.
+	DefaultInviteTTL = time.Hour
+)
+
+func (i invitation) digest() events.Hash { return sha256.Sum256(i.Secret) }
+
+func (i invitation) text() (string, error) {
+	raw, err := wireEncoding.Marshal(i)
+	if err != nil {
+		return "", fmt.Errorf("writing invitation: %w", err)
+	}
+	return invitationPrefix + base64.RawURLEncoding.EncodeToString(raw), nil
+}
+
+// parseInvitation reads what text wrote. The error quotes nothing of it.
+func parseInvitation(text string) (invitation, error) {
+	var i invitation
+	body, ok := strings.CutPrefix(strings.TrimSpace(text), invitationPrefix)
+	if !ok || len(body) > maxInvitation {
+		return i, fmt.Errorf("this is no invitation: one begins with %s", invitationPrefix)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(body)
+	if err == nil {
+		err = wireDecoding.Unmarshal(raw, &i)
+	}
+	if err != nil || len(i.Secret) != inviteSecretSize || len(i.Addresses) == 0 {
+		return invitation{}, errors.New("the invitation is damaged: copy all of it")
+	}
+	return i, nil
+}
+
+// Invite makes an invitation for one machine, good once until ttl has passed.
+func (n *Node) Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error) {
+	i := invitation{Cluster: n.id.Cluster, Pin: link.Pin(n.id.CA), Secret: make([]byte, inviteSecretSize)}
+	if _, err := io.ReadFull(rand.Reader, i.Secret); err != nil {
+		return "", fmt.Errorf("making invitation: %w", err)
+	}
+	for _, m := range n.replica.members() {
+		i.Addresses = append(i.Addresses, m.Address)
+	}
+	if ttl <= 0 {
+		ttl = DefaultInviteTTL
+	}
+	err := n.Do(ctx, o, engine.Invite{Digest: i.digest(), Expires: events.At(n.c.Now().Add(ttl))})
+	if err != nil {
+		return "", err
+	}
+	return i.text()
+}

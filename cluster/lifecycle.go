@@ -1,0 +1,97 @@
+package cluster
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// lifecycle tracks how a node stops: gracefully, by failure, or at once.
+type lifecycle struct {
+	requests requests      // in progress
+	stopping chan struct{} // closed when requests are no longer retried
+	failed   chan struct{} // closed by fail
+	killed   chan struct{} // closed by kill
+	closed   chan struct{} // closed when all files are closed
+	err      error         // why failed is closed
+	running  atomic.Bool   // Run or Close has taken over
+
+	failOnce, stopOnce, killOnce, closeOnce sync.Once
+}
+
+func newLifecycle() *lifecycle {
+	l := &lifecycle{
+		stopping: make(chan struct{}), failed: make(chan struct{}),
+		killed: make(chan struct{}), closed: make(chan struct{}),
+	}
+	l.requests.empty = sync.NewCond(&l.requests.mu)
+	return l
+}
+
+// fail stops the node because it must not continue.
+func (l *lifecycle) fail(err error) {
+	l.failOnce.Do(func() {
+		l.err = err
+		close(l.failed)
+	})
+}
+
+func (l *lifecycle) stop() { l.stopOnce.Do(func() { close(l.stopping) }) }
+func (l *lifecycle) kill() { l.killOnce.Do(func() { close(l.killed) }) }
+func (l *lifecycle) done() { l.closeOnce.Do(func() { close(l.closed) }) }
+
+// result is the error that the node ends with: why it failed, otherwise err.
+func (l *lifecycle) result(err error) error {
+	select {
+	case <-l.failed:
+		return l.err
+	default:
+		return err
+	}
+}
+
+// requests counts the requests in progress.
+type requests struct {
+	mu     sync.Mutex // guards the fields below
+	empty  *sync.Cond
+	count  int
+	closed bool
+}
+
+// begin reports whether a request may start; then end must follow.
+func (r *requests) begin() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.count++
+	return true
+}
+
+func (r *requests) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.count--; r.count == 0 {
+		r.empty.Broadcast()
+	}
+}
+
+// drain admits no further request and waits until all have ended or the timeout
+// has passed.
+func (r *requests) drain(timeout time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	late := false
+	timer := time.AfterFunc(timeout, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		late = true
+		r.empty.Broadcast()
+	})
+	defer timer.Stop()
+	for r.count > 0 && !late {
+		r.empty.Wait()
+	}
+}

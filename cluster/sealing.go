@@ -1,0 +1,53 @@
+package cluster
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+
+	"keyfob/cluster/vault"
+	"keyfob/engine"
+)
+
+// sealing is what doors may do with the keys of a node: seal what an
+// administrator enters, and open the secrets of RADIUS clients.
+type sealing struct{ keys keys }
+
+// SealSeed seals the seed of a token to its serial.
+func (s sealing) SealSeed(serial string, seed engine.Secret) ([]byte, error) {
+	return s.keys.vault.Seal(vault.Seeds, seedPlace(serial), []byte(seed.Reveal())), nil
+}
+
+// SameSeed reports whether a seed is the one that SealSeed sealed.
+func (s sealing) SameSeed(serial string, sealed []byte, seed engine.Secret) (bool, error) {
+	old, err := s.keys.OpenSeed(serial, sealed)
+	if err != nil {
+		return false, fmt.Errorf("comparing seeds of token %s: %w", serial, err)
+	}
+	return subtle.ConstantTimeCompare([]byte(old.Reveal()), []byte(seed.Reveal())) == 1, nil
+}
+
+// SealPIN makes the tag of a PIN for a token that comes with one.
+func (s sealing) SealPIN(ctx context.Context, serial string, revision uint64, pin engine.Secret) ([]byte, error) {
+	return s.keys.SealPIN(ctx, serial, revision, pin)
+}
+
+// SealPINpad keeps the PIN of a token that mixes it into the tokencode.
+func (s sealing) SealPINpad(serial string, revision uint64, pin engine.Secret) ([]byte, error) {
+	return s.keys.SealPINpad(serial, revision, pin)
+}
+
+// SealClientSecret seals the secret shared with a RADIUS client to its name.
+func (s sealing) SealClientSecret(name string, secret engine.Secret) ([]byte, error) {
+	return s.keys.vault.Seal(vault.Clients, clientPlace(name), []byte(secret.Reveal())), nil
+}
+
+// OpenClientSecret opens what SealClientSecret sealed.
+func (s sealing) OpenClientSecret(name string, sealed []byte) (engine.Secret, error) {
+	secret, err := s.keys.vault.Open(vault.Clients, clientPlace(name), sealed)
+	return engine.Secret(secret), err
+}
+
+// DeriveNATS is 32 bytes for a key of NATS, the same on every node. The label
+// says which.
+func (s sealing) DeriveNATS(label string) [32]byte { return s.keys.vault.Derive(vault.NATS, label) }
