@@ -305,6 +305,8 @@ func sealedBytes(e events.Event) int {
 		return len(e.Sealed)
 	case events.ClientAdded:
 		return len(e.Sealed)
+	case events.ClientSecretRotated:
+		return len(e.Sealed)
 	case events.ClusterFounded:
 		return len(e.Certificate) + len(e.Sealed)
 	default:

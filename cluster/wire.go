@@ -87,7 +87,7 @@ var forms = []form{
 	plain[engine.RequireNextTokencode](15),
 	plain[engine.AddClient](16),
 	plain[engine.RemoveClient](17),
-	plain[engine.LatchClient](18),
+	plain[engine.RecordSigned](18),
 	plain[engine.SetPolicy](19),
 	plain[engine.IssueAPIToken](20),
 	plain[engine.RevokeAPIToken](21),
@@ -103,6 +103,9 @@ var forms = []form{
 	plain[engine.ReplaceToken](31),
 	plain[engine.SetRecoveryKey](32),
 	plain[engine.TakeBackup](33),
+	plain[engine.SetClient](34),
+	plain[engine.RotateClientSecret](35),
+	plain[engine.RecordSecretSeen](36),
 }
 
 func decodeLogin(body []byte) (request, error) {

@@ -25,7 +25,7 @@ func (s *State) Apply(at events.Time, d events.Draft) {
 	case events.TokenEvent:
 		s.applyToken(at, e)
 	case events.ClientEvent:
-		s.applyClient(e)
+		s.applyClient(at, e)
 	case events.AdminEvent:
 		s.applyAdmin(at, e)
 	case events.ClusterEvent:

@@ -4,25 +4,47 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"time"
 
 	"keyfob/events"
 )
 
 // Commands on RADIUS clients.
 type (
-	// AddClient adds a client or, with Replace, changes it.
 	AddClient struct {
-		Client  events.ClientAdded `cbor:"1,keyasint"`
-		Replace bool               `cbor:"2,keyasint,omitempty"`
+		Client events.ClientAdded `cbor:"1,keyasint"`
+	}
+	// SetClient changes the settings that are not nil.
+	SetClient struct {
+		Change events.ClientChanged `cbor:"1,keyasint"`
+	}
+	// RotateClientSecret replaces the shared secret. The old one stays valid for
+	// Overlap, but only until the new one is seen.
+	RotateClientSecret struct {
+		Client  string        `cbor:"1,keyasint"`
+		Sealed  []byte        `cbor:"2,keyasint"`
+		Overlap time.Duration `cbor:"3,keyasint,omitempty"`
+	}
+	// RecordSecretSeen records that a client has used its new shared secret.
+	RecordSecretSeen struct {
+		Client   string `cbor:"1,keyasint"`
+		Revision uint64 `cbor:"2,keyasint"` // of the secret that was used
+		Address  string `cbor:"3,keyasint"`
+	}
+	// RecordSigned records that an address has sent a Message-Authenticator.
+	RecordSigned struct {
+		Client  string `cbor:"1,keyasint"`
+		Address string `cbor:"2,keyasint"`
 	}
 	RemoveClient struct {
 		Client string `cbor:"1,keyasint"`
 	}
-	// LatchClient records that an address has sent a Message-Authenticator.
-	LatchClient struct {
-		Client  string `cbor:"1,keyasint"`
-		Address string `cbor:"2,keyasint"`
-	}
+)
+
+// How long an old shared secret stays valid.
+const (
+	DefaultOverlap = day
+	MaxOverlap     = 30 * day
 )
 
 // Permitted settings of a RADIUS client.
@@ -38,41 +60,102 @@ const maxSigned = 256 // addresses of one client that have sent a Message-Authen
 
 func (c AddClient) decide(s *State, _ events.Time) ([]events.Event, error) {
 	e := c.Client
-	prefix, err := netip.ParsePrefix(e.Prefix)
 	switch {
 	case !nameForm.MatchString(e.Client):
 		return nil, refuse(Invalid, "%.80q cannot be a client's name: want 1 to 64 letters, digits, dots, dashes", e.Client)
-	case err != nil:
-		return nil, refuse(Invalid, "client %s: %.80q is no address or CIDR", e.Client, e.Prefix)
-	case !slices.Contains(dialects, e.Dialect):
-		return nil, refuse(Invalid, "client %s: dialect %.20q, want one of %v", e.Client, e.Dialect, dialects)
-	case !slices.Contains(messageAuthenticators, e.MessageAuthenticator):
-		return nil, refuse(Invalid, "client %s: Message-Authenticator %.20q, want one of %v", e.Client, e.MessageAuthenticator, messageAuthenticators)
-	case s.Client(e.Client) != nil && !c.Replace:
-		return nil, refuse(Exists, "client %s exists already", e.Client)
+	case s.Client(e.Client) != nil:
+		return nil, refuse(Exists, "client %s exists already; keyfob client set changes it", e.Client)
+	case len(e.Sealed) == 0:
+		return nil, refuse(Invalid, "client %s: no shared secret", e.Client)
 	}
-	e.Prefix = prefix.Masked().String()
-	var taken string
-	s.Clients(func(other *Client) bool {
-		if other.Name != e.Client && other.Prefix == prefix.Masked() {
-			taken = other.Name
+	prefix, err := s.validClient(e.Client, e.Prefix, e.Dialect, e.MessageAuthenticator)
+	if err != nil {
+		return nil, err
+	}
+	e.Prefix = prefix.String()
+	return one(e)
+}
+
+// validClient checks the settings of a client and returns its prefix.
+func (s *State) validClient(name, prefix, dialect, messageAuthenticator string) (netip.Prefix, error) {
+	parsed, err := netip.ParsePrefix(prefix)
+	switch {
+	case err != nil:
+		return parsed, refuse(Invalid, "client %s: %.80q is not an address or CIDR", name, prefix)
+	case !slices.Contains(dialects, dialect):
+		return parsed, refuse(Invalid, "client %s: dialect %.20q, want one of %v", name, dialect, dialects)
+	case !slices.Contains(messageAuthenticators, messageAuthenticator):
+		return parsed, refuse(Invalid, "client %s: Message-Authenticator %.20q, want one of %v", name, messageAuthenticator, messageAuthenticators)
+	}
+	parsed = parsed.Masked()
+	for other := range s.Clients {
+		if other.Name != name && other.Prefix == parsed {
+			return parsed, refuse(Conflict, "client %s has the addresses %s already", other.Name, parsed)
 		}
-		return taken == ""
-	})
-	if taken != "" {
-		return nil, refuse(Conflict, "client %s has the addresses %s already", taken, e.Prefix)
+	}
+	return parsed, nil
+}
+
+func (c SetClient) decide(s *State, _ events.Time) ([]events.Event, error) {
+	old, err := s.mustClient(c.Change.Client)
+	if err != nil {
+		return nil, err
+	}
+	want := old.with(c.Change)
+	prefix := old.Prefix.String()
+	if c.Change.Prefix != nil {
+		prefix = *c.Change.Prefix
+	}
+	if want.Prefix, err = s.validClient(old.Name, prefix, want.Dialect, want.MessageAuthenticator); err != nil {
+		return nil, err
+	}
+	e := events.ClientChanged{
+		Client:               old.Name,
+		Prefix:               changed(old.Prefix.String(), want.Prefix.String()),
+		Site:                 changed(old.Site, want.Site),
+		Dialect:              changed(old.Dialect, want.Dialect),
+		MessageAuthenticator: changed(old.MessageAuthenticator, want.MessageAuthenticator),
+		Trusted:              changed(old.Trusted, want.Trusted),
+	}
+	return unless(e == events.ClientChanged{Client: old.Name}, e)
+}
+
+// changed returns the new value if it differs from the old one, or nil.
+func changed[T comparable](old, want T) *T {
+	if old == want {
+		return nil
+	}
+	return &want
+}
+
+func (c RotateClientSecret) decide(s *State, now events.Time) ([]events.Event, error) {
+	old, err := s.mustClient(c.Client)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(c.Sealed) == 0:
+		return nil, refuse(Invalid, "client %s: no shared secret", c.Client)
+	case c.Overlap < 0 || c.Overlap > MaxOverlap:
+		return nil, refuse(Invalid, "client %s: the old secret can stay valid for 0s to %v", c.Client, MaxOverlap)
+	}
+	e := events.ClientSecretRotated{Client: old.Name, Sealed: c.Sealed, Revision: old.Revision + 1}
+	if c.Overlap > 0 {
+		e.OldUntil = now.Add(c.Overlap)
+		e.KeepsOld = old.SecretInUse(now) == OldSecret
 	}
 	return one(e)
 }
 
-func (c RemoveClient) decide(s *State, _ events.Time) ([]events.Event, error) {
-	if s.Client(c.Client) == nil {
-		return nil, refuse(NotFound, "there is no client %.64q; see keyfob client list", c.Client)
+func (c RecordSecretSeen) decide(s *State, _ events.Time) ([]events.Event, error) {
+	old := s.Client(c.Client)
+	address, err := netip.ParseAddr(c.Address)
+	if err != nil || old == nil || old.Revision != c.Revision || !old.AwaitsSecret() {
+		return nil, nil
 	}
-	return one(events.ClientRemoved(c))
+	return one(events.ClientSecretSeen{Client: old.Name, Revision: old.Revision, Address: address.String()})
 }
 
-func (c LatchClient) decide(s *State, _ events.Time) ([]events.Event, error) {
+func (c RecordSigned) decide(s *State, _ events.Time) ([]events.Event, error) {
 	old := s.Client(c.Client)
 	address, err := netip.ParseAddr(c.Address)
 	if err != nil || old == nil || slices.Contains(old.Signed, address) || len(old.Signed) >= maxSigned {
@@ -81,31 +164,124 @@ func (c LatchClient) decide(s *State, _ events.Time) ([]events.Event, error) {
 	return one(events.ClientSigned{Client: c.Client, Address: address.String()})
 }
 
-func (s *State) applyClient(e events.ClientEvent) {
+func (c RemoveClient) decide(s *State, _ events.Time) ([]events.Event, error) {
+	if _, err := s.mustClient(c.Client); err != nil {
+		return nil, err
+	}
+	return one(events.ClientRemoved(c))
+}
+
+func (s *State) mustClient(name string) (*Client, error) {
+	if c := s.Client(name); c != nil {
+		return c, nil
+	}
+	return nil, refuse(NotFound, "client %.64q not found; run keyfob client list", name)
+}
+
+// SecretUse says which of a client's shared secrets is in use.
+type SecretUse string
+
+// The shared secrets that can be in use.
+const (
+	CurrentSecret SecretUse = "current" // it was never rotated, or the new one has been seen
+	OldSecret     SecretUse = "old"     // the new one has not been seen, and the old one is still valid
+	NoSecret      SecretUse = "none"    // the new one has not been seen, and the old one is over
+)
+
+// AwaitsSecret reports whether the client has a new shared secret that has not
+// been seen yet.
+func (c *Client) AwaitsSecret() bool { return !c.Rotated.IsZero() && c.Seen.IsZero() }
+
+// SecretInUse returns which shared secret the client uses, as far as is known.
+func (c *Client) SecretInUse(now events.Time) SecretUse {
+	switch {
+	case !c.AwaitsSecret():
+		return CurrentSecret
+	case len(c.OldSecret) > 0 && now < c.OldUntil:
+		return OldSecret
+	default:
+		return NoSecret
+	}
+}
+
+// with returns a copy with changed settings.
+func (c *Client) with(e events.ClientChanged) *Client {
+	changed := *c
+	set(&changed.Site, e.Site)
+	set(&changed.Dialect, e.Dialect)
+	set(&changed.MessageAuthenticator, e.MessageAuthenticator)
+	set(&changed.Trusted, e.Trusted)
+	if e.Prefix != nil {
+		if prefix, err := netip.ParsePrefix(*e.Prefix); err == nil { // decide lets no other through
+			changed.Prefix = prefix
+		}
+	}
+	return &changed
+}
+
+func set[T any](field *T, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+func (s *State) applyClient(at events.Time, e events.ClientEvent) {
 	switch e := e.(type) {
 	case events.ClientAdded:
 		prefix, err := netip.ParsePrefix(e.Prefix)
 		if err != nil {
-			return // Decide lets none through
+			return // decide lets none through
 		}
 		c := &Client{
 			Name: e.Client, Prefix: prefix, Secret: e.Sealed, Site: e.Site, Dialect: e.Dialect,
 			MessageAuthenticator: e.MessageAuthenticator, Trusted: e.Trusted,
 		}
-		if old := s.Client(e.Client); old != nil {
+		if old := s.Client(e.Client); old != nil { // an older version changed clients so
 			c.Signed = old.Signed
 		}
 		s.clients.Set(e.Client, c)
 	case events.ClientRemoved:
 		s.clients.Delete(e.Client)
+	case events.ClientChanged:
+		if old := s.Client(e.Client); old != nil {
+			s.clients.Set(e.Client, old.with(e))
+		}
 	case events.ClientSigned:
 		address, err := netip.ParseAddr(e.Address)
-		old := s.Client(e.Client)
-		if err != nil || old == nil || slices.Contains(old.Signed, address) {
+		if err != nil {
 			return
 		}
+		s.changeClient(e.Client, func(c *Client) {
+			if !slices.Contains(c.Signed, address) {
+				c.Signed = append(slices.Clone(c.Signed), address)
+			}
+		})
+	case events.ClientSecretRotated:
+		s.changeClient(e.Client, func(c *Client) { c.rotate(at, e) })
+	case events.ClientSecretSeen:
+		s.changeClient(e.Client, func(c *Client) {
+			if c.Revision == e.Revision {
+				c.Seen, c.OldSecret, c.OldUntil = at, nil, 0
+			}
+		})
+	}
+}
+
+func (c *Client) rotate(at events.Time, e events.ClientSecretRotated) {
+	if !e.KeepsOld {
+		c.OldSecret = c.Secret
+	}
+	if e.OldUntil.IsZero() {
+		c.OldSecret = nil
+	}
+	c.Secret, c.Revision, c.OldUntil = e.Sealed, e.Revision, e.OldUntil
+	c.Rotated, c.Seen = at, 0
+}
+
+func (s *State) changeClient(name string, change func(*Client)) {
+	if old := s.Client(name); old != nil {
 		c := *old
-		c.Signed = append(slices.Clone(c.Signed), address)
-		s.clients.Set(e.Client, &c)
+		change(&c)
+		s.clients.Set(name, &c)
 	}
 }

@@ -208,7 +208,9 @@ type Lost struct {
 	Given  uint8       `cbor:"7,keyasint,omitempty"` // how many there are; 0: none, or of before this was kept
 }
 
-// Client is a device that speaks RADIUS to us.
+// Client is a device that speaks RADIUS to us. Right after a rotation it has two
+// shared secrets: the old one is valid until OldUntil, and until the new one is
+// seen.
 type Client struct {
 	Name                 string       `cbor:"1,keyasint"`
 	Prefix               netip.Prefix `cbor:"2,keyasint"`
@@ -218,6 +220,11 @@ type Client struct {
 	MessageAuthenticator string       `cbor:"6,keyasint"`
 	Trusted              bool         `cbor:"7,keyasint,omitempty"`
 	Signed               []netip.Addr `cbor:"8,keyasint,omitempty"` // addresses that have sent a Message-Authenticator
+	Revision             uint64       `cbor:"9,keyasint,omitempty"` // of Secret: how often it was rotated
+	Rotated              events.Time  `cbor:"10,keyasint,omitempty"`
+	Seen                 events.Time  `cbor:"11,keyasint,omitempty"` // first use of Secret since Rotated
+	OldSecret            []byte       `cbor:"12,keyasint,omitempty"` // sealed
+	OldUntil             events.Time  `cbor:"13,keyasint,omitempty"`
 }
 
 // APIToken is a bearer's right to command.

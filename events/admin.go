@@ -37,6 +37,37 @@ type ClientAdded struct {
 	Trusted              bool   `cbor:"7,keyasint,omitempty"`
 }
 
+// ClientChanged means that settings of a RADIUS client changed. A nil field was
+// left as it was.
+type ClientChanged struct {
+	Client               string  `cbor:"1,keyasint"`
+	Prefix               *string `cbor:"2,keyasint,omitempty"` // CIDR
+	Site                 *string `cbor:"3,keyasint,omitempty"`
+	Dialect              *string `cbor:"4,keyasint,omitempty"`
+	MessageAuthenticator *string `cbor:"5,keyasint,omitempty"`
+	Trusted              *bool   `cbor:"6,keyasint,omitempty"`
+}
+
+// ClientSecretRotated means that a RADIUS client has a new shared secret. The
+// old one stays valid until OldUntil or until the new one is first seen.
+type ClientSecretRotated struct {
+	Client   string `cbor:"1,keyasint"`
+	Sealed   []byte `cbor:"2,keyasint"`           // the new secret
+	Revision uint64 `cbor:"3,keyasint"`           // of the new secret
+	OldUntil Time   `cbor:"4,keyasint,omitempty"` // zero: the old secret ends at once
+	// KeepsOld means that the secret replaced was never seen, so that the old
+	// secret is still the one before it.
+	KeepsOld bool `cbor:"5,keyasint,omitempty"`
+}
+
+// ClientSecretSeen means that a RADIUS client has used its new shared secret,
+// which ends the old one.
+type ClientSecretSeen struct {
+	Client   string `cbor:"1,keyasint"`
+	Revision uint64 `cbor:"2,keyasint"` // of the secret
+	Address  string `cbor:"3,keyasint"` // where it was used
+}
+
 // ClientRemoved says that a RADIUS client is answered no more.
 type ClientRemoved struct {
 	Client string `cbor:"1,keyasint"`

@@ -46,6 +46,13 @@ func (d *Data) detail(name string, value any) {
 	d.Detail = append(d.Detail, Field{name, value})
 }
 
+// detailSet adds a detail that is set, whatever its value.
+func detailSet[T string | bool](d *Data, name string, value *T) {
+	if value != nil {
+		d.Detail = append(d.Detail, Field{name, *value})
+	}
+}
+
 func (d *Data) use(u Use) {
 	d.Serial, d.Kind = u.Serial, u.Kind
 	if u.Emergency != 0 {
@@ -184,6 +191,27 @@ func (e ClientAdded) describe(d *Data) {
 	d.detail("name", e.Client)
 	d.detail("prefix", e.Prefix)
 	d.detail("trusted", e.Trusted)
+}
+
+func (e ClientChanged) describe(d *Data) {
+	detailSet(d, "dialect", e.Dialect)
+	detailSet(d, "message_authenticator", e.MessageAuthenticator)
+	d.detail("name", e.Client)
+	detailSet(d, "prefix", e.Prefix)
+	detailSet(d, "site", e.Site)
+	detailSet(d, "trusted", e.Trusted)
+}
+
+func (e ClientSecretRotated) describe(d *Data) {
+	d.detail("name", e.Client)
+	d.detail("old_until", e.OldUntil)
+	d.detail("revision", int64(e.Revision))
+}
+
+func (e ClientSecretSeen) describe(d *Data) {
+	d.detail("address", e.Address)
+	d.detail("name", e.Client)
+	d.detail("revision", int64(e.Revision))
 }
 
 func (e ClientRemoved) describe(d *Data) { d.detail("name", e.Client) }

@@ -83,9 +83,12 @@ func (TokenReplaced) ofToken()         {}
 func (ReplacementAssigned) ofToken()   {}
 func (TokencodeNotSent) ofToken()      {}
 
-func (ClientAdded) ofClient()   {}
-func (ClientRemoved) ofClient() {}
-func (ClientSigned) ofClient()  {}
+func (ClientAdded) ofClient()         {}
+func (ClientChanged) ofClient()       {}
+func (ClientRemoved) ofClient()       {}
+func (ClientSigned) ofClient()        {}
+func (ClientSecretRotated) ofClient() {}
+func (ClientSecretSeen) ofClient()    {}
 
 func (PolicyChanged) ofAdmin()   {}
 func (APITokenIssued) ofAdmin()  {}

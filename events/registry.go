@@ -66,6 +66,9 @@ var kinds = []class{
 	member[ClientAdded](70, "client", "added", "KF4001I"),
 	member[ClientRemoved](71, "client", "removed", "KF4002I"),
 	member[ClientSigned](72, "client", "signed", "KF4003I"),
+	member[ClientChanged](73, "client", "changed", "KF4004I"),
+	member[ClientSecretRotated](74, "client", "secret_rotated", "KF4005I"),
+	member[ClientSecretSeen](75, "client", "secret_seen", "KF4006I"),
 
 	member[PolicyChanged](80, "policy", "changed", "KF5001W"),
 	member[APITokenIssued](81, "admin", "api_token_issued", "KF5002W"),

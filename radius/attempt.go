@@ -149,13 +149,13 @@ func userAddress(calling, gateway netip.Addr) netip.Addr {
 	return calling
 }
 
-// isText reports whether a user name is UTF-8 (RFC 2865, section 5.1) without
-// control characters, which do not belong in a log.
-func isText(name []byte) bool {
-	if len(name) == 0 || !utf8.Valid(name) {
+// isText reports whether bytes are UTF-8 (RFC 2865, section 5.1) without control
+// characters, which do not belong in a log.
+func isText(b []byte) bool {
+	if len(b) == 0 || !utf8.Valid(b) {
 		return false
 	}
-	for _, r := range string(name) {
+	for _, r := range string(b) {
 		if unicode.IsControl(r) {
 			return false
 		}

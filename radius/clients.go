@@ -23,6 +23,12 @@ type client struct {
 	signed  map[netip.Addr]struct{} // addresses that must sign, as recorded
 	load    *atomic.Int64           // requests outstanding
 	signers *signers
+
+	// While a rotation of the secret is under way:
+	oldSecret  *sharedSecret
+	oldUntil   time.Time
+	awaited    bool       // secret is new and has not been seen
+	secretSeen *throttled // reports that it was
 }
 
 // policy is when a client must sign its requests with a Message-Authenticator.
@@ -182,29 +188,50 @@ func (c *clients) make(r *engine.Client, before *client) (*client, error) {
 		signed:  make(map[netip.Addr]struct{}, len(r.Signed)),
 		load:    new(atomic.Int64),
 		signers: newSigners(),
+
+		oldUntil:   r.OldUntil.Std(),
+		awaited:    r.AwaitsSecret(),
+		secretSeen: new(throttled),
 	}
 	for _, a := range r.Signed {
 		made.signed[plain(a)] = struct{}{}
 	}
-	sameSecret := before != nil && bytes.Equal(before.record.Secret, r.Secret)
 	if before != nil {
 		made.load = before.load
+		if made.continues(before) {
+			made.signers = before.signers
+		}
 	}
-	// A client whose recorded addresses are gone, or whose secret is another, was
-	// added anew and starts without signers.
-	if sameSecret && made.includes(before.signed) {
-		made.signers = before.signers
+	var err error
+	if made.secret, err = c.open(r.Name, r.Secret, before); err != nil {
+		return nil, err
 	}
-	if sameSecret {
-		made.secret = before.secret
-		return made, nil
+	if len(r.OldSecret) > 0 {
+		if made.oldSecret, err = c.open(r.Name, r.OldSecret, before); err != nil {
+			return nil, err
+		}
 	}
-	secret, err := c.node.OpenClientSecret(r.Name, r.Secret)
+	return made, nil
+}
+
+// open unseals a secret, or takes it from the client before.
+func (c *clients) open(name string, sealed []byte, before *client) (*sharedSecret, error) {
+	if before != nil && bytes.Equal(sealed, before.record.Secret) {
+		return before.secret, nil
+	}
+	secret, err := c.node.OpenClientSecret(name, sealed)
 	if err != nil {
 		return nil, err
 	}
-	made.secret = newSharedSecret(secret)
-	return made, nil
+	return newSharedSecret(secret), nil
+}
+
+// continues reports whether a client is the one before, changed. A client that
+// was removed and added anew lacks addresses that were recorded, or has another
+// secret that is not a rotated one.
+func (c *client) continues(before *client) bool {
+	rotated := c.record.Revision > before.record.Revision
+	return c.includes(before.signed) && (rotated || bytes.Equal(c.record.Secret, before.record.Secret))
 }
 
 // includes reports whether all addresses are recorded as signed.

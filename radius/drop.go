@@ -15,13 +15,14 @@ const (
 	DropUnsigned       Cause = "unsigned"        // no Message-Authenticator, and the client must send one
 	DropProxied        Cause = "proxied"         // Proxy-State without a Message-Authenticator
 	DropSignature      Cause = "signature"       // wrong Message-Authenticator or Request Authenticator
+	DropOldSecret      Cause = "old_secret"      // signed with the old shared secret, which has ended
 	DropSignedTwice    Cause = "signed_twice"    // more than one Message-Authenticator
 	DropInProgress     Cause = "in_progress"     // a retransmission of a request that is being decided
 	DropBusy           Cause = "busy"            // too many requests outstanding, here or in the node
 	DropClientBusy     Cause = "client_busy"     // too many requests of this client outstanding
 	DropLate           Cause = "late"            // waited too long, or the client gave up
 	DropUndecided      Cause = "undecided"       // the node could not decide
-	DropNotReady       Cause = "not_ready"       // Status-Server to a node that cannot decide
+	DropNotReady       Cause = "not_ready"       // a node that cannot decide got Status-Server, or the old shared secret
 	DropUnanswerable   Cause = "unanswerable"    // the response does not fit into a packet
 	DropUnknownName    Cause = "unknown_name"    // a certificate that names no client
 	RefusedNoPAP       Cause = "no_pap"          // CHAP, MS-CHAP or no password at all
@@ -45,6 +46,7 @@ var messages = map[Cause]string{
 	DropUnsigned:       "radius request has no message authenticator, which this client must send",
 	DropProxied:        "radius request has proxy state and no message authenticator",
 	DropSignature:      "radius request has a wrong signature; the shared secret probably differs",
+	DropOldSecret:      "radius request uses the old shared secret, which has ended; set the new one on the client",
 	DropSignedTwice:    "radius request has more than one message authenticator",
 	DropBusy:           "radius requests dropped: too many on this node",
 	DropClientBusy:     "radius requests dropped: too many from this client",

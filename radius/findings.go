@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
+	"sync/atomic"
+	"time"
 
 	"keyfob/engine"
 	"keyfob/events"
@@ -18,6 +20,18 @@ type finding struct {
 }
 
 const findingQueue = 256
+
+// reportAgain is when a finding is reported again that has not been recorded.
+const reportAgain = 10 * time.Second
+
+// throttled limits how often one finding is reported.
+type throttled struct{ last atomic.Int64 }
+
+// due reports whether the finding is to be reported now.
+func (t *throttled) due(now time.Time) bool {
+	last := t.last.Load()
+	return now.UnixNano()-last >= int64(reportAgain) && t.last.CompareAndSwap(last, now.UnixNano())
+}
 
 // report queues a finding. It never waits: a finding that does not fit into
 // the queue is reported again with a later request.

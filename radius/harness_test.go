@@ -60,11 +60,13 @@ func vpn(name, prefix, dialect, policy string) events.ClientAdded {
 	}
 }
 
-func (n *fakeNode) apply(e events.Event) {
+func (n *fakeNode) apply(e events.Event) { n.applyAt(1, e) }
+
+func (n *fakeNode) applyAt(at events.Time, e events.Event) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.state = n.state.Copy()
-	n.state.Apply(0, events.Draft{Event: e})
+	n.state.Apply(at, events.Draft{Event: e})
 }
 
 func (n *fakeNode) Authenticate(_ context.Context, a engine.Attempt) (engine.Outcome, error) {
@@ -83,8 +85,11 @@ func (n *fakeNode) Do(_ context.Context, _ events.Origin, c engine.Command) erro
 	if err := do(c); err != nil {
 		return err
 	}
-	if l, ok := c.(engine.LatchClient); ok {
-		n.apply(events.ClientSigned{Client: l.Client, Address: l.Address})
+	switch c := c.(type) {
+	case engine.RecordSigned:
+		n.apply(events.ClientSigned(c))
+	case engine.RecordSecretSeen:
+		n.apply(events.ClientSecretSeen(c))
 	}
 	return nil
 }
@@ -191,6 +196,13 @@ func (b *harness) hand(t transport, from string, packet []byte) {
 	b.receiveDatagram(r, copy(r.buffer[:], packet))
 }
 
+// recordAll has everything recorded that was found.
+func (b *harness) recordAll() {
+	for len(b.findings) > 0 {
+		b.record(context.Background(), <-b.findings)
+	}
+}
+
 // decide has everything decided that waits for it.
 func (b *harness) decide() {
 	for len(b.queue) > 0 {
@@ -236,10 +248,12 @@ type packets struct {
 	id byte
 }
 
-func newPackets(signed bool) *packets {
+func newPackets(signed bool) *packets { return packetsUnder(testSecret, signed) }
+
+func packetsUnder(secret engine.Secret, signed bool) *packets {
 	return &packets{Client: &Client{
 		cfg:    ClientConfig{Random: rand.Reader, Unsigned: !signed},
-		secret: newSharedSecret(testSecret),
+		secret: newSharedSecret(secret),
 	}}
 }
 
@@ -283,12 +297,14 @@ func mustAnswer(t testing.TB, request, response Packet, want Code) {
 }
 
 // sound says what is wrong with a response, whatever it answers.
-func sound(request, response Packet) error {
+func sound(request, response Packet) error { return soundUnder(testSecret, request, response) }
+
+func soundUnder(shared engine.Secret, request, response Packet) error {
 	p, err := Parse(response)
 	if err != nil {
 		return err
 	}
-	secret := newSharedSecret(testSecret)
+	secret := newSharedSecret(shared)
 	at, count := p.offset(MessageAuthenticator)
 	vector := request.Authenticator()
 	bare := false

@@ -18,13 +18,18 @@ import (
 // returns what it prints.
 func radclient(t *testing.T, server netip.AddrPort, command string, attributes ...string) string {
 	t.Helper()
+	return radclientWith(t, testSecret, server, command, attributes...)
+}
+
+func radclientWith(t *testing.T, secret engine.Secret, server netip.AddrPort, command string, attributes ...string) string {
+	t.Helper()
 	path, err := exec.LookPath("radclient")
 	if err != nil {
 		t.Skip("radclient is missing (Debian: freeradius-utils)")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "-x", "-r", "2", "-t", "0.7", server.String(), command, testSecret.Reveal()) //nolint:gosec // a test
+	cmd := exec.CommandContext(ctx, path, "-x", "-r", "2", "-t", "0.7", server.String(), command, secret.Reveal()) //nolint:gosec // a test
 	cmd.Stdin = strings.NewReader(strings.Join(attributes, "\n") + "\n")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -158,4 +163,51 @@ func TestRadclientRetransmitsUntilTheClusterDecides(t *testing.T) {
 	if a := node.asked(); len(a) != 2 || a[0].Origin.Request != a[1].Origin.Request {
 		t.Errorf("%d attempts, not one request", len(a))
 	}
+}
+
+// TestRadclientRotatesItsSecret: radclient checks that each response is signed
+// with the secret that it used.
+func TestRadclientRotatesItsSecret(t *testing.T) {
+	t.Parallel()
+	node := newFakeNode(loopback("rsa", "allow"))
+	s := start(t, node, nil)
+	login := []string{"User-Name = alice", "User-Password = 1234123456"}
+	packets := []struct {
+		name       string
+		command    string
+		attributes []string
+		want       string
+	}{
+		{"unsigned", "auth", login, "Received Access-Accept"},
+		{"signed", "auth", append(login[:2:2], signed), "Received Access-Accept"},
+		{"refused", "auth", []string{"User-Name = alice", "User-Password = 0"}, "Received Access-Reject"},
+		{"status", "status", []string{signed}, "Received Access-Accept"},
+	}
+	try := func(when string, secret engine.Secret, valid bool) {
+		t.Helper()
+		for _, p := range packets {
+			out := radclientWith(t, secret, s.Addr(), p.command, p.attributes...)
+			if strings.Contains(out, p.want) != valid || strings.Contains(out, "Received") && strings.Contains(out, "verification failed") {
+				t.Errorf("%s, %s under %q: want an answer: %v\n%s", when, p.name, secret.Reveal(), valid, out)
+			}
+		}
+		accounting := radclientWith(t, secret, s.AccountingAddr(), "acct", "Acct-Status-Type = Start", "Acct-Session-Id = 1")
+		if strings.Contains(accounting, "Received Accounting-Response") != valid {
+			t.Errorf("%s, accounting under %q: want an answer: %v\n%s", when, secret.Reveal(), valid, accounting)
+		}
+	}
+	try("before", oldSecret, true)
+	node.applyAt(events.At(time.Now()), events.ClientSecretRotated{
+		Client: "loopback", Sealed: []byte(newSecret.Reveal()), Revision: 1, OldUntil: events.At(time.Now().Add(overlap)),
+	})
+	until(t, func() bool { c, ok := s.clients.lookup(netip.MustParseAddr("127.0.0.1"), time.Now()); return ok && c.awaited })
+	try("during the overlap", oldSecret, true)
+	if node.State().Client("loopback").Seen != 0 {
+		t.Fatal("the new secret is taken for seen")
+	}
+	try("during the overlap", newSecret, true)
+	until(t, func() bool { c, ok := s.clients.lookup(netip.MustParseAddr("127.0.0.1"), time.Now()); return ok && !c.awaited })
+	try("after the first use of the new one", newSecret, true)
+	packets = packets[1:2]
+	try("after the first use of the new one", oldSecret, false)
 }

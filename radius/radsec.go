@@ -213,7 +213,8 @@ func (s *Server) readSession(l *radsecListener, x *session, name string) {
 		if !ok {
 			return // the client was removed
 		}
-		r.transport, r.from, r.client, r.secret = x, x.from, found, s.radsecSecret
+		r.transport, r.from = x, x.from
+		r.client, r.secret, r.oldSecret = found, s.radsecSecret, nil
 		if s.receive(r, n) {
 			r = s.request()
 		}

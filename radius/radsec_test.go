@@ -159,6 +159,35 @@ func TestOneConnectionServesEverything(t *testing.T) {
 	}
 }
 
+func TestRadSecIsNotConcernedByTheSharedSecret(t *testing.T) {
+	a := newAuthority(t)
+	node := newFakeNode(vpn("vpn1.example.com", "192.0.2.1/32", "rsa", "require"))
+	node.applyAt(events.At(time.Now()), events.ClientSecretRotated{
+		Client: "vpn1.example.com", Sealed: []byte(newSecret.Reveal()), Revision: 1, OldUntil: events.At(time.Now().Add(overlap)),
+	})
+	s := startRadSec(t, a, node)
+	signed, unsigned := streamPackets(true), streamPackets(false)
+	unsigned.id = 100
+	conn := connect(t, s, a, a.issue(t, "ignored", "vpn1.example.com"))
+	for id, answer := range over(t, conn, signed.login("alice", "1234123456"), unsigned.login("alice", "1234123456")) {
+		if answer.Code() != AccessAccept {
+			t.Errorf("answer to %d is %v", id, answer.Code())
+		}
+	}
+	for _, secret := range []engine.Secret{oldSecret, newSecret} {
+		conn := connect(t, s, a, a.issue(t, "ignored", "vpn1.example.com"))
+		if _, err := conn.Write(packetsUnder(secret, true).login("alice", "1234123456")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := conn.Read(make([]byte, maxPacket)); err == nil {
+			t.Errorf("%d bytes came back under %q", n, secret.Reveal())
+		}
+	}
+	if got := node.State().Client("vpn1.example.com"); !got.Seen.IsZero() || len(got.OldSecret) == 0 {
+		t.Error("a login over TLS is taken for use of the new secret")
+	}
+}
+
 func TestCertificateMustNameAClient(t *testing.T) {
 	a, stranger := newAuthority(t), newAuthority(t)
 	s := startRadSec(t, a, newFakeNode(vpn("vpn1", "127.0.0.0/8", "rsa", "allow")))

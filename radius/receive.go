@@ -19,7 +19,7 @@ func (s *Server) receiveDatagram(r *request, n int) bool {
 		s.drop(r, nil, cause, err)
 		return false
 	}
-	r.client, r.secret = found, found.secret
+	r.client, r.secret, r.oldSecret = found, found.secret, found.oldSecret
 	return s.receive(r, n)
 }
 
@@ -111,7 +111,8 @@ func (s *Server) reserve(c *client) Cause {
 func (s *Server) release(r *request) {
 	r.client.load.Add(-1)
 	s.outstanding.Add(-1)
-	r.packet, r.fields, r.transport, r.client, r.secret, r.exchange = nil, fields{}, nil, nil, nil, nil
+	r.packet, r.fields, r.transport, r.exchange = nil, fields{}, nil, nil
+	r.client, r.secret, r.oldSecret = nil, nil, nil
 	s.requests.Put(r)
 	s.open.Done()
 }

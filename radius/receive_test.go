@@ -96,7 +96,7 @@ func TestAddressThatSignedOnceMustSignForEver(t *testing.T) {
 	}
 	// A node that was not asked learns of it from the state.
 	b.record(t.Context(), <-b.findings)
-	want := []engine.Command{engine.LatchClient{Client: "vpn", Address: "192.0.2.1"}}
+	want := []engine.Command{engine.RecordSigned{Client: "vpn", Address: "192.0.2.1"}}
 	if diff := cmp.Diff(want, node.commands); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}

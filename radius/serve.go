@@ -17,6 +17,10 @@ func (s *Server) serve(ctx context.Context, r *request) {
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	if cause := s.findSecretByPassword(r); cause != "" {
+		s.abandon(r, cause, nil)
+		return
+	}
 	attempt, refused := s.attempt(r)
 	if refused != "" {
 		s.warn(refused, r.client.name, r.source, nil)
@@ -27,6 +31,9 @@ func (s *Server) serve(ctx context.Context, r *request) {
 	if err != nil {
 		s.abandon(r, causeOf(err), err)
 		return
+	}
+	if out.Verdict != engine.Reject {
+		s.noteSecret(r) // a right answer proves the secret, signed or not
 	}
 	s.finish(r, s.answer(r, out))
 }

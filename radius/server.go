@@ -49,6 +49,7 @@ type request struct {
 	source    netip.Addr // address of from, in plain form
 	client    *client
 	secret    *sharedSecret // the client's, or over TLS the one of all clients
+	oldSecret *sharedSecret // the client's, while it is not known which one the packet was made with
 	arrived   time.Time
 	id        events.Request
 	exchange  *exchange

@@ -17,12 +17,9 @@ type signers struct {
 	reported map[netip.Addr]time.Time
 }
 
-const (
-	reportAgain = 10 * time.Second // when nothing was recorded
-	// maxSigners bounds the memory used for one client. Beyond it an address
-	// must sign only once the cluster has recorded it.
-	maxSigners = 1 << 16
-)
+// maxSigners bounds the memory used for one client. Beyond it an address must
+// sign only once the cluster has recorded it.
+const maxSigners = 1 << 16
 
 func newSigners() *signers { return &signers{reported: make(map[netip.Addr]time.Time)} }
 
@@ -56,5 +53,5 @@ func (s *Server) noteSigner(c *client, from netip.Addr, now time.Time) {
 	if _, recorded := c.signed[from]; recorded || !c.signers.add(from, now) {
 		return
 	}
-	s.report(c, from, engine.LatchClient{Client: c.name, Address: from.String()})
+	s.report(c, from, engine.RecordSigned{Client: c.name, Address: from.String()})
 }

@@ -65,6 +65,16 @@ func (c *Client) ShowClient(ctx context.Context, name string) (api.Client, error
 	return get[api.Client](ctx, c, at("clients", name))
 }
 
+// SetClient changes the settings of a RADIUS client that are not nil.
+func (c *Client) SetClient(ctx context.Context, name string, in api.SetClientRequest) (api.Client, error) {
+	return call[api.Client](ctx, c, http.MethodPatch, at("clients", name), in)
+}
+
+// RotateClientSecret gives a RADIUS client a new shared secret.
+func (c *Client) RotateClientSecret(ctx context.Context, name string, in api.RotateClientSecretRequest) (api.Client, error) {
+	return post[api.Client](ctx, c, at("clients", name, "rotate-secret"), in)
+}
+
 // RemoveClient removes a RADIUS client, for a reason.
 func (c *Client) RemoveClient(ctx context.Context, name, reason string) error {
 	return c.remove(ctx, at("clients", name), reason)

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"keyfob/api"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/cmd/keyfob/demo"
 	"keyfob/engine"
@@ -155,8 +156,9 @@ func newTrial(t *testing.T, nodes int) *trial {
 	c.api = quiet().Remote()
 	c.api.Data = c.info.Nodes[0].Dir
 	c.must(c.api.Connect())
-	vpn := cli.NewClient{Reason: "a trial", Name: demo.RADIUSClient, Prefix: "127.0.0.0/8", Secret: c.info.Secret, Dialect: "nochallenge", Replace: true}
-	c.must(c.api.Call(t.Context(), http.MethodPost, "/clients", vpn, nil))
+	dialect, trusted := "nochallenge", false
+	vpn := api.SetClientRequest{CommandRequest: api.CommandRequest{Reason: "a trial"}, Dialect: &dialect, Trusted: &trusted}
+	c.must(c.api.Call(t.Context(), http.MethodPatch, cli.At("clients", demo.RADIUSClient), vpn, nil))
 	c.dial()
 	return c
 }

@@ -4,27 +4,40 @@ import (
 	"crypto/rand"
 	"net/http"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
 	"keyfob/cmd/keyfob/cli"
+	"keyfob/engine"
 )
 
 func (e *commands) clientCommand() *cobra.Command {
 	return e.Group("client", "RADIUS clients: the VPN gateways",
 		e.clientAdd(),
+		e.clientSet(),
+		e.clientRotateSecret(),
 		e.clientList(),
 		e.clientShow(),
-		e.removal("remove NAME", "Answer a RADIUS client no more", []string{"clients"}, "Forget client %s and its shared secret", "client %s removed"),
+		e.removal("remove NAME", "Remove a RADIUS client", []string{"clients"}, "Forget client %s and its shared secret", "client %s removed"),
 	)
 }
 
+// What the flags of a client's settings mean, in add and set alike.
+const (
+	siteUsage    = "site of the client, for the audit trail"
+	dialectUsage = "`DIALECT`: rsa, cisco-sdi, plain, or nochallenge for a VPN that cannot ask"
+	signedUsage  = "`POLICY` on Message-Authenticator: require, auto or allow"
+	trustedUsage = "count the failures of its users apart from those of strangers"
+	secretUsage  = "`FILE` with the shared secret, - for standard input; default: make one and show it"
+)
+
 func (e *commands) clientAdd() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	var n cli.NewClient
+	var n api.AddClientRequest
 	var secretFile string
-	c := cli.Command("add NAME ADDRESS|CIDR", "Add a RADIUS client, or with --replace change it", func(c *cobra.Command, args []string) error {
+	c := cli.Command("add NAME ADDRESS|CIDR", "Add a RADIUS client", func(c *cobra.Command, args []string) error {
 		n.Name, n.Prefix, n.Reason = args[0], args[1], r.Why(c)
 		secret, made, err := e.secretOrNew(secretFile)
 		if err != nil {
@@ -36,32 +49,107 @@ func (e *commands) clientAdd() *cobra.Command {
 			return err
 		}
 		e.Say("client %s added for %s", added.Name, added.Prefix)
-		if made {
-			e.Say("its shared secret, shown only this once:")
-			return out.Show(e.Out, struct {
-				api.Client
-				Secret string `json:"secret"`
-			}{added, secret}, func(tw *tabwriter.Writer) { cli.Row(tw, secret) })
-		}
-		return out.Shown(e.Environment, added)
+		return e.shownWithSecret(out, added, secret, made)
 	})
 	f := c.Flags()
-	f.StringVar(&secretFile, "secret-file", "", "`FILE` with the shared secret, - for standard input; default: one is made and shown")
-	f.StringVar(&n.Site, "site", "", "where the client stands")
-	f.StringVar(&n.Dialect, "dialect", "", "`DIALECT`: rsa, cisco-sdi, plain, or nochallenge for a VPN that cannot ask (default rsa)")
-	f.StringVar(&n.MessageAuthenticator, "message-authenticator", "", "`WORD`: require, auto or allow (default auto)")
-	f.BoolVar(&n.Trusted, "trusted", false, "a gateway of our own, whose failures are counted apart from strangers'")
-	f.BoolVar(&n.Replace, "replace", false, "change the client of that name")
+	f.StringVar(&secretFile, "secret-file", "", secretUsage)
+	f.StringVar(&n.Site, "site", "", siteUsage)
+	f.StringVar(&n.Dialect, "dialect", "", dialectUsage+" (default rsa)")
+	f.StringVar(&n.MessageAuthenticator, "message-authenticator", "", signedUsage+" (default auto)")
+	f.BoolVar(&n.Trusted, "trusted", false, trustedUsage)
+	return out.Flag(r.Because(c))
+}
+
+func (e *commands) clientSet() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	var prefix, site, dialect, signed string
+	var trusted bool
+	c := cli.Command("set NAME", "Change the settings of a RADIUS client that are named", func(c *cobra.Command, args []string) error {
+		n := api.SetClientRequest{
+			CommandRequest:       api.CommandRequest{Reason: r.Why(c)},
+			Prefix:               given(c, "address", prefix),
+			Site:                 given(c, "site", site),
+			Dialect:              given(c, "dialect", dialect),
+			MessageAuthenticator: given(c, "message-authenticator", signed),
+			Trusted:              given(c, "trusted", trusted),
+		}
+		if n == (api.SetClientRequest{CommandRequest: n.CommandRequest}) {
+			return cli.Usagef("nothing to change: give --address, --site, --dialect, --message-authenticator or --trusted")
+		}
+		var changed api.Client
+		if err := r.Call(c.Context(), http.MethodPatch, cli.At("clients", args[0]), n, &changed); err != nil {
+			return err
+		}
+		e.Say("client %s changed", changed.Name)
+		return out.Shown(e.Environment, changed)
+	})
+	f := c.Flags()
+	f.StringVar(&prefix, "address", "", "`ADDRESS` or CIDR that it asks from")
+	f.StringVar(&site, "site", "", siteUsage)
+	f.StringVar(&dialect, "dialect", "", dialectUsage)
+	f.StringVar(&signed, "message-authenticator", "", signedUsage)
+	f.BoolVar(&trusted, "trusted", false, trustedUsage+"; =false ends that")
+	return out.Flag(r.Because(c))
+}
+
+// given returns the value of a flag, or nil if the flag was not given.
+func given[T any](c *cobra.Command, name string, value T) *T {
+	if !c.Flags().Changed(name) {
+		return nil
+	}
+	return &value
+}
+
+func (e *commands) clientRotateSecret() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	var secretFile string
+	var overlap time.Duration
+	c := cli.Command("rotate-secret NAME", "Give a RADIUS client a new shared secret; the old one stays valid until the new one is used", func(c *cobra.Command, args []string) error {
+		if overlap < 0 || overlap > engine.MaxOverlap {
+			return cli.Usagef("--overlap must be from 0s to %s", engine.SpellDuration(engine.MaxOverlap))
+		}
+		secret, made, err := e.secretOrNew(secretFile)
+		if err != nil {
+			return err
+		}
+		seconds := int(overlap / time.Second)
+		n := api.RotateClientSecretRequest{CommandRequest: api.CommandRequest{Reason: r.Why(c)}, Secret: secret, OverlapSeconds: &seconds}
+		var rotated api.Client
+		if err := r.Call(c.Context(), http.MethodPost, cli.At("clients", args[0], "rotate-secret"), n, &rotated); err != nil {
+			return err
+		}
+		if until := rotated.OldSecretUntil; until != nil {
+			e.Say("client %s has a new shared secret; the old one is valid until the new one is used, at most until %s", rotated.Name, shortTime(*until))
+		} else {
+			e.Say("client %s has a new shared secret; the old one is no longer valid", rotated.Name)
+		}
+		return e.shownWithSecret(out, rotated, secret, made)
+	})
+	f := c.Flags()
+	f.StringVar(&secretFile, "secret-file", "", secretUsage)
+	cli.DurationVar(f, &overlap, "overlap", engine.DefaultOverlap, "how long the old secret stays valid at most; 0s ends it at once")
 	return out.Flag(r.Because(c))
 }
 
 // secretOrNew reads a secret from a file, or makes one of 128 random bits.
-func (e *commands) secretOrNew(file string) (secret string, made bool, err error) {
+func (e *commands) secretOrNew(file string) (secret api.Secret, made bool, err error) {
 	if file == "" {
-		return rand.Text(), true, nil
+		return api.Secret(rand.Text()), true, nil
 	}
-	secret, err = e.ReadSecret(file)
-	return secret, false, err
+	text, err := e.ReadSecret(file)
+	return api.Secret(text), false, err
+}
+
+// shownWithSecret shows a client, and its secret if that was made here.
+func (e *commands) shownWithSecret(out *cli.Output, one api.Client, secret api.Secret, made bool) error {
+	if !made {
+		return out.Shown(e.Environment, one)
+	}
+	e.Say("its shared secret, which is shown only once:")
+	return out.Show(e.Out, struct {
+		api.Client
+		Secret string `json:"secret"`
+	}{one, secret.Reveal()}, func(tw *tabwriter.Writer) { cli.Row(tw, secret.Reveal()) })
 }
 
 func (e *commands) clientList() *cobra.Command {
@@ -87,8 +175,24 @@ func (e *commands) clientShow() *cobra.Command {
 }
 
 func clientRows(tw *tabwriter.Writer, clients ...api.Client) {
-	cli.Row(tw, "NAME", "ADDRESSES", "DIALECT", "MESSAGE-AUTHENTICATOR", "SITE", "TRUSTED")
+	cli.Row(tw, "NAME", "ADDRESSES", "DIALECT", "MESSAGE-AUTHENTICATOR", "SITE", "TRUSTED", "SECRET IN USE")
 	for _, c := range clients {
-		cli.Row(tw, c.Name, c.Prefix, c.Dialect, c.MessageAuthenticator, c.Site, c.Trusted)
+		cli.Row(tw, c.Name, c.Prefix, c.Dialect, c.MessageAuthenticator, c.Site, c.Trusted, secretInUse(c))
 	}
 }
+
+// secretInUse says which shared secret a client uses, and since or until when.
+func secretInUse(c api.Client) string {
+	switch {
+	case c.SecretInUse == engine.OldSecret:
+		return "old, valid until " + shortTime(*c.OldSecretUntil)
+	case c.SecretInUse == engine.NoSecret:
+		return "none: new secret not used yet"
+	case c.SecretFirstSeen != nil:
+		return "new, since " + shortTime(*c.SecretFirstSeen)
+	default:
+		return "current"
+	}
+}
+
+func shortTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }

@@ -150,7 +150,7 @@ func wait(ctx context.Context, what string, try func(ctx context.Context) error)
 // introduce makes the VPN, the users and their tokens known.
 func (b *bench) introduce(ctx context.Context, r *cli.Remote, people []*person, secret string) error {
 	const reason = "keyfob bench"
-	vpn := cli.NewClient{Reason: reason, Name: "bench", Prefix: "127.0.0.0/8", Secret: secret, Dialect: "rsa", Trusted: true}
+	vpn := api.AddClientRequest{CommandRequest: api.CommandRequest{Reason: reason}, Name: "bench", Prefix: "127.0.0.0/8", Secret: api.Secret(secret), Dialect: "rsa", Trusted: true}
 	if err := r.Call(ctx, http.MethodPost, "/clients", vpn, nil); err != nil {
 		return fmt.Errorf("adding RADIUS client: %w", err)
 	}

@@ -10,19 +10,6 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// NewClient is api.AddClientRequest with a secret that is really sent.
-type NewClient struct {
-	Reason               string `json:"reason"`
-	Name                 string `json:"name"`
-	Prefix               string `json:"prefix"`
-	Secret               string `json:"secret"`
-	Site                 string `json:"site,omitempty"`
-	Dialect              string `json:"dialect,omitempty"`
-	MessageAuthenticator string `json:"message_authenticator,omitempty"`
-	Trusted              bool   `json:"trusted,omitempty"`
-	Replace              bool   `json:"replace,omitempty"`
-}
-
 // NewToken is api.AddTokenRequest with a seed and a PIN that are really sent.
 type NewToken struct {
 	Reason string `json:"reason"`

@@ -86,7 +86,7 @@ func (d *Cluster) fill(ctx context.Context) error {
 	if err := r.Call(ctx, http.MethodPatch, "/policy", settings, nil); err != nil {
 		return fmt.Errorf("setting policy: %w", err)
 	}
-	client := cli.NewClient{Reason: reason, Name: RADIUSClient, Prefix: "127.0.0.0/8", Secret: d.Secret, Dialect: "rsa", Trusted: true}
+	client := api.AddClientRequest{CommandRequest: api.CommandRequest{Reason: reason}, Name: RADIUSClient, Prefix: "127.0.0.0/8", Secret: api.Secret(d.Secret), Dialect: "rsa", Trusted: true}
 	if _, err := isNew(r.Call(ctx, http.MethodPost, "/clients", client, nil)); err != nil {
 		return fmt.Errorf("adding RADIUS client: %w", err)
 	}
