@@ -13,10 +13,10 @@ import (
 	"keyfob/engine"
 )
 
-var updateDocs = flag.Bool("update", false, "renew the tables in docs/OPERATIONS.md")
+var updateDocs = flag.Bool("update", false, "renew the tables in docs/reference.md")
 
 func TestTablesInDocsAreCurrent(t *testing.T) {
-	const file = "../../../docs/OPERATIONS.md"
+	const file = "../../../docs/reference.md"
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestTablesInDocsAreCurrent(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(string(b), want); diff != "" {
-		t.Errorf("docs/OPERATIONS.md is not current (-file +program); go test ./cmd/keyfob/node -run Docs -update:\n%s", diff)
+		t.Errorf("docs/reference.md is not current (-file +program); go test ./cmd/keyfob/node -run Docs -update:\n%s", diff)
 	}
 }
 
