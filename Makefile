@@ -1,17 +1,20 @@
-# keyfob: the two commands are `make demo` and `make test`.
+# Build and test keyfob. "make help" lists the targets.
 
-build:            ## the program, static, in bin/keyfob
+build:            ## build bin/keyfob, a static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/keyfob ./cmd/keyfob
 
-demo: build       ## three nodes on this machine, with sample users and software tokens
+demo: build       ## run three nodes on this machine with sample users and software tokens
 	./bin/keyfob dev --dir dev
 
-test:             ## every test, with the real peers; none is skipped
+test:             ## run every test, with a real VPN and browser; a skipped test is a failure
 	sh deploy/peers.sh
 	bash deploy/test.sh
 
+lint:             ## run golangci-lint, built from the version that deploy/lint/go.mod pins
+	go tool -modfile=deploy/lint/go.mod golangci-lint run
+
 fuzz: FUZZTIME ?= 1m
-fuzz:             ## every fuzz target, FUZZTIME each
+fuzz:             ## run every fuzz target for FUZZTIME (a duration, or a count such as 20000x)
 	@for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
 	  for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]+)\(.*/\1/p' $$file); do \
 	    echo "== $$(dirname $$file) $$target"; \
@@ -20,7 +23,7 @@ fuzz:             ## every fuzz target, FUZZTIME each
 	done
 
 soak: SOAKTIME ?= 3600
-soak:             ## clusters killed and cut at random for SOAKTIME seconds, histories checked
+soak:             ## kill nodes and cut networks at random for SOAKTIME seconds, and check histories
 	end=$$(( $$(date +%s) + $(SOAKTIME) )); rounds=0; \
 	go test -c -o bin/cluster.test ./cluster || exit 1; \
 	while [ $$(date +%s) -lt $$end ]; do \
@@ -28,16 +31,13 @@ soak:             ## clusters killed and cut at random for SOAKTIME seconds, his
 	  rounds=$$(( rounds + 1 )); echo "== $$rounds rounds, $$(( end - $$(date +%s) )) s left"; \
 	done
 
-bench: build      ## logins a second, beside Raft alone
+bench: build      ## measure logins per second, and Raft alone for comparison
 	./bin/keyfob bench
 
-timing:           ## 50,000 refusals on one and on three nodes, their times compared
+timing:           ## compare the times of 50,000 refusals on one and on three nodes
 	KEYFOB_TIMING=50000 go test -count=1 -v -timeout 0 -run RefusalsCannotBeToldApart ./cmd/keyfob
 
-lint:             ## run golangci-lint, built from the version that deploy/lint/go.mod pins
-	go tool -modfile=deploy/lint/go.mod golangci-lint run
-
-help:             ## this list
+help:             ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: build demo test timing fuzz soak bench lint help
+.PHONY: build demo test lint fuzz soak bench timing help

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the programs that the tests talk to: VPN gateway and client, RADIUS
-# tools, other implementations of tokens, a browser, a mail server. Debian 12
-# or later; as root, or through sudo. Does nothing when all are there.
+# Install the programs that the tests use: VPN gateway and client, RADIUS tools,
+# other implementations of tokens, a browser, a mail server. Needs Debian 12 or
+# later, and root or sudo. Does nothing if all are installed.
 set -eu
 
 packages="chromium curl expect freeradius-utils iproute2 iputils-ping jq nftables oathtool ocserv openconnect openssl procps
@@ -16,7 +16,7 @@ done
 as_root=""
 if [ "$(id -u)" -ne 0 ]; then
   if ! command -v sudo >/dev/null; then
-    echo "peers: these packages are missing:$missing. Installing them needs root or sudo; run: apt-get install$missing" >&2
+    echo "peers: packages are missing, and installing them needs root or sudo; run: apt-get install$missing" >&2
     exit 1
   fi
   as_root="sudo"
