@@ -69,7 +69,7 @@ func (a *API) addToken(ctx context.Context, in *addTokenInput) (*answer[GivenTok
 	}
 	if n.PIN != "" {
 		const first = 1 // the revision of the PIN that a token comes with
-		if command.PIN, err = a.sealPIN(ctx, n.Serial, arrived.PINStyle, first, engine.Secret(n.PIN)); err != nil {
+		if command.PIN, err = a.sealPIN(ctx, n.Serial, arrived.token.PINStyle, first, engine.Secret(n.PIN)); err != nil {
 			return nil, err
 		}
 	}
@@ -79,17 +79,21 @@ func (a *API) addToken(ctx context.Context, in *addTokenInput) (*answer[GivenTok
 // arrival is a token on its way in: complete and checked, its seed in the
 // clear.
 type arrival struct {
-	TokenRecord
-	seed []byte
+	token events.TokenImported
+	user  string
+	seed  []byte
 }
 
 // arrive reads a record. Its error is a refusal in words that do not repeat
 // the seed.
 func (n TokenRecord) arrive() (arrival, error) {
-	r := arrival{TokenRecord: n.withDefaults()}
+	r := arrival{token: engine.WithDefaults(n.imported())}
+	if n.User != "" {
+		r.user = canonical(n.User)
+	}
 	var err error
-	if r.seed, err = r.decode(); err == nil {
-		_, err = tokencode.New(r.params(), r.seed)
+	if r.seed, err = n.decode(); err == nil {
+		_, err = tokencode.New(engine.ParamsOf(r.token), r.seed)
 	}
 	if err != nil {
 		clear(r.seed)
@@ -98,14 +102,11 @@ func (n TokenRecord) arrive() (arrival, error) {
 	return r, nil
 }
 
-// seal is the command that takes the token in.
+// seal is the command that imports the token.
 func (a *API) seal(r arrival) (engine.ImportToken, error) {
-	c := engine.ImportToken{Token: r.imported()}
-	if r.User != "" {
-		c.User = canonical(r.User)
-	}
+	c := engine.ImportToken{Token: r.token, User: r.user}
 	var err error
-	c.Token.Sealed, err = a.cfg.Seal.SealSeed(r.Serial, engine.Secret(r.seed))
+	c.Token.Sealed, err = a.cfg.Seal.SealSeed(r.token.Serial, engine.Secret(r.seed))
 	return c, err
 }
 
@@ -115,53 +116,6 @@ func (a *API) sealPIN(ctx context.Context, serial, style string, revision uint64
 		return a.cfg.Seal.SealPINpad(serial, revision, pin)
 	}
 	return a.cfg.Seal.SealPIN(ctx, serial, revision, pin)
-}
-
-func (n TokenRecord) withDefaults() TokenRecord {
-	securid := n.Kind == string(tokencode.SecurID)
-	if n.Algorithm == "" && !securid {
-		n.Algorithm = string(tokencode.SHA1)
-	}
-	if n.Digits == 0 {
-		n.Digits = 6
-		if securid {
-			n.Digits = 8
-		}
-	}
-	if n.PeriodSeconds == 0 && n.Kind != string(tokencode.HOTP) {
-		n.PeriodSeconds = 30
-		if securid {
-			n.PeriodSeconds = 60
-		}
-	}
-	if n.PINStyle == "" {
-		n.PINStyle = string(tokencode.Fob)
-	}
-	if n.Form == "" {
-		n.Form = n.usualForm()
-	}
-	return n
-}
-
-func (n TokenRecord) usualForm() string {
-	switch {
-	case n.Kind == string(tokencode.HOTP):
-		return engine.FormEvent
-	case n.PINStyle == string(tokencode.PINpad):
-		return engine.FormPINpad
-	default:
-		return engine.FormFob
-	}
-}
-
-func (n TokenRecord) params() tokencode.Params {
-	return tokencode.Params{
-		Kind:      tokencode.Kind(n.Kind),
-		Algorithm: tokencode.Algorithm(n.Algorithm),
-		Digits:    n.Digits,
-		Period:    time.Duration(n.PeriodSeconds) * time.Second,
-		Serial:    n.Serial,
-	}
 }
 
 // decode is the seed's bytes. Base32 is read as apps show it: in groups, in
@@ -193,8 +147,8 @@ func (n TokenRecord) imported() events.TokenImported {
 		Serial:    n.Serial,
 		Kind:      n.Kind,
 		Algorithm: n.Algorithm,
-		Digits:    uint8(n.Digits),         //nolint:gosec // 6 to 8, by the schema
-		Period:    uint16(n.PeriodSeconds), //nolint:gosec // 0, 30 or 60, by the schema
+		Digits:    uint8(n.Digits),         //nolint:gosec // the schema bounds it
+		Period:    uint16(n.PeriodSeconds), //nolint:gosec // the schema bounds it
 		PINStyle:  n.PINStyle,
 		Form:      n.Form,
 		Counter:   n.Counter,

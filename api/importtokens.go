@@ -11,8 +11,8 @@ import (
 	"keyfob/events"
 )
 
-// ImportTokensRequest is tokens to be taken in, each by itself: what is wrong with one
-// does not keep out the others.
+// ImportTokensRequest is tokens to be imported. A token that is refused does not keep
+// out the others.
 type ImportTokensRequest struct {
 	CommandRequest
 	Tokens       []TokenRecord `json:"tokens" minItems:"1" maxItems:"500" nullable:"false"`
@@ -49,12 +49,17 @@ const (
 	ResultUndecided  = "undecided"
 )
 
-// importTokens takes in a batch. Its tokens are decided at the same time, so
-// that the leader finds them waiting and writes them down together.
+// importTokens imports a batch. What the rules say of each token is found first,
+// on a copy of the state; the others are decided at the same time, so that the
+// leader finds them waiting and commits them together.
 func (a *API) importTokens(ctx context.Context, in *importTokensInput) (*answer[List[ImportedToken]], error) {
-	b := importing{API: a, batch: in.Body, state: a.cfg.Node.State(), results: make([]ImportedToken, len(in.Body.Tokens))}
-	commands, err := b.prepare()
-	if err != nil {
+	state := a.cfg.Node.State()
+	b := importing{
+		API: a, batch: in.Body, before: state, after: state.Copy(),
+		commands: make(map[int]engine.ImportToken, len(in.Body.Tokens)),
+		results:  make([]ImportedToken, len(in.Body.Tokens)),
+	}
+	if err := b.preview(); err != nil {
 		return nil, err
 	}
 	if !in.Body.DryRun {
@@ -64,88 +69,101 @@ func (a *API) importTokens(ctx context.Context, in *importTokensInput) (*answer[
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		if err := b.addUsers(ctx, commands); err != nil {
+		if err := b.addUsers(ctx); err != nil {
 			return nil, err
 		}
-		b.carryOut(ctx, commands)
+		b.carryOut(ctx)
 	}
 	return answered(List[ImportedToken]{Items: b.results}), nil
 }
 
-// importing is one batch on its way in.
+// importing is one batch being imported.
 type importing struct {
 	*API
-	batch   ImportTokensRequest
-	state   *engine.State
-	results []ImportedToken
+	batch    ImportTokensRequest
+	before   *engine.State
+	after    *engine.State              // a copy, on which the batch is carried out first
+	commands map[int]engine.ImportToken // of the tokens that can be imported, by their place in the batch
+	results  []ImportedToken
 }
 
-// prepare makes the commands of those tokens that nothing speaks against, by
-// their place in the batch, and says of all what is known so far.
-func (b *importing) prepare() (map[int]engine.ImportToken, error) {
-	commands := make(map[int]engine.ImportToken, len(b.batch.Tokens))
+// preview carries the batch out on the copy, token by token. It makes the
+// commands and says what becomes of each token.
+func (b *importing) preview() error {
 	seen := make(map[string]bool, len(b.batch.Tokens))
 	for i, record := range b.batch.Tokens {
 		r := &b.results[i]
 		r.Serial, r.Result = record.Serial, ResultImportable
-		command, err := b.look(record, r)
-		if err == nil && seen[record.Serial] {
-			err = &engine.Refusal{Code: engine.Exists, Text: "token " + record.Serial + " stands earlier in the batch"}
-		}
+		command, err := b.try(record, seen[record.Serial], r)
 		seen[record.Serial] = true
 		var refusal *engine.Refusal
 		switch {
 		case errors.As(err, &refusal):
 			r.Result, r.Why = ResultRefused, refusal.Text
 		case err != nil:
-			return nil, err
+			return err
 		case r.Result == ResultImportable:
-			commands[i] = command
+			b.commands[i] = command
 		}
 	}
-	return commands, nil
+	return nil
 }
 
-// look is what the present state and the rules say of a token.
-func (b *importing) look(record TokenRecord, r *ImportedToken) (engine.ImportToken, error) {
+// try imports one token into the copy.
+func (b *importing) try(record TokenRecord, again bool, r *ImportedToken) (engine.ImportToken, error) {
 	var none engine.ImportToken
 	arrived, err := record.arrive()
 	if err != nil {
 		return none, err
 	}
 	defer clear(arrived.seed)
-	if old := b.state.Token(record.Serial); old != nil {
-		return none, b.compare(old, arrived, r)
+	if old := b.before.Token(record.Serial); old != nil {
+		if err := b.compare(old, arrived, r); err != nil {
+			return none, err
+		}
+	}
+	if again {
+		return none, &engine.Refusal{Code: engine.Exists, Text: "token " + record.Serial + " stands earlier in the batch"}
+	}
+	if r.Result == ResultKnown {
+		return none, nil
 	}
 	command, err := b.seal(arrived)
 	if err != nil {
 		return none, err
 	}
-	asked := command
-	if command.User != "" && b.state.User(command.User) == nil {
+	if command.User != "" && b.after.User(command.User) == nil {
 		switch b.batch.UnknownUsers {
 		case UnknownLeave:
 			r.Why = fmt.Sprintf("belongs to nobody: there is no user %q", command.User)
-			command.User, asked.User = "", ""
+			command.User = ""
 		case UnknownAdd:
-			asked.User = "" // who is added before the token is taken in
-			if _, err := engine.Canonical(command.User); err != nil {
-				return none, &engine.Refusal{Code: engine.Invalid, Text: fmt.Sprintf("%q cannot be a user: %v", command.User, err)}
+			if err := b.decide(engine.AddUser{User: command.User}); err != nil {
+				return none, err
 			}
 		}
 	}
-	_, err = engine.Decide(b.state, events.Origin{}, asked, events.At(b.cfg.Now()))
-	return command, err
+	return command, b.decide(command)
 }
 
-// compare says of a token that is here already whether it is this one. If so
-// nothing is done: what it was used for and its PIN are not in any file.
+// decide carries a command out on the copy.
+func (b *importing) decide(c engine.Command) error {
+	now := events.At(b.cfg.Now())
+	d, err := engine.Decide(b.after, events.Origin{}, c, now)
+	for _, draft := range d.Drafts {
+		b.after.Apply(now, draft)
+	}
+	return err
+}
+
+// compare says of a token that is known whether it is this one. If so nothing is
+// done: its last used interval and its PIN are not in any file.
 func (b *importing) compare(old *engine.Token, arrived arrival, r *ImportedToken) error {
 	same, err := b.cfg.Seal.SameSeed(old.Serial, old.Seed, engine.Secret(arrived.seed))
 	if err != nil {
 		return err
 	}
-	e := arrived.imported()
+	e := arrived.token
 	switch {
 	case !same:
 		return &engine.Refusal{Code: engine.Exists, Text: "there is a token " + old.Serial + " already, with another seed"}
@@ -157,14 +175,11 @@ func (b *importing) compare(old *engine.Token, arrived arrival, r *ImportedToken
 	return nil
 }
 
-// addUsers adds the users who are not there, where that was asked for.
-func (b *importing) addUsers(ctx context.Context, commands map[int]engine.ImportToken) error {
-	if b.batch.UnknownUsers != UnknownAdd {
-		return nil
-	}
+// addUsers adds the users of the tokens who are not known, if that was asked for.
+func (b *importing) addUsers(ctx context.Context) error {
 	missing := map[string]bool{}
-	for _, c := range commands {
-		if c.User != "" && b.state.User(c.User) == nil {
+	for _, c := range b.commands {
+		if b.batch.UnknownUsers == UnknownAdd && c.User != "" && b.before.User(c.User) == nil {
 			missing[c.User] = true
 		}
 	}
@@ -175,8 +190,8 @@ func (b *importing) addUsers(ctx context.Context, commands map[int]engine.Import
 	var first error
 	for range missing {
 		var refusal *engine.Refusal
-		// A user whom somebody has added meanwhile is there; for whom the rules
-		// refuse, the token is refused in turn.
+		// A user who was added meanwhile is there. If a user is refused, the token
+		// is refused in turn.
 		if err := <-errs; err != nil && !errors.As(err, &refusal) && first == nil {
 			first = err
 		}
@@ -195,14 +210,14 @@ const (
 	activatedAtOnce = 2
 )
 
-func (b *importing) carryOut(ctx context.Context, commands map[int]engine.ImportToken) {
+func (b *importing) carryOut(ctx context.Context) {
 	var all errgroup.Group
 	all.SetLimit(atOnce)
-	if b.state.Policy.FirstPIN == engine.FirstPINByActivationCode {
+	if b.before.Policy.FirstPIN == engine.FirstPINByActivationCode {
 		all.SetLimit(activatedAtOnce)
 	}
 	for i := range b.results {
-		if c, ok := commands[i]; ok {
+		if c, ok := b.commands[i]; ok {
 			all.Go(func() error { b.take(ctx, c, &b.results[i]); return nil })
 		}
 	}

@@ -119,6 +119,40 @@ func TestTokensOfUnknownUsersAreTakenInAsAsked(t *testing.T) {
 	}
 }
 
+// A preview is the import, carried out on a copy: what earlier tokens of the
+// batch change counts for the later ones.
+func TestTokenTooManyForItsUserIsRefusedBeforeTheImport(t *testing.T) {
+	tokens := []string{
+		record("0008", anotherSeed, `,"user":"ada"`),
+		record("0009", anotherSeed, `,"user":"Ada"`),
+		record("0010", anotherSeed, `,"user":"ADA"`),
+		record("0011", anotherSeed, `,"user":"zoe"`),
+		record("0012", anotherSeed, `,"user":"zoe"`),
+		record("0013", anotherSeed, `,"user":"zoe"`),
+		record("0014", anotherSeed, `,"user":"Zoe"`),
+	}
+	const tooMany = " has 3 tokens already, which is the most; unassign one first, or set tokens.per_user"
+	want := strings.Join([]string{
+		"0008 importable", "0009 importable", "0010 refused: user ada" + tooMany,
+		"0011 importable", "0012 importable", "0013 importable", "0014 refused: user zoe" + tooMany,
+	}, "\n")
+	f := newFake(t) // ada has one already
+	_, body := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch(`,"dry_run":true,"unknown_users":"add"`, tokens...))
+	if diff := cmp.Diff(want, results(t, body)); diff != "" {
+		t.Errorf("dry run (-want +got):\n%s", diff)
+	}
+	if f.state.User("zoe") != nil || f.state.Token("0008") != nil || len(f.commands()) != 0 {
+		t.Errorf("a dry run changed something: %v", f.commands())
+	}
+	_, body = call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch(`,"unknown_users":"add"`, tokens...))
+	if diff := cmp.Diff(strings.ReplaceAll(want, "importable", "imported"), results(t, body)); diff != "" {
+		t.Errorf("import (-want +got):\n%s", diff)
+	}
+	if n := len(f.commands()); n != 6 {
+		t.Errorf("%d commands, want 5 imports and one new user", n)
+	}
+}
+
 func TestUndecidedTokenIsNotCalledRefused(t *testing.T) {
 	f := newFake(t)
 	f.refuse = fmt.Errorf("no leader: %w", engine.ErrUndecided)

@@ -35,12 +35,12 @@ func (a *API) addOnDemandToken(ctx context.Context, in *addOnDemandTokenInput) (
 	if err != nil {
 		return nil, err
 	}
-	command := engine.ImportToken{User: canonical(n.User), Token: events.TokenImported{
+	command := engine.ImportToken{User: canonical(n.User), Token: engine.WithDefaults(events.TokenImported{
 		Serial: n.Serial,
 		Kind:   engine.KindOnDemand,
-		Digits: uint8(n.Digits), //nolint:gosec // 6 to 10, by the schema
+		Digits: uint8(n.Digits), //nolint:gosec // the schema bounds it
 		Sealed: sealed,
-	}}
+	})}
 	out, err := a.giveOut(ctx, n.Reason, command, n.Serial)
 	if err == nil && !a.cfg.Remedies.Sends(address) {
 		out.Body.Warning = cannotSend(n.Mail != "")

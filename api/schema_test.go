@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"keyfob/engine"
+	"keyfob/engine/tokencode"
 )
 
 // shown are the secrets that an answer holds, since their owner must see them
@@ -172,6 +173,41 @@ func (w *answers) fields(typ reflect.Type) {
 	for _, f := range reflect.VisibleFields(typ) {
 		if f.Type == reflect.TypeFor[engine.Secret]() || f.Type == reflect.TypeFor[Secret]() || f.Type == reflect.TypeFor[[]byte]() {
 			w.t.Errorf("%v.%s is a %v: it has no place in an answer", typ, f.Name, f.Type)
+		}
+	}
+}
+
+// The engine has the bounds and the defaults; the tags of the API repeat them.
+func TestSchemaStatesTheEnginesBounds(t *testing.T) {
+	field := func(of any, name string) reflect.StructTag {
+		f, ok := reflect.TypeOf(of).FieldByName(name)
+		if !ok {
+			t.Fatalf("%T has no field %s", of, name)
+		}
+		return f.Tag
+	}
+	totp := tokencode.Params{Kind: tokencode.TOTP}.WithDefaults()
+	securid := tokencode.Params{Kind: tokencode.SecurID}.WithDefaults()
+	var periods []string
+	for _, p := range tokencode.Periods() {
+		periods = append(periods, fmt.Sprint(p.Seconds()))
+	}
+	for _, tt := range []struct {
+		tag       reflect.StructTag
+		key, want string
+	}{
+		{field(TokenRecord{}, "Digits"), "minimum", fmt.Sprint(tokencode.MinDigits)},
+		{field(TokenRecord{}, "Digits"), "maximum", fmt.Sprint(tokencode.MaxDigits)},
+		{field(TokenRecord{}, "Digits"), "doc", fmt.Sprintf("Default %d; SecurID: %d.", totp.Digits, securid.Digits)},
+		{field(TokenRecord{}, "PeriodSeconds"), "enum", strings.Join(periods, ",")},
+		{field(TokenRecord{}, "PeriodSeconds"), "doc", fmt.Sprintf("Default %.0f; SecurID: %.0f.", totp.Period.Seconds(), securid.Period.Seconds())},
+		{field(TokenRecord{}, "Algorithm"), "doc", fmt.Sprintf("TOTP and HOTP; default %s.", totp.Algorithm)},
+		{field(AddOnDemandTokenRequest{}, "Digits"), "minimum", fmt.Sprint(engine.MinSentDigits)},
+		{field(AddOnDemandTokenRequest{}, "Digits"), "maximum", fmt.Sprint(engine.MaxSentDigits)},
+		{field(AddOnDemandTokenRequest{}, "Digits"), "default", fmt.Sprint(engine.DefaultSentDigits)},
+	} {
+		if got := tt.tag.Get(tt.key); got != tt.want {
+			t.Errorf("%s %q, want %q", tt.key, got, tt.want)
 		}
 	}
 }

@@ -281,7 +281,7 @@ type decisions struct {
 func (b *batcher) decide(view *fsm.View, batch []*proposal) decisions {
 	now, sound := b.stamper.Stamp(view.Time)
 	d := decisions{batch: batch, stamp: now}
-	scratch := view.Scratch()
+	scratch := view.State.Copy()
 	weight := 0
 	for _, p := range batch {
 		decision, err := p.asked.decide(scratch, p.origin, now, sound)

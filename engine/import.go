@@ -3,18 +3,19 @@ package engine
 import (
 	"bytes"
 	"regexp"
+	"time"
 
 	"keyfob/engine/tokencode"
 	"keyfob/events"
 )
 
+// Bounds of the windows that a token's own record may ask for.
 const (
-	// Bounds of the windows that a token's own record may ask for.
-	maxOwnSmall = 20
-	maxOwnLarge = 1000
-
-	maxCounter = 1 << 62 // of an event token; windows reach beyond it
+	MaxOwnSmall = 20
+	MaxOwnLarge = 1000
 )
+
+const maxCounter = 1 << 62 // of an event token; windows reach beyond it
 
 var serialForm = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
 
@@ -27,6 +28,35 @@ type ImportToken struct {
 	// Activation is for a token that is assigned without a PIN: see ToActivate.
 	Activation *ActivationCode `cbor:"4,keyasint,omitempty"`
 }
+
+// WithDefaults returns a token with the usual values of its kind in the place
+// of empty ones.
+func WithDefaults(t events.TokenImported) events.TokenImported {
+	if t.Kind == KindOnDemand {
+		if t.Digits == 0 {
+			t.Digits = DefaultSentDigits
+		}
+		return t
+	}
+	p := ParamsOf(t).WithDefaults()
+	t.Algorithm, t.Digits, t.Period = string(p.Algorithm), uint8(p.Digits), uint16(p.Period/time.Second)
+	if t.PINStyle == "" {
+		t.PINStyle = string(tokencode.Fob)
+	}
+	switch {
+	case t.Form != "":
+	case t.Kind == string(tokencode.HOTP):
+		t.Form = FormEvent
+	case t.PINStyle == string(tokencode.PINpad):
+		t.Form = FormPINpad
+	default:
+		t.Form = FormFob
+	}
+	return t
+}
+
+// ParamsOf returns what the algorithms must know of a token.
+func ParamsOf(t events.TokenImported) tokencode.Params { return newToken(0, t).params() }
 
 func (c ImportToken) decide(s *State, _ events.Time) ([]events.Event, error) {
 	e := c.Token
@@ -75,9 +105,9 @@ func (t *Token) importable(e events.TokenImported) error {
 	if style != tokencode.Fob && style != tokencode.NoPIN && style != tokencode.PINpad || style == tokencode.PINpad && t.Kind != string(tokencode.SecurID) {
 		return refuse(Invalid, "token %s: a %s token cannot have the PIN style %.20q", e.Serial, e.Kind, e.PINStyle)
 	}
-	if w := t.Window; w != (Window{}) && (w.Small < 0 || w.Small > w.Medium || w.Medium > w.Large || w.Small > maxOwnSmall || w.Large > maxOwnLarge) {
+	if w := t.Window; w != (Window{}) && (w.Small < 0 || w.Small > w.Medium || w.Medium > w.Large || w.Small > MaxOwnSmall || w.Large > MaxOwnLarge) {
 		return refuse(Invalid, "token %s: its record asks for the windows %d, %d, %d; want small <= medium <= large, at most %d and %d",
-			e.Serial, w.Small, w.Medium, w.Large, maxOwnSmall, maxOwnLarge)
+			e.Serial, w.Small, w.Medium, w.Large, MaxOwnSmall, MaxOwnLarge)
 	}
 	if len(e.Sealed) == 0 || e.Counter < 0 || e.Counter > maxCounter {
 		return refuse(Invalid, "token %s: without a seed, or with a counter that is negative or more than %d", e.Serial, int64(maxCounter))

@@ -15,6 +15,13 @@ import (
 // is sealed as its seed is the address.
 const KindOnDemand = "ondemand"
 
+// Digits of a tokencode that is sent.
+const (
+	MinSentDigits     = 6
+	MaxSentDigits     = 10
+	DefaultSentDigits = 8
+)
+
 // Delivery is a tokencode on its way to its user.
 type Delivery struct {
 	Serial    string
@@ -99,8 +106,8 @@ func (d *decider) sendCode(c candidate) Decision {
 // badOnDemand says what is wrong with a token whose codes are sent.
 func badOnDemand(e events.TokenImported) error {
 	switch {
-	case e.Digits < 6 || e.Digits > 10:
-		return refuse(Invalid, "token %s: %d digits, want 6 to 10", e.Serial, e.Digits)
+	case e.Digits < MinSentDigits || e.Digits > MaxSentDigits:
+		return refuse(Invalid, "token %s: %d digits, want %d to %d", e.Serial, e.Digits, MinSentDigits, MaxSentDigits)
 	case e.Period != 0 || e.Algorithm != "":
 		return refuse(Invalid, "token %s: what is sent on demand follows no clock and no algorithm", e.Serial)
 	case e.PINStyle != "" && e.PINStyle != string(tokencode.Fob):

@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/tidwall/btree"
 
@@ -24,6 +25,8 @@ type State struct {
 	invitations btree.Map[string, events.Time] // by hex digest
 	marks       btree.Map[string, int64]       // of tokens that were deleted, by serial: the last interval used
 	done        []events.Request               // the last administrators' commands, oldest first
+
+	copying sync.Mutex // guards Copy, which writes to the tables that it copies
 }
 
 // Cluster is the cluster's identity.
@@ -247,18 +250,24 @@ type NodeRecord struct {
 // NewState is the state before the first record.
 func NewState() *State { return &State{Policy: DefaultPolicy()} }
 
-// Copy is a state of its own that shares what neither changes. Copies of one
-// state must not be taken at the same time; readers need not wait.
+// Copy returns a state of its own that shares what neither changes. It may be
+// called from several goroutines, and does not disturb readers of s.
 func (s *State) Copy() *State {
-	c := *s
-	c.users = *s.users.Copy()
-	c.tokens = *s.tokens.Copy()
-	c.clients = *s.clients.Copy()
-	c.apiTokens = *s.apiTokens.Copy()
-	c.nodes = *s.nodes.Copy()
-	c.invitations = *s.invitations.Copy()
-	c.marks = *s.marks.Copy()
-	return &c
+	s.copying.Lock()
+	defer s.copying.Unlock()
+	return &State{
+		Cluster:     s.Cluster,
+		Policy:      s.Policy,
+		Time:        s.Time,
+		users:       *s.users.Copy(),
+		tokens:      *s.tokens.Copy(),
+		clients:     *s.clients.Copy(),
+		apiTokens:   *s.apiTokens.Copy(),
+		nodes:       *s.nodes.Copy(),
+		invitations: *s.invitations.Copy(),
+		marks:       *s.marks.Copy(),
+		done:        s.done,
+	}
 }
 
 // User is the user of that canonical name, or nil.

@@ -28,7 +28,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -75,15 +74,7 @@ type View struct {
 	Index    uint64      // of the last log entry folded in
 	Time     events.Time // the stamp of the last batch
 
-	mu   sync.Mutex // guards the copying of State, which marks its source
 	next chan struct{}
-}
-
-// Scratch is a copy of the state that the caller may change.
-func (v *View) Scratch() *engine.State {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.State.Copy()
 }
 
 // Follow folds a record into a view that is nobody else's yet, such as a
@@ -178,7 +169,7 @@ func (m *Machine) apply(entry *raft.Log) error {
 	}
 
 	next := &View{
-		State: now.Scratch(),
+		State: now.State.Copy(),
 		Index: entry.Index,
 		Time:  batch.Time,
 		next:  make(chan struct{}),

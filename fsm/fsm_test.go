@@ -236,7 +236,7 @@ func TestViewsAreNotDisturbed(t *testing.T) {
 	for range 4 {
 		readers.Go(func() {
 			for r.View().Sequence < 200 {
-				scratch := held.Scratch()
+				scratch := held.State.Copy()
 				scratch.Apply(5, events.Draft{Event: events.UserAdded{User: "eve"}})
 				_ = fsm.Write(io.Discard, r.View())
 			}
@@ -292,7 +292,9 @@ func TestEveryFieldOfTheStateIsWrittenDown(t *testing.T) {
 	written := []string{"Cluster", "Policy", "Time", "users", "tokens", "clients", "apiTokens", "nodes", "invitations", "marks", "done"}
 	var fields []string
 	for f := range reflect.TypeFor[engine.State]().Fields() {
-		fields = append(fields, f.Name)
+		if f.Name != "copying" { // a lock
+			fields = append(fields, f.Name)
+		}
 	}
 	if diff := cmp.Diff(written, fields); diff != "" {
 		t.Fatalf("engine.State has other fields than engine/tables.go writes down (-written +present):\n%s", diff)

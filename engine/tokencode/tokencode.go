@@ -17,6 +17,7 @@ package tokencode
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,14 +46,45 @@ const (
 	SHA512 Algorithm = "SHA512"
 )
 
+// Bounds of the digits of a tokencode.
+const (
+	MinDigits = 6
+	MaxDigits = 8
+)
+
+// Periods returns the lives that a tokencode can have.
+func Periods() []time.Duration { return []time.Duration{30 * time.Second, 60 * time.Second} }
+
 // Params is what one must know of a token, besides its seed, to compute its
 // tokencodes.
 type Params struct {
 	Kind      Kind
 	Algorithm Algorithm     // TOTP and HOTP; empty for SecurID
-	Digits    int           // 6 to 8
-	Period    time.Duration // life of a tokencode, 30 s or 60 s; zero for HOTP
+	Digits    int           // MinDigits to MaxDigits
+	Period    time.Duration // life of a tokencode, one of Periods; zero for HOTP
 	Serial    string        // SecurID mixes it in: 1 to 12 digits, zeros to the left do not count
+}
+
+// WithDefaults returns p with the usual values of its kind in the place of empty
+// ones: SHA1, 6 digits and 30 s; for SecurID 8 digits and 60 s.
+func (p Params) WithDefaults() Params {
+	securid := p.Kind == SecurID
+	if p.Algorithm == "" && !securid {
+		p.Algorithm = SHA1
+	}
+	if p.Digits == 0 {
+		p.Digits = MinDigits
+		if securid {
+			p.Digits = MaxDigits
+		}
+	}
+	if p.Period == 0 && p.Kind != HOTP {
+		p.Period = 30 * time.Second
+		if securid {
+			p.Period = 60 * time.Second
+		}
+	}
+	return p
 }
 
 // Validate reports all that is wrong with p in one line.
@@ -60,8 +92,8 @@ func (p Params) Validate() error {
 	var wrong []string
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 
-	if p.Digits < 6 || p.Digits > 8 {
-		add("%d digits, want 6 to 8", p.Digits)
+	if p.Digits < MinDigits || p.Digits > MaxDigits {
+		add("%d digits, want %d to %d", p.Digits, MinDigits, MaxDigits)
 	}
 	switch p.Kind {
 	case TOTP, HOTP:
@@ -81,7 +113,7 @@ func (p Params) Validate() error {
 	switch {
 	case p.Kind == HOTP && p.Period != 0:
 		add("period %v, HOTP follows no clock", p.Period)
-	case (p.Kind == TOTP || p.Kind == SecurID) && p.Period != 30*time.Second && p.Period != 60*time.Second:
+	case (p.Kind == TOTP || p.Kind == SecurID) && !slices.Contains(Periods(), p.Period):
 		add("period %v, want 30s or 60s", p.Period)
 	}
 	if wrong == nil {

@@ -1,6 +1,9 @@
 package admin
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"keyfob/cmd/keyfob/cli"
@@ -43,8 +46,9 @@ func (e *commands) tokenAdd() *cobra.Command {
 	f.StringVar(&n.Kind, "kind", "totp", "totp, hotp, securid, or ondemand for tokencodes that are sent")
 	f.StringVar(&secretFile, "secret-file", "", "`FILE` with the secret, - for standard input")
 	f.StringVar(&n.Encoding, "encoding", "base32", "of the secret: base32 or hex")
-	f.IntVar(&n.Digits, "digits", 0, "of a tokencode, 6 to 8 (default 6; securid 8; ondemand 6 to 10, default 8)")
-	f.IntVar(&n.PeriodSeconds, "period", 0, "seconds that a tokencode lives, 30 or 60 (default 30; securid 60)")
+	f.IntVar(&n.Digits, "digits", 0, fmt.Sprintf("%s; ondemand %d to %d, default %d)",
+		strings.TrimSuffix(digitsHelp(), ")"), engine.MinSentDigits, engine.MaxSentDigits, engine.DefaultSentDigits))
+	f.IntVar(&n.PeriodSeconds, "period", 0, periodHelp())
 	f.StringVar(&n.Algorithm, "algorithm", "", "SHA1, SHA256 or SHA512 (default SHA1)")
 	f.Int64Var(&n.Counter, "counter", 0, "hotp: the next to be expected")
 	f.StringVar(&n.PINStyle, "pin-style", "", "fob, pinpad or none (default fob: PIN, then tokencode)")

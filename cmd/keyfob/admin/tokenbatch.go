@@ -4,25 +4,19 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync/atomic"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"keyfob/api"
 	"keyfob/cmd/keyfob/cli"
+	"keyfob/engine"
 	"keyfob/engine/tokenfile"
 )
 
 const (
 	batchSize  = 500 // tokens in one request, the API's most
 	batchAhead = 2   // requests at once: one is read while the other is decided
-	takersBack = 16  // requests at once that take an import back
-)
-
-// Bounds of the windows that a token's own record may ask for, the engine's.
-const (
-	widestSmall = 20
-	widestLarge = 1000
 )
 
 // importJob is one run of token import.
@@ -73,7 +67,7 @@ func windowsOf(w tokenfile.Windows) (*api.Windows, string) {
 	if w.Small < 1 || w.Medium < w.Small || w.Large < w.Medium {
 		return nil, fmt.Sprintf("its record asks for the windows %d, %d, %d, which is no order; those of its form apply", w.Small, w.Medium, w.Large)
 	}
-	small, medium, large := min(w.Small, widestSmall), min(w.Medium, widestLarge), min(w.Large, widestLarge)
+	small, medium, large := min(w.Small, engine.MaxOwnSmall), min(w.Medium, engine.MaxOwnLarge), min(w.Large, engine.MaxOwnLarge)
 	odd := ""
 	if small != w.Small || large != w.Large {
 		odd = fmt.Sprintf("its record asks for the windows %d, %d, %d; it gets %d, %d, %d", w.Small, w.Medium, w.Large, small, medium, large)
@@ -81,15 +75,15 @@ func windowsOf(w tokenfile.Windows) (*api.Windows, string) {
 	return &api.Windows{Small: int64(small), Medium: int64(medium), Large: int64(large)}, odd
 }
 
-// send has the server say what becomes of each token, or would, and keeps it in
-// the rows.
+// send has the server import each token, or say what it would do, and keeps the
+// answers in the rows.
 func (j *importJob) send(ctx context.Context, dryRun bool) error {
-	if j.remote.Client == nil { // before there are several who would
+	if j.remote.Client == nil { // once, before several requests need it
 		if err := j.remote.Connect(); err != nil {
 			return err
 		}
 	}
-	what := "taking in"
+	what := "importing"
 	if dryRun {
 		what = "checking"
 	}
@@ -97,10 +91,15 @@ func (j *importJob) send(ctx context.Context, dryRun bool) error {
 	defer p.End()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(batchAhead)
-	for at := 0; at < len(j.tokens) && ctx.Err() == nil; at += batchSize {
+	for _, places := range batches(j.tokens, batchSize) {
+		if ctx.Err() != nil {
+			break
+		}
 		g.Go(func() error {
-			end := min(at+batchSize, len(j.tokens))
-			b := newBatch{Reason: j.reason, Tokens: j.tokens[at:end], DryRun: dryRun, UnknownUsers: j.unknownUsers}
+			b := newBatch{Reason: j.reason, DryRun: dryRun, UnknownUsers: j.unknownUsers}
+			for _, i := range places {
+				b.Tokens = append(b.Tokens, j.tokens[i])
+			}
 			var list api.List[api.ImportedToken]
 			if err := j.remote.Call(ctx, http.MethodPost, "/tokens/import", b, &list); err != nil {
 				return err
@@ -108,8 +107,8 @@ func (j *importJob) send(ctx context.Context, dryRun bool) error {
 			if len(list.Items) != len(b.Tokens) {
 				return fmt.Errorf("the node answered %d tokens where %d were sent", len(list.Items), len(b.Tokens))
 			}
-			for i, r := range list.Items {
-				row := &j.rows[at+i]
+			for k, r := range list.Items {
+				row := &j.rows[places[k]]
 				row.Result, row.Why, row.ActivationCode = r.Result, r.Why, r.ActivationCode
 			}
 			p.Add(len(b.Tokens))
@@ -117,6 +116,45 @@ func (j *importJob) send(ctx context.Context, dryRun bool) error {
 		})
 	}
 	return g.Wait()
+}
+
+// batches divides tokens into requests of at most size, by their places. The
+// tokens of one user are in one request, because the server checks a request as
+// a whole: it refuses those that are too many for their user. Only the tokens of
+// a user who has more than a request holds are divided.
+func batches(tokens []cli.TokenRecord, size int) [][]int {
+	var groups [][]int
+	ofUser := map[string]int{}
+	for i, t := range tokens {
+		name, err := engine.Canonical(t.User)
+		if t.User == "" || err != nil {
+			groups = append(groups, []int{i})
+			continue
+		}
+		g, ok := ofUser[name]
+		if !ok {
+			g = len(groups)
+			ofUser[name], groups = g, append(groups, nil)
+		}
+		groups[g] = append(groups[g], i)
+	}
+	var all [][]int
+	var batch []int
+	for _, g := range groups {
+		if len(batch)+len(g) > size && len(batch) > 0 {
+			all, batch = append(all, batch), nil
+		}
+		for part := range slices.Chunk(g, size) {
+			if len(batch)+len(part) > size {
+				all, batch = append(all, batch), nil
+			}
+			batch = append(batch, part...)
+		}
+	}
+	if len(batch) > 0 {
+		all = append(all, batch)
+	}
+	return all
 }
 
 // count is how many tokens came to a result.
@@ -128,33 +166,4 @@ func (j *importJob) count(result string) int {
 		}
 	}
 	return n
-}
-
-// takeBack deletes what this run has taken in.
-func (j *importJob) takeBack(ctx context.Context) error {
-	p := j.env.Meter("taking back", j.count(api.ResultImported))
-	defer p.End()
-	var left atomic.Int64
-	left.Store(int64(j.count(api.ResultImported)))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(takersBack)
-	for i := range j.tokens {
-		r := &j.rows[i]
-		if r.Result != api.ResultImported {
-			continue
-		}
-		g.Go(func() error {
-			if err := j.remote.Call(ctx, http.MethodDelete, cli.At("tokens", r.Serial)+because("import was taken back"), nil, nil); err != nil {
-				return err
-			}
-			r.Result, r.Why, r.ActivationCode = "taken back", "", ""
-			left.Add(-1)
-			p.Add(1)
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("%d tokens were taken in and could not be taken back: %w", left.Load(), err)
-	}
-	return nil
 }

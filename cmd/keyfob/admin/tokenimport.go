@@ -23,7 +23,7 @@ type Imported struct {
 	Serial   string   `json:"serial,omitempty"`
 	Line     int      `json:"line,omitempty"`
 	Kind     string   `json:"kind,omitempty"`
-	Result   string   `json:"result"` // imported, importable, known, refused, undecided, taken back
+	Result   string   `json:"result"` // imported, importable, known, refused, undecided
 	Why      string   `json:"why,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
 	// ActivationCode is as in api.ImportedToken.
@@ -98,8 +98,8 @@ func (e *commands) readFile(name string, source fob.Source) (tokenfile.Result, e
 	return result, nil
 }
 
-// run takes the tokens in: all of them, after the server has said of each that
-// it would, or, if partial, what can be.
+// run imports the tokens: all of them, after the server has checked that it can
+// import every one, or, if partial, those that it can.
 func (j *importJob) run(ctx context.Context, dryRun, partial bool) error {
 	if dryRun || !partial {
 		if err := j.send(ctx, true); err != nil {
@@ -120,11 +120,8 @@ func (j *importJob) run(ctx context.Context, dryRun, partial bool) error {
 			err = fmt.Errorf("the cluster did not decide on %d tokens", undecided)
 		}
 		return fmt.Errorf("%w; %d tokens are known to be taken in: import the file again, what is there stays as it is", err, j.count(api.ResultImported))
-	case refused > 0 && !partial: // what looked good was changed meanwhile, or the file gives a user too many
-		if err := j.takeBack(ctx); err != nil {
-			return err
-		}
-		return fmt.Errorf("%d of %d tokens were refused, so the others were taken back; mend the file, or use --partial", refused, len(j.rows))
+	case refused > 0 && !partial: // each was importable when it was checked
+		return fmt.Errorf("%d of %d tokens were refused because something was changed during the import; the others are imported: correct the file and import it again, imported tokens stay as they are", refused, len(j.rows))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -102,8 +103,8 @@ func (e *commands) showIssued(out *cli.Output, made issued) error {
 func (o *issuing) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.kind, "kind", "totp", "totp, hotp or securid")
-	f.IntVar(&o.digits, "digits", 0, "of a tokencode, 6 to 8 (default 6; securid 8)")
-	f.IntVar(&o.period, "period", 0, "seconds that a tokencode lives, 30 or 60 (default 30; securid 60)")
+	f.IntVar(&o.digits, "digits", 0, digitsHelp())
+	f.IntVar(&o.period, "period", 0, periodHelp())
 	f.StringVar(&o.algorithm, "algorithm", "", "totp and hotp: SHA1, SHA256 or SHA512 (default SHA1, which every app knows)")
 	f.StringVar(&o.pinStyle, "pin-style", "", "fob: PIN, then tokencode; pinpad: the PIN is typed into the app (securid); none (default fob; securid pinpad)")
 	f.StringVar(&o.expires, "expires", "", "the last `DAY`, as 2029-12-31 (default never; securid three years)")
@@ -113,6 +114,23 @@ func (o *issuing) flags(c *cobra.Command) {
 	f.StringVar(&o.passwordFile, "password-file", "", "securid: `FILE` with a password that protects the link or the file, - for standard input")
 	f.StringVar(&o.deviceID, "device-id", "", "securid: the device that the link is bound to, as its app shows it")
 }
+
+// digitsHelp and periodHelp state the bounds and the defaults of the engine.
+func digitsHelp() string {
+	return fmt.Sprintf("of a tokencode, %d to %d (default %d; securid %d)",
+		tokencode.MinDigits, tokencode.MaxDigits, usual(tokencode.TOTP).Digits, usual(tokencode.SecurID).Digits)
+}
+
+func periodHelp() string {
+	seconds := make([]string, 0, 2)
+	for _, p := range tokencode.Periods() {
+		seconds = append(seconds, fmt.Sprint(p.Seconds()))
+	}
+	return fmt.Sprintf("seconds that a tokencode lives, %s (default %.0f; securid %.0f)",
+		strings.Join(seconds, " or "), usual(tokencode.TOTP).Period.Seconds(), usual(tokencode.SecurID).Period.Seconds())
+}
+
+func usual(kind tokencode.Kind) tokencode.Params { return tokencode.Params{Kind: kind}.WithDefaults() }
 
 // make makes the token.
 func (o issuing) make(now time.Time, user string) (tokenfile.Token, error) {

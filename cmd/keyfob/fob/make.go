@@ -15,17 +15,14 @@ import (
 // 4226, section 4, recommends; SecurID has 128.
 func Make(now time.Time, kind tokencode.Kind, user, issuer string) (tokenfile.Token, error) {
 	t := tokenfile.Token{User: user, Issuer: issuer, PINStyle: tokencode.Fob}
+	t.Params = tokencode.Params{Kind: kind}.WithDefaults()
 	seed := make([]byte, 20)
 	switch kind {
-	case tokencode.TOTP:
-		t.Params = tokencode.Params{Kind: kind, Algorithm: tokencode.SHA1, Digits: 6, Period: 30 * time.Second}
-	case tokencode.HOTP:
-		t.Params = tokencode.Params{Kind: kind, Algorithm: tokencode.SHA1, Digits: 6}
+	case tokencode.TOTP, tokencode.HOTP:
 	case tokencode.SecurID:
 		seed = seed[:16]
 		t.PINStyle = tokencode.PINpad
 		t.Expires = now.AddDate(3, 0, 0).UTC().Truncate(24 * time.Hour)
-		t.Params = tokencode.Params{Kind: kind, Digits: 8, Period: time.Minute}
 	default:
 		return t, cli.Usagef("--kind %q: want totp, hotp or securid", kind)
 	}
