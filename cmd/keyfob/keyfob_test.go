@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 			"end":      endNodes,
 			"get":      get,
 			"await":    await,
+			"becomes":  becomes,
 			"interval": interval,
 			"login":    login,
 			"spoken":   spoken,

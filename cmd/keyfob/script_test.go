@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -193,6 +194,23 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("%s does not come", args[0])
+		}
+		pause(20 * time.Millisecond)
+	}
+}
+
+// becomes runs a command until its output matches: becomes REGEXP command …
+func becomes(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	deadline := time.Now().Add(time.Minute)
+	for {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		out := ts.ReadFile("stdout")
+		if want.MatchString(out) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the output does not come to match %q:\n%s", args[0], out)
 		}
 		pause(20 * time.Millisecond)
 	}
