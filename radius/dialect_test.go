@@ -140,7 +140,7 @@ func TestChallengeHasAllThatTheVPNNeeds(t *testing.T) {
 			events.StepNextTokencode: 0, events.StepChoosePIN: 1, events.StepGeneratePIN: 1,
 			events.StepNewPIN: 0, events.StepConfirmPIN: 0, events.StepLogin: 0,
 		} {
-			node.decide = script(engine.Outcome{
+			node.Decide = script(engine.Outcome{
 				Verdict: engine.Challenge, Conversation: "c2VhbGVk_-",
 				Prompt: engine.Prompt{Step: step, Rules: digits, Expires: time.Now().Add(5 * time.Minute)},
 			}, nil)

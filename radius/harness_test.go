@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"keyfob/cluster/nodetest"
 	"keyfob/engine"
 	"keyfob/events"
 )
@@ -25,13 +26,10 @@ const testSecret engine.Secret = "testing123"
 
 // fakeNode is a node that follows a script.
 type fakeNode struct {
-	decide func(engine.Attempt) (engine.Outcome, error)
-	do     func(engine.Command) error
+	nodetest.Script
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	state    *engine.State
-	attempts []engine.Attempt
-	commands []engine.Command
 	notReady error
 	behind   error
 	noSecret error
@@ -39,13 +37,12 @@ type fakeNode struct {
 
 func newFakeNode(clients ...events.ClientAdded) *fakeNode {
 	n := &fakeNode{state: engine.NewState()}
-	n.decide = func(a engine.Attempt) (engine.Outcome, error) {
+	n.Decide = func(a engine.Attempt) (engine.Outcome, error) {
 		if a.Typed == "1234123456" {
 			return engine.Outcome{Verdict: engine.Accept}, nil
 		}
-		return engine.Outcome{}, nil
+		return engine.Outcome{Reason: events.ReasonBadTokencode}, nil
 	}
-	n.do = func(engine.Command) error { return nil }
 	for _, c := range clients {
 		n.apply(c)
 	}
@@ -69,20 +66,8 @@ func (n *fakeNode) applyAt(at events.Time, e events.Event) {
 	n.state.Apply(at, events.Draft{Event: e})
 }
 
-func (n *fakeNode) Authenticate(_ context.Context, a engine.Attempt) (engine.Outcome, error) {
-	n.mu.Lock()
-	n.attempts = append(n.attempts, a)
-	decide := n.decide
-	n.mu.Unlock()
-	return decide(a)
-}
-
-func (n *fakeNode) Do(_ context.Context, _ events.Origin, c engine.Command) error {
-	n.mu.Lock()
-	n.commands = append(n.commands, c)
-	do := n.do
-	n.mu.Unlock()
-	if err := do(c); err != nil {
+func (n *fakeNode) Do(ctx context.Context, o events.Origin, c engine.Command) error {
+	if err := n.Script.Do(ctx, o, c); err != nil {
 		return err
 	}
 	switch c := c.(type) {
@@ -116,13 +101,6 @@ func (n *fakeNode) CaughtUp() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.behind
-}
-
-// asked are the attempts that came to the node.
-func (n *fakeNode) asked() []engine.Attempt {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return append([]engine.Attempt(nil), n.attempts...)
 }
 
 // counts is an Observer that remembers.

@@ -35,13 +35,13 @@ func TestUserSetsPINThroughARealVPN(t *testing.T) {
 	node := newFakeNode(loopback("rsa", "auto"))
 	silent := newFakeNode(loopback("rsa", "auto"))
 	const state = "c2VhbGVkLWFuZC1wcmludGFibGUtbGlrZS1hLXRpY2tldC10aGF0LXRyYXZlbHMtd2l0aC10aGUtY2xpZW50_-"
-	silent.decide = func(a engine.Attempt) (engine.Outcome, error) {
+	silent.Decide = func(a engine.Attempt) (engine.Outcome, error) {
 		if a.Conversation == "" && a.Typed == "123456" {
 			return engine.Outcome{Verdict: engine.Challenge, Conversation: state, Prompt: engine.Prompt{Step: events.StepNewPIN, Rules: digits}}, nil
 		}
 		return engine.Outcome{}, engine.ErrUndecided
 	}
-	node.decide = func(a engine.Attempt) (engine.Outcome, error) {
+	node.Decide = func(a engine.Attempt) (engine.Outcome, error) {
 		switch {
 		case a.Conversation == state && a.Typed == "4321":
 			return engine.Outcome{Verdict: engine.Challenge, Conversation: "again", Prompt: engine.Prompt{Step: events.StepConfirmPIN}}, nil
@@ -68,7 +68,7 @@ func TestUserSetsPINThroughARealVPN(t *testing.T) {
 			t.Errorf("the user is not shown %q:\n%s", words, out)
 		}
 	}
-	if got := node.asked()[0].Origin; got.SourceIP != "127.0.0.1" || got.Client != "loopback" {
+	if got := node.Attempts()[0].Origin; got.SourceIP != "127.0.0.1" || got.Client != "loopback" {
 		t.Errorf("origin is %+v", got)
 	}
 }

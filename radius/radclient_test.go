@@ -44,7 +44,7 @@ const signed = "Message-Authenticator = 0x00"
 func TestRadclientUnderstandsTheServer(t *testing.T) {
 	t.Parallel()
 	node := newFakeNode(loopback("rsa", "allow"))
-	node.decide = func(a engine.Attempt) (engine.Outcome, error) {
+	node.Decide = func(a engine.Attempt) (engine.Outcome, error) {
 		switch {
 		case a.User == "alice" && a.Typed == "1234123456":
 			return engine.Outcome{Verdict: engine.Accept}, nil
@@ -147,9 +147,9 @@ func TestRadclientIsHeldToThePolicy(t *testing.T) {
 func TestRadclientRetransmitsUntilTheClusterDecides(t *testing.T) {
 	t.Parallel()
 	node := newFakeNode(loopback("rsa", "auto"))
-	accept := node.decide
+	accept := node.Decide
 	tries := 0
-	node.decide = func(a engine.Attempt) (engine.Outcome, error) {
+	node.Decide = func(a engine.Attempt) (engine.Outcome, error) {
 		if tries++; tries == 1 {
 			return engine.Outcome{}, fmt.Errorf("electing: %w", engine.ErrUndecided)
 		}
@@ -160,7 +160,7 @@ func TestRadclientRetransmitsUntilTheClusterDecides(t *testing.T) {
 	if !strings.Contains(out, "Received Access-Accept") {
 		t.Errorf("no accept:\n%s", out)
 	}
-	if a := node.asked(); len(a) != 2 || a[0].Origin.Request != a[1].Origin.Request {
+	if a := node.Attempts(); len(a) != 2 || a[0].Origin.Request != a[1].Origin.Request {
 		t.Errorf("%d attempts, not one request", len(a))
 	}
 }

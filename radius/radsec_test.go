@@ -151,7 +151,7 @@ func TestOneConnectionServesEverything(t *testing.T) {
 			t.Errorf("answer to %d is %v, want %v", id, got, want)
 		}
 	}
-	if got := node.asked()[0].Origin; got.Client != "vpn1.example.com" || got.SourceIP != "127.0.0.1" {
+	if got := node.Attempts()[0].Origin; got.Client != "vpn1.example.com" || got.SourceIP != "127.0.0.1" {
 		t.Errorf("origin is %+v", got)
 	}
 	if len(s.findings) != 0 {
@@ -285,7 +285,7 @@ func TestConnectionIsAnsweredBeforeTheEnd(t *testing.T) {
 	a := newAuthority(t)
 	node := newFakeNode(vpn("vpn1", "127.0.0.0/8", "rsa", "allow"))
 	admitted, goOn := make(chan struct{}), make(chan struct{})
-	node.decide = func(engine.Attempt) (engine.Outcome, error) {
+	node.Decide = func(engine.Attempt) (engine.Outcome, error) {
 		close(admitted)
 		<-goOn
 		return engine.Outcome{Verdict: engine.Accept}, nil

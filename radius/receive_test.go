@@ -97,7 +97,7 @@ func TestAddressThatSignedOnceMustSignForEver(t *testing.T) {
 	// A node that was not asked learns of it from the state.
 	b.record(t.Context(), <-b.findings)
 	want := []engine.Command{engine.RecordSigned{Client: "vpn", Address: "192.0.2.1"}}
-	if diff := cmp.Diff(want, node.commands); diff != "" {
+	if diff := cmp.Diff(want, node.Commands()); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 	other := newHarness(t, node, nil)
@@ -112,7 +112,7 @@ func TestAddressThatSignedOnceMustSignForEver(t *testing.T) {
 func TestLatchThatWasNotRecordedIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-		node.do = func(engine.Command) error { return engine.ErrUndecided }
+		node.Execute = func(engine.Command) error { return engine.ErrUndecided }
 		b, signed := newHarness(t, node, nil), newPackets(true)
 		b.ask(vpnAddress, signed.login("alice", "1234123456"))
 		b.record(t.Context(), <-b.findings)
@@ -300,7 +300,7 @@ func TestAttemptSaysWhatTheNodeMustKnow(t *testing.T) {
 			b.ask(vpnAddress, tc.packet)
 			tc.want.Origin.Node, tc.want.Origin.Site = "n1", "hq"
 			tc.want.Origin.Door, tc.want.Origin.Client, tc.want.Client = events.DoorRADIUS, "vpn", "vpn"
-			got := node.asked()
+			got := node.Attempts()
 			if len(got) != 1 {
 				t.Fatalf("%d attempts", len(got))
 			}
@@ -323,7 +323,7 @@ func TestSiteOfTheClientComesFirst(t *testing.T) {
 	branch.Site = "branch"
 	node := newFakeNode(branch)
 	newHarness(t, node, nil).ask(vpnAddress, newPackets(true).login("alice", "1"))
-	if got := node.asked()[0].Origin.Site; got != "branch" {
+	if got := node.Attempts()[0].Origin.Site; got != "branch" {
 		t.Errorf("site is %q", got)
 	}
 }

@@ -105,13 +105,13 @@ func TestPasswordIsDecodedWithTheSecretThatTheClientUsed(t *testing.T) {
 		for _, signed := range []bool{true, false} {
 			for _, secret := range []engine.Secret{oldSecret, newSecret} {
 				b.answersUnder(secret, packetsUnder(secret, signed).login("alice", "1234123456"))
-				asked := b.node.asked()
+				asked := b.node.Attempts()
 				if got := asked[len(asked)-1].Typed; got != "1234123456" {
 					t.Errorf("under %q, signed %v: the node was asked about %q", secret.Reveal(), signed, got.Reveal())
 				}
 			}
 		}
-		if n := len(b.node.asked()); n != 4 {
+		if n := len(b.node.Attempts()); n != 4 {
 			t.Errorf("4 packets were %d attempts", n)
 		}
 	})
@@ -128,7 +128,7 @@ func TestPacketUnderNeitherSecretIsNotDecided(t *testing.T) {
 		if !b.answersUnder(newSecret, unsigned) || b.answer().Code() != AccessReject {
 			t.Error("an unsigned login was not refused")
 		}
-		if len(b.node.asked()) != 0 || len(b.findings) != 0 {
+		if len(b.node.Attempts()) != 0 || len(b.findings) != 0 {
 			t.Error("the node was asked")
 		}
 	})
@@ -166,7 +166,7 @@ func TestFirstUseOfTheNewSecretEndsTheOldOne(t *testing.T) {
 func TestFirstUseIsReportedOnceAndAgainUntilItIsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := rotating(t, "allow")
-		b.node.do = func(engine.Command) error { return engine.ErrUndecided }
+		b.node.Execute = func(engine.Command) error { return engine.ErrUndecided }
 		login := func() {
 			b.answersUnder(newSecret, packetsUnder(newSecret, true).login("alice", "1234123456"))
 		}
@@ -181,7 +181,7 @@ func TestFirstUseIsReportedOnceAndAgainUntilItIsRecorded(t *testing.T) {
 		login()
 		b.recordAll()
 		want := engine.RecordSecretSeen{Client: "vpn", Revision: 1, Address: "192.0.2.1"}
-		if diff := cmp.Diff([]engine.Command{want, want}, b.node.commands); diff != "" {
+		if diff := cmp.Diff([]engine.Command{want, want}, b.node.Commands()); diff != "" {
 			t.Errorf("commands (-want +got):\n%s", diff)
 		}
 		if !b.answersUnder(oldSecret, packetsUnder(oldSecret, true).login("alice", "1234123456")) {
@@ -241,8 +241,8 @@ func TestNodeThatIsNotReadyRefusesTheOldSecret(t *testing.T) {
 				t.Errorf("signed %v: the old secret is valid", signed)
 			}
 		}
-		if b.counts.of(DropNotReady) != 2 || len(b.node.asked()) != 0 {
-			t.Errorf("drops are %v, attempts %d", b.counts.dropped, len(b.node.asked()))
+		if b.counts.of(DropNotReady) != 2 || len(b.node.Attempts()) != 0 {
+			t.Errorf("drops are %v, attempts %d", b.counts.dropped, len(b.node.Attempts()))
 		}
 		if !b.answersUnder(newSecret, packetsUnder(newSecret, true).login("alice", "1234123456")) {
 			t.Error("the new secret is not valid")
@@ -302,7 +302,7 @@ func TestRetransmissionIsAnsweredAfterTheOldSecretEnded(t *testing.T) {
 		b.answersUnder(newSecret, other.login("bob", "1234123456"))
 		b.recordAll()
 		pass(freshFor)
-		if !b.answersUnder(oldSecret, unsigned) || len(b.node.asked()) != 2 {
+		if !b.answersUnder(oldSecret, unsigned) || len(b.node.Attempts()) != 2 {
 			t.Error("the retransmission was not answered as before")
 		}
 	})

@@ -70,7 +70,8 @@ func TestEveryRefusalLooksTheSame(t *testing.T) {
 		for _, tc := range refusals {
 			t.Run(dialect+"/"+tc.name, func(t *testing.T) {
 				node := newFakeNode(vpn("vpn", "192.0.2.0/24", dialect, "allow"))
-				node.decide = script(tc.out, nil)
+				node.Decide = script(tc.out, nil)
+				node.Impossible = tc.says == FailedChallenge || tc.out.Verdict == 77
 				b := newHarness(t, node, func(c *Config) { c.PageURL = page })
 				answer := b.ask(vpnAddress, tc.packet)
 				mustAnswer(t, tc.packet, answer, AccessReject)
@@ -93,13 +94,13 @@ func strings1234(n int) engine.Secret {
 
 func TestClientThatCannotAskGetsNoChallenge(t *testing.T) {
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "nochallenge", "allow"))
-	node.decide = script(engine.Outcome{
+	node.Decide = script(engine.Outcome{
 		Verdict: engine.Challenge, Conversation: "abc", Prompt: engine.Prompt{Step: events.StepNextTokencode},
 	}, nil)
 	b := newHarness(t, node, nil)
 	p := newPackets(true).login("alice", "1234123456")
 	mustAnswer(t, p, b.ask(vpnAddress, p), AccessReject)
-	if a := node.asked(); len(a) != 1 || !a[0].NoChallenge {
+	if a := node.Attempts(); len(a) != 1 || !a[0].NoChallenge {
 		t.Errorf("the node was not told: %v", a)
 	}
 }
@@ -120,7 +121,7 @@ func TestLastUnfitPINIsToldWhichRuleItBroke(t *testing.T) {
 	} {
 		t.Run(tc.dialect+"/"+string(tc.problem), func(t *testing.T) {
 			node := newFakeNode(vpn("vpn", "192.0.2.0/24", tc.dialect, "auto"))
-			node.decide = script(engine.Outcome{Reason: events.ReasonNewPINRefused, Prompt: engine.Prompt{Problem: tc.problem, Rules: rules}}, nil)
+			node.Decide = script(engine.Outcome{Reason: events.ReasonNewPINRefused, Prompt: engine.Prompt{Problem: tc.problem, Rules: rules}}, nil)
 			b := newHarness(t, node, nil)
 			p := newPackets(true).login("alice", "1111", with(State, "YmVmb3Jl"))
 			answer := b.ask(vpnAddress, p)
@@ -152,7 +153,7 @@ func TestWrongAnswerIsAskedForAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				node := newFakeNode(vpn("vpn", "192.0.2.0/24", tc.dialect, "auto"))
 				tc.prompt.Expires = time.Now().Add(4 * time.Minute)
-				node.decide = script(engine.Outcome{Reason: events.ReasonTokencodeReused, Prompt: tc.prompt, Conversation: "bmV4dA"}, nil)
+				node.Decide = script(engine.Outcome{Reason: events.ReasonTokencodeReused, Prompt: tc.prompt, Conversation: "bmV4dA"}, nil)
 				b := newHarness(t, node, nil)
 				p := newPackets(true).login("alice", "123456", with(State, "YmVmb3Jl"))
 				b.hand(b.auth, vpnAddress, p)
@@ -188,13 +189,13 @@ func TestUndecidedIsMetWithSilenceAndTriedAgain(t *testing.T) {
 	for cause, err := range map[Cause]error{
 		DropUndecided: fmt.Errorf("asking the leader: %w", engine.ErrUndecided),
 		DropBusy:      engine.ErrBusy,
-		DropLate:      fmt.Errorf("waiting: %w", context.DeadlineExceeded),
+		DropLate:      fmt.Errorf("%w: %w", engine.ErrUndecided, context.DeadlineExceeded),
 	} {
 		t.Run(string(cause), func(t *testing.T) {
 			node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
-			accept := node.decide
+			accept := node.Decide
 			// Whatever the outcome says beside an error, it is not believed.
-			node.decide = script(engine.Outcome{Verdict: engine.Accept}, err)
+			node.Decide, node.Impossible = script(engine.Outcome{Verdict: engine.Accept}, err), true
 			b := newHarness(t, node, nil)
 			p := newPackets(true).login("alice", "1234123456")
 			if answer := b.ask(vpnAddress, p); answer != nil {
@@ -203,9 +204,9 @@ func TestUndecidedIsMetWithSilenceAndTriedAgain(t *testing.T) {
 			if b.counts.of(cause) != 1 {
 				t.Errorf("drops are %v", b.counts.dropped)
 			}
-			node.decide = accept
+			node.Decide = accept
 			mustAnswer(t, p, b.ask(vpnAddress, p), AccessAccept)
-			a := node.asked()
+			a := node.Attempts()
 			if len(a) != 2 || a[0].Origin.Request != a[1].Origin.Request {
 				t.Error("the retransmission is not known to be the same request")
 			}
@@ -237,18 +238,18 @@ func TestRetransmissionGetsTheSameBytes(t *testing.T) {
 				t.Fatalf("answer is %x, was %x", again, first)
 			}
 		}
-		if n := len(node.asked()); n != 1 {
+		if n := len(node.Attempts()); n != 1 {
 			t.Errorf("the node was asked %d times", n)
 		}
 		b.ask("192.0.2.1:40001", p)
 		b.ask("192.0.2.2:40000", p)
-		if n := len(node.asked()); n != 3 {
+		if n := len(node.Attempts()); n != 3 {
 			t.Errorf("the same packet from other sources was taken for a retransmission")
 		}
 		kept := node.State().Policy.RetryRequestFor
 		pass(kept)
 		b.ask(vpnAddress, p)
-		if n := len(node.asked()); n != 4 {
+		if n := len(node.Attempts()); n != 4 {
 			t.Errorf("an answer was kept for more than %v", kept)
 		}
 	})
@@ -286,7 +287,7 @@ func TestRetransmissionAndRepeatedLoginAreToldFromOthers(t *testing.T) {
 	asked := func(p Packet, from string) engine.Attempt {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		newHarness(t, node, nil).ask(from, p)
-		return node.asked()[0]
+		return node.Attempts()[0]
 	}
 	m := newPackets(true)
 	p := m.login("alice", "1234123456")
@@ -324,7 +325,7 @@ func TestRefusalLeavesWhenTheNodeAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		var took time.Duration
-		node.decide = func(engine.Attempt) (engine.Outcome, error) {
+		node.Decide = func(engine.Attempt) (engine.Outcome, error) {
 			pass(took)
 			return engine.Outcome{}, nil
 		}
@@ -373,7 +374,7 @@ func TestRequestThatWaitedTooLongIsNotDecided(t *testing.T) {
 		b.hand(b.auth, vpnAddress, newPackets(true).login("alice", "1234123456"))
 		pass(b.cfg.Timeout)
 		b.decide()
-		if b.answer() != nil || b.counts.of(DropLate) != 1 || len(node.asked()) != 0 {
+		if b.answer() != nil || b.counts.of(DropLate) != 1 || len(node.Attempts()) != 0 {
 			t.Errorf("answer %v, drops %v", b.answer(), b.counts.dropped)
 		}
 	})
@@ -453,12 +454,14 @@ func TestAccountingIsAnsweredWhenItIsAuthentic(t *testing.T) {
 func TestAnswerThatDoesNotFitIsNotSent(t *testing.T) {
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "nochallenge", "auto"))
 	b := newHarness(t, node, func(c *Config) { c.PageURL = "https://token.example.com/" })
-	full := newPackets(true).login("alice", "0", func(r *Request) {
+	m := newPackets(true)
+	fill := func(r *Request) {
 		for len(r.packet.b)+2+maxValue <= maxPacket {
 			r.Add(ProxyState, make([]byte, maxValue))
 		}
 		r.Add(ProxyState, make([]byte, maxPacket-2-len(r.packet.b)))
-	})
+	}
+	full := m.login("alice", "0", fill)
 	// All of the Proxy-State must come back, and the words have no room left.
 	if answer := b.ask(vpnAddress, full); answer != nil || b.counts.of(DropUnanswerable) != 1 {
 		t.Errorf("answer has %d bytes, drops are %v", len(answer), b.counts.dropped)
@@ -466,7 +469,7 @@ func TestAnswerThatDoesNotFitIsNotSent(t *testing.T) {
 	if b.outstanding.Load() != 0 {
 		t.Error("a request is counted as outstanding for ever")
 	}
-	node.decide = script(engine.Outcome{Verdict: engine.Accept}, nil)
+	full = m.login("alice", "1234123456", fill)
 	mustAnswer(t, full, b.ask(vpnAddress, full), AccessAccept)
 }
 

@@ -62,7 +62,7 @@ func dial(t testing.TB, server netip.AddrPort, change func(*ClientConfig)) *Clie
 
 func TestConversationGoesThroughSockets(t *testing.T) {
 	node := newFakeNode(loopback("rsa", "auto"))
-	node.decide = func(a engine.Attempt) (engine.Outcome, error) {
+	node.Decide = func(a engine.Attempt) (engine.Outcome, error) {
 		switch {
 		case a.Conversation == "" && a.Typed == "123456":
 			return engine.Outcome{Verdict: engine.Challenge, Conversation: "one", Prompt: engine.Prompt{Step: events.StepNewPIN, Rules: digits}}, nil
@@ -96,7 +96,7 @@ func TestManyRequestsAreInFlightOnOneSocket(t *testing.T) {
 	node := newFakeNode(loopback("rsa", "auto"))
 	var together, most atomic.Int64
 	all := make(chan struct{})
-	node.decide = func(a engine.Attempt) (engine.Outcome, error) {
+	node.Decide = func(a engine.Attempt) (engine.Outcome, error) {
 		if n := together.Add(1); n == 200 {
 			most.Store(n)
 			close(all)
@@ -186,7 +186,7 @@ func TestClientBelievesOnlyTheServer(t *testing.T) {
 func TestWhatWasAdmittedIsAnsweredBeforeTheEnd(t *testing.T) {
 	node := newFakeNode(loopback("rsa", "auto"))
 	admitted, goOn := make(chan struct{}, 20), make(chan struct{})
-	node.decide = func(engine.Attempt) (engine.Outcome, error) {
+	node.Decide = func(engine.Attempt) (engine.Outcome, error) {
 		admitted <- struct{}{}
 		<-goOn
 		return engine.Outcome{}, nil
