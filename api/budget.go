@@ -19,13 +19,8 @@ type FailureBudget struct {
 	WaitUntil   *time.Time `json:"wait_until,omitempty" doc:"Before it nothing that is typed is looked at."`
 }
 
-// For says for whom a lock is.
-func (b FailureBudget) For() string {
-	if b.Of == "trusted" {
-		return "at trusted clients"
-	}
-	return "at the page and clients that are not trusted"
-}
+// For says where the failures of a budget happen.
+func (b FailureBudget) For() string { return where(b.Of == "trusted") }
 
 func viewBudgetsOf(p engine.Policy, u *engine.User, now events.Time) []FailureBudget {
 	return []FailureBudget{viewLock("strangers", p, u.Strangers, now), viewLock("trusted", p, u.Trusted, now)}

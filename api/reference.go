@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"keyfob/engine"
+	"keyfob/engine/diagnosis"
 	"keyfob/events"
 )
 
@@ -29,7 +31,8 @@ type ReferenceReport struct {
 	Reason    string           `json:"reason,omitempty"`
 	Offset    *int64           `json:"offset,omitempty" doc:"Intervals that the tokencode lay from where the token's clock was believed to be."`
 	Words     string           `json:"words" doc:"The same, to be read out."`
-	Next      string           `json:"next,omitempty" doc:"What to do."`
+	Next      string           `json:"next,omitempty" doc:"What helps now: the steps as one sentence."`
+	Steps     []Step           `json:"steps" doc:"What helps now, as alternatives."`
 	Now       []string         `json:"now" doc:"What stands between the user and a login now."`
 	Success   *time.Time       `json:"last_success,omitempty"`
 	Door      string           `json:"door"`
@@ -41,7 +44,6 @@ type ReferenceReport struct {
 	Note      string           `json:"note,omitempty" doc:"The administrator's reason."`
 	Events    []ReferenceEvent `json:"events" doc:"In order."`
 	Searched  Searched         `json:"searched"`
-	quiet     bool
 }
 
 // ReferenceEvent is one event that carries the reference.
@@ -168,63 +170,40 @@ func notRecorded(reference string, s Searched) error {
 }
 
 func viewReference(s *engine.State, found []events.Record, searched Searched, now events.Time) ReferenceReport {
-	o := found[0].Origin
+	o, attempt := found[0].Origin, diagnosis.AttemptOf(found)
 	v := ReferenceReport{
 		Reference: o.Reference, Time: instant(found[0].Time), Now: []string{},
 		Door: string(o.Door), Client: o.Client, SourceIP: o.SourceIP, Node: o.Node, Site: o.Site, Actor: o.Actor, Note: o.Note,
-		Words: tell(s, found[0]), Searched: searched,
+		User: attempt.User, Serial: attempt.Serial, Outcome: cmp.Or(attempt.Outcome, "changed"), Reason: string(attempt.Reason), Offset: attempt.Offset,
+		Words: eventWords(s, found[0]), Steps: viewAdvice(attempt.Advice(s, now)), Searched: searched,
 	}
+	v.Next = stepsInWords(v.Steps)
 	for _, r := range found {
-		v.Events = append(v.Events, ReferenceEvent{Sequence: r.Sequence, Time: instant(r.Time), Name: events.Name(r.Event), Words: tell(s, r)})
-		v.add(r.Event)
+		v.Events = append(v.Events, ReferenceEvent{Sequence: r.Sequence, Time: instant(r.Time), Name: events.Name(r.Event), Words: eventWords(s, r)})
 	}
-	if v.Outcome == "" {
-		v.Outcome = "changed"
-	}
-	v.Next = v.refusal().advice(s, now)
 	if u := s.User(v.User); u != nil {
-		v.Known, v.Now, v.Success = true, append(v.Now, needs(matters(s, u, now))...), instant(u.LastSuccess)
+		v.Known, v.Now, v.Success = true, findingWords(u, diagnosis.Findings(s, u, now)), instant(u.LastSuccess)
 	}
 	return v
-}
-
-// refusal is what the report knows of why.
-func (v *ReferenceReport) refusal() refusal {
-	return refusal{reason: events.Reason(v.Reason), user: v.User, serial: v.Serial, offset: v.Offset, quiet: v.quiet}
 }
 
 // sayWhatEnded says what an administrator did shortly before a refusal, and
 // ended the steps that it was to go on with.
 func (a *API) sayWhatEnded(ctx context.Context, v *ReferenceReport, of events.Record) error {
 	first, _ := a.cfg.Journal.Bounds()
-	t := newTrail(v.User, 1)
+	t := diagnosis.NewTrail(v.User, 1)
 	for r, err := range a.cfg.Journal.Records(ctx, max(first, of.Sequence-min(of.Sequence, referenceStride)), false) {
 		if err != nil {
 			return fmt.Errorf("looking for what ended a conversation: %w", err)
 		}
-		t.note(r)
+		t.Add(r)
 		if r.Sequence >= of.Sequence {
 			break
 		}
 	}
-	if last := t.newestFirst(); len(last) == 1 && last[0].ended != "" {
-		v.Words = "refused: " + last[0].what(a.cfg.Node.State())
+	if last := t.NewestFirst(); len(last) == 1 && last[0].EndedBy != nil {
+		v.Words = "refused: " + refusalWords(a.cfg.Node.State(), last[0].Refusal)
 		v.Events[0].Words = v.Words
 	}
 	return nil
-}
-
-// add takes over what an event says of the attempt or command that it is of.
-func (v *ReferenceReport) add(e events.Event) {
-	d := events.Describe(e)
-	for to, from := range map[*string]string{
-		&v.User: d.User, &v.Serial: d.Serial, &v.Outcome: d.Outcome, &v.Reason: string(d.Reason),
-	} {
-		if *to == "" {
-			*to = from
-		}
-	}
-	if refused, ok := e.(events.PasscodeRejected); ok {
-		v.Offset, v.quiet = refused.Offset, refused.Quiet
-	}
 }

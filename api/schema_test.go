@@ -67,6 +67,7 @@ var shown = map[string]string{
 	"Prompt.pin_letters":                     "a rule",
 	"Prompt.pin_history":                     "a rule",
 	"Prompt.pin_added":                       "a rule",
+	"Step.passcode":                          "what to enter, not a passcode",
 	"Client.signed":                          "addresses",
 }
 

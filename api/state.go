@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"keyfob/engine"
+	"keyfob/engine/diagnosis"
 	"keyfob/events"
 )
 
@@ -24,7 +24,8 @@ type UserState struct {
 	Time         *time.Time        `json:"time,omitempty" doc:"Of that event."`
 	User         User              `json:"user"`
 	Summary      string            `json:"summary" doc:"In words: what stands between the user and the next login, and the last refusal, unless a success or a remedy has settled it."`
-	Next         string            `json:"next,omitempty" doc:"What to do about it."`
+	Next         string            `json:"next,omitempty" doc:"What helps: the steps as one sentence."`
+	Steps        []Step            `json:"steps" doc:"What helps, as alternatives."`
 	Budgets      []FailureBudget   `json:"budgets" doc:"Of failures: strangers cannot use up the one of trusted clients."`
 	Tokens       []Token           `json:"tokens"`
 	Drifts       []TokenDrift      `json:"drifts" doc:"Of the tokens that follow a clock."`
@@ -46,7 +47,8 @@ type Refused struct {
 	Time      *time.Time `json:"time"`
 	Reason    string     `json:"reason"`
 	Words     string     `json:"words" doc:"The reason, to be read out."`
-	Next      string     `json:"next" doc:"What to do about it."`
+	Next      string     `json:"next" doc:"What helps now: the steps as one sentence."`
+	Steps     []Step     `json:"steps" doc:"What helps now, as alternatives."`
 	Problem   string     `json:"problem,omitempty" doc:"The rule that the last new PIN broke."`
 	Settled   bool       `json:"settled" doc:"A success or a remedy has come after it."`
 	Reference string     `json:"reference,omitempty" doc:"What the user was shown."`
@@ -74,7 +76,7 @@ func (a *API) showState(ctx context.Context, in *stateInput) (*answer[UserState]
 	}
 	defer func() { <-a.streaming }()
 	name := canonical(in.User)
-	told := newTrail(name, maxRefusals)
+	trail := diagnosis.NewTrail(name, maxRefusals)
 	first, end := a.cfg.Journal.Bounds()
 	state := a.cfg.Node.State()
 	now := events.At(a.cfg.Now())
@@ -89,14 +91,14 @@ func (a *API) showState(ctx context.Context, in *stateInput) (*answer[UserState]
 			if err != nil {
 				return nil, fmt.Errorf("reading journal: %w", err)
 			}
-			told.note(record)
+			trail.Add(record)
 		}
 	} else {
 		until, err := parseMoment(in.At, end)
 		if err != nil {
 			return nil, err
 		}
-		folded, err := a.fold(ctx, until, told.note)
+		folded, err := a.fold(ctx, until, trail.Add)
 		if err != nil {
 			return nil, err
 		}
@@ -116,13 +118,10 @@ func (a *API) showState(ctx context.Context, in *stateInput) (*answer[UserState]
 	if c := u.Conversation; c != nil && c.Expires > now {
 		view.Conversation = &OpenConversation{Serial: c.Serial, Step: string(c.Step), Door: string(c.Door), Expires: instant(c.Expires)}
 	}
-	view.Refusals = []Refused{}
-	for _, e := range told.newestFirst() {
-		view.Refusals = append(view.Refusals, told.view(state, e, now))
-	}
-	view.summarize(state, matters(state, u, now), told, now)
+	view.Refusals = viewRefusals(state, trail, now)
+	view.summarize(state, u, diagnosis.Of(state, u, trail, now))
 	if in.At == "" && a.cfg.Sound != nil && !a.cfg.Sound() && state.NeedsTime(u, now) {
-		view.Summary = meanings[events.ReasonClockSkew].what + ": logins of this user are undecided here; " + view.Summary
+		view.Summary = reasonWords[events.ReasonClockSkew] + ": it cannot decide logins of this user; " + view.Summary
 	}
 	return answered(view), nil
 }
@@ -143,38 +142,38 @@ func (v *UserState) fill(s *engine.State, u *engine.User, now events.Time) {
 	}
 }
 
-// summarize says in one line what is the matter now: what stands in the way, and
-// the last refusal, as long as nothing has settled it. How far a clock is off is
-// so until then.
-func (v *UserState) summarize(s *engine.State, all []matter, told *trail, now events.Time) {
-	parts := needs(all)
-	last, open := told.unsettled()
-	for _, m := range all {
-		if v.Next == "" || m.bars {
-			v.Next = m.next
-		}
-		if m.bars {
-			break
-		}
-	}
+// summarize says in one line what stands in the way, and the last refusal if
+// nothing has resolved it since.
+func (v *UserState) summarize(s *engine.State, u *engine.User, d diagnosis.Diagnosis) {
+	v.Steps = viewAdvice(d.Advice)
+	v.Next = stepsInWords(v.Steps)
+	parts := findingWords(u, d.Findings)
 	switch {
-	case open && last.ofClock():
-		parts = append([]string{last.what(s)}, parts...)
-	case open && len(all) == 0:
-		parts = []string{"nothing stands in the way of a login", lastRefused(s, last)}
-	case open:
-		parts = append(parts, lastRefused(s, last))
-	case len(all) == 0:
-		parts = []string{"nothing is the matter"}
-	}
-	if open && !slices.ContainsFunc(all, func(m matter) bool { return m.bars }) {
-		v.Next = last.advice(s, now)
+	case d.Last != nil && d.Last.TellsClock():
+		parts = append([]string{refusalWords(s, d.Last.Refusal)}, parts...)
+	case d.Last != nil:
+		if len(parts) == 0 {
+			parts = []string{"nothing prevents a login"}
+		}
+		parts = append(parts, "last refused "+stamp(d.Last.Record.Time)+": "+refusalWords(s, d.Last.Refusal))
+	case len(parts) == 0:
+		parts = []string{"no problems found"}
 	}
 	v.Summary = strings.Join(parts, "; ")
 }
 
-func lastRefused(s *engine.State, e entry) string {
-	return "last refused " + spoken(e.record.Time) + ": " + e.what(s)
+// viewRefusals lists the refusals of a trail, newest first.
+func viewRefusals(s *engine.State, t *diagnosis.Trail, now events.Time) []Refused {
+	views := []Refused{}
+	for _, e := range t.NewestFirst() {
+		o, steps := e.Record.Origin, viewAdvice(e.Advice(s, now))
+		views = append(views, Refused{
+			Sequence: e.Record.Sequence, Time: instant(e.Record.Time), Reason: string(e.Reason), Reference: o.Reference,
+			Words: refusalWords(s, e.Refusal), Next: stepsInWords(steps), Steps: steps, Problem: string(e.Problem), Settled: t.Resolved(e),
+			Serial: e.Serial, Offset: e.Offset, Door: string(o.Door), Client: o.Client, SourceIP: o.SourceIP, Node: o.Node,
+		})
+	}
+	return views
 }
 
 // moment is a place in the journal.

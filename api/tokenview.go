@@ -1,10 +1,10 @@
 package api
 
 import (
-	"fmt"
 	"time"
 
 	"keyfob/engine"
+	"keyfob/engine/diagnosis"
 	"keyfob/events"
 )
 
@@ -118,95 +118,16 @@ func viewToken(s *engine.State, t *engine.Token, now events.Time) Token {
 }
 
 func viewStopgap(t *engine.Token, now events.Time) *Stopgap {
-	l := t.Lost
-	if l == nil {
+	e := diagnosis.EmergencyOf(t, now)
+	if e == nil {
 		return nil
 	}
 	v := Stopgap{
-		Since: instant(l.Since), Until: instant(l.Until), Over: now >= l.Until, Fixed: l.Fixed, Given: int(l.Given),
-		Found: l.Found, Own: l.OwnCount(now),
+		Since: instant(e.Since), Until: instant(e.Until), Over: e.Over, Fixed: e.Fixed, Given: e.Given,
+		Found: e.Found, Own: e.OwnAccepted, Words: emergencyWords(*e),
 	}
-	if left, ok := l.Left(now); ok {
-		v.Left = &left
+	if e.Counted {
+		v.Left = &e.Left
 	}
-	v.Words = v.own(t) + ", " + v.emergency(l)
 	return &v
-}
-
-// own is what the token's own tokencodes do.
-func (v Stopgap) own(t *engine.Token) string {
-	accepted, refused := "its own tokencodes are accepted", "its own tokencodes are refused"
-	if t.Kind == engine.KindOnDemand {
-		accepted, refused = "tokencodes are sent all the same", "no tokencode is sent for it"
-	}
-	switch {
-	case v.Own:
-		return accepted
-	case v.Found == engine.FoundAfter:
-		return refused + " until " + spoken(events.At(*v.Until))
-	default:
-		return refused
-	}
-}
-
-// emergency is what its owner has in their place.
-func (v Stopgap) emergency(l *engine.Lost) string {
-	until := spoken(events.At(*v.Until))
-	switch {
-	case len(l.Sealed) == 0:
-		return "there are no emergency tokencodes"
-	case v.Over:
-		return "the emergency tokencodes ended at " + until
-	case v.Fixed:
-		return "a fixed emergency tokencode is good until " + until
-	case v.Left == nil:
-		return fmt.Sprintf("emergency tokencodes are good until %s, %d are used", until, len(l.Used))
-	default:
-		return fmt.Sprintf("emergency tokencodes are good until %s, %d of %d are left", until, *v.Left, v.Given)
-	}
-}
-
-// tokenState is what becomes of a token at the next login, in few words.
-func tokenState(s *engine.State, t *engine.Token, now events.Time) string {
-	state := standing(s, t, now)
-	if by := s.ReplacedBy(t); by != "" {
-		state += ", to be replaced by " + by
-	}
-	if t.Replaces != "" {
-		state += ", replaces " + t.Replaces
-	}
-	return state
-}
-
-func standing(s *engine.State, t *engine.Token, now events.Time) string {
-	due := s.PINDue(t, now)
-	_, from, ahead := t.MarkAhead(now)
-	switch {
-	case t.Disabled:
-		return "disabled"
-	case t.User == "":
-		return "unassigned"
-	case t.Unusable(now) == events.ReasonTokenExpired && now < t.Born:
-		return "not good yet"
-	case t.Unusable(now) == events.ReasonTokenExpired:
-		return "expired"
-	case t.Lost != nil && !t.Lost.OwnCount(now):
-		return "lost"
-	case t.Lost != nil && t.Lost.Found == engine.FoundAllow:
-		return "lost, still accepted"
-	case s.Unclaimed(t):
-		return "needs a PIN"
-	case t.NextTokencode:
-		return "Next Tokencode mode"
-	case due == events.ReasonPINExpired:
-		return "PIN expired"
-	case due != "":
-		return "New PIN mode"
-	case ahead && from.After(now.Std().Add(beyond(s, t))):
-		return "refused until " + spoken(events.At(from))
-	case s.PINDoubted(t):
-		return "perhaps a new PIN"
-	default:
-		return "ready"
-	}
 }

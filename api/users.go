@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keyfob/engine"
+	"keyfob/engine/diagnosis"
 	"keyfob/events"
 )
 
@@ -123,7 +124,7 @@ func (a *API) showUser(_ context.Context, in *UserPath) (*answer[UserSheet], err
 	if u == nil {
 		return nil, notFound("user", in.User)
 	}
-	sheet := UserSheet{User: viewUser(u, now), Now: needs(matters(s, u, now)), Budgets: viewBudgetsOf(s.Policy, u, now), Details: []Token{}}
+	sheet := UserSheet{User: viewUser(u, now), Now: findingWords(u, diagnosis.Findings(s, u, now)), Budgets: viewBudgetsOf(s.Policy, u, now), Details: []Token{}}
 	for _, serial := range u.Tokens {
 		if t := s.Token(serial); t != nil {
 			sheet.Details = append(sheet.Details, viewToken(s, t, now))

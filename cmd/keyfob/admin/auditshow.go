@@ -39,11 +39,11 @@ func referenceRows(tw *tabwriter.Writer, r api.ReferenceReport) {
 	cli.Row(tw, "THROUGH", through(r.Door, r.Client, r.SourceIP))
 	cli.Row(tw, "AT NODE", strings.TrimSpace(r.Node+" "+r.Site))
 	cli.Row(tw, "WHAT", cli.InLocalTime(r.Words))
-	if r.Next != "" {
-		cli.Row(tw, "WHAT TO DO", cli.InLocalTime(r.Next))
+	if len(r.Steps) > 0 {
+		cli.Row(tw, "WHAT TO DO", cli.InLocalTime(whatToDo(r.Steps)))
 	}
 	if r.Known {
-		state := "nothing stands in the way of a login"
+		state := "nothing prevents a login"
 		if len(r.Now) > 0 {
 			state = cli.InLocalTime(strings.Join(r.Now, "; "))
 		}

@@ -190,7 +190,7 @@ func goodFrom(t api.Token) string {
 
 // userSheet is all that the state knows of a user.
 func userSheet(tw *tabwriter.Writer, u api.UserSheet) {
-	now := "nothing stands in the way of a login"
+	now := "nothing prevents a login"
 	if len(u.Now) > 0 {
 		now = cli.InLocalTime(strings.Join(u.Now, "; "))
 	}

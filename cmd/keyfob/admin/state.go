@@ -57,8 +57,8 @@ func (e *commands) then(text string) (string, error) {
 
 func stateRows(tw *tabwriter.Writer, s api.UserState) {
 	cli.Row(tw, s.User.User+": "+cli.InLocalTime(s.Summary)+"; last success "+cli.OrNever(s.User.LastSuccess))
-	if s.Next != "" {
-		cli.Row(tw, "What to do: "+cli.InLocalTime(s.Next)+".")
+	if len(s.Steps) > 0 {
+		cli.Row(tw, "What to do: "+cli.InLocalTime(whatToDo(s.Steps))+".")
 	}
 	cli.Row(tw)
 	userRows(tw, s.User)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"keyfob/engine"
+	"keyfob/engine/diagnosis"
 	"keyfob/events"
 )
 
@@ -24,12 +25,12 @@ func TestEveryReasonHasWords(t *testing.T) {
 		t.Fatalf("only %d reasons found", len(reasons))
 	}
 	for _, m := range reasons {
-		if words := meanings[events.Reason(m[1])]; words.what == "" || words.next == "" {
-			t.Errorf("%s: %+v", m[1], words)
+		if reasonWords[events.Reason(m[1])] == "" {
+			t.Errorf("%s has no words", m[1])
 		}
 	}
-	if len(meanings) != len(reasons) {
-		t.Errorf("%d words for %d reasons", len(meanings), len(reasons))
+	if len(reasonWords) != len(reasons) {
+		t.Errorf("%d words for %d reasons", len(reasonWords), len(reasons))
 	}
 }
 
@@ -37,23 +38,22 @@ func TestOffsetsAreToldInWords(t *testing.T) {
 	f := newFake(t)
 	f.put(t, engine.TableTokens, engine.Token{Serial: "h1", Kind: "hotp"})
 	for _, tc := range []struct {
-		serial       string
-		offset       int64
-		reason       events.Reason
-		words, doing string
+		serial string
+		offset int64
+		reason events.Reason
+		words  string
 	}{
-		{"0001", -4, "outside_window", "PIN right, tokencode 4 intervals slow; outside the window of 3", "next-tokencode 0001"},
-		{"0001", 11, "outside_window", "PIN right, tokencode 11 intervals fast; outside the window of 10", "resync 0001"},
-		{"0001", -2, "drift", "PIN right, tokencode 2 intervals slow; outside the window of 1", "next tokencode"},
-		{"0001", -1, "tokencode_reused", "the tokencode was used before, or one after it was; it was 1 interval slow", "waits"},
-		{"0001", 0, "tokencode_reused", "the tokencode was used before, or one after it was; it was on time", "waits"},
-		{"h1", 8, "outside_window", "PIN right, tokencode 8 presses ahead; outside the window of 7", "next-tokencode h1"},
-		{"gone", -4, "outside_window", "PIN and tokencode are right, the token's clock is not", "next-tokencode gone"},
+		{"0001", -4, "outside_window", "PIN correct, tokencode 4 intervals slow; outside the window of 3"},
+		{"0001", 11, "outside_window", "PIN correct, tokencode 11 intervals fast; outside the window of 10"},
+		{"0001", -2, "drift", "PIN correct, tokencode 2 intervals slow; outside the window of 1"},
+		{"0001", -1, "tokencode_reused", "this tokencode, or a later one, was already used; it was 1 interval slow"},
+		{"0001", 0, "tokencode_reused", "this tokencode, or a later one, was already used; it was on time"},
+		{"h1", 8, "outside_window", "PIN correct, tokencode 8 presses ahead; outside the window of 7"},
+		{"gone", -4, "outside_window", "PIN and tokencode correct, but the token's clock is off"},
 	} {
-		r := refusal{reason: tc.reason, user: "ada", serial: tc.serial, offset: &tc.offset}
-		what, next := r.what(f.state), r.advice(f.state, events.At(noon))
-		if what != tc.words || !strings.Contains(next, tc.doing) {
-			t.Errorf("%s %+d: %q, %q; want %q, %q", tc.reason, tc.offset, what, next, tc.words, tc.doing)
+		r := diagnosis.Refusal{Reason: tc.reason, User: "ada", Serial: tc.serial, Offset: &tc.offset}
+		if words := refusalWords(f.state, r); words != tc.words {
+			t.Errorf("%s %+d: %q, want %q", tc.reason, tc.offset, words, tc.words)
 		}
 	}
 }
@@ -88,14 +88,14 @@ func TestReferenceTellsTheHelpDeskWhatHappened(t *testing.T) {
 		if r.User != "ada" || r.Outcome != "reject" || r.Client != "vpn" || r.Node != "n2" || *r.Offset != -4 || !r.Known {
 			t.Errorf("%+v", r)
 		}
-		if r.Words != "refused: PIN right, tokencode 4 intervals slow; outside the window of 3" || r.Next == "" {
+		if r.Words != "refused: PIN correct, tokencode 4 intervals slow; outside the window of 3" || r.Next == "" {
 			t.Errorf("words %q, next %q", r.Words, r.Next)
 		}
 		var told []string
 		for _, e := range r.Events {
 			told = append(told, e.Words)
 		}
-		want := []string{r.Words, "failure 3 since the last success", "token 0001 put into Next Tokencode mode"}
+		want := []string{r.Words, "failure 3 since the last success", "token 0001 entered Next Tokencode mode"}
 		if diff := cmp.Diff(want, told); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
@@ -118,7 +118,7 @@ func TestReferenceOfARefusalThatAnotherStandsForIsFound(t *testing.T) {
 	_, body := call(t, f.api(t), RoleHelpdesk, get, "/audit/references/cccc-cccl", "")
 	r := decode[ReferenceReport](t, body)
 	if r.Reason != "user_unknown" || r.Known || r.Next == "" ||
-		r.Words != "refused: there is no such user; one of 3 such refusals; this one left no record of its own, and what follows is of the last of them" {
+		r.Words != "refused: no such user; one of 3 such refusals; this one left no record of its own, and what follows is of the last of them" {
 		t.Errorf("%+v", r)
 	}
 	if _, body := call(t, f.api(t), RoleHelpdesk, get, "/audit/references/AAAA-AAAA", ""); strings.Contains(body, "no record of its own") {
@@ -174,12 +174,12 @@ func TestStateSaysThatATokencodeWasNotSent(t *testing.T) {
 	f.attempt("7K3M-QX01", events.PasscodeChallenged{User: "olga", Conversation: events.Conversation{Serial: "O1", Step: events.StepNextTokencode}})
 	f.attempt("7K3M-QX01", events.TokencodeNotSent{User: "olga", Serial: "O1", Way: "mail", Result: "failed"})
 	_, body := call(t, f.api(t), RoleHelpdesk, get, "/users/olga/state", "")
-	if s := decode[UserState](t, body); s.Summary != "no tokencode was sent at 2026-11-02T11:59:00Z" {
+	if s := decode[UserState](t, body); s.Summary != "the tokencode requested at 2026-11-02T11:59:00Z was not sent" {
 		t.Errorf("summary %q", s.Summary)
 	}
 	_, body = call(t, f.api(t), RoleHelpdesk, get, "/audit/references/7K3M-QX01", "")
 	r := decode[ReferenceReport](t, body)
-	if len(r.Events) != 2 || r.Events[1].Words != "the tokencode that was asked for was not sent by mail: failed" {
+	if len(r.Events) != 2 || r.Events[1].Words != "the requested tokencode was not sent by mail: failed" {
 		t.Errorf("%+v", r.Events)
 	}
 }
@@ -198,9 +198,9 @@ func TestStateSaysInOneLineWhatIsTheMatter(t *testing.T) {
 		t.Fatalf("status %d: %s", status, body)
 	}
 	s := decode[UserState](t, body)
-	want := "PIN right, tokencode 4 intervals slow; outside the window of 3; " +
-		"has to wait at the page and clients that are not trusted until 2026-11-02T12:00:01Z, after 4 failures; " +
-		"is locked at trusted clients until 2026-11-02T13:00:00Z; needs the next tokencode"
+	want := "PIN correct, tokencode 4 intervals slow; outside the window of 3; " +
+		"must wait on the page and at clients that are not trusted until 2026-11-02T12:00:01Z, after 4 failures; " +
+		"locked at trusted clients until 2026-11-02T13:00:00Z; needs the next tokencode"
 	if s.Summary != want {
 		t.Errorf("summary %q, want %q", s.Summary, want)
 	}
@@ -318,8 +318,8 @@ func TestStateSaysWhenTheClockIsInTheWay(t *testing.T) {
 	a := f.api(t)
 	a.cfg.Sound = func() bool { return false }
 	for user, want := range map[string]string{
-		"ada":  "this node's clock is not sound: logins of this user are undecided here; must set a new PIN",
-		"erin": "nothing is the matter",
+		"ada":  "the clock of this node is wrong: it cannot decide logins of this user; must set a new PIN",
+		"erin": "no problems found",
 	} {
 		_, body := call(t, a, RoleHelpdesk, get, "/users/"+user+"/state", "")
 		if s := decode[UserState](t, body); s.Summary != want {
