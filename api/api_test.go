@@ -25,7 +25,7 @@ func TestCommandCarriesWhoAndWhy(t *testing.T) {
 	if status != http.StatusOK {
 		t.Fatalf("status %d: %s", status, body)
 	}
-	if diff := cmp.Diff([]engine.Command{engine.UnlockUser{User: "ada"}}, f.did); diff != "" {
+	if diff := cmp.Diff([]engine.Command{engine.UnlockUser{User: "ada"}}, f.Commands()); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 	o := f.origins[0]
@@ -52,8 +52,8 @@ func TestEveryChangeDemandsAReason(t *testing.T) {
 			t.Errorf("%s %s without a reason: status %d, %s", op.Method, op.Path, status, body)
 		}
 	}
-	if len(f.did) != 0 {
-		t.Errorf("%d commands were carried out without a reason", len(f.did))
+	if len(f.Commands()) != 0 {
+		t.Errorf("%d commands were carried out without a reason", len(f.Commands()))
 	}
 }
 
@@ -78,8 +78,8 @@ func TestUnknownFieldsAreRefusedAndNothingIsEchoed(t *testing.T) {
 	if status, _ := call(t, a, RoleAdmin, get, "/tokens?usr=ada", ""); status != http.StatusUnprocessableEntity {
 		t.Errorf("unknown query parameter: status %d", status)
 	}
-	if len(f.did) != 0 {
-		t.Errorf("%v was carried out", f.did)
+	if len(f.Commands()) != 0 {
+		t.Errorf("%v was carried out", f.Commands())
 	}
 }
 
@@ -121,7 +121,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		{errors.New("disk on fire at /var/lib"), 500, "internal", "fire"},
 	} {
 		f := newFake(t)
-		f.refuse = c.err
+		f.refuse, f.Impossible = c.err, c.status == 500
 		status, body := call(t, f.api(t), RoleAdmin, post, "/users", `{"user":"bob","reason":"r"}`)
 		p := decode[huma.ErrorModel](t, body)
 		if status != c.status || p.Type != "urn:keyfob:problem:"+c.code || p.Status != status {
@@ -146,7 +146,7 @@ func TestTokenIsSealedBeforeItGoesAnywhere(t *testing.T) {
 		User: "bob",
 		PIN:  []byte("sealed PIN of 0002"),
 	}}
-	if diff := cmp.Diff(want, f.did); diff != "" {
+	if diff := cmp.Diff(want, f.Commands()); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 }

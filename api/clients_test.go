@@ -73,7 +73,7 @@ func TestClientCommandsOfTheAPI(t *testing.T) {
 			if c.want != nil {
 				want = []engine.Command{c.want}
 			}
-			if diff := cmp.Diff(want, f.did); diff != "" {
+			if diff := cmp.Diff(want, f.Commands()); diff != "" {
 				t.Errorf("commands (-want +got):\n%s", diff)
 			}
 		})

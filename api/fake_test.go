@@ -17,20 +17,21 @@ import (
 	"testing"
 	"time"
 
+	"keyfob/cluster/nodetest"
 	"keyfob/engine"
 	"keyfob/events"
 )
 
 var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
-// fake is a node that writes down what it is told to do.
+// fake is a node that answers with outcome or refuse, and remembers what it was
+// asked.
 type fake struct {
+	nodetest.Script
 	state      *engine.State
 	refuse     error
-	mu         sync.Mutex // guards did and origins while Do is called
-	did        []engine.Command
+	mu         sync.Mutex // guards origins while Do is called
 	origins    []events.Origin
-	attempts   []engine.Attempt
 	losses     []Loss
 	kept       bool          // a PIN went with a replacement
 	activation engine.Secret // that is made for what is given out
@@ -44,7 +45,14 @@ type fake struct {
 
 func newFake(t testing.TB) *fake {
 	t.Helper()
-	f := &fake{state: engine.NewState(), now: noon}
+	f := &fake{state: engine.NewState(), now: noon, outcome: engine.Outcome{Reason: events.ReasonBadTokencode}}
+	f.Decide = func(engine.Attempt) (engine.Outcome, error) {
+		if f.refuse != nil {
+			return engine.Outcome{}, f.refuse
+		}
+		return f.outcome, nil
+	}
+	f.Execute = func(engine.Command) error { return f.refuse }
 	for _, role := range Roles() {
 		f.put(t, engine.TableAPITokens, engine.APIToken{Name: role, Role: role, Digest: sha256.Sum256([]byte(bearer(role)))})
 	}
@@ -80,28 +88,16 @@ func (f *fake) put(t testing.TB, table engine.Table, record any) {
 
 func (f *fake) State() *engine.State { return f.state }
 
-func (f *fake) Do(_ context.Context, o events.Origin, c engine.Command) error {
+func (f *fake) Do(ctx context.Context, o events.Origin, c engine.Command) error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.did, f.origins = append(f.did, c), append(f.origins, o)
-	return f.refuse
-}
-
-// commands is what the node was told to do, in no order.
-func (f *fake) commands() []engine.Command {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.did
+	f.origins = append(f.origins, o)
+	f.mu.Unlock()
+	return f.Script.Do(ctx, o, c)
 }
 
 func sorted(texts []string) []string {
 	slices.Sort(texts)
 	return texts
-}
-
-func (f *fake) Authenticate(_ context.Context, at engine.Attempt) (engine.Outcome, error) {
-	f.attempts = append(f.attempts, at)
-	return f.outcome, f.refuse
 }
 
 func (f *fake) Resynchronize(_ context.Context, o events.Origin, _ string, _, _ engine.Secret) error {

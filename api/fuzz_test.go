@@ -20,7 +20,8 @@ func FuzzBody(f *testing.F) {
 	a := node.api(f)
 	f.Fuzz(func(t *testing.T, body string) {
 		const canary = "CANARY7SEED"
-		node.did, node.origins, node.attempts, node.losses = nil, nil, nil, nil
+		node.Reset()
+		node.origins, node.losses = nil, nil
 		for _, op := range operations(a) {
 			if op.Method == get {
 				continue

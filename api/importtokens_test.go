@@ -75,8 +75,8 @@ func TestEachTokenOfABatchIsAnsweredByItself(t *testing.T) {
 	if diff := cmp.Diff(want, results(t, body)); diff != "" {
 		t.Errorf("dry run (-want +got):\n%s", diff)
 	}
-	if len(f.commands()) != 0 {
-		t.Errorf("a dry run did %v", f.commands())
+	if len(f.Commands()) != 0 {
+		t.Errorf("a dry run did %v", f.Commands())
 	}
 
 	_, body = call(t, a, RoleAdmin, post, "/tokens/import", batch("", tokens...))
@@ -84,7 +84,7 @@ func TestEachTokenOfABatchIsAnsweredByItself(t *testing.T) {
 		t.Errorf("import (-want +got):\n%s", diff)
 	}
 	var took []string
-	for _, c := range f.commands() {
+	for _, c := range f.Commands() {
 		c := c.(engine.ImportToken)
 		took = append(took, c.Token.Serial+" for "+c.User+": "+string(c.Token.Sealed))
 	}
@@ -105,7 +105,7 @@ func TestTokensOfUnknownUsersAreTakenInAsAsked(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", c.unknown, diff)
 		}
 		var did []string
-		for _, command := range f.commands() {
+		for _, command := range f.Commands() {
 			switch command := command.(type) {
 			case engine.AddUser:
 				did = append(did, "add "+command.User)
@@ -141,14 +141,14 @@ func TestTokenTooManyForItsUserIsRefusedBeforeTheImport(t *testing.T) {
 	if diff := cmp.Diff(want, results(t, body)); diff != "" {
 		t.Errorf("dry run (-want +got):\n%s", diff)
 	}
-	if f.state.User("zoe") != nil || f.state.Token("0008") != nil || len(f.commands()) != 0 {
-		t.Errorf("a dry run changed something: %v", f.commands())
+	if f.state.User("zoe") != nil || f.state.Token("0008") != nil || len(f.Commands()) != 0 {
+		t.Errorf("a dry run changed something: %v", f.Commands())
 	}
 	_, body = call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch(`,"unknown_users":"add"`, tokens...))
 	if diff := cmp.Diff(strings.ReplaceAll(want, "importable", "imported"), results(t, body)); diff != "" {
 		t.Errorf("import (-want +got):\n%s", diff)
 	}
-	if n := len(f.commands()); n != 6 {
+	if n := len(f.Commands()); n != 6 {
 		t.Errorf("%d commands, want 5 imports and one new user", n)
 	}
 }
@@ -168,8 +168,8 @@ func TestLargestBatchFits(t *testing.T) {
 		tokens[i] = record(fmt.Sprintf("%064d", i), strings.Repeat("00", 256), `,"user":"`+strings.Repeat("u", 256)+`"`)
 	}
 	f := newFake(t)
-	if status, body := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch(`,"unknown_users":"leave"`, tokens[:500]...)); status != http.StatusOK || len(f.commands()) != 500 {
-		t.Errorf("500 tokens: status %d, %d commands, %.200s", status, len(f.commands()), body)
+	if status, body := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch(`,"unknown_users":"leave"`, tokens[:500]...)); status != http.StatusOK || len(f.Commands()) != 500 {
+		t.Errorf("500 tokens: status %d, %d commands, %.200s", status, len(f.Commands()), body)
 	}
 	if status, _ := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch("", tokens...)); status != http.StatusUnprocessableEntity {
 		t.Errorf("501 tokens: status %d, want 422", status)

@@ -47,7 +47,7 @@ func TestLoginAsksTheEngineAndSaysNoMoreThanTheOutcome(t *testing.T) {
 			if diff := cmp.Diff(c.want, decode[LoginAnswer](t, body)); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}
-			at := f.attempts[0]
+			at := f.Attempts()[0]
 			if at.User != "Ada" || at.Typed.Reveal() != "4711123456" || at.Conversation != "before" || !at.Arrived.Equal(noon) ||
 				at.Origin.Client != "login" || at.Origin.SourceIP != "198.51.100.9" || at.Origin.Door != events.DoorAPI {
 				t.Errorf("attempt %+v", at)
@@ -67,11 +67,11 @@ func TestConversationIsHeldByTheAPIToken(t *testing.T) {
 	for _, role := range []string{RoleLogin, RoleAdmin, RoleLogin} {
 		call(t, a, role, post, "/authenticate", `{"user":"ada","passcode":"1","client":"portal"}`)
 	}
-	holder := func(i int) string { return f.attempts[i].Holder }
+	holder := func(i int) string { return f.Attempts()[i].Holder }
 	if holder(0) == "" || holder(0) == holder(1) || holder(0) != holder(2) {
 		t.Errorf("held by %q, %q and %q", holder(0), holder(1), holder(2))
 	}
-	for i, at := range f.attempts {
+	for i, at := range f.Attempts() {
 		if at.Origin.Client != "portal" {
 			t.Errorf("attempt %d: client %q", i, at.Origin.Client)
 		}
@@ -111,11 +111,11 @@ func TestLoginCountsForTheTokenAndTheUsersAddress(t *testing.T) {
 		{`,"source_ip":"192.0.2.7"`, "invalid IP"}, // the application's own
 		{``, "invalid IP"},
 	} {
-		f.attempts = nil
+		f.Reset()
 		if status, body := call(t, a, RoleLogin, post, "/authenticate", `{"user":"ada","passcode":"1","client":"another name"`+tt.says+`}`); status != http.StatusOK {
 			t.Fatalf("status %d: %s", status, body)
 		}
-		if at := f.attempts[0]; at.Client != RoleLogin || at.Source.String() != tt.want || at.Origin.Client != "another name" {
+		if at := f.Attempts()[0]; at.Client != RoleLogin || at.Source.String() != tt.want || at.Origin.Client != "another name" {
 			t.Errorf("%s: client %q, source %v, want %s", tt.says, at.Client, at.Source, tt.want)
 		}
 	}
@@ -131,7 +131,7 @@ func TestRetryOfALoginIsToldFromAnotherLogin(t *testing.T) {
 		}
 		send(a, r)
 	}
-	session := func(i int) string { return f.attempts[i].Session }
+	session := func(i int) string { return f.Attempts()[i].Session }
 	if session(0) != session(1) || session(0) == "" {
 		t.Errorf("one key made the sessions %q and %q", session(0), session(1))
 	}
@@ -141,7 +141,7 @@ func TestRetryOfALoginIsToldFromAnotherLogin(t *testing.T) {
 	if session(4) != "" {
 		t.Errorf("without a key there is the session %q", session(4))
 	}
-	for i, at := range f.attempts {
+	for i, at := range f.Attempts() {
 		if at.Origin.Request.IsZero() {
 			t.Errorf("attempt %d has no request number", i)
 		}

@@ -19,7 +19,7 @@ func TestOnDemandTokenIsSealedAndGiven(t *testing.T) {
 		Token: events.TokenImported{Serial: "0002", Kind: "ondemand", Digits: 8, Sealed: []byte("sealed seed of 0002")},
 		User:  "bob",
 	}}
-	if diff := cmp.Diff(want, f.did); diff != "" {
+	if diff := cmp.Diff(want, f.Commands()); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 }
@@ -64,7 +64,7 @@ func TestOnDemandTokenWantsOneAddress(t *testing.T) {
 func TestWrongAddressIsNotRepeated(t *testing.T) {
 	f := newFake(t)
 	status, body := call(t, f.api(t), RoleAdmin, post, "/tokens/ondemand", `{"reason":"r","serial":"0002","user":"bob","mail":"bob at home"}`)
-	if status != http.StatusUnprocessableEntity || strings.Contains(body, "at home") || len(f.did) != 0 {
-		t.Errorf("status %d: %s; %d commands", status, body, len(f.did))
+	if status != http.StatusUnprocessableEntity || strings.Contains(body, "at home") || len(f.Commands()) != 0 {
+		t.Errorf("status %d: %s; %d commands", status, body, len(f.Commands()))
 	}
 }

@@ -54,8 +54,8 @@ func TestPreviewSaysWhatAChangeWouldDo(t *testing.T) {
 			t.Errorf("%s: status %d: %s", bad, status, body)
 		}
 	}
-	if len(f.commands()) != 0 {
-		t.Errorf("a preview commanded %v", f.commands())
+	if len(f.Commands()) != 0 {
+		t.Errorf("a preview commanded %v", f.Commands())
 	}
 }
 
@@ -66,11 +66,12 @@ func TestForcedChangeSaysSoInTheTrail(t *testing.T) {
 		`{"settings":{"pin.min":"7"},"reason":"why"}`:              {Settings: map[string]string{"pin.min": "7"}},
 		`{"settings":{"pin.min":"7"},"reason":"why","force":true}`: {Settings: map[string]string{"pin.min": "7"}, Force: true},
 	} {
-		f.did, f.origins = nil, nil
+		f.Reset()
+		f.origins = nil
 		if status, answer := call(t, a, RoleAdmin, patch, "/policy", body); status != http.StatusOK {
 			t.Fatalf("status %d: %s", status, answer)
 		}
-		if diff := cmp.Diff([]engine.Command{want}, f.did); diff != "" {
+		if diff := cmp.Diff([]engine.Command{want}, f.Commands()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if forced := f.origins[0].Note == "why (forced)"; forced != want.Force {
