@@ -198,8 +198,9 @@ func (k *checker) first(ctx context.Context, t *Token) (TokenEvidence, error) {
 	return k.token(ctx, t, func(yield func(int64) bool) { nearestFirst(t, expected, reach, yield) })
 }
 
-// nextTokencode looks for the code after the first one. The first one itself
-// is looked for too: somebody who typed too early is told so.
+// nextTokencode looks for the tokencode after the first one. The first one is
+// looked for before it: a user who typed too early is told so, and a tokencode
+// that repeats is refused as it is at a login (rules.md, "Reuse").
 func (k *checker) nextTokencode(ctx context.Context) ([]TokenEvidence, error) {
 	t := k.State.Token(k.user.Conversation.Serial)
 	if t == nil {
@@ -210,12 +211,11 @@ func (k *checker) nextTokencode(ctx context.Context) ([]TokenEvidence, error) {
 	}
 	first := k.user.Conversation.First
 	e, err := k.token(ctx, t, func(yield func(int64) bool) {
-		for i := first + 1; i <= first+k.State.Policy.NextTokencodeWithin; i++ {
+		for i := first; i <= first+k.State.Policy.NextTokencodeWithin; i++ {
 			if !yield(i) {
 				return
 			}
 		}
-		yield(first)
 	})
 	return []TokenEvidence{e}, err
 }

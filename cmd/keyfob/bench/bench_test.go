@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"keyfob/cmd/keyfob/cli"
+	"keyfob/engine/tokencode"
 )
 
 func TestLatenciesAreExactToTwoPercent(t *testing.T) {
@@ -129,6 +130,24 @@ func TestTheLeaderIsMeasuredBesideRaftAlone(t *testing.T) {
 		}
 		if direct.Fsyncs <= 0 || direct.Batch < 1 || direct.EntryBytes < 50 || raw.PerSecond <= 0 || raw.Fsyncs <= 0 {
 			t.Errorf("%d nodes: %+v %+v", nodes, direct, raw)
+		}
+	}
+}
+
+// One press in a million shows the tokencode of the press before.
+func TestPasscodeIsNotTheOneBefore(t *testing.T) {
+	token, err := tokencode.New(benchToken, tokencode.Seed("seed of e366 0123456789"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token.At(935) != token.At(936) {
+		t.Fatal("the token does not show the same twice")
+	}
+	p := &person{pin: "471108", token: token, pressed: 935}
+	want := []string{"471108" + token.At(935), "471108" + token.At(937), "471108" + token.At(938)}
+	for i := range want {
+		if got := p.passcode(); got != want[i] {
+			t.Errorf("passcode %d is %s, want %s", i+1, got, want[i])
 		}
 	}
 }

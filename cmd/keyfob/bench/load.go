@@ -23,6 +23,7 @@ type person struct {
 	seed              tokencode.Seed
 	token             *tokencode.Generator
 	pressed           int64
+	shown             string // the last tokencode
 }
 
 var benchToken = tokencode.Params{Kind: tokencode.HOTP, Algorithm: tokencode.SHA1, Digits: 6}
@@ -46,11 +47,16 @@ func newPeople(n int) ([]*person, error) {
 
 func (p *person) seedText() string { return hex.EncodeToString(p.seed) }
 
-// passcode presses the token. It is for one goroutine at a time.
+// passcode presses the token, and once more if it shows the tokencode that it
+// showed before, which the node would refuse as reused. It is for one goroutine
+// at a time.
 func (p *person) passcode() string {
-	code := p.token.At(p.pressed)
-	p.pressed++
-	return p.pin + code
+	before := p.shown
+	for p.shown == before {
+		p.shown = p.token.At(p.pressed)
+		p.pressed++
+	}
+	return p.pin + p.shown
 }
 
 // verdict is what became of a login.
