@@ -89,9 +89,9 @@ type Config struct {
 	Remedies Remedies
 	Cluster  Cluster
 	Journal  Journal
-	// Readers makes the credentials by which a consumer reads the audit stream
-	// at NATS.
-	Readers func(name string, expires time.Time) ([]byte, error)
+	// NewReader makes credentials to read the audit stream; the embedded servers
+	// accept them once the state lists their key.
+	NewReader func(name string, expires time.Time) (key string, credentials []byte, err error)
 
 	Name  string           // of this node, for the origin of what is commanded here
 	Site  string           // of this node
@@ -117,7 +117,7 @@ func (c Config) Validate() error {
 	need(c.Remedies != nil, "remedies")
 	need(c.Cluster != nil, "cluster")
 	need(c.Journal != nil, "journal")
-	need(c.Readers != nil, "readers")
+	need(c.NewReader != nil, "reader credentials")
 	need(c.Now != nil, "now")
 	need(c.Random != nil, "random")
 	need(c.Log != nil, "log")

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,8 +42,8 @@ func TestEveryChangeDemandsAReason(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	for _, op := range operations(a) {
-		if op.Method == get || slices.Contains([]string{"authenticate", "preview-policy", "simulate-policy"}, op.OperationID) {
-			continue // changes nothing that an administrator answers for
+		if op.Method == get || unrecorded[op.OperationID] {
+			continue
 		}
 		path := strings.NewReplacer("{user}", "ada", "{serial}", "0001", "{name}", "n9").Replace(strings.TrimPrefix(op.Path, Prefix))
 		status, body := call(t, a, RoleAdmin, op.Method, path, `{}`)

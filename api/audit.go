@@ -38,40 +38,7 @@ func (a *API) audit() {
 		}},
 	}
 	huma.Register(a.huma, op, a.readAudit)
-	register(a, route{post, "/audit/readers", "admit-reader", "Make credentials by which a consumer reads the audit stream at NATS, shown once", administrators, 201}, a.admitReader)
-}
-
-// Reader is a consumer of the audit stream.
-type Reader struct {
-	Name        string     `json:"name"`
-	Credentials string     `json:"credentials" doc:"Text of a NATS credentials file, shown only this once. It is good at every node's embedded server."`
-	Expires     *time.Time `json:"expires,omitempty"`
-}
-
-// AdmitReaderRequest makes credentials for a consumer of the audit stream.
-type AdmitReaderRequest struct {
-	CommandRequest
-	Name       string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
-	TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" doc:"How long they are good; absent: for ever."`
-}
-
-type admitReaderInput struct{ Body AdmitReaderRequest }
-
-func (a *API) admitReader(ctx context.Context, in *admitReaderInput) (*answer[Reader], error) {
-	r := Reader{Name: in.Body.Name}
-	var expires time.Time
-	if in.Body.TTLSeconds > 0 {
-		expires = a.cfg.Now().Add(time.Duration(in.Body.TTLSeconds) * time.Second).UTC()
-		r.Expires = &expires
-	}
-	text, err := a.cfg.Readers(in.Body.Name, expires)
-	if err != nil {
-		return nil, err
-	}
-	// The state does not know readers: NATS does.
-	a.cfg.Log.WarnContext(ctx, "reader of the audit stream admitted", "reader", in.Body.Name, "actor", callerOf(ctx).name, "reason", in.Body.Reason)
-	r.Credentials = string(text)
-	return answered(r), nil
+	a.auditReaders()
 }
 
 func (a *API) readAudit(ctx context.Context, in *ReadAuditQuery) (*huma.StreamResponse, error) {

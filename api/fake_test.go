@@ -76,6 +76,8 @@ func (f *fake) put(t testing.TB, table engine.Table, record any) {
 			*into = record.(engine.Token)
 		case *engine.Client:
 			*into = record.(engine.Client)
+		case *engine.AuditReader:
+			*into = record.(engine.AuditReader)
 		default:
 			t.Fatalf("no record of type %T", into)
 		}
@@ -212,8 +214,10 @@ func (f *fake) api(t testing.TB) *API {
 	t.Helper()
 	a, err := New(Config{
 		Node: f, Seal: f, Remedies: f, Cluster: f, Journal: f,
-		Readers: func(name string, _ time.Time) ([]byte, error) { return []byte("credentials of " + name), nil },
-		Name:    "n1", Site: "hq", Now: func() time.Time { return f.now }, Random: rand.Reader,
+		NewReader: func(name string, _ time.Time) (string, []byte, error) {
+			return "KEY", []byte("credentials of " + name), nil
+		},
+		Name: "n1", Site: "hq", Now: func() time.Time { return f.now }, Random: rand.Reader,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

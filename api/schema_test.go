@@ -22,7 +22,7 @@ var shown = map[string]string{
 	"IssuedAPIToken.token":                   "the only time that an API token is shown",
 	"TemporaryPIN.temporary_pin":             "for the help desk to tell its owner, who must change it",
 	"Emergency.emergency_tokencodes":         "for the owner of a lost token",
-	"Reader.credentials":                     "for the consumer that they are made for",
+	"IssuedAuditReader.credentials":          "for the consumer that they are made for",
 	"Invitation.invitation":                  "good for one machine, once",
 	"Prompt.generated_pin":                   "for its owner, at the end of New PIN mode",
 	"LoginAnswer.conversation":               "sealed; the caller must bring it back",
@@ -69,6 +69,8 @@ var shown = map[string]string{
 	"Prompt.pin_added":                       "a rule",
 	"Step.passcode":                          "what to enter, not a passcode",
 	"Client.signed":                          "addresses",
+	"AuditReader.public_key":                 "public",
+	"IssuedAuditReader.public_key":           "public",
 }
 
 var suspicious = regexp.MustCompile(`(?i)(secret|seed|^pin|_pin|passcode|tokencode|token$|tokens$|digest|sealed|key|conversation|invitation|password|hash|credential|activation)`)

@@ -17,7 +17,7 @@ func (n *Node) RemoveNode(ctx context.Context, o events.Origin, name string) err
 }
 
 // Transfer makes another node the leader; an empty name leaves the choice to
-// Raft. The origin is that of the command, for the log.
+// Raft. The request is recorded first, with its actor and reason.
 func (n *Node) Transfer(ctx context.Context, o events.Origin, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, n.c.RequestTimeout)
 	defer cancel()
@@ -25,7 +25,18 @@ func (n *Node) Transfer(ctx context.Context, o events.Origin, name string) error
 	if err != nil {
 		return err
 	}
-	n.log.InfoContext(ctx, "leadership is to be handed over", "to", name, "actor", o.Actor)
+	if name != "" && name == nameOf(leader) {
+		return nil
+	}
+	if _, err := n.transferTarget(name); err != nil {
+		return err
+	}
+	if err := n.Do(ctx, o, engine.TransferLeadership{Node: name}); err != nil {
+		return err
+	}
+	if leader, err = n.replica.waitForLeader(ctx); err != nil {
+		return err
+	}
 	if leader == n.id.ID {
 		return n.transfer(name)
 	}
@@ -36,30 +47,40 @@ func (n *Node) Transfer(ctx context.Context, o events.Origin, name string) error
 	return nil
 }
 
+// transfer makes another node the leader. This node leads.
 func (n *Node) transfer(name string) error {
-	if name == "" {
-		return undecidedOr(n.replica.transfer())
+	m, err := n.transferTarget(name)
+	switch {
+	case err != nil:
+		return err
+	case m.ID == n.id.ID:
+		return nil
+	case name == "":
+		err = n.replica.transfer()
+	default:
+		err = n.replica.transferTo(m)
 	}
-	for _, m := range n.replica.members() {
-		if nameOf(m.ID) != name {
-			continue
-		}
-		if m.ID == n.id.ID {
-			return nil
-		}
-		if !m.Voter {
-			return &engine.Refusal{Code: "conflict", Text: fmt.Sprintf("node %s has no vote yet: wait until it has caught up", name)}
-		}
-		return undecidedOr(n.replica.transferTo(m))
+	if err != nil {
+		return fmt.Errorf("transferring leadership: %w", undecided(err))
 	}
-	return &engine.Refusal{Code: "not_found", Text: fmt.Sprintf("there is no node %q in the cluster", name)}
+	return nil
 }
 
-func undecidedOr(err error) error {
-	if err == nil {
-		return nil
+// transferTarget finds a member that may lead; the zero member if name is empty.
+func (n *Node) transferTarget(name string) (member, error) {
+	if name == "" {
+		return member{}, nil
 	}
-	return fmt.Errorf("handing over leadership: %w", undecided(err))
+	for _, m := range n.replica.members() {
+		switch {
+		case nameOf(m.ID) != name:
+		case !m.Voter:
+			return member{}, &engine.Refusal{Code: engine.Conflict, Text: fmt.Sprintf("node %s has no vote yet; wait until it has caught up", name)}
+		default:
+			return m, nil
+		}
+	}
+	return member{}, &engine.Refusal{Code: engine.NotFound, Text: fmt.Sprintf("node %q not found in the cluster", name)}
 }
 
 // serveTransfer executes Transfer for another node.

@@ -106,6 +106,9 @@ var forms = []form{
 	plain[engine.SetClient](34),
 	plain[engine.RotateClientSecret](35),
 	plain[engine.RecordSecretSeen](36),
+	plain[engine.IssueAuditReader](37),
+	plain[engine.RevokeAuditReader](38),
+	plain[engine.TransferLeadership](39),
 }
 
 func decodeLogin(body []byte) (request, error) {

@@ -30,7 +30,7 @@ func (c RevokeAPIToken) decide(s *State, _ events.Time) ([]events.Event, error) 
 }
 
 // applyAdmin folds the events on API tokens and on the policy.
-func (s *State) applyAdmin(at events.Time, e events.AdminEvent) {
+func (s *State) applyAdmin(at events.Time, actor string, e events.AdminEvent) {
 	switch e := e.(type) {
 	case events.PolicyChanged:
 		s.Policy = s.Policy.with(e.Key, e.After)
@@ -38,5 +38,9 @@ func (s *State) applyAdmin(at events.Time, e events.AdminEvent) {
 		s.apiTokens.Set(e.Name, &APIToken{Name: e.Name, Digest: e.Digest, Role: e.Role, Expires: e.Expires, Issued: at})
 	case events.APITokenRevoked:
 		s.apiTokens.Delete(e.Name)
+	case events.AuditReaderIssued:
+		s.issueAuditReader(at, actor, e)
+	case events.AuditReaderRevoked:
+		s.auditReaders.Delete(e.Name)
 	}
 }

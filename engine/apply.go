@@ -27,7 +27,7 @@ func (s *State) Apply(at events.Time, d events.Draft) {
 	case events.ClientEvent:
 		s.applyClient(at, e)
 	case events.AdminEvent:
-		s.applyAdmin(at, e)
+		s.applyAdmin(at, d.Origin.Actor, e)
 	case events.ClusterEvent:
 		s.applyCluster(at, e)
 	}

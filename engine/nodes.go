@@ -22,6 +22,11 @@ type (
 	RemoveNode struct {
 		Node string `cbor:"1,keyasint"`
 	}
+	// TransferLeadership records that another node is to lead; an empty name
+	// means any. Raft then makes the transfer.
+	TransferLeadership struct {
+		Node string `cbor:"1,keyasint,omitempty"`
+	}
 	// Note records what the cluster observed about itself.
 	Note struct {
 		Event events.Event
@@ -49,6 +54,13 @@ func (c RemoveNode) decide(s *State, _ events.Time) ([]events.Event, error) {
 		return nil, refuse(NotFound, "there is no node %.64q; see keyfob cluster status", c.Node)
 	}
 	return one(events.NodeRemoved{Node: c.Node})
+}
+
+func (c TransferLeadership) decide(s *State, _ events.Time) ([]events.Event, error) {
+	if c.Node != "" && s.Node(c.Node) == nil {
+		return nil, refuse(NotFound, "node %.64q not found", c.Node)
+	}
+	return one(events.LeaderTransferRequested(c))
 }
 
 // decide answers the observation, unless the state shows it already or it
@@ -94,7 +106,7 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 		s.Cluster.RecoveryKey = e.Key
 	case events.ClusterRestored:
 		s.restored(at, e)
-	case events.ClockSkewed, events.BackupTaken, events.CheckpointSigned: // for readers of the audit stream
+	case events.ClockSkewed, events.BackupTaken, events.CheckpointSigned, events.LeaderTransferRequested: // for readers of the audit stream
 	}
 }
 

@@ -23,10 +23,11 @@ func (s *State) restored(at events.Time, e events.ClusterRestored) {
 }
 
 // forget drops what must not come back: members whose keys may be anybody's,
-// invitations that may have been used, and API tokens that may have been
-// revoked.
+// invitations that may have been used, and API tokens and audit readers that may
+// have been revoked.
 func (s *State) forget() {
 	s.nodes, s.apiTokens = btree.Map[string, *NodeRecord]{}, btree.Map[string, *APIToken]{}
+	s.auditReaders = btree.Map[string, *AuditReader]{}
 	s.invitations = btree.Map[string, events.Time]{}
 }
 

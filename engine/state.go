@@ -14,17 +14,18 @@ import (
 // it are immutable: Apply puts a changed copy in the place of the old one, so
 // that Copy is cheap and a reader of a copy is never disturbed.
 type State struct {
-	Cluster     Cluster
-	Policy      Policy
-	Time        events.Time // of the last batch
-	users       btree.Map[string, *User]
-	tokens      btree.Map[string, *Token]
-	clients     btree.Map[string, *Client]
-	apiTokens   btree.Map[string, *APIToken]
-	nodes       btree.Map[string, *NodeRecord]
-	invitations btree.Map[string, events.Time] // by hex digest
-	marks       btree.Map[string, int64]       // of tokens that were deleted, by serial: the last interval used
-	done        []events.Request               // the last administrators' commands, oldest first
+	Cluster      Cluster
+	Policy       Policy
+	Time         events.Time // of the last batch
+	users        btree.Map[string, *User]
+	tokens       btree.Map[string, *Token]
+	clients      btree.Map[string, *Client]
+	apiTokens    btree.Map[string, *APIToken]
+	auditReaders btree.Map[string, *AuditReader]
+	nodes        btree.Map[string, *NodeRecord]
+	invitations  btree.Map[string, events.Time] // by hex digest
+	marks        btree.Map[string, int64]       // of tokens that were deleted, by serial: the last interval used
+	done         []events.Request               // the last administrators' commands, oldest first
 
 	copying sync.Mutex // guards Copy, which writes to the tables that it copies
 }
@@ -256,17 +257,18 @@ func (s *State) Copy() *State {
 	s.copying.Lock()
 	defer s.copying.Unlock()
 	return &State{
-		Cluster:     s.Cluster,
-		Policy:      s.Policy,
-		Time:        s.Time,
-		users:       *s.users.Copy(),
-		tokens:      *s.tokens.Copy(),
-		clients:     *s.clients.Copy(),
-		apiTokens:   *s.apiTokens.Copy(),
-		nodes:       *s.nodes.Copy(),
-		invitations: *s.invitations.Copy(),
-		marks:       *s.marks.Copy(),
-		done:        s.done,
+		Cluster:      s.Cluster,
+		Policy:       s.Policy,
+		Time:         s.Time,
+		users:        *s.users.Copy(),
+		tokens:       *s.tokens.Copy(),
+		clients:      *s.clients.Copy(),
+		apiTokens:    *s.apiTokens.Copy(),
+		auditReaders: *s.auditReaders.Copy(),
+		nodes:        *s.nodes.Copy(),
+		invitations:  *s.invitations.Copy(),
+		marks:        *s.marks.Copy(),
+		done:         s.done,
 	}
 }
 

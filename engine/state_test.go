@@ -17,6 +17,7 @@ func full(t *testing.T) *State {
 	s.tokens.Set("a1", &Token{Serial: "a1"})
 	s.clients.Set("vpn", &Client{Name: "vpn"})
 	s.apiTokens.Set("admin", &APIToken{Name: "admin"})
+	s.auditReaders.Set("siem", &AuditReader{Name: "siem"})
 	s.nodes.Set("n1", &NodeRecord{Name: "n1"})
 	s.invitations.Set("00", 1)
 	s.marks.Set("a0", 1)

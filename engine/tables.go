@@ -13,14 +13,15 @@ type Table uint8
 
 // The tables, in the order in which Records goes through them.
 const (
-	TableHead        Table = 1 // one record: what a state holds once
-	TableUsers       Table = 2
-	TableTokens      Table = 3
-	TableClients     Table = 4
-	TableAPITokens   Table = 5
-	TableNodes       Table = 6
-	TableInvitations Table = 7
-	TableMarks       Table = 8
+	TableHead         Table = 1 // one record: what a state holds once
+	TableUsers        Table = 2
+	TableTokens       Table = 3
+	TableClients      Table = 4
+	TableAPITokens    Table = 5
+	TableNodes        Table = 6
+	TableInvitations  Table = 7
+	TableMarks        Table = 8
+	TableAuditReaders Table = 9
 )
 
 // headRecord is what a state holds once.
@@ -61,6 +62,7 @@ func (s *State) Records(yield func(Table, any) bool) {
 		return each(TableInvitations, &r)
 	})
 	s.marks.Scan(func(serial string, last int64) bool { return each(TableMarks, &markRecord{Serial: serial, Last: last}) })
+	s.AuditReaders(func(r *AuditReader) bool { return each(TableAuditReaders, r) })
 }
 
 // Size is how many users and tokens there are.
@@ -91,6 +93,8 @@ func (s *State) PutRecord(t Table, fill func(any) error) error {
 		return put(fill, func(i *invitationRecord) { s.invitations.Set(i.Digest.String(), i.Expires) })
 	case TableMarks:
 		return put(fill, func(m *markRecord) { s.marks.Set(m.Serial, m.Last) })
+	case TableAuditReaders:
+		return put(fill, func(r *AuditReader) { s.auditReaders.Set(r.Name, r) })
 	default:
 		return fmt.Errorf("table %d is unknown: a newer version wrote it", t)
 	}

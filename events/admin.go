@@ -95,6 +95,20 @@ type APITokenIssued struct {
 	Expires Time   `cbor:"4,keyasint,omitzero"`
 }
 
+// AuditReaderIssued is recorded when credentials to read the audit stream are
+// issued. The cluster accepts them until Expires.
+type AuditReaderIssued struct {
+	Name    string `cbor:"1,keyasint"`
+	Key     string `cbor:"2,keyasint"` // public key that the credentials are signed with
+	Expires Time   `cbor:"3,keyasint"`
+}
+
+// AuditReaderRevoked is recorded when the credentials of a reader are revoked.
+type AuditReaderRevoked struct {
+	Name string `cbor:"1,keyasint"`
+	Key  string `cbor:"2,keyasint"`
+}
+
 // APITokenRevoked says that a bearer may command no more.
 type APITokenRevoked struct {
 	Name string `cbor:"1,keyasint"`

@@ -36,6 +36,12 @@ type NodeReturned struct {
 	Node string `cbor:"1,keyasint"`
 }
 
+// LeaderTransferRequested is recorded when an administrator asks for another
+// node to lead. LeaderChanged follows if the transfer succeeds.
+type LeaderTransferRequested struct {
+	Node string `cbor:"1,keyasint,omitempty"` // empty: any node
+}
+
 // LeaderChanged says that a node leads from here on.
 type LeaderChanged struct {
 	Node   string `cbor:"1,keyasint"`

@@ -235,6 +235,17 @@ func (e APITokenIssued) describe(d *Data) {
 
 func (e APITokenRevoked) describe(d *Data) { d.detail("name", e.Name) }
 
+func (e AuditReaderIssued) describe(d *Data) {
+	d.detail("expires", e.Expires)
+	d.detail("name", e.Name)
+	d.detail("public_key", e.Key)
+}
+
+func (e AuditReaderRevoked) describe(d *Data) {
+	d.detail("name", e.Name)
+	d.detail("public_key", e.Key)
+}
+
 func (e ClusterFounded) describe(d *Data) {
 	d.detail("cluster", e.Cluster)
 }
@@ -251,6 +262,8 @@ func (e NodeJoined) describe(d *Data) {
 func (e NodeRemoved) describe(d *Data)  { d.detail("member", e.Node) }
 func (e NodeLost) describe(d *Data)     { d.detail("member", e.Node) }
 func (e NodeReturned) describe(d *Data) { d.detail("member", e.Node) }
+
+func (e LeaderTransferRequested) describe(d *Data) { d.detail("member", e.Node) }
 
 func (e LeaderChanged) describe(d *Data) {
 	d.detail("leader", e.Node)

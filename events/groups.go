@@ -36,7 +36,7 @@ type ClientEvent interface {
 	ofClient()
 }
 
-// AdminEvent is an event about the policy and API tokens.
+// AdminEvent is an event about the policy, API tokens and audit readers.
 //
 //sumtype:decl
 type AdminEvent interface {
@@ -90,19 +90,22 @@ func (ClientSigned) ofClient()        {}
 func (ClientSecretRotated) ofClient() {}
 func (ClientSecretSeen) ofClient()    {}
 
-func (PolicyChanged) ofAdmin()   {}
-func (APITokenIssued) ofAdmin()  {}
-func (APITokenRevoked) ofAdmin() {}
+func (PolicyChanged) ofAdmin()      {}
+func (APITokenIssued) ofAdmin()     {}
+func (APITokenRevoked) ofAdmin()    {}
+func (AuditReaderIssued) ofAdmin()  {}
+func (AuditReaderRevoked) ofAdmin() {}
 
-func (ClusterFounded) ofCluster()   {}
-func (InvitationIssued) ofCluster() {}
-func (NodeJoined) ofCluster()       {}
-func (NodeRemoved) ofCluster()      {}
-func (NodeLost) ofCluster()         {}
-func (NodeReturned) ofCluster()     {}
-func (LeaderChanged) ofCluster()    {}
-func (ClockSkewed) ofCluster()      {}
-func (ClusterRestored) ofCluster()  {}
-func (RecoveryKeySet) ofCluster()   {}
-func (BackupTaken) ofCluster()      {}
-func (CheckpointSigned) ofCluster() {}
+func (ClusterFounded) ofCluster()          {}
+func (InvitationIssued) ofCluster()        {}
+func (NodeJoined) ofCluster()              {}
+func (NodeRemoved) ofCluster()             {}
+func (NodeLost) ofCluster()                {}
+func (NodeReturned) ofCluster()            {}
+func (LeaderChanged) ofCluster()           {}
+func (LeaderTransferRequested) ofCluster() {}
+func (ClockSkewed) ofCluster()             {}
+func (ClusterRestored) ofCluster()         {}
+func (RecoveryKeySet) ofCluster()          {}
+func (BackupTaken) ofCluster()             {}
+func (CheckpointSigned) ofCluster()        {}

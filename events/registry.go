@@ -73,6 +73,8 @@ var kinds = []class{
 	member[PolicyChanged](80, "policy", "changed", "KF5001W"),
 	member[APITokenIssued](81, "admin", "api_token_issued", "KF5002W"),
 	member[APITokenRevoked](82, "admin", "api_token_revoked", "KF5003I"),
+	member[AuditReaderIssued](83, "admin", "audit_reader_issued", "KF5004W"),
+	member[AuditReaderRevoked](84, "admin", "audit_reader_revoked", "KF5005I"),
 
 	member[ClusterFounded](90, "cluster", "founded", "KF6001I"),
 	member[InvitationIssued](91, "cluster", "invitation_issued", "KF6002W"),
@@ -85,6 +87,7 @@ var kinds = []class{
 	member[ClusterRestored](98, "cluster", "restored", "KF6009W"),
 	member[RecoveryKeySet](99, "cluster", "recovery_key_set", "KF6010W"),
 	member[BackupTaken](100, "cluster", "backup_taken", "KF6011W"),
+	member[LeaderTransferRequested](101, "cluster", "leader_transfer_requested", "KF6012W"),
 
 	member[CheckpointSigned](110, "integrity", "checkpoint", "KF7001I"),
 }

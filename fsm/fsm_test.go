@@ -289,7 +289,7 @@ func TestCheckpointIsMarked(t *testing.T) {
 // A field of the state that Records leaves out would be lost with the first
 // snapshot, and missed by every digest.
 func TestEveryFieldOfTheStateIsWrittenDown(t *testing.T) {
-	written := []string{"Cluster", "Policy", "Time", "users", "tokens", "clients", "apiTokens", "nodes", "invitations", "marks", "done"}
+	written := []string{"Cluster", "Policy", "Time", "users", "tokens", "clients", "apiTokens", "auditReaders", "nodes", "invitations", "marks", "done"}
 	var fields []string
 	for f := range reflect.TypeFor[engine.State]().Fields() {
 		if f.Name != "copying" { // a lock

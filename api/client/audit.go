@@ -45,7 +45,17 @@ func (c *Client) ShowReference(ctx context.Context, reference string) (api.Refer
 	return get[api.ReferenceReport](ctx, c, at("audit", "references", reference))
 }
 
-// AdmitReader makes credentials for a consumer of the audit stream.
-func (c *Client) AdmitReader(ctx context.Context, in api.AdmitReaderRequest) (api.Reader, error) {
-	return post[api.Reader](ctx, c, "/audit/readers", in)
+// IssueAuditReader issues credentials to read the audit stream.
+func (c *Client) IssueAuditReader(ctx context.Context, in api.IssueAuditReaderRequest) (api.IssuedAuditReader, error) {
+	return post[api.IssuedAuditReader](ctx, c, "/audit/readers", in)
+}
+
+// ListAuditReaders returns the readers of the audit stream, by name.
+func (c *Client) ListAuditReaders(ctx context.Context) ([]api.AuditReader, error) {
+	return list[api.AuditReader](ctx, c, "/audit/readers", values(api.Page{}))
+}
+
+// RevokeAuditReader revokes the credentials of a reader.
+func (c *Client) RevokeAuditReader(ctx context.Context, name, reason string) error {
+	return c.remove(ctx, at("audit", "readers", name), reason)
 }

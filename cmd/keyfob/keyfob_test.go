@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 			"json":     jsonEquals,
 			"end":      endNodes,
 			"get":      get,
+			"reads":    reads,
 			"await":    await,
 			"becomes":  becomes,
 			"interval": interval,

@@ -173,7 +173,11 @@ keyfob audit show 7K3M-QX4P`},
 Ends with 1 and names the first event that was changed, removed or put in.`, `
 keyfob audit verify /var/lib/keyfob
 keyfob audit verify trail.jsonl`},
-	"audit reader": {"", "\nkeyfob audit reader siem"},
+	"audit reader add": {`
+Credentials work at the embedded NATS server of every node, until they expire or are revoked.`, `
+keyfob audit reader add siem --ttl 90d`},
+	"audit reader list":   {"", "\nkeyfob audit reader list"},
+	"audit reader revoke": {"", "\nkeyfob audit reader revoke siem"},
 
 	"api-token issue": {`
 Roles: admin may everything; helpdesk looks at users and tokens and puts them right; auditor

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"keyfob/cmd/keyfob/demo"
@@ -93,6 +94,25 @@ func get(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s: %s: %s", args[0], resp.Status, body)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
+}
+
+// reads connects to NATS with a credentials file: reads URL FILE. It waits for
+// the server to accept the credentials or, with !, to refuse them.
+func reads(ts *testscript.TestScript, neg bool, args []string) {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		nc, err := nats.Connect(args[0], nats.UserCredentials(ts.MkAbs(args[1])), nats.NoReconnect())
+		if err == nil {
+			nc.Close()
+		}
+		switch {
+		case err == nil && !neg, errors.Is(err, nats.ErrAuthorization) && neg:
+			return
+		case time.Now().After(deadline):
+			ts.Fatalf("connecting to %s: %v", args[0], err)
+		}
+		pause(20 * time.Millisecond)
+	}
 }
 
 // endNodes ends the nodes of a dev.json and waits until they are gone.

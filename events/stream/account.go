@@ -23,26 +23,26 @@ func (Seed) MarshalJSON() ([]byte, error) { return []byte(`"***"`), nil }
 // Format prints *** whatever the verb.
 func (Seed) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
 
-// Keys are what the embedded servers of a cluster trust. All nodes have the
-// same, so that credentials made at one are good at all.
+// Keys are the secrets behind the identities that embedded servers trust. All
+// nodes derive the same keys, so credentials issued at one node work at all.
 type Keys struct {
 	Operator Seed
 	System   Seed
 	Account  Seed
 }
 
-// Two accounts keep readers from writing. NATS checks what a client publishes,
-// but not where it has the answer sent, nor where a consumer that it makes
-// delivers: in one account a reader can have the server's answers put into the
-// stream, and an empty one into $JS.API.STREAM.DELETE (tried with 2.15.2).
-// So the stream lives in one account and readers in another, which imports
-// what they need: what they have sent elsewhere ends in their own account.
-// Where a consumer delivers is still in the stream's; there the server wants a
-// listener on just that subject, refuses keyfob.audit.> as a cycle, and the
-// requests that harm are turned away (refusals).
+// Readers and the stream live in separate accounts. NATS checks the subjects a
+// client publishes to, but not the reply subject of a request, nor the deliver
+// subject of a consumer: in a shared account a reader could direct a server
+// reply into the stream, or an empty message to $JS.API.STREAM.DELETE (verified
+// with 2.15.2). The readers' account imports only what readers need, so replies
+// to other subjects end in that account. Deliver subjects are still resolved in
+// the stream's account. There the server requires a subscription on the exact
+// subject, rejects keyfob.audit.> as a cycle, and the dangerous requests are
+// mapped away (blockedAPI).
 
-// readerAPI is what a reader may ask of JetStream: what nats.go needs for
-// ordered consumers, durable ones, pulled or pushed, and single messages.
+// readerAPI is the part of the JetStream API open to readers: what nats.go needs
+// for ordered and durable consumers, pull and push, and for single messages.
 var readerAPI = []string{
 	"$JS.API.INFO",
 	"$JS.API.STREAM.NAMES",
@@ -60,14 +60,14 @@ var readerAPI = []string{
 	"$JS.FC." + Name + ".>",
 }
 
-// pullAPI is the one request with many answers.
+// pullAPI is the only request that gets more than one reply.
 const pullAPI = "$JS.API.CONSUMER.MSG.NEXT." + Name + ".*"
 
-// readerHears is what is delivered to readers: to their inboxes, and the
-// stream's subjects as they are published, without JetStream's promises.
-var readerHears = []string{"_INBOX.>", Subjects}
+// readerSubjects are the subjects readers may subscribe to: their inboxes, and
+// the stream's subjects as plain messages without delivery guarantees.
+var readerSubjects = []string{"_INBOX.>", Subjects}
 
-// publisherAPI is what the publisher may ask of JetStream.
+// publisherAPI are the subjects the publisher may publish to.
 var publisherAPI = []string{
 	Subjects,
 	"$JS.API.STREAM.INFO." + Name,
@@ -75,10 +75,10 @@ var publisherAPI = []string{
 	"$JS.API.STREAM.MSG.GET." + Name,
 }
 
-// refusals are the requests that nobody may make of an embedded server, not
-// even itself. They are turned away where they enter the system account, which
-// is behind every permission.
-var refusals = []string{
+// blockedAPI are the requests that an embedded server accepts from no client,
+// including its own. They are mapped to an unused subject in the system account,
+// after every permission check.
+var blockedAPI = []string{
 	"$JS.API.STREAM.DELETE.*",
 	"$JS.API.STREAM.PURGE.*",
 	"$JS.API.STREAM.UPDATE.*",
@@ -87,16 +87,17 @@ var refusals = []string{
 	"$JS.API.STREAM.MSG.DELETE.*",
 }
 
-const nowhere = "keyfob.refused"
+const blockedSubject = "keyfob.refused"
 
-// What readers can make a server keep is bounded.
+// Limits on what readers can allocate on a server.
 const (
 	maxConsumers   = 1000
 	maxConnections = 1000
 )
 
-// authority is the keys with their certificates.
+// authority holds the operator and the accounts of an embedded server.
 type authority struct {
+	key      nkeys.KeyPair // of the operator, which signs the accounts
 	operator *jwt.OperatorClaims
 	system   string // public key
 	stream   account
@@ -104,7 +105,7 @@ type authority struct {
 	resolver *server.MemAccResolver
 }
 
-// account is an account's key.
+// account is an account's key pair.
 type account struct {
 	nkeys.KeyPair
 	public string
@@ -119,9 +120,14 @@ func newAccount(seed []byte) (account, error) {
 	return account{key, public}, err
 }
 
-// readers is the account of those who read. Its key comes from the stream's.
+// readersLabel derives the readers' account. An earlier version signed reader
+// credentials with the key of another label; they could not be revoked, and no
+// server accepts them any more.
+const readersLabel = "keyfob audit stream admitted readers"
+
+// readers is the readers' account. Its key is derived from the stream account's.
 func (k Keys) readers() (account, error) {
-	seed, err := hkdf.Key(sha256.New, k.Account[:], nil, "keyfob audit stream readers", len(k.Account))
+	seed, err := hkdf.Key(sha256.New, k.Account[:], nil, readersLabel, len(k.Account))
 	if err != nil {
 		return account{}, err
 	}
@@ -139,23 +145,24 @@ func (k Keys) authority() (*authority, error) {
 	if err := errors.Join(systemErr, streamErr, readersErr); err != nil {
 		return nil, fmt.Errorf("account keys: %w", err)
 	}
-	a := &authority{system: system.public, stream: stream, readers: readers, resolver: &server.MemAccResolver{}}
-	return a, errors.Join(a.sign(operator),
-		a.add(operator, systemClaims(system)),
-		a.add(operator, streamClaims(stream)),
-		a.add(operator, readersClaims(readers, stream)))
+	a := &authority{key: operator, system: system.public, stream: stream, readers: readers, resolver: &server.MemAccResolver{}}
+	err = a.signOperator()
+	for _, claims := range []*jwt.AccountClaims{systemClaims(system), streamClaims(stream), readersClaims(readers, stream, nil)} {
+		_, addErr := a.add(claims)
+		err = errors.Join(err, addErr)
+	}
+	return a, err
 }
 
-// sign makes the operator's claims.
-func (a *authority) sign(operator nkeys.KeyPair) error {
-	public, err := operator.PublicKey()
+func (a *authority) signOperator() error {
+	public, err := a.key.PublicKey()
 	if err != nil {
 		return err
 	}
 	claims := jwt.NewOperatorClaims(public)
 	claims.Name = "keyfob"
 	claims.SystemAccount = a.system
-	text, err := claims.Encode(operator)
+	text, err := claims.Encode(a.key)
 	if err != nil {
 		return fmt.Errorf("signing operator: %w", err)
 	}
@@ -163,19 +170,24 @@ func (a *authority) sign(operator nkeys.KeyPair) error {
 	return err
 }
 
-func (a *authority) add(operator nkeys.KeyPair, claims *jwt.AccountClaims) error {
-	text, err := claims.Encode(operator)
-	if err != nil {
-		return fmt.Errorf("signing account %s: %w", claims.Name, err)
+// add signs an account, stores it for servers to look up, and returns it as a
+// server reads it.
+func (a *authority) add(claims *jwt.AccountClaims) (*jwt.AccountClaims, error) {
+	text, err := claims.Encode(a.key)
+	if err == nil {
+		err = a.resolver.Store(claims.Subject, text)
 	}
-	return a.resolver.Store(claims.Subject, text)
+	if err != nil {
+		return nil, fmt.Errorf("signing account %s: %w", claims.Name, err)
+	}
+	return jwt.DecodeAccountClaims(text)
 }
 
 func systemClaims(a account) *jwt.AccountClaims {
 	claims := jwt.NewAccountClaims(a.public)
 	claims.Name = "keyfob-system"
-	for _, subject := range refusals {
-		claims.AddMapping(jwt.Subject(subject), jwt.WeightedMapping{Subject: nowhere})
+	for _, subject := range blockedAPI {
+		claims.AddMapping(jwt.Subject(subject), jwt.WeightedMapping{Subject: blockedSubject})
 	}
 	return claims
 }
@@ -184,7 +196,7 @@ func streamClaims(a account) *jwt.AccountClaims {
 	claims := jwt.NewAccountClaims(a.public)
 	claims.Name = "keyfob-audit"
 	claims.Limits.JetStreamLimits = jwt.JetStreamLimits{
-		DiskStorage: jwt.NoLimit, MemoryStorage: jwt.NoLimit, // the second for ordered consumers
+		DiskStorage: jwt.NoLimit, MemoryStorage: jwt.NoLimit, // memory is for ordered consumers
 		Streams: 1, Consumer: maxConsumers, MaxAckPending: 65_536,
 	}
 	claims.Limits.LeafNodeConn = 0
@@ -195,21 +207,23 @@ func streamClaims(a account) *jwt.AccountClaims {
 		}
 		claims.Exports.Add(export)
 	}
-	for _, subject := range readerHears {
+	for _, subject := range readerSubjects {
 		claims.Exports.Add(&jwt.Export{Name: subject, Subject: jwt.Subject(subject), Type: jwt.Stream})
 	}
 	return claims
 }
 
-func readersClaims(a, stream account) *jwt.AccountClaims {
+// readersClaims lets in the users signed by one of keys, and no others.
+func readersClaims(a, stream account, keys []string) *jwt.AccountClaims {
 	claims := jwt.NewAccountClaims(a.public)
 	claims.Name = "keyfob-readers"
+	claims.SigningKeys.Add(keys...)
 	claims.Limits.Conn = maxConnections
 	claims.Limits.LeafNodeConn = 0
 	for _, subject := range readerAPI {
 		claims.Imports.Add(&jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: stream.public, Type: jwt.Service})
 	}
-	for _, subject := range readerHears {
+	for _, subject := range readerSubjects {
 		claims.Imports.Add(&jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: stream.public, Type: jwt.Stream})
 	}
 	return claims

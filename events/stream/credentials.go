@@ -9,29 +9,42 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// ReaderCredentials makes the text of a .creds file that can read the audit
-// stream at every embedded server of the cluster, and nothing else. expires
-// may be zero: never.
-func (k Keys) ReaderCredentials(name string, expires time.Time) ([]byte, error) {
-	if name == "" {
-		return nil, errors.New("making reader's credentials: no name")
+// NewReader issues credentials that read the audit stream at the embedded
+// servers and do nothing else. creds is the text of a .creds file. Servers
+// accept it once key is on their list (Server.SetReaders), until expires.
+func (k Keys) NewReader(name string, expires time.Time) (key string, creds []byte, err error) {
+	if name == "" || expires.IsZero() {
+		return "", nil, errors.New("issuing reader credentials: a name and an expiry are required")
+	}
+	if key, creds, err = k.newReader(name, expires); err != nil {
+		return "", nil, fmt.Errorf("issuing credentials for reader %q: %w", name, err)
+	}
+	return key, creds, nil
+}
+
+// newReader signs the credentials with a key pair of their own. Its private half
+// is discarded on return: nothing else can ever be signed with it.
+func (k Keys) newReader(name string, expires time.Time) (key string, creds []byte, err error) {
+	readers, err := k.readers()
+	if err != nil {
+		return "", nil, err
+	}
+	signer, err := nkeys.CreateAccount()
+	if err != nil {
+		return "", nil, err
+	}
+	defer signer.Wipe()
+	if key, err = signer.PublicKey(); err != nil {
+		return "", nil, err
 	}
 	claims, err := readerClaims(name)
 	if err != nil {
-		return nil, fmt.Errorf("making credentials of reader %q: %w", name, err)
+		return "", nil, err
 	}
-	if !expires.IsZero() {
-		claims.Expires = expires.Unix()
-	}
-	readers, err := k.readers()
-	if err != nil {
-		return nil, fmt.Errorf("making credentials of reader %q: %w", name, err)
-	}
-	text, err := credentials(claims, readers)
-	if err != nil {
-		return nil, fmt.Errorf("making credentials of reader %q: %w", name, err)
-	}
-	return text, nil
+	claims.Expires = expires.Unix()
+	claims.IssuerAccount = readers.public
+	creds, err = credentials(claims, signer)
+	return key, creds, err
 }
 
 func readerClaims(name string) (*userClaims, error) {
@@ -40,7 +53,7 @@ func readerClaims(name string) (*userClaims, error) {
 		return nil, err
 	}
 	claims.Pub.Allow.Add(readerAPI...)
-	claims.Sub.Allow.Add(readerHears...)
+	claims.Sub.Allow.Add(readerSubjects...)
 	return claims, nil
 }
 
@@ -55,7 +68,7 @@ func publisherClaims() (*userClaims, error) {
 	return claims, nil
 }
 
-// userClaims are a user's with the user's own key.
+// userClaims are the claims of a user together with the user's key pair.
 type userClaims struct {
 	*jwt.UserClaims
 	key nkeys.KeyPair
@@ -75,8 +88,9 @@ func newUser(name string) (*userClaims, error) {
 	return &userClaims{claims, key}, nil
 }
 
-func credentials(claims *userClaims, account nkeys.KeyPair) ([]byte, error) {
-	token, err := claims.Encode(account)
+// credentials is the text of a .creds file, signed by signer.
+func credentials(claims *userClaims, signer nkeys.KeyPair) ([]byte, error) {
+	token, err := claims.Encode(signer)
 	if err != nil {
 		return nil, err
 	}

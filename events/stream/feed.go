@@ -13,47 +13,46 @@ import (
 	"keyfob/events"
 )
 
-// underWay is a message whose acknowledgement was asked for and has not come.
-type underWay struct {
+// inFlight is a message that waits for its acknowledgement.
+type inFlight struct {
 	sequence uint64
 	ok       <-chan *jetstream.PubAck
 	err      <-chan error
 }
 
-// feed is a connection's publishing, and what is under way.
+// feed publishes over one connection.
 type feed struct {
 	*Publisher
 	js   jetstream.JetStream
-	last uint64 // that was sent
-	sent []underWay
+	last uint64 // record sent
+	sent []inFlight
 }
 
-// run publishes what follows the record numbered last, until something is
-// wrong.
+// run publishes the records after last until an error occurs.
 func (f *feed) run(ctx context.Context, closed <-chan nats.Status) error {
-	patience := time.NewTimer(ackWait)
-	defer patience.Stop()
+	timeout := time.NewTimer(ackWait)
+	defer timeout.Stop()
 	for {
 		changed := f.c.Journal.Changed()
-		if err := f.fill(); err != nil {
+		if err := f.fillWindow(); err != nil {
 			return err
 		}
-		var first underWay // its channels are nil when nothing is under way
+		var first inFlight // its channels are nil when nothing is in flight
 		if len(f.sent) > 0 {
 			first, changed = f.sent[0], nil
 		}
-		patience.Reset(ackWait)
+		timeout.Reset(ackWait)
 		select {
 		case ack := <-first.ok:
 			if ack.Sequence != first.sequence {
-				return fmt.Errorf("record %d became message %d: %w", first.sequence, ack.Sequence, errMoved)
+				return fmt.Errorf("record %d was stored as message %d: %w", first.sequence, ack.Sequence, errMoved)
 			}
 			f.published.Store(ack.Sequence)
 			f.sent = f.sent[1:]
 		case err := <-first.err:
-			return refusal(first.sequence, err)
+			return publishError(first.sequence, err)
 		case <-changed:
-		case <-patience.C:
+		case <-timeout.C:
 			if len(f.sent) > 0 {
 				return fmt.Errorf("record %d: no acknowledgement within %v", first.sequence, ackWait)
 			}
@@ -65,12 +64,12 @@ func (f *feed) run(ctx context.Context, closed <-chan nats.Status) error {
 	}
 }
 
-// fill fills the window. An acknowledgement is asked for with the last message
-// of those at hand only: each says which sequence the stream must have before
-// it, so the last is not taken in unless all before it were.
-func (f *feed) fill() error {
+// fillWindow sends records until the window is full. Only the last message of
+// each read requests an acknowledgement: each message names the sequence before
+// it, so the stream rejects the last one unless it has stored all the others.
+func (f *feed) fillWindow() error {
 	for free := window - int(f.last-f.published.Load()); free > 0; {
-		records, err := f.c.Journal.Read(f.last+1, min(piece, free))
+		records, err := f.c.Journal.Read(f.last+1, min(readBatch, free))
 		if err != nil || len(records) == 0 {
 			return err
 		}
@@ -92,7 +91,7 @@ func (f *feed) send(r events.Record, acknowledged bool) error {
 	}
 	ack, err := f.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
 	if err == nil {
-		f.sent = append(f.sent, underWay{r.Sequence, ack.Ok(), ack.Err()})
+		f.sent = append(f.sent, inFlight{r.Sequence, ack.Ok(), ack.Err()})
 	}
 	return err
 }
@@ -110,8 +109,8 @@ func message(cluster string, r events.Record) *nats.Msg {
 	}
 }
 
-// refusal tells the stream having moved from what is wrong with it.
-func refusal(sequence uint64, err error) error {
+// publishError turns a wrong last sequence into errMoved.
+func publishError(sequence uint64, err error) error {
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
 		err = errMoved

@@ -27,7 +27,7 @@ type list struct {
 	hole    bool
 }
 
-// story is a journal of n records, the same each time.
+// story returns a journal of n records, the same each time.
 func story(n int) *list {
 	l := &list{changed: make(chan struct{})}
 	l.add(n)
@@ -95,7 +95,7 @@ func (l *list) message(sequence uint64) []byte {
 	return events.CloudEvent(cluster, l.records[sequence-1])
 }
 
-// running is a publisher at work.
+// running is a publisher that has been started.
 type running struct {
 	*Publisher
 	stop func() error
@@ -140,7 +140,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// holds fails unless the stream is the first n records of j, number by number.
+// holds fails unless the stream consists of the first n records of j.
 func holds(t *testing.T, js jetstream.JetStream, j *list, n uint64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -14,28 +14,28 @@ import (
 )
 
 const (
-	window   = 512              // messages under way
-	piece    = 256              // records read at once
-	ackWait  = 10 * time.Second // for one acknowledgement, and for one request
-	minDelay = 50 * time.Millisecond
-	maxDelay = 10 * time.Second
+	window    = 512              // messages in flight
+	readBatch = 256              // records read at once
+	ackWait   = 10 * time.Second // for one acknowledgement, and for one request
+	minDelay  = 50 * time.Millisecond
+	maxDelay  = 10 * time.Second
 )
 
-// PublisherConfig is what a publisher is made of.
+// PublisherConfig configures a Publisher.
 type PublisherConfig struct {
 	Journal Journal
-	// Connect makes a connection that does not reconnect by itself: Server.Connect
+	// Connect opens a connection that does not reconnect by itself: Server.Connect
 	// or External.
 	Connect func(context.Context) (*nats.Conn, error)
-	// First is the number with which a stream begins that has to be made,
-	// default 1: a stream elsewhere need not have all that ever happened.
+	// First is the first record of a stream that has to be created, default 1. An
+	// external stream need not hold the whole history.
 	First uint64
-	// Replicas of a stream that has to be made, default 1.
+	// Replicas is the replica count of a stream that has to be created, default 1.
 	Replicas int
 	Log      *slog.Logger
 }
 
-// Validate reports everything that is missing.
+// Validate reports all problems.
 func (c PublisherConfig) Validate() error {
 	var errs []error
 	need := func(ok bool, what string) {
@@ -44,30 +44,31 @@ func (c PublisherConfig) Validate() error {
 		}
 	}
 	need(c.Journal != nil, "no journal")
-	need(c.Connect != nil, "no way to connect")
+	need(c.Connect != nil, "no connect function")
 	need(c.Log != nil, "no log")
-	need(c.Replicas >= 0 && c.Replicas <= 5, fmt.Sprintf("%d replicas: up to 5 are possible", c.Replicas))
+	need(c.Replicas >= 0 && c.Replicas <= 5, fmt.Sprintf("%d replicas: the maximum is 5", c.Replicas))
 	return errors.Join(errs...)
 }
 
-// Publisher brings the records of a journal into the stream, each once and in
-// order. It never makes the journal wait, and holds no more than a window of
-// messages however long NATS is away.
+// Publisher publishes the records of a journal to the stream, each once and in
+// order. It never blocks the journal, and holds at most one window of messages
+// however long NATS is unavailable.
 type Publisher struct {
 	c         PublisherConfig
 	published atomic.Uint64
 }
 
-// NewPublisher is a publisher at rest.
+// NewPublisher returns a publisher; Run starts it.
 func NewPublisher(c PublisherConfig) (*Publisher, error) {
 	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("making publisher: %w", err)
+		return nil, fmt.Errorf("configuring publisher: %w", err)
 	}
 	c.First, c.Replicas = max(c.First, 1), max(c.Replicas, 1)
 	return &Publisher{c: c}, nil
 }
 
-// External is how to connect to a NATS of the site's. credsFile may be empty.
+// External returns a function that connects to the site's own NATS. credsFile
+// may be empty.
 func External(url, credsFile string) func(context.Context) (*nats.Conn, error) {
 	return func(context.Context) (*nats.Conn, error) {
 		options := []nats.Option{nats.Name("keyfob publisher"), nats.NoReconnect(), nats.Timeout(ackWait)}
@@ -78,18 +79,18 @@ func External(url, credsFile string) func(context.Context) (*nats.Conn, error) {
 	}
 }
 
-// Published is the number of the last record that the stream is known to hold.
+// Published returns the number of the last record the stream is known to hold.
 func (p *Publisher) Published() uint64 { return p.published.Load() }
 
-// Backlog is how many records of the journal the stream is not known to hold.
+// Backlog returns how many records of the journal are not yet published.
 func (p *Publisher) Backlog() uint64 {
 	last, _ := p.c.Journal.Last()
 	return last - min(p.Published(), last)
 }
 
-// Run publishes until ctx is over; then it returns nil. Whatever goes wrong at
-// NATS is tried again, later and later. Only ErrFork ends it: the stream holds
-// something else than the journal, and somebody must look.
+// Run publishes until ctx is done, then returns nil. NATS errors are retried
+// with increasing delay. Only ErrFork ends it early: the stream differs from the
+// journal, and an operator must look.
 func (p *Publisher) Run(ctx context.Context) error {
 	delay := minDelay
 	for {
@@ -99,16 +100,16 @@ func (p *Publisher) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, ErrFork):
-			p.c.Log.ErrorContext(ctx, "audit stream and journal differ, publishing stopped", "stream", Name, "err", err)
+			p.c.Log.ErrorContext(ctx, "audit stream differs from the journal; publishing stopped", "stream", Name, "err", err)
 			return err
 		}
 		if p.Published() > before {
 			delay = minDelay
 		}
 		if !errors.Is(err, errMoved) {
-			p.c.Log.WarnContext(ctx, "audit stream not reached", "err", err, "retry_in", delay, "backlog", p.Backlog())
+			p.c.Log.WarnContext(ctx, "publishing to the audit stream failed", "err", err, "retry_in", delay, "backlog", p.Backlog())
 		}
-		// Two publishers must not keep in step.
+		// The jitter keeps two publishers from running in step.
 		if !sleep(ctx, delay/2+rand.N(delay)) {
 			return nil
 		}
@@ -116,9 +117,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 }
 
-// errMoved says that somebody else has published meanwhile, or that the stream
-// was put back: look again.
-var errMoved = errors.New("the stream is not where it was")
+// errMoved is returned when the stream's last sequence is not the expected one:
+// another publisher was faster, or the stream was restored.
+var errMoved = errors.New("the last sequence of the stream has changed")
 
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
@@ -131,7 +132,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// session is one connection's life.
+// session publishes over one connection until it fails.
 func (p *Publisher) session(ctx context.Context) error {
 	if err := p.until(ctx, p.c.Journal.Whole); err != nil {
 		return err
@@ -145,7 +146,7 @@ func (p *Publisher) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last, err := p.settle(ctx, js)
+	last, err := p.resume(ctx, js)
 	if err != nil {
 		return err
 	}
@@ -153,7 +154,7 @@ func (p *Publisher) session(ctx context.Context) error {
 	return (&feed{Publisher: p, js: js, last: last}).run(ctx, nc.StatusChanged(nats.CLOSED))
 }
 
-// until waits for the journal.
+// until waits until ready reports true, checking at each change of the journal.
 func (p *Publisher) until(ctx context.Context, ready func() bool) error {
 	for {
 		changed := p.c.Journal.Changed()

@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// elsewhere is a NATS of the site's, where others have rights too.
+// elsewhere is an external NATS server, on which others have permissions too.
 func elsewhere(t *testing.T) (url string, js jetstream.JetStream) {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, JetStream: true, StoreDir: t.TempDir()})
@@ -47,7 +47,7 @@ func connect(t *testing.T, url string, options ...nats.Option) jetstream.JetStre
 
 func readerOf(t *testing.T, s *Server) jetstream.JetStream {
 	t.Helper()
-	return connect(t, s.URL(), nats.UserCredentials(credsFile(t, testKeys(), time.Time{})))
+	return connect(t, s.URL(), admitted(t, s))
 }
 
 func TestStreamFollowsTheJournal(t *testing.T) {
@@ -70,15 +70,15 @@ func TestStreamFollowsTheJournal(t *testing.T) {
 	}
 }
 
-func TestConsumerGoesOnAtAnotherNode(t *testing.T) {
+func TestConsumerContinuesAtAnotherNode(t *testing.T) {
 	j := story(40)
 	one, two := startServer(t, t.TempDir()), startServer(t, t.TempDir())
 	publish(t, one, j, 40)
 	publish(t, two, j, 40)
-	creds := credsFile(t, testKeys(), time.Time{})
+	creds := admitted(t, one, two)
 	last := uint64(0)
 	for _, s := range []*Server{one, two} {
-		st, err := connect(t, s.URL(), nats.UserCredentials(creds)).Stream(t.Context(), Name)
+		st, err := connect(t, s.URL(), creds).Stream(t.Context(), Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestConsumerGoesOnAtAnotherNode(t *testing.T) {
 	}
 }
 
-func TestRestartsInTheMiddleLeaveNoTrace(t *testing.T) {
+func TestRestartsLeaveNeitherGapsNorDuplicates(t *testing.T) {
 	dir := t.TempDir()
 	j := story(4000)
 	s := startServer(t, dir)
@@ -121,7 +121,7 @@ func TestRestartsInTheMiddleLeaveNoTrace(t *testing.T) {
 	holds(t, readerOf(t, s), j, 4000)
 }
 
-func TestOutageHoldsNothingUpAndLosesNothing(t *testing.T) {
+func TestOutageBlocksNothingAndLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	var at atomic.Pointer[Server]
 	at.Store(startServer(t, dir))
@@ -138,7 +138,7 @@ func TestOutageHoldsNothingUpAndLosesNothing(t *testing.T) {
 	holds(t, readerOf(t, at.Load()), j, 1000)
 }
 
-func TestDeletedStreamHeals(t *testing.T) {
+func TestDeletedStreamIsRefilled(t *testing.T) {
 	url, js := elsewhere(t)
 	j := story(300)
 	p := run(t, j, External(url, ""))
@@ -162,7 +162,7 @@ func TestDeletedStreamHeals(t *testing.T) {
 	holds(t, readerOf(t, s), j, 301)
 }
 
-func TestStreamPutBackToAnOlderStateHeals(t *testing.T) {
+func TestStreamRestoredToAnOlderStateIsRefilled(t *testing.T) {
 	dir, backup := t.TempDir(), filepath.Join(t.TempDir(), "nats")
 	j := story(200)
 	s := startServer(t, dir)
@@ -187,9 +187,9 @@ func TestStreamPutBackToAnOlderStateHeals(t *testing.T) {
 	holds(t, readerOf(t, s), j, 400)
 }
 
-// TestRepeatAfterTheWindowIsRefused: JetStream forgets the ids of messages
-// after a while, and would store a repeat if nothing else kept it out.
-func TestRepeatAfterTheWindowIsRefused(t *testing.T) {
+// JetStream forgets message IDs after a while, and would then store a duplicate
+// if the expected sequence did not prevent it.
+func TestDuplicateIsRejectedAfterTheDuplicateWindow(t *testing.T) {
 	url, js := elsewhere(t)
 	j := story(10)
 	p := run(t, j, External(url, ""))
@@ -199,7 +199,7 @@ func TestRepeatAfterTheWindowIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := st.CachedInfo().Config
-	// A stranger's message with an id that is remembered tells when it is not.
+	// Another message with the same ID is stored once JetStream has forgotten the ID.
 	config.Subjects = []string{Subjects, "probe"}
 	if _, err := js.UpdateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
@@ -227,15 +227,15 @@ func TestRepeatAfterTheWindowIsRefused(t *testing.T) {
 	case ack := <-again.Ok():
 		t.Errorf("stored again as %d", ack.Sequence)
 	case err := <-again.Err():
-		if !errors.Is(refusal(10, err), errMoved) {
+		if !errors.Is(publishError(10, err), errMoved) {
 			t.Error(err)
 		}
 	}
 }
 
-// Of many messages only the last is acknowledged: one that the stream did not
-// take in must show there.
-func TestTheLastMessageVouchesForThoseBeforeIt(t *testing.T) {
+// Only the last message of a batch is acknowledged. If an earlier one was not
+// stored, the last one must be rejected.
+func TestAcknowledgementCoversAllMessagesBeforeIt(t *testing.T) {
 	url, js := elsewhere(t)
 	j := story(10)
 	p := run(t, j, External(url, ""))
@@ -256,7 +256,7 @@ func TestTheLastMessageVouchesForThoseBeforeIt(t *testing.T) {
 	case ack := <-last.Ok():
 		t.Fatalf("stored as %d", ack.Sequence)
 	case err := <-last.Err():
-		if !errors.Is(refusal(20, err), errMoved) {
+		if !errors.Is(publishError(20, err), errMoved) {
 			t.Fatal(err)
 		}
 	}
@@ -275,7 +275,7 @@ func TestTwoPublishersAtOnceAreHarmless(t *testing.T) {
 	holds(t, js, j, 2001)
 }
 
-func TestForkIsLeftAlone(t *testing.T) {
+func TestForkIsNotTouched(t *testing.T) {
 	url, js := elsewhere(t)
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: Name, Subjects: []string{Subjects}}); err != nil {
 		t.Fatal(err)
@@ -300,7 +300,7 @@ func TestForkIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestNothingIsPublishedWithAHole(t *testing.T) {
+func TestNothingIsPublishedWhileRecordsAreMissing(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	j := story(20)
 	j.setHole(true)
@@ -319,7 +319,7 @@ func TestNothingIsPublishedWithAHole(t *testing.T) {
 	holds(t, readerOf(t, s), j, 30)
 }
 
-func TestStreamCanBeginLater(t *testing.T) {
+func TestStreamCanStartAtALaterRecord(t *testing.T) {
 	url, js := elsewhere(t)
 	j := story(100)
 	p, err := NewPublisher(PublisherConfig{Journal: j, Connect: External(url, ""), First: 61, Log: slog.New(slog.DiscardHandler)})
@@ -346,9 +346,8 @@ func TestStreamCanBeginLater(t *testing.T) {
 	}
 }
 
-// TestStreamAheadOfTheJournalIsWaitedFor: a crash may take the end of a
-// journal, which comes back from the replicated log.
-func TestStreamAheadOfTheJournalIsWaitedFor(t *testing.T) {
+// A crash may lose the end of a journal, which the replicated log restores.
+func TestPublisherWaitsForAJournalBehindTheStream(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	publish(t, s, story(50), 50)
 	j := story(30)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -16,8 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// publisherInbox is where the publisher hears answers, out of the readers'
-// hearing.
+// publisherInbox is the publisher's inbox prefix; readers cannot subscribe to it.
 const publisherInbox = "_KEYFOB"
 
 const (
@@ -25,18 +25,18 @@ const (
 	maxPayload  = 1 << 20
 )
 
-// ServerConfig is what an embedded server is made of.
+// ServerConfig configures an embedded server.
 type ServerConfig struct {
 	Name   string // of the node
-	Dir    string // where the stream is kept, in Dir/nats
-	Listen string // host:port; port 0 takes a free one
+	Dir    string // the stream is stored in Dir/nats
+	Listen string // host:port; port 0 picks a free one
 	Keys   Keys
-	// TLSCert and TLSKey are files in PEM; both or none.
+	// TLSCert and TLSKey are PEM files; set both or neither.
 	TLSCert, TLSKey string
 	Log             *slog.Logger
 }
 
-// Validate reports everything that is wrong.
+// Validate reports all problems.
 func (c ServerConfig) Validate() error {
 	var errs []error
 	need := func(ok bool, what string) {
@@ -54,8 +54,7 @@ func (c ServerConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// hostPort takes an address apart, in the way that the server wants it: -1 is
-// any port.
+// hostPort splits an address. A random port is -1, as the NATS server has it.
 func hostPort(address string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -73,15 +72,20 @@ func hostPort(address string) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// Server is an embedded NATS server that holds the audit stream. Nobody gets
-// in without credentials.
+// Server is an embedded NATS server that holds the audit stream. Clients need
+// credentials, and readers must be on the server's list (SetReaders).
 type Server struct {
-	nats  *server.Server
-	creds []byte // the publisher's
-	tls   bool
+	nats      *server.Server
+	authority *authority
+	creds     []byte // the publisher's
+	tls       bool
+
+	mu      sync.Mutex // guards readers
+	readers []string   // keys of the readers let in, sorted
 }
 
-// Start starts a server and returns when it takes connections.
+// Start starts a server and returns when it accepts connections. It accepts no
+// readers until SetReaders is called.
 func Start(c ServerConfig) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("starting NATS server: %w", err)
@@ -102,7 +106,7 @@ func start(c ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{tls: c.TLSCert != ""}
+	s := &Server{authority: a, tls: c.TLSCert != ""}
 	if s.creds, err = credentials(publisher, a.stream); err != nil {
 		return nil, err
 	}
@@ -153,7 +157,7 @@ func options(c ServerConfig, a *authority) (*server.Options, error) {
 	return o, nil
 }
 
-// URL is where consumers on this machine connect.
+// URL is the address for consumers on this machine.
 func (s *Server) URL() string {
 	scheme, host := "nats://", "127.0.0.1"
 	if s.tls {
@@ -169,19 +173,19 @@ func (s *Server) URL() string {
 	return scheme + net.JoinHostPort(host, strconv.Itoa(a.Port))
 }
 
-// Connect connects the publisher, without a socket.
+// Connect connects the publisher in-process, without a socket.
 func (s *Server) Connect(context.Context) (*nats.Conn, error) {
 	return nats.Connect("", nats.InProcessServer(s.nats), nats.UserCredentialBytes(s.creds),
 		nats.CustomInboxPrefix(publisherInbox), nats.Name("keyfob publisher"), nats.NoReconnect())
 }
 
-// Close ends all connections and writes the stream's files through.
+// Close closes all connections and syncs the stream's files.
 func (s *Server) Close() {
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
 }
 
-// logger passes on what an operator should see.
+// logger forwards the NATS server's messages. Notices are logged at debug level.
 type logger struct{ log *slog.Logger }
 
 func (l logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }

@@ -1,33 +1,39 @@
-// Package stream carries the journal to its readers by NATS JetStream. It is
-// the only package that knows NATS.
+// Package stream publishes the journal to NATS JetStream. It is the only
+// package that imports NATS.
 //
 // # One stream, the same everywhere
 //
-// The sequence of the stream is the number of the record. A message is
-// published with the sequence that the stream must have before it, so that
-// JetStream itself refuses whatever would be a gap or a repeat, for any length
-// of time, however many publishers there are; the message's id, which JetStream
-// remembers for a while only, is for consumers. A Publisher that starts, or that
-// was refused, looks at what the stream really holds, compares the last message
-// with the record of that number, and goes on behind it. So a stream that was
-// deleted, or put back to an older state, heals from the journal; and one that
-// holds other messages than the journal is a fork, and is left alone.
+// The stream sequence of a message is the sequence number of its record. Each
+// message names the last sequence that the stream must have before it, so
+// JetStream rejects every gap and every repeat, however late it comes and
+// however many publishers there are. JetStream remembers message IDs only for
+// a short time; they are there for consumers. When a Publisher starts, or a
+// publish is rejected, it reads the end of the stream, compares the last message
+// with the record of that number, and continues after it. A stream that was
+// deleted or restored to an older state is therefore refilled from the journal.
+// A stream that holds different messages is a fork and is not touched.
 //
-// # Two ways
+// # Embedded or external
 //
-// By default each node feeds its own embedded Server from its own journal, and
-// a consumer may move to another node and go on at the same number. A site with
-// a NATS of its own gives its URL; then the node that leads publishes there.
+// By default each node feeds its own embedded Server from its own journal. A
+// consumer can move to another node and continue at the same number. A site
+// with its own NATS configures a URL; the leader then publishes there.
 //
-// # What the disk is asked
+// # Readers
 //
-// The embedded server writes its files through every ten seconds (syncInterval)
-// and not with each message. What its acknowledgement is worth is how much the
-// publisher might have to send again, and no more: the journal is kept for ever,
-// and lies on the same disk. To wait for the disk at each message would make
-// logins, which wait for the same disk, slower and the evidence no safer.
-// A server elsewhere is another matter: there `sync_interval: always` and three
-// replicas keep what a consumer has already seen.
+// An embedded Server accepts only the readers that it was given with
+// SetReaders. Reader credentials are signed with a key that exists once, at
+// issue; the server keeps the public half. Removing that key from the list
+// invalidates the credentials and closes their connections.
+//
+// # Durability
+//
+// The embedded server syncs its files every ten seconds (syncInterval), not on
+// each message. Its acknowledgement only tells the publisher what it need not
+// send again: the journal is kept for ever, on the same disk. Waiting for the
+// disk on each message would slow down logins, which wait for the same disk,
+// and would add no safety. On an external server, set `sync_interval: always`
+// and three replicas, so that messages already consumed are not lost.
 package stream
 
 import (
@@ -37,7 +43,7 @@ import (
 	"keyfob/events"
 )
 
-// Name is the stream, Subjects what it takes in (events.Subject).
+// Name is the stream, Subjects the subjects it stores (events.Subject).
 const (
 	Name     = "KEYFOB_AUDIT"
 	Subjects = "keyfob.audit.>"
@@ -48,19 +54,20 @@ const (
 	contentType  = "application/cloudevents+json"
 )
 
-// ErrFork says that the stream and the journal do not tell the same story.
-var ErrFork = errors.New("the stream holds other messages than the journal")
+// ErrFork is returned when the stream holds a message that differs from the
+// journal's record of the same number.
+var ErrFork = errors.New("the stream holds a different message than the journal")
 
-// Journal is what is published.
+// Journal is the source of the records to publish.
 type Journal interface {
-	// Read returns up to limit records from a number on, none behind the last.
+	// Read returns up to limit records starting at from; none past the last one.
 	Read(from uint64, limit int) ([]events.Record, error)
-	// Last is the number and the hash of the last record.
+	// Last returns the number and the hash of the last record.
 	Last() (uint64, events.Hash)
-	// Cluster is the cluster's name.
+	// Cluster returns the cluster's name.
 	Cluster() string
 	// Whole reports whether no record is missing.
 	Whole() bool
-	// Changed is closed when any of this changes.
+	// Changed returns a channel that is closed at the next change to any of these.
 	Changed() <-chan struct{}
 }

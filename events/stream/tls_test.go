@@ -47,7 +47,7 @@ func certificate(t *testing.T) (cert, key string) {
 	return cert, key
 }
 
-func TestServerWithCertificateTakesNothingInTheClear(t *testing.T) {
+func TestServerWithCertificateAcceptsNoPlaintext(t *testing.T) {
 	cert, key := certificate(t)
 	config := ServerConfig{
 		Name: "n1", Dir: t.TempDir(), Listen: "127.0.0.1:0", Keys: testKeys(), TLSCert: cert, TLSKey: key, Log: slog.New(slog.DiscardHandler),
@@ -62,13 +62,13 @@ func TestServerWithCertificateTakesNothingInTheClear(t *testing.T) {
 	}
 	j := story(10)
 	publish(t, s, j, 10)
-	creds := nats.UserCredentials(credsFile(t, testKeys(), time.Time{}))
+	creds := admitted(t, s)
 	holds(t, connect(t, s.URL(), creds, nats.RootCAs(cert)), j, 10)
 	if nc, err := nats.Connect(s.URL(), creds); err == nil {
 		nc.Close()
-		t.Error("a certificate of nobody was believed")
+		t.Error("a certificate of an unknown CA was accepted")
 	}
-	// A client that speaks no TLS.
+	// A client without TLS.
 	address := strings.TrimPrefix(s.URL(), "tls://")
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -82,7 +82,7 @@ func TestServerWithCertificateTakesNothingInTheClear(t *testing.T) {
 		m, err := conn.Read(answer[n:])
 		n += m
 		if strings.Contains(string(answer[:n]), "PONG") {
-			t.Fatal("answered in the clear")
+			t.Fatal("answered in plaintext")
 		}
 		if err != nil {
 			break
@@ -92,6 +92,6 @@ func TestServerWithCertificateTakesNothingInTheClear(t *testing.T) {
 	config.Dir, config.TLSKey = t.TempDir(), cert
 	if s, err := Start(config); err == nil {
 		s.Close()
-		t.Error("started without a key")
+		t.Error("started with a certificate in place of the key")
 	}
 }

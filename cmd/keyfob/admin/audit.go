@@ -14,13 +14,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"keyfob/api"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/events/journal"
 )
 
 func (e *commands) auditCommand() *cobra.Command {
-	return e.Group("audit", "The audit trail: what happened, in order", e.auditTail(), e.auditShow(), e.auditVerify(), e.auditExport(), e.auditReader())
+	return e.Group("audit", "The audit trail: what happened, in order", e.auditTail(), e.auditShow(), e.auditVerify(), e.auditExport(), e.auditReaderCommand())
 }
 
 func (e *commands) auditTail() *cobra.Command {
@@ -137,23 +136,4 @@ func (e *commands) auditVerify() *cobra.Command {
 		e.Say("%s is whole from event %d to %d", path, v.First, v.Last)
 		return nil
 	}))
-}
-
-func (e *commands) auditReader() *cobra.Command {
-	r, out := e.Remote(), &cli.Output{}
-	var ttl time.Duration
-	c := cli.Command("reader NAME", "Make credentials by which a consumer reads the audit stream at NATS", func(c *cobra.Command, args []string) error {
-		var reader api.Reader
-		in := map[string]any{"name": args[0], "reason": r.Why(c)}
-		if ttl > 0 {
-			in["ttl_seconds"] = int(ttl / time.Second)
-		}
-		if err := r.Call(c.Context(), http.MethodPost, "/audit/readers", in, &reader); err != nil {
-			return err
-		}
-		e.Say("credentials of reader %s, shown only this once; put them into a file of mode 0600:", reader.Name)
-		return out.Show(e.Out, reader, func(tw *tabwriter.Writer) { fmt.Fprint(tw, reader.Credentials) })
-	})
-	cli.DurationVar(c.Flags(), &ttl, "ttl", 0, "how long they are good (default for ever)")
-	return out.Flag(r.Because(c))
 }

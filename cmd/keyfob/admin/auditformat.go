@@ -154,9 +154,9 @@ func (e *auditEvent) ocsfClass() ocsfClass {
 		return ocsfClass{ocsfAccountChange, 12, "Unlock"}
 	}
 	switch {
-	case slices.Contains([]string{"imported", "added", "api_token_issued", "node_joined", "founded", "invitation_issued"}, word):
+	case slices.Contains([]string{"imported", "added", "api_token_issued", "audit_reader_issued", "node_joined", "founded", "invitation_issued"}, word):
 		return ocsfClass{ocsfEntity, 1, "Create"}
-	case slices.Contains([]string{"deleted", "removed", "api_token_revoked", "node_removed"}, word):
+	case slices.Contains([]string{"deleted", "removed", "api_token_revoked", "audit_reader_revoked", "node_removed"}, word):
 		return ocsfClass{ocsfEntity, 4, "Delete"}
 	}
 	return ocsfClass{ocsfEntity, 3, "Update"}

@@ -10,9 +10,11 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +37,9 @@ const (
 // devClient is the RADIUS client of a dev cluster, on 127.0.0.0/8, and over
 // TLS with radsec.crt and radsec.key.
 const RADIUSClient = "loopback"
+
+// devReader is the audit reader of a dev cluster.
+const devReader = "dev"
 
 // devCluster is several nodes on this machine, for trying keyfob out and for
 // tests. Everything about it lies in one directory.
@@ -318,15 +323,28 @@ func (d *Cluster) End() {
 	}
 }
 
-// credentials keeps the credentials of a reader of the audit stream in a file.
+// credentials writes the credentials of an audit reader to a file. Those of an
+// earlier start are kept while they are valid.
 func (d *Cluster) credentials(ctx context.Context) error {
-	if _, err := os.Stat(d.file(credsFile)); err == nil {
-		return nil
+	r := d.Remote()
+	readers, err := cli.All[api.AuditReader](ctx, r, "/audit/readers", nil)
+	if err != nil {
+		return fmt.Errorf("listing audit readers: %w", err)
 	}
-	var reader api.Reader
-	in := map[string]string{"name": "dev", "reason": "keyfob dev"}
-	if err := d.Remote().Call(ctx, http.MethodPost, "/audit/readers", in, &reader); err != nil {
-		return fmt.Errorf("making NATS credentials: %w", err)
+	i := slices.IndexFunc(readers, func(r api.AuditReader) bool { return r.Name == devReader })
+	if i >= 0 {
+		if _, err := os.Stat(d.file(credsFile)); err == nil && readers[i].Expires.After(d.Env.Now()) {
+			return nil
+		}
+		path := cli.At("audit", "readers", devReader) + "?" + url.Values{"reason": {"keyfob dev"}}.Encode()
+		if err := r.Call(ctx, http.MethodDelete, path, nil, nil); err != nil {
+			return fmt.Errorf("revoking audit reader %s: %w", devReader, err)
+		}
 	}
-	return cli.WriteFile(d.file(credsFile), []byte(reader.Credentials), 0o600)
+	var issued api.IssuedAuditReader
+	in := api.IssueAuditReaderRequest{CommandRequest: api.CommandRequest{Reason: "keyfob dev"}, Name: devReader}
+	if err := r.Call(ctx, http.MethodPost, "/audit/readers", in, &issued); err != nil {
+		return fmt.Errorf("issuing NATS credentials: %w", err)
+	}
+	return cli.WriteFile(d.file(credsFile), []byte(issued.Credentials), 0o600)
 }

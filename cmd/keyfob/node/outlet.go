@@ -9,26 +9,36 @@ import (
 	"time"
 
 	"keyfob/cluster"
+	"keyfob/engine"
 	"keyfob/events/stream"
 )
 
-// outlet is where the audit trail is published beside the journal: this node's
-// own NATS server, fed by every node from its own journal, or one of the
-// site's, to which the leader publishes.
+const (
+	// readersInterval is how often the NATS server gets the list of audit readers.
+	// A revocation takes effect within it.
+	readersInterval = 250 * time.Millisecond
+
+	leaderInterval = 200 * time.Millisecond
+)
+
+// outlet publishes the audit trail on NATS. By default each node publishes its
+// own journal to its embedded server. If the site has its own NATS, the leader
+// publishes there.
 type outlet struct {
-	server    *stream.Server    // nil where there is none here
-	publisher *stream.Publisher // nil where nothing is published
-	leads     func() bool       // nil: it does not matter who leads
+	node      *cluster.Node
+	server    *stream.Server    // nil without an embedded server
+	publisher *stream.Publisher // nil if nothing is published
+	leads     func() bool       // nil if every node publishes
 	log       *slog.Logger
 }
 
-// readerKeys are the keys that credentials of readers are made with.
-func readerKeys(n *cluster.Node) stream.Keys {
+// natsKeys are the keys of the embedded NATS servers, the same on all nodes.
+func natsKeys(n *cluster.Node) stream.Keys {
 	return stream.Keys{Operator: n.DeriveNATS("operator"), System: n.DeriveNATS("system"), Account: n.DeriveNATS("account")}
 }
 
 func (h *house) openOutlet() (*outlet, error) {
-	o := &outlet{log: h.log}
+	o := &outlet{node: h.node, log: h.log}
 	c := stream.PublisherConfig{Journal: h.node.Journal(), Log: h.log}
 	switch listen := h.cfg.NATS.Embedded.Listen; {
 	case h.cfg.NATS.URL != "":
@@ -36,8 +46,8 @@ func (h *house) openOutlet() (*outlet, error) {
 	case listen == Off:
 		return o, nil
 	default:
-		s := stream.ServerConfig{Name: h.cfg.Node, Dir: h.cfg.Data, Listen: listen, Keys: readerKeys(h.node), Log: h.log}
-		if !onlyHere(listen) { // what leaves the machine is encrypted, where there is a certificate for it
+		s := stream.ServerConfig{Name: h.cfg.Node, Dir: h.cfg.Data, Listen: listen, Keys: natsKeys(h.node), Log: h.log}
+		if !onlyHere(listen) { // use TLS beyond this machine, if there is a certificate
 			s.TLSCert, s.TLSKey = h.cfg.Web.TLS.Cert, h.cfg.Web.TLS.Key
 		}
 		var err error
@@ -53,29 +63,31 @@ func (h *house) openOutlet() (*outlet, error) {
 	return o, nil
 }
 
-// onlyHere reports whether an address can be reached from this machine alone.
+// onlyHere reports whether an address is reachable from this machine only.
 func onlyHere(listen string) bool {
 	host, _, err := net.SplitHostPort(listen)
 	return err == nil && net.ParseIP(host).IsLoopback()
 }
 
-// run publishes until ctx ends, then closes the server. A stream that cannot
-// be published to does not stop logins: the journal is the record.
+// run publishes until ctx ends, then closes the server. A publishing failure
+// does not stop logins: the journal is the record.
 func (o *outlet) run(ctx context.Context) error {
-	defer func() { _ = o.close() }()
+	readersDone := make(chan struct{})
+	go func() { defer close(readersDone); o.admitReaders(ctx) }()
+	defer func() { <-readersDone; _ = o.close() }()
 	for o.publisher != nil && ctx.Err() == nil {
 		if !o.wait(ctx, true) {
 			break
 		}
-		reign, over := context.WithCancel(ctx)
-		go func() { // ends with reign, which the next lines end
-			o.wait(reign, false)
-			over()
+		leading, stop := context.WithCancel(ctx)
+		go func() { // ends with leading
+			o.wait(leading, false)
+			stop()
 		}()
-		err := o.publisher.Run(reign)
-		over()
+		err := o.publisher.Run(leading)
+		stop()
 		if err != nil {
-			o.log.ErrorContext(ctx, "nothing is published any more until this node is started anew", "err", err)
+			o.log.ErrorContext(ctx, "audit stream publishing stopped until this node is restarted", "err", err)
 			break
 		}
 	}
@@ -83,11 +95,39 @@ func (o *outlet) run(ctx context.Context) error {
 	return nil
 }
 
-// wait returns when this node leads, or does no more, as asked; it is false
-// when ctx ended first. Where it does not matter who leads, this node always
-// does.
+// admitReaders keeps the embedded server's list of readers up to date until ctx
+// ends. After a start, the server accepts no readers until this node has caught
+// up: its state may be older than a revocation.
+func (o *outlet) admitReaders(ctx context.Context) {
+	if o.server == nil {
+		return
+	}
+	tick := time.NewTicker(readersInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if o.node.CaughtUp() != nil {
+			continue
+		}
+		var keys []string
+		o.node.State().AuditReaders(func(r *engine.AuditReader) bool {
+			keys = append(keys, r.Key)
+			return true
+		})
+		if err := o.server.SetReaders(keys); err != nil {
+			o.log.ErrorContext(ctx, "audit readers not updated", "err", err)
+		}
+	}
+}
+
+// wait returns true when this node leads, or no longer leads, as wanted, and
+// false if ctx ends first. A node that always publishes counts as leading.
 func (o *outlet) wait(ctx context.Context, wanted bool) bool {
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(leaderInterval)
 	defer tick.Stop()
 	for {
 		if leads := o.leads == nil || o.leads(); leads == wanted {
@@ -108,7 +148,7 @@ func (o *outlet) close() error {
 	return nil
 }
 
-// published is the number of the last event that NATS is known to have.
+// published returns the number of the last event that NATS is known to hold.
 func (o *outlet) published() (sequence uint64, ok bool) {
 	if o.publisher == nil || o.leads != nil && !o.leads() {
 		return 0, false

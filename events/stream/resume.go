@@ -12,18 +12,18 @@ import (
 	"keyfob/events"
 )
 
-// settle makes the stream if there is none, compares its end with the journal,
-// and says where it ends.
-func (p *Publisher) settle(ctx context.Context, js jetstream.JetStream) (uint64, error) {
+// resume creates the stream if it is missing, compares its last message with the
+// journal, and returns the number of that message.
+func (p *Publisher) resume(ctx context.Context, js jetstream.JetStream) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
 	st, err := js.Stream(ctx, Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		p.c.Log.InfoContext(ctx, "making audit stream", "stream", Name, "first_sequence", p.c.First)
+		p.c.Log.InfoContext(ctx, "creating audit stream", "stream", Name, "first_sequence", p.c.First)
 		st, err = js.CreateStream(ctx, p.streamConfig())
 	}
 	if err != nil {
-		return 0, fmt.Errorf("looking at stream %s: %w", Name, err)
+		return 0, fmt.Errorf("reading stream %s: %w", Name, err)
 	}
 	state := st.CachedInfo().State
 	if state.LastSeq == 0 || state.Msgs == 0 {
@@ -31,7 +31,7 @@ func (p *Publisher) settle(ctx context.Context, js jetstream.JetStream) (uint64,
 	}
 	m, err := st.GetMsg(ctx, state.LastSeq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		p.c.Log.WarnContext(ctx, "the last message of the audit stream is gone and cannot be compared", "sequence", state.LastSeq)
+		p.c.Log.WarnContext(ctx, "last message of the audit stream is missing; comparison with the journal skipped", "sequence", state.LastSeq)
 		return state.LastSeq, nil
 	}
 	if err != nil {
@@ -43,7 +43,7 @@ func (p *Publisher) settle(ctx context.Context, js jetstream.JetStream) (uint64,
 func (p *Publisher) streamConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        Name,
-		Description: "what happened at keyfob, in order; the sequence is the number of the record",
+		Description: "keyfob audit trail; the stream sequence is the record number",
 		Subjects:    []string{Subjects},
 		Storage:     jetstream.FileStorage,
 		Compression: jetstream.S2Compression,
@@ -51,19 +51,19 @@ func (p *Publisher) streamConfig() jetstream.StreamConfig {
 		FirstSeq:    p.c.First,
 		DenyDelete:  true,
 		DenyPurge:   true,
-		// The ids of the messages are for consumers; what keeps repeats out is
-		// the expected sequence. Remembering ids costs 133 bytes each.
+		// The expected sequence keeps duplicates out; message IDs are for consumers.
+		// JetStream needs 133 bytes for each ID it remembers.
 		Duplicates: time.Second,
 	}
 }
 
-// compare holds a message of the stream against the record of its number. A
-// journal that is not so far yet, after a crash perhaps, is waited for.
+// compare checks a message of the stream against the record of the same number.
+// If the journal does not reach that far yet, as after a crash, it waits.
 func (p *Publisher) compare(ctx context.Context, m *jetstream.RawStreamMsg) error {
 	held := func() bool { last, _ := p.c.Journal.Last(); return last >= m.Sequence }
 	if err := p.until(ctx, held); err != nil {
 		last, _ := p.c.Journal.Last()
-		return fmt.Errorf("the stream holds message %d, the journal ends at %d: %w", m.Sequence, last, err)
+		return fmt.Errorf("the stream holds message %d but the journal ends at %d: %w", m.Sequence, last, err)
 	}
 	records, err := p.c.Journal.Read(m.Sequence, 1)
 	if err != nil {
