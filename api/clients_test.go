@@ -89,7 +89,9 @@ func TestClientShowsWhichSecretIsInUse(t *testing.T) {
 	}{
 		"never rotated": {func(*engine.Client) {}, []string{`"secret_in_use":"current"`}, []string{"secret_rotated", "secret_first_seen", "old_secret_until"}},
 		"the old one": {
-			func(c *engine.Client) { c.Rotated, c.OldSecret, c.OldUntil = at(-time.Hour), []byte("o"), at(time.Hour) },
+			func(c *engine.Client) {
+				c.Rotated, c.OldSecret, c.OldUntil = at(-time.Hour), []byte("o"), at(time.Hour)
+			},
 			[]string{`"secret_in_use":"old"`, `"secret_rotated":"2026-11-02T11:00:00Z"`, `"old_secret_until":"2026-11-02T13:00:00Z"`}, []string{"secret_first_seen"},
 		},
 		"none": {

@@ -200,13 +200,19 @@ func TestRadclientRotatesItsSecret(t *testing.T) {
 	node.applyAt(events.At(time.Now()), events.ClientSecretRotated{
 		Client: "loopback", Sealed: []byte(newSecret.Reveal()), Revision: 1, OldUntil: events.At(time.Now().Add(overlap)),
 	})
-	until(t, func() bool { c, ok := s.clients.lookup(netip.MustParseAddr("127.0.0.1"), time.Now()); return ok && c.awaited })
+	until(t, func() bool {
+		c, ok := s.clients.lookup(netip.MustParseAddr("127.0.0.1"), time.Now())
+		return ok && c.awaited
+	})
 	try("during the overlap", oldSecret, true)
 	if node.State().Client("loopback").Seen != 0 {
 		t.Fatal("the new secret is taken for seen")
 	}
 	try("during the overlap", newSecret, true)
-	until(t, func() bool { c, ok := s.clients.lookup(netip.MustParseAddr("127.0.0.1"), time.Now()); return ok && !c.awaited })
+	until(t, func() bool {
+		c, ok := s.clients.lookup(netip.MustParseAddr("127.0.0.1"), time.Now())
+		return ok && !c.awaited
+	})
 	try("after the first use of the new one", newSecret, true)
 	packets = packets[1:2]
 	try("after the first use of the new one", oldSecret, false)
