@@ -9,19 +9,20 @@ import (
 
 // Status is the cluster as this node sees it.
 type Status struct {
-	Leader string       `json:"leader" doc:"Empty when there is none."`
-	Nodes  []NodeStatus `json:"nodes"`
+	Summary string       `json:"summary" doc:"In words: who leads, how many nodes answer, what does not work."`
+	Leader  string       `json:"leader" doc:"Empty when there is none."`
+	Nodes   []NodeStatus `json:"nodes"`
 }
 
 // NodeStatus is one member.
 type NodeStatus struct {
 	Name          string `json:"name"`
 	Address       string `json:"address"`
-	State         string `json:"state" doc:"leader, follower, candidate, lost."`
+	State         string `json:"state" doc:"leader, follower, unreachable."`
 	Voter         bool   `json:"voter"`
 	LastIndex     uint64 `json:"last_index" doc:"Of the log."`
 	Sequence      uint64 `json:"sequence" doc:"Of the last event applied."`
-	ClockOffsetMS int64  `json:"clock_offset_ms" doc:"From the leader's clock."`
+	ClockOffsetMS int64  `json:"clock_offset_ms" doc:"From the median of the nodes."`
 	Version       string `json:"version"`
 }
 

@@ -152,7 +152,7 @@ func (f *fake) SameSeed(_ string, sealed []byte, seed engine.Secret) (bool, erro
 }
 
 func (f *fake) Status(context.Context) (Status, error) {
-	return Status{Leader: "n1", Nodes: []NodeStatus{{Name: "n1"}}}, f.refuse
+	return Status{Summary: "n1 leads; 1 of 1 nodes answer", Leader: "n1", Nodes: []NodeStatus{{Name: "n1"}}}, f.refuse
 }
 
 func (f *fake) Invite(_ context.Context, o events.Origin, _ time.Duration) (string, error) {

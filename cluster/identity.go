@@ -44,6 +44,7 @@ type identity struct {
 	Key         []byte   `json:"key"`         // PKCS #8, sealed
 	CA          []byte   `json:"ca"`          // DER
 	Members     []member `json:"members"`     // as they were when this node joined, until Raft knows better
+	Removed     bool     `json:"removed,omitempty"`
 }
 
 // member is where one node of the cluster is found.
@@ -150,6 +151,9 @@ func (c Config) loadIdentity() (identity, error) {
 		return id, fmt.Errorf("%s has format %d, this program reads %d", c.file(fileIdentity), id.Format, identityFormat)
 	case id.Node != c.Node:
 		return id, fmt.Errorf("%s is the data of node %q, configured is %q", c.Data, id.Node, c.Node)
+	case id.Removed:
+		return id, fmt.Errorf("node %s was removed from the cluster; to add it again, join with a new invitation and an empty data directory instead of %s",
+			id.Node, c.Data)
 	case id.Address != c.advertise():
 		return id, fmt.Errorf("node %s joined as %s, configured is %s: put it back, or remove the node and let it join anew",
 			id.Node, id.Address, c.advertise())

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"slices"
+	"strings"
 
 	"keyfob/cluster/link"
 	"keyfob/cluster/vault"
@@ -21,6 +24,9 @@ func Join(ctx context.Context, invited string, c Config) error {
 	}
 	i, err := parseInvitation(invited)
 	if err != nil {
+		return err
+	}
+	if err := c.reachableFrom(i.Addresses); err != nil {
 		return err
 	}
 	if err := c.Vacant(); err != nil {
@@ -52,6 +58,21 @@ func Join(ctx context.Context, invited string, c Config) error {
 	}, key)
 }
 
+// reachableFrom returns an error if this node's address is a loopback address
+// and the members are on other machines.
+func (c Config) reachableFrom(members []string) error {
+	if isLoopback(c.advertise()) && !slices.ContainsFunc(members, isLoopback) {
+		return fmt.Errorf("the advertised address %s is a loopback address, which the members (%s) cannot reach: "+
+			"set cluster.advertise to an address of this machine", c.advertise(), strings.Join(members, ", "))
+	}
+	return nil
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && (strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback())
+}
+
 // ask asks one member after the other.
 func (c Config) ask(ctx context.Context, i invitation, j joinRequest) (joinAnswer, error) {
 	var answer joinAnswer
@@ -76,10 +97,15 @@ func (c Config) ask(ctx context.Context, i invitation, j joinRequest) (joinAnswe
 		errs = append(errs, fmt.Errorf("joining by %s: %w", addr, err))
 		var refusal *engine.Refusal
 		if errors.As(err, &refusal) {
-			break // the others would say the same
+			return joinAnswer{}, errors.Join(errs...) // the others would say the same
 		}
 	}
-	return joinAnswer{}, errors.Join(errs...)
+	err = errors.Join(errs...)
+	if !isLoopback(j.Address) && !slices.ContainsFunc(i.Addresses, func(addr string) bool { return !isLoopback(addr) }) {
+		err = fmt.Errorf("%w; the members advertise only loopback addresses: "+
+			"a cluster of several machines needs addresses that all of them can reach (cluster.advertise)", err)
+	}
+	return joinAnswer{}, err
 }
 
 func post(ctx context.Context, client *http.Client, body []byte) ([]byte, error) {

@@ -23,6 +23,8 @@ type leadership struct {
 	first []events.Event // of a new or restored cluster
 	base  uint64         // the record that they follow
 	term  uint64         // the last term whose leader was recorded
+
+	leaving map[string]leaving // removed nodes by id; used by runTasks' goroutine
 }
 
 // run turns Raft's notices of leadership into calls of lead until ctx ends. It

@@ -43,7 +43,8 @@ func (l *leadership) runTasks(ctx context.Context) {
 // nodes that are no longer members, and gives new nodes a vote once they have
 // caught up.
 func (l *leadership) updateMembers(ctx context.Context) error {
-	state := l.replica.state()
+	view := l.replica.View()
+	state := view.State
 	if state.Cluster.ID == "" {
 		return nil // still bootstrapping
 	}
@@ -55,9 +56,13 @@ func (l *leadership) updateMembers(ctx context.Context) error {
 			continue
 		}
 		if state.Node(nameOf(m.ID)) == nil {
+			if !l.knowsOfRemoval(m.ID, view.Sequence) {
+				continue
+			}
 			if err := l.replica.remove(m.ID); err != nil {
 				return fmt.Errorf("removing node %s: %w", m.ID, err)
 			}
+			delete(l.leaving, m.ID)
 			l.link.Recheck()
 			l.log.InfoContext(ctx, "node removed", "member", nameOf(m.ID))
 			continue
@@ -72,6 +77,25 @@ func (l *leadership) updateMembers(ctx context.Context) error {
 		l.log.InfoContext(ctx, "node became a voter", "member", nameOf(m.ID))
 	}
 	return nil
+}
+
+// leaving is a node that was removed and is still in Raft's configuration.
+type leaving struct {
+	sequence uint64 // a record behind that of its removal
+	since    time.Time
+}
+
+// knowsOfRemoval reports whether a removed node has applied the record of its
+// removal, or answers no longer. It cannot learn of it after it has been taken
+// out of Raft's configuration.
+func (l *leadership) knowsOfRemoval(id string, sequence uint64) bool {
+	left, ok := l.leaving[id]
+	if !ok {
+		left = leaving{sequence: sequence, since: time.Now()}
+		l.leaving[id] = left
+	}
+	beat, answers := l.peers.recent(id)
+	return !answers || beat.Sequence >= left.sequence || time.Since(left.since) > l.c.LostAfter
 }
 
 // handOverAndLeave is for a leader that was removed: the next leader removes it

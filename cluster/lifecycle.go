@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"keyfob/engine"
 )
 
 // lifecycle tracks how a node stops: gracefully, by failure, or at once.
@@ -50,23 +53,34 @@ func (l *lifecycle) result(err error) error {
 	}
 }
 
+// errStopping is why a stopping node decides nothing.
+var errStopping = fmt.Errorf("this node is stopping: %w", engine.ErrUndecided)
+
 // requests counts the requests in progress.
 type requests struct {
-	mu     sync.Mutex // guards the fields below
-	empty  *sync.Cond
-	count  int
-	closed bool
+	mu      sync.Mutex // guards the fields below
+	empty   *sync.Cond
+	count   int
+	refused error // why no request may start
 }
 
-// begin reports whether a request may start; then end must follow.
-func (r *requests) begin() bool {
+// begin starts a request, which end ends. The error says why none may start.
+func (r *requests) begin() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
-		return false
+	if r.refused == nil {
+		r.count++
 	}
-	r.count++
-	return true
+	return r.refused
+}
+
+// refuse admits no further request.
+func (r *requests) refuse(reason error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refused == nil {
+		r.refused = reason
+	}
 }
 
 func (r *requests) end() {
@@ -80,9 +94,9 @@ func (r *requests) end() {
 // drain admits no further request and waits until all have ended or the timeout
 // has passed.
 func (r *requests) drain(timeout time.Duration) {
+	r.refuse(errStopping)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
 	late := false
 	timer := time.AfterFunc(timeout, func() {
 		r.mu.Lock()

@@ -29,8 +29,8 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 	if a.Origin.Request.IsZero() {
 		return engine.Outcome{}, fmt.Errorf("the attempt has no request id: %w", engine.ErrUndecided)
 	}
-	if !n.requests.begin() {
-		return engine.Outcome{}, fmt.Errorf("this node is stopping: %w", engine.ErrUndecided)
+	if err := n.requests.begin(); err != nil {
+		return engine.Outcome{}, err
 	}
 	defer n.requests.end()
 	a.Origin = n.from(a.Origin)
@@ -207,8 +207,8 @@ func (n *Node) Prompt(ctx context.Context, conversation string, o events.Origin)
 // engine.ErrUndecided or engine.ErrBusy. On return the change can be read on this
 // node, unless the node lags by more than a second.
 func (n *Node) Do(ctx context.Context, o events.Origin, c engine.Command) error {
-	if !n.requests.begin() {
-		return fmt.Errorf("this node is stopping: %w", engine.ErrUndecided)
+	if err := n.requests.begin(); err != nil {
+		return err
 	}
 	defer n.requests.end()
 	if o.Request.IsZero() {

@@ -42,6 +42,21 @@ func (m *membership) includesSelf() bool {
 	return slices.ContainsFunc(m.known(), func(one member) bool { return one.ID == m.self })
 }
 
+// answering is how many voters answered lately, this node included, and how many
+// there are.
+func (m *membership) answering() (count, voters int) {
+	for _, one := range m.known() {
+		if !one.Voter {
+			continue
+		}
+		voters++
+		if _, ok := m.peers.recent(one.ID); ok || one.ID == m.self {
+			count++
+		}
+	}
+	return count, voters
+}
+
 // peers are the heartbeats of the other nodes.
 type peers struct {
 	silentAfter time.Duration // age at which a heartbeat says nothing

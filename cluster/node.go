@@ -52,6 +52,7 @@ type Node struct {
 	backfill   *backfill
 	admission  *admission
 	refusals   *refusals
+	removal    *removal
 
 	caughtUp atomic.Bool // it has been level with the leader
 }
@@ -156,6 +157,11 @@ func (n *Node) connect() {
 	}
 	n.leadership = &leadership{
 		self: s, replica: n.replica, batcher: n.batcher, peers: &n.members.peers, link: n.link, vault: n.vault,
+		leaving: make(map[string]leaving),
+	}
+	n.removal = &removal{
+		self: s, replica: n.replica, caughtUp: n.CaughtUp, base: func() uint64 { return n.leadership.base },
+		refuse: n.requests.refuse, fail: n.fail,
 	}
 	n.backfill = &backfill{self: s, replica: n.replica, journal: n.journal, client: peers}
 	n.admission = &admission{self: s, replica: n.replica, batcher: n.batcher, client: peers, vault: n.vault, do: n.Do}
@@ -185,7 +191,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	for _, worker := range []func(context.Context){
 		n.leadership.run, n.heartbeats.run, n.recorder.run, n.refusals.run, n.refusals.delay.Run,
-		n.replica.takeSnapshots, n.backfill.run,
+		n.replica.takeSnapshots, n.backfill.run, n.removal.run,
 	} {
 		workers.Go(func() { worker(work) })
 	}

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
 // Status is the cluster as one node sees it.
 type Status struct {
-	Leader string       `json:"leader"` // name, empty if nobody is known to lead
-	Nodes  []NodeStatus `json:"nodes"`
+	Summary string       `json:"summary"` // in words: who leads, who answers, what does not work
+	Leader  string       `json:"leader"`  // name, empty if nobody is known to lead
+	Nodes   []NodeStatus `json:"nodes"`
 }
 
 // NodeStatus is one member.
@@ -25,61 +27,112 @@ type NodeStatus struct {
 	Version       string `json:"version"`
 }
 
-// Status asks every member how it is. Those that do not answer are listed as
-// unreachable, with what was last heard.
+const (
+	stateLeader      = "leader"
+	stateFollower    = "follower"
+	stateUnreachable = "unreachable"
+)
+
+// Status asks every member for its status. Members that do not answer are listed
+// as unreachable, with what they last reported.
 func (n *Node) Status(ctx context.Context) (Status, error) {
 	n.heartbeats.exchange(ctx)
 	leader := n.replica.leader()
 	s := Status{Leader: nameOf(leader)}
 	own := n.heartbeats.clock.Check().Offset
 	for _, m := range n.replica.members() {
-		ns := NodeStatus{Name: nameOf(m.ID), Address: m.Address, Voter: m.Voter, State: "unreachable"}
-		var beat heartbeat
+		ns := NodeStatus{Name: nameOf(m.ID), Address: m.Address, Voter: m.Voter, State: stateUnreachable}
+		beat, answers := n.members.peers.recent(m.ID)
 		if m.ID == n.id.ID {
-			beat = n.heartbeats.own()
-			ns.State = stateOf(m.ID, leader)
+			beat.heartbeat, answers = n.heartbeats.own(), true
 			ns.ClockOffsetMS = own.Milliseconds()
-		} else if last, ok := n.members.peers.of(m.ID); ok {
-			beat = last.heartbeat
-			if _, ok := n.members.peers.recent(m.ID); ok {
-				ns.State = stateOf(m.ID, leader)
-			}
+		} else {
 			offset, _ := n.heartbeats.clock.OffsetOf(m.ID)
 			ns.ClockOffsetMS = offset.Milliseconds()
+		}
+		switch {
+		case answers && m.ID == leader:
+			ns.State = stateLeader
+		case answers:
+			ns.State = stateFollower
 		}
 		ns.LastIndex, ns.Sequence, ns.Version = beat.Last, beat.Sequence, beat.Version
 		s.Nodes = append(s.Nodes, ns)
 	}
+	s.Summary = s.summary(n.c.ClockLimit)
 	return s, nil
 }
 
-func stateOf(id, leader string) string {
-	if id == leader {
-		return "leader"
+// summary says who leads, how many nodes answer, and what does not work.
+func (s Status) summary(clockLimit time.Duration) string {
+	var silent, problems []string
+	voters, answering := 0, 0
+	for _, n := range s.Nodes {
+		if n.Voter {
+			voters++
+		}
+		switch {
+		case n.State == stateUnreachable:
+			silent = append(silent, n.Name)
+			continue
+		case n.Voter:
+			answering++
+		default:
+			problems = append(problems, n.Name+" has no vote yet")
+		}
+		if offset := time.Duration(n.ClockOffsetMS) * time.Millisecond; offset.Abs() > clockLimit {
+			problems = append(problems, fmt.Sprintf("the clock of %s is off by %v", n.Name, offset.Round(100*time.Millisecond)))
+		}
 	}
-	return "follower"
+	text := "no leader is known"
+	if s.Leader != "" {
+		text = s.Leader + " leads"
+	}
+	text += fmt.Sprintf("; %d of %d nodes answer", len(s.Nodes)-len(silent), len(s.Nodes))
+	if len(silent) > 0 {
+		text += " (unreachable: " + strings.Join(silent, ", ") + ")"
+	}
+	if needed := voters/2 + 1; answering < needed {
+		text += fmt.Sprintf("; no login or change can be decided until %d voting nodes answer", needed)
+	} else if s.Leader == "" {
+		text += "; no login or change can be decided until a leader is elected"
+	}
+	for _, p := range problems {
+		text += "; " + p
+	}
+	return text
 }
 
-// Ready says what keeps this node from answering logins, nil if nothing: it is
-// a member, knows the leader, has caught up with it, and its clock is sound.
+// Ready returns why this node cannot decide logins, nil if it can: it is a
+// member, a majority answers, its clock is sound, the leader is known, and it has
+// caught up with the leader.
 func (n *Node) Ready() error {
 	select {
 	case <-n.stopping:
-		return errors.New("this node stops")
+		return errStopping
 	default:
 	}
-	if !n.members.includesSelf() {
-		return errors.New("this node is not a member of the cluster any more")
+	if n.removal.noticed.Load() || !n.members.includesSelf() {
+		return errRemoved
 	}
-	if j := n.heartbeats.clock.Check(); !j.Sound {
-		return fmt.Errorf("no majority agrees with this node's clock, which is %v off", j.Offset.Round(time.Millisecond))
+	answering, voters := n.members.answering()
+	if answering < voters/2+1 {
+		return fmt.Errorf("no majority: %d of %d nodes reachable", answering, voters)
 	}
-	return n.level()
+	if check := n.heartbeats.clock.Check(); check.Disputed {
+		return fmt.Errorf("this node's clock differs from the majority's by %v", check.Offset.Round(time.Millisecond))
+	} else if !check.Sound {
+		return errors.New("the clocks of too few nodes are known")
+	}
+	if err := n.level(); err != nil {
+		return fmt.Errorf("%w (%d of %d nodes reachable)", err, answering, voters)
+	}
+	return nil
 }
 
-// CaughtUp says what keeps this node from knowing all that had been decided when
-// it started; nil, once it has been level with the leader. Until then a name
-// that it does not know may be one that it is yet to hear of.
+// CaughtUp returns why this node may not know everything that had been decided
+// when it started, nil once it has been level with the leader. Until then, a name
+// that it does not know may only be unknown here.
 func (n *Node) CaughtUp() error {
 	if n.caughtUp.Load() {
 		return nil
@@ -91,29 +144,29 @@ func (n *Node) CaughtUp() error {
 	return err
 }
 
-// level says what this node is behind in, nil if nothing: it leads, or has what
+// level returns in what this node is behind, nil if it leads or has applied what
 // the leader has.
 func (n *Node) level() error {
 	if n.batcher.leads() {
 		return nil
 	}
 	leader := n.replica.leader()
-	switch {
-	case leader == "":
+	switch leader {
+	case "":
 		return errNoLeader
-	case leader == n.id.ID:
-		return errors.New("this node has just been elected and is not ready to lead")
+	case n.id.ID:
+		return errors.New("this node has been elected and is not ready to lead yet")
 	}
 	beat, ok := n.members.peers.recent(leader)
 	if !ok {
-		return fmt.Errorf("nothing was heard of the leader %s lately", nameOf(leader))
+		return fmt.Errorf("the leader %s does not answer", nameOf(leader))
 	}
 	if !beat.Leading {
-		return fmt.Errorf("the leader %s is not ready to lead", nameOf(leader))
+		return fmt.Errorf("the leader %s is not ready to lead yet", nameOf(leader))
 	}
 	// After a restart the state is that of the last snapshot until the leader
-	// says what has been committed since.
-	if at := n.replica.machine.View().Sequence; at < beat.Sequence {
+	// reports what has been committed since.
+	if at := n.replica.View().Sequence; at < beat.Sequence {
 		return fmt.Errorf("catching up: at record %d of %d", at, beat.Sequence)
 	}
 	return nil

@@ -19,6 +19,7 @@ type (
 		Address    string      `cbor:"2,keyasint"`
 		Invitation events.Hash `cbor:"3,keyasint"`
 	}
+	// RemoveNode removes a member, but not the last one.
 	RemoveNode struct {
 		Node string `cbor:"1,keyasint"`
 	}
@@ -52,6 +53,9 @@ func (c AdmitNode) decide(s *State, now events.Time) ([]events.Event, error) {
 func (c RemoveNode) decide(s *State, _ events.Time) ([]events.Event, error) {
 	if s.Node(c.Node) == nil {
 		return nil, refuse(NotFound, "there is no node %.64q; see keyfob cluster status", c.Node)
+	}
+	if s.nodes.Len() == 1 {
+		return nil, refuse(Conflict, "node %s is the only member; the last node of a cluster cannot be removed", c.Node)
 	}
 	return one(events.NodeRemoved{Node: c.Node})
 }

@@ -17,7 +17,7 @@ func (e *commands) clusterCommand() *cobra.Command {
 		e.clusterInvite(),
 		e.clusterStatus(),
 		e.clusterTransfer(),
-		e.removal("remove NODE", "Take a member away for good; stop the node first", []string{"cluster", "nodes"},
+		e.removal("remove NODE", "Remove a node for good; if it is running, it stops by itself", []string{"cluster", "nodes"},
 			"Take node %s away for good", "node %s is no member any more; its data directory is of no further use"),
 		e.clusterBackup(),
 	)
@@ -47,6 +47,7 @@ func (e *commands) clusterStatus() *cobra.Command {
 			return err
 		}
 		return out.Show(e.Out, s, func(tw *tabwriter.Writer) {
+			fmt.Fprintln(tw, s.Summary)
 			cli.Row(tw, "NODE", "ADDRESS", "STATE", "VOTER", "LAST INDEX", "SEQUENCE", "CLOCK", "VERSION")
 			for _, n := range s.Nodes {
 				cli.Row(tw, n.Name, n.Address, n.State, n.Voter, n.LastIndex, n.Sequence, fmt.Sprintf("%+d ms", n.ClockOffsetMS), n.Version)
