@@ -11,7 +11,7 @@ import (
 // APIToken is a bearer's right to command, without its secret.
 type APIToken struct {
 	Name    string     `json:"name"`
-	Role    string     `json:"role" enum:"admin,helpdesk,auditor,login"`
+	Role    string     `json:"role" enum:"admin,helpdesk,enrolment,auditor,login"`
 	Issued  *time.Time `json:"issued,omitempty"`
 	Expires *time.Time `json:"expires,omitempty"`
 }
@@ -30,7 +30,7 @@ func viewAPIToken(t *engine.APIToken) APIToken {
 type IssueAPITokenRequest struct {
 	CommandRequest
 	Name       string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
-	Role       string `json:"role" enum:"admin,helpdesk,auditor,login"`
+	Role       string `json:"role" enum:"admin,helpdesk,enrolment,auditor,login"`
 	TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" maximum:"315360000" doc:"Absent: until revoked."`
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,29 +22,75 @@ type ReadAuditQuery struct {
 	Since  time.Time `query:"since" doc:"Only events from this time on."`
 	Limit  int       `query:"limit" minimum:"0" doc:"End after so many events; 0: no limit."`
 	Follow bool      `query:"follow" doc:"Do not end with the last event, but wait for more."`
+
+	Until   time.Time `query:"until" doc:"Only events before this time."`
+	User    string    `query:"user" maxLength:"256" doc:"Only events of this user."`
+	Serial  string    `query:"serial" maxLength:"64" doc:"Only events of this token."`
+	Actor   string    `query:"actor" maxLength:"128" doc:"Only what this administrator commanded, as the events name the actor."`
+	Outcome string    `query:"outcome" enum:"accept,reject,challenge" doc:"Only attempts with this outcome."`
+}
+
+// selects reports whether a record is one of those asked for, whatever its
+// number and time.
+func (q ReadAuditQuery) selects(r events.Record) bool {
+	if q.User == "" && q.Serial == "" && q.Actor == "" && q.Outcome == "" {
+		return true
+	}
+	d := events.Describe(r.Event)
+	is := func(want, got string) bool { return want == "" || want == got }
+	return is(q.User, d.User) && is(q.Serial, d.Serial) && is(q.Actor, r.Origin.Actor) && is(q.Outcome, d.Outcome)
 }
 
 func (a *API) audit() {
-	op := huma.Operation{
+	huma.Register(a.huma, auditOperation("/audit", "read-audit", "Read the audit trail: one CloudEvents object a line, in order", auditors), a.readAudit)
+	a.auditReaders()
+}
+
+// userAudit offers a user's part of the trail to those who help users.
+func (a *API) userAudit() {
+	huma.Register(a.huma, auditOperation("/users/{user}/audit", "read-user-audit", "Read the events of a user: one CloudEvents object a line, in order", readers), a.readUserAudit)
+}
+
+func auditOperation(path, id, summary string, who roles) huma.Operation {
+	tag, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return huma.Operation{
 		Method:      get,
-		Path:        Prefix + "/audit",
-		OperationID: "read-audit",
-		Summary:     "Read the audit trail: one CloudEvents object a line, in order",
-		Description: "For: " + auditors.String() + ". The stream is the same as on NATS, with the chain of hashes.",
-		Tags:        []string{"audit"},
-		Metadata:    map[string]any{rolesKey: auditors},
+		Path:        Prefix + path,
+		OperationID: id,
+		Summary:     summary,
+		Description: "For: " + who.String() + ". The events are the same as on NATS, with the hash chain.",
+		Tags:        []string{tag},
+		Metadata:    map[string]any{rolesKey: who},
 		Responses: map[string]*huma.Response{"200": {
 			Description: "Events, one a line",
 			Content:     map[string]*huma.MediaType{"application/x-ndjson": {}},
 		}},
 	}
-	huma.Register(a.huma, op, a.readAudit)
-	a.auditReaders()
+}
+
+// ReadUserAuditQuery selects events of one user.
+type ReadUserAuditQuery struct {
+	Since  time.Time `query:"since" doc:"Only events from this time on."`
+	Until  time.Time `query:"until" doc:"Only events before this time."`
+	Limit  int       `query:"limit" minimum:"0" doc:"End after so many events; 0: no limit."`
+	Follow bool      `query:"follow" doc:"Do not end with the last event, but wait for more."`
+}
+
+type userAuditInput struct {
+	UserPath
+	ReadUserAuditQuery
+}
+
+func (a *API) readUserAudit(ctx context.Context, in *userAuditInput) (*huma.StreamResponse, error) {
+	return a.readAudit(ctx, &ReadAuditQuery{User: canonical(in.User), Since: in.Since, Until: in.Until, Limit: in.Limit, Follow: in.Follow})
 }
 
 func (a *API) readAudit(ctx context.Context, in *ReadAuditQuery) (*huma.StreamResponse, error) {
 	if err := a.read(); err != nil {
 		return nil, err
+	}
+	if in.User != "" {
+		in.User = canonical(in.User)
 	}
 	first, _ := a.cfg.Journal.Bounds()
 	from := max(in.From, first, 1)
@@ -57,7 +104,7 @@ func (a *API) readAudit(ctx context.Context, in *ReadAuditQuery) (*huma.StreamRe
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		defer func() { <-a.streaming }()
-		a.stream(hc, from, in.Limit, in.Follow)
+		a.stream(hc, from, *in)
 	}}, nil
 }
 
@@ -75,7 +122,7 @@ func (a *API) read() error {
 // stream writes records until there are no more, the limit is reached, or the
 // reader has gone. An error ends the stream in the middle, which the reader
 // sees: the connection is cut and not closed in order.
-func (a *API) stream(hc huma.Context, from uint64, limit int, follow bool) {
+func (a *API) stream(hc huma.Context, from uint64, q ReadAuditQuery) {
 	r, w := humago.Unwrap(hc)
 	control := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "application/x-ndjson")
@@ -84,7 +131,7 @@ func (a *API) stream(hc huma.Context, from uint64, limit int, follow bool) {
 
 	cluster := a.cfg.Node.State().Cluster.ID
 	written := 0
-	for record, err := range a.cfg.Journal.Records(r.Context(), from, follow) {
+	for record, err := range a.cfg.Journal.Records(r.Context(), from, q.Follow) {
 		if r.Context().Err() != nil {
 			return
 		}
@@ -92,14 +139,20 @@ func (a *API) stream(hc huma.Context, from uint64, limit int, follow bool) {
 			a.cfg.Log.ErrorContext(r.Context(), "reading journal for a reader of the audit trail", "sequence", record.Sequence, "err", err)
 			panic(http.ErrAbortHandler)
 		}
+		if !q.Until.IsZero() && record.Time >= events.At(q.Until) {
+			return
+		}
+		if !q.selects(record) {
+			continue
+		}
 		_ = control.SetWriteDeadline(time.Now().Add(writeWait))
 		if _, err := w.Write(append(events.CloudEvent(cluster, record), '\n')); err != nil {
 			return
 		}
-		if follow {
+		if q.Follow {
 			_ = control.Flush()
 		}
-		if written++; written == limit {
+		if written++; written == q.Limit {
 			return
 		}
 	}

@@ -50,6 +50,66 @@ func TestAuditTrailIsReadFromWhereItIsAsked(t *testing.T) {
 	}
 }
 
+// sequences are the sequence numbers of a stream of events.
+func sequences(t *testing.T, body string) string {
+	t.Helper()
+	var ids []string
+	for line := range strings.Lines(body) {
+		ids = append(ids, decode[struct{ ID string }](t, line).ID)
+	}
+	return strings.Join(ids, " ")
+}
+
+func TestAuditTrailIsFiltered(t *testing.T) {
+	f := newFake(t)
+	var chain events.Chain
+	for i, d := range []events.Draft{
+		{Event: events.PasscodeAccepted{User: "ada", Use: events.Use{Serial: "0001"}}},
+		{Event: events.PasscodeRejected{User: "bob", Serial: "0002", Reason: events.ReasonBadPIN}},
+		{Event: events.PasscodeRejected{User: "ada", Serial: "0001", Reason: events.ReasonBadPIN}},
+		{Event: events.UserUnlocked{User: "ada"}, Origin: events.Origin{Actor: "api token desk"}},
+	} {
+		f.records = append(f.records, chain.Next(uint64(i+1), events.At(noon.Add(time.Duration(i)*time.Minute)), d))
+	}
+	a := f.api(t)
+	for path, want := range map[string]string{
+		"/audit?user=Ada":                             "1 3 4",
+		"/audit?user=ada&outcome=reject":              "3",
+		"/audit?outcome=reject":                       "2 3",
+		"/audit?serial=0002":                          "2",
+		"/audit?actor=api%20token%20desk":             "4",
+		"/audit?until=2026-11-02T12:02:00Z":           "1 2",
+		"/audit?user=ada&limit=2":                     "1 3",
+		"/users/Ada/audit":                            "1 3 4",
+		"/users/ada/audit?since=2026-11-02T12:01:00Z": "3 4",
+		"/users/ada/audit?until=2026-11-02T12:01:00Z": "1",
+		"/users/eve/audit":                            "",
+	} {
+		status, body := call(t, a, RoleAuditor, get, path, "")
+		if got := sequences(t, body); status != http.StatusOK || got != want {
+			t.Errorf("%s: status %d, events %q, want %q", path, status, got, want)
+		}
+	}
+}
+
+// TestHelpDeskReadsTheEventsOfAUserOnly and not the whole trail.
+func TestHelpDeskReadsTheEventsOfAUserOnly(t *testing.T) {
+	f := newFake(t)
+	f.refusals(events.ReasonBadPIN)
+	a := f.api(t)
+	for _, role := range []string{RoleHelpdesk, RoleEnrolment} {
+		if status, body := call(t, a, role, get, "/users/ada/audit", ""); status != http.StatusOK || sequences(t, body) != "1" {
+			t.Errorf("%s, of a user: status %d, %s", role, status, body)
+		}
+		if status, _ := call(t, a, role, get, "/audit?user=ada", ""); status != http.StatusForbidden {
+			t.Errorf("%s, of the trail: status %d", role, status)
+		}
+		if status, _ := call(t, a, role, get, "/users/ada/audit?user=bob", ""); status != http.StatusUnprocessableEntity {
+			t.Errorf("%s, of another user: status %d", role, status)
+		}
+	}
+}
+
 func TestStateShowsTheLastRefusalsNewestFirst(t *testing.T) {
 	f := newFake(t)
 	f.refusals(events.ReasonBadPIN, events.ReasonBadTokencode, events.ReasonBadPIN, events.ReasonBadPIN, events.ReasonBadPIN, events.ReasonBadPIN,

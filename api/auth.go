@@ -21,40 +21,6 @@ import (
 	"keyfob/events"
 )
 
-// Roles of API tokens. RoleLogin is for applications that ask for logins, and
-// opens nothing else.
-const (
-	RoleAdmin    = "admin"
-	RoleHelpdesk = "helpdesk"
-	RoleAuditor  = "auditor"
-	RoleLogin    = "login"
-)
-
-// Roles lists the roles of API tokens.
-func Roles() []string { return []string{RoleAdmin, RoleHelpdesk, RoleAuditor, RoleLogin} }
-
-// roles are those who may call an operation.
-type roles []string
-
-func (r roles) String() string { return strings.Join(r, ", ") }
-
-func (r roles) has(role string) bool {
-	for _, one := range r {
-		if one == role {
-			return true
-		}
-	}
-	return false
-}
-
-var (
-	administrators = roles{RoleAdmin}
-	helpers        = roles{RoleAdmin, RoleHelpdesk}
-	readers        = roles{RoleAdmin, RoleHelpdesk, RoleAuditor}
-	auditors       = roles{RoleAdmin, RoleAuditor}
-	applications   = roles{RoleAdmin, RoleLogin}
-)
-
 // TokenPrefix begins each API token, so that scanners for leaked secrets and
 // people know one when they see it.
 const TokenPrefix = "kf_"
@@ -102,7 +68,7 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	allowed, _ := ctx.Operation().Metadata[rolesKey].(roles)
 	if !allowed.has(who.role) {
 		a.cfg.Log.WarnContext(ctx.Context(), "request forbidden", "operation", ctx.Operation().OperationID, "actor", who.name, "role", who.role)
-		a.refuse(ctx, problem(http.StatusForbidden, "forbidden", "the role "+who.role+" may not do this; it is for: "+allowed.String()))
+		a.refuse(ctx, problem(http.StatusForbidden, "forbidden", "the role "+who.role+" is not allowed to do this; allowed: "+allowed.String()))
 		return
 	}
 	next(huma.WithContext(ctx, context.WithValue(ctx.Context(), callerKey{}, who)))

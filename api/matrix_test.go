@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -96,5 +97,54 @@ func TestDescriptionInDocsIsCurrent(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("docs/openapi.json is not what the program says (-file +program); go test ./api -update:\n%s", diff)
+	}
+}
+
+// TestHelpDeskMayDoWhatTheManualTellsIt reads the commands of the help-desk
+// table in docs/OPERATIONS.md.
+func TestHelpDeskMayDoWhatTheManualTellsIt(t *testing.T) {
+	manual, err := os.ReadFile("../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(manual), "| the user says | do |")
+	if !ok {
+		t.Fatal("docs/OPERATIONS.md has no help-desk table")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	// The routes behind the commands.
+	routes := map[string][2]string{
+		"state show": {get, "/users/ada/state"}, "audit show": {get, "/audit/references/7K3M-QX4P"},
+		"token clear-pin": {post, "/tokens/0001/clear-pin"}, "token set-temporary-pin": {post, "/tokens/0001/temporary-pin"},
+		"token resync": {post, "/tokens/0001/resync"}, "user unlock": {post, "/users/ada/unlock"},
+		"token lost": {post, "/tokens/0001/lost"}, "token found": {post, "/tokens/0001/found"},
+		"token replace": {post, "/tokens/0001/replace"}, "user delete": {remove, "/users/ada"},
+	}
+	a := newFake(t).api(t)
+	told := regexp.MustCompile("`keyfob (\\w+ [\\w-]+)").FindAllStringSubmatch(table, -1)
+	if len(told) < 8 {
+		t.Errorf("only %d commands in the table", len(told))
+	}
+	for _, m := range told {
+		route, ok := routes[m[1]]
+		if !ok {
+			t.Errorf("keyfob %s: the test does not know its route", m[1])
+			continue
+		}
+		if grade(t, a, RoleHelpdesk, route[0], route[1]) != "yes" {
+			t.Errorf("keyfob %s is not open to the help desk", m[1])
+		}
+	}
+}
+
+func TestRolesInTheManualAreTheRoles(t *testing.T) {
+	manual, err := os.ReadFile("../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range RoleList() {
+		if row := "| `" + r.Name + "` | " + r.Permits + " |\n"; !strings.Contains(string(manual), row) {
+			t.Errorf("docs/OPERATIONS.md has no row %s", row)
+		}
 	}
 }

@@ -92,10 +92,10 @@ type replaceCommand struct {
 }
 
 func (a *API) remedies() {
-	register(a, route{post, "/tokens/{serial}/temporary-pin", "set-temporary-pin", "Make a PIN that its owner must change at the first use, shown once", helpers, 0}, a.setTemporaryPIN)
+	register(a, route{post, "/tokens/{serial}/temporary-pin", "set-temporary-pin", "Make a PIN that its owner must change at the first use, shown once", staff, 0}, a.setTemporaryPIN)
 	register(a, route{post, "/tokens/{serial}/resync", "resync-token", "Put a token right by two tokencodes in a row, as its owner reads them out", helpers, 0}, a.resync)
 	register(a, route{post, "/tokens/{serial}/lost", "lost-token", "Refuse a token that is lost, and give its owner emergency tokencodes, shown once", helpers, 0}, a.lost)
-	register(a, route{post, "/tokens/{serial}/replace", "replace-token", "Give a token's owner a new one, which takes its place at its first success", administrators, 0}, a.replace)
+	register(a, route{post, "/tokens/{serial}/replace", "replace-token", "Give a token's owner a new one, which takes its place at its first success", staff, 0}, a.replace)
 	a.tokenCommand("found", "End the emergency tokencodes: the token is with its owner again", helpers, func(s string) engine.Command { return engine.FindToken{Serial: s} })
 	a.tokenCommand("zero-drift", "Forget what is believed of a token's clock", helpers, func(s string) engine.Command { return engine.ZeroDrift{Serial: s} })
 }

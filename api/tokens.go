@@ -49,14 +49,14 @@ type tokenRemoval struct {
 
 func (a *API) tokens() {
 	register(a, route{get, "/tokens", "list-tokens", "List tokens, in order of serial", readers, 0}, a.listTokens)
-	register(a, route{post, "/tokens", "add-token", "Take in a token with its seed", administrators, 201}, a.addToken)
-	register(a, route{post, "/tokens/ondemand", "add-ondemand-token", "Give a user a token whose tokencodes are sent", administrators, 201}, a.addOnDemandToken)
-	register(a, route{post, "/tokens/import", "import-tokens", "Take in many tokens with their seeds, each by itself", administrators, 0}, a.importTokens)
+	register(a, route{post, "/tokens", "add-token", "Import a token with its seed", enrollers, 201}, a.addToken)
+	register(a, route{post, "/tokens/ondemand", "add-ondemand-token", "Add an on-demand token, whose tokencodes are sent to the user", enrollers, 201}, a.addOnDemandToken)
+	register(a, route{post, "/tokens/import", "import-tokens", "Import several tokens with their seeds", enrollers, 0}, a.importTokens)
 	register(a, route{get, "/tokens/{serial}", "show-token", "Show a token", readers, 0}, a.showToken)
-	register(a, route{remove, "/tokens/{serial}", "delete-token", "Forget a token and its seed", administrators, 0}, a.deleteToken)
-	register(a, route{post, "/tokens/{serial}/assign", "assign-token", "Give a token to a user", administrators, 0}, a.assignToken)
+	register(a, route{remove, "/tokens/{serial}", "delete-token", "Delete a token and its seed", enrollers, 0}, a.deleteToken)
+	register(a, route{post, "/tokens/{serial}/assign", "assign-token", "Assign a token to a user", enrollers, 0}, a.assignToken)
 
-	a.tokenCommand("unassign", "Take a token from its user; its PIN is gone", administrators, func(s string) engine.Command { return engine.UnassignToken{Serial: s} })
+	a.tokenCommand("unassign", "Unassign a token and delete its PIN", enrollers, func(s string) engine.Command { return engine.UnassignToken{Serial: s} })
 	a.tokenCommand("enable", "Let a token be used again", helpers, func(s string) engine.Command { return engine.EnableToken{Serial: s} })
 	a.tokenCommand("disable", "Refuse a token until it is enabled", helpers, func(s string) engine.Command { return engine.DisableToken{Serial: s} })
 	register(a, route{post, "/tokens/{serial}/clear-pin", "clear-pin-token", "Forget the PIN; the next login sets one, with an activation code where the policy asks for it", helpers, 0}, a.clearPIN)

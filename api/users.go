@@ -80,9 +80,10 @@ type userRemoval struct {
 
 func (a *API) users() {
 	register(a, route{get, "/users", "list-users", "List users, in order of name", readers, 0}, a.listUsers)
-	register(a, route{post, "/users", "add-user", "Add a user", administrators, 201}, a.addUser)
+	register(a, route{post, "/users", "add-user", "Add a user", enrollers, 201}, a.addUser)
 	register(a, route{get, "/users/{user}", "show-user", "Show a user", readers, 0}, a.showUser)
-	register(a, route{remove, "/users/{user}", "delete-user", "Forget a user; the tokens belong to nobody", administrators, 0}, a.deleteUser)
+	register(a, route{remove, "/users/{user}", "delete-user", "Delete a user and unassign the tokens", helpers, 0}, a.deleteUser)
+	a.userAudit()
 	register(a, route{get, "/users/{user}/state", "show-state", "Show where a user stands: tokens, modes, locks, last refusals with their reason", readers, 0}, a.showState)
 
 	a.userCommand("disable", "Refuse a user until enabled", helpers, func(u string) engine.Command { return engine.DisableUser{User: u} })

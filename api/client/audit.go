@@ -15,8 +15,17 @@ import (
 // ReadAudit returns the events that a query selects, one CloudEvents object
 // each, in order. A query that follows ends with the context.
 func (c *Client) ReadAudit(ctx context.Context, query api.ReadAuditQuery) iter.Seq2[[]byte, error] {
+	return c.events(ctx, "/audit"+encode(query))
+}
+
+// ReadUserAudit is ReadAudit for the events of one user.
+func (c *Client) ReadUserAudit(ctx context.Context, user string, query api.ReadUserAuditQuery) iter.Seq2[[]byte, error] {
+	return c.events(ctx, at("users", user, "audit")+encode(query))
+}
+
+func (c *Client) events(ctx context.Context, path string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		resp, err := c.stream(ctx, http.MethodGet, "/audit"+encode(query), nil)
+		resp, err := c.stream(ctx, http.MethodGet, path, nil)
 		if err != nil {
 			yield(nil, err)
 			return

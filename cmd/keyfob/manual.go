@@ -180,9 +180,12 @@ keyfob audit reader add siem --ttl 90d`},
 	"audit reader revoke": {"", "\nkeyfob audit reader revoke siem"},
 
 	"api-token issue": {`
-Roles: admin may everything; helpdesk looks at users and tokens and puts them right; auditor
-looks at everything and changes nothing; login asks for logins, for applications that do not
-speak RADIUS.`, `
+Roles:
+  admin      all operations
+  helpdesk   help users: view, unlock, set PINs, resynchronize, replace tokens, delete users
+  enrolment  add users; import, issue, assign, replace and delete tokens
+  auditor    view everything, change nothing
+  login      decide logins, for applications that do not use RADIUS`, `
 keyfob api-token issue desk-anna --role helpdesk --ttl 365d`},
 	"api-token list":   {"", "\nkeyfob api-token list"},
 	"api-token revoke": {"", "\nkeyfob api-token revoke desk-anna"},

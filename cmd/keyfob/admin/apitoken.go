@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -32,7 +33,7 @@ func (e *commands) apiTokenIssue() *cobra.Command {
 		e.Say("API token %s with the role %s, shown only this once; put it into KEYFOB_TOKEN:", issued.Name, issued.Role)
 		return out.Show(e.Out, issued, func(tw *tabwriter.Writer) { cli.Row(tw, issued.Token) })
 	})
-	c.Flags().StringVar(&role, "role", api.RoleAuditor, "`ROLE`: admin, helpdesk, auditor, or login for an application that asks for logins")
+	c.Flags().StringVar(&role, "role", api.RoleAuditor, "`ROLE`: "+strings.Join(api.Roles(), ", "))
 	cli.DurationVar(c.Flags(), &ttl, "ttl", 0, "how long it is good, such as 365d (default until revoked)")
 	return out.Flag(r.Because(c))
 }
