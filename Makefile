@@ -7,7 +7,6 @@ demo: build       ## run three nodes on this machine with sample users and softw
 	./bin/keyfob dev --dir dev
 
 test:             ## run every test, with a real VPN and browser; a skipped test is a failure
-	sh deploy/peers.sh
 	bash deploy/test.sh
 
 lint:             ## run golangci-lint, built from the version that deploy/lint/go.mod pins
