@@ -8,7 +8,7 @@ import (
 	"keyfob/events"
 )
 
-// TestFakeNodeConforms: what the fake claims, the real node does.
+// TestFakeNodeConforms: the node of these tests answers like the real one.
 func TestFakeNodeConforms(t *testing.T) {
 	nodetest.Run(t, func(*testing.T) nodetest.Subject {
 		n := newFakeNode()
@@ -18,7 +18,7 @@ func TestFakeNodeConforms(t *testing.T) {
 			}
 		}
 		return nodetest.Subject{
-			Authenticate: n.Authenticate, Accepted: attempt("1234123456"), Refused: attempt("0"), Do: n.Do,
+			Authenticate: n.Authenticate, Accepted: attempt("1234123456"), Refused: attempt("0"), Do: n.Do, State: n.State,
 			Stop: func() { n.Fail(engine.ErrUndecided) },
 		}
 	})

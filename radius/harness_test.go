@@ -24,7 +24,8 @@ func sprint(v any) string { return fmt.Sprintf("%v", v) }
 
 const testSecret engine.Secret = "testing123"
 
-// fakeNode is a node that follows a script.
+// fakeNode is a node that follows a script, and keeps the clients that a test
+// gives it.
 type fakeNode struct {
 	nodetest.Script
 
@@ -59,24 +60,26 @@ func vpn(name, prefix, dialect, policy string) events.ClientAdded {
 
 func (n *fakeNode) apply(e events.Event) { n.applyAt(1, e) }
 
-func (n *fakeNode) applyAt(at events.Time, e events.Event) {
+func (n *fakeNode) applyAt(at events.Time, e events.Event) { n.applyDraft(at, events.Draft{Event: e}) }
+
+func (n *fakeNode) applyDraft(at events.Time, d events.Draft) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.state = n.state.Copy()
-	n.state.Apply(at, events.Draft{Event: e})
+	n.state.Apply(at, d)
 }
 
+// Do decides a command by the script, and then by the rules.
 func (n *fakeNode) Do(ctx context.Context, o events.Origin, c engine.Command) error {
 	if err := n.Script.Do(ctx, o, c); err != nil {
 		return err
 	}
-	switch c := c.(type) {
-	case engine.RecordSigned:
-		n.apply(events.ClientSigned(c))
-	case engine.RecordSecretSeen:
-		n.apply(events.ClientSecretSeen(c))
+	now := events.At(time.Now())
+	d, err := engine.Decide(n.State(), o, c, now)
+	for _, draft := range d.Drafts {
+		n.applyDraft(now, draft)
 	}
-	return nil
+	return err
 }
 
 func (n *fakeNode) State() *engine.State {
