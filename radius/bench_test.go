@@ -16,7 +16,7 @@ import (
 	"keyfob/events"
 )
 
-// trivial is a node that accepts everybody at once.
+// trivial is a node that accepts every login at once.
 type trivial struct{ state *engine.State }
 
 func (n trivial) Authenticate(context.Context, engine.Attempt) (engine.Outcome, error) {
@@ -35,7 +35,7 @@ type discarding struct{ udpListener }
 
 func (*discarding) send(*request, []byte) {}
 
-// BenchmarkHandler is the server without sockets: what one login costs here.
+// BenchmarkHandler measures one login on a server without sockets.
 func BenchmarkHandler(b *testing.B) {
 	h := newHarness(b, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
 	h.Server.node = trivial{h.node.state}
@@ -54,7 +54,7 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
-// BenchmarkJunk is what a packet of a stranger costs.
+// BenchmarkJunk measures a packet from an unknown address.
 func BenchmarkJunk(b *testing.B) {
 	h := newHarness(b, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
 	junk := make([]byte, 100)
@@ -66,8 +66,8 @@ func BenchmarkJunk(b *testing.B) {
 	}
 }
 
-// BenchmarkSockets is client and server together over loopback, with 8 sockets
-// of 32 requests in flight each.
+// BenchmarkSockets measures client and server over loopback, with 8 sockets and
+// 32 requests in flight on each.
 func BenchmarkSockets(b *testing.B) {
 	state := newFakeNode(loopback("rsa", "auto")).state
 	s := start(b, trivial{state}, nil)
@@ -93,8 +93,8 @@ func BenchmarkSockets(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "logins/s")
 }
 
-// BenchmarkFlood is how long logins take, one after the other, while strangers
-// send 20,000 packets a second.
+// BenchmarkFlood measures consecutive logins while an unknown address sends
+// 20,000 packets a second.
 func BenchmarkFlood(b *testing.B) {
 	for _, rate := range []int{0, 20000} {
 		b.Run(strconv.Itoa(rate)+"/s", func(b *testing.B) {

@@ -87,7 +87,7 @@ func TestExamplesOfRFC2865(t *testing.T) {
 	}
 }
 
-func TestMalformedPacketsAreNone(t *testing.T) {
+func TestMalformedPacketsAreRefused(t *testing.T) {
 	good := unhex(t, "01 00 00 18 00000000000000000000000000000000 01 04 61 62")
 	for name, tc := range map[string]struct {
 		bytes []byte
@@ -129,7 +129,7 @@ func manyAttributes(n int) []byte {
 	return b
 }
 
-func TestPasswordsThatNoClientHidAreRefused(t *testing.T) {
+func TestMalformedPasswordsAreRefused(t *testing.T) {
 	secret := newSharedSecret("testing123")
 	var request Authenticator
 	embedded, err := secret.hide("1234\x005678", request)
@@ -223,7 +223,7 @@ func TestPacketsAgreeWithAnotherImplementation(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !layeh.IsAuthenticResponse(p, raw, []byte("testing123")) {
-			t.Fatal("they do not take our response for authentic")
+			t.Fatal("the other implementation refuses our response")
 		}
 		theirs, err := layeh.Parse(p, []byte("testing123"))
 		if err != nil {
@@ -237,7 +237,7 @@ func TestPacketsAgreeWithAnotherImplementation(t *testing.T) {
 			t.Fatalf("attributes (-ours +theirs):\n%s", diff)
 		}
 	}
-	// And the other way round.
+	// The other way round.
 	request := layeh.New(layeh.CodeAccessRequest, []byte("testing123"))
 	_ = rfc2865.UserName_SetString(request, "alice")
 	reply := request.Response(layeh.CodeAccessReject)
@@ -247,7 +247,7 @@ func TestPacketsAgreeWithAnotherImplementation(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !secret.authentic(mustParse(t, raw), request.Authenticator) {
-		t.Error("we do not take their response for authentic")
+		t.Error("we refuse the response of the other implementation")
 	}
 }
 
@@ -272,8 +272,8 @@ func TestSharedSecretIsNeverPrinted(t *testing.T) {
 	}
 }
 
-// FuzzParse holds Parse to another implementation: both must take the same
-// bytes for a packet, with the same attributes in it.
+// FuzzParse compares Parse with another implementation: both must accept the
+// same bytes and find the same attributes.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("\x01\x00\x00\x18aaaaaaaaaaaaaaaa\x01\x04ab"))
 	f.Add([]byte("\x01\x00\x00\x14aaaaaaaaaaaaaaaa\xff\xff"))

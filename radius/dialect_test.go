@@ -18,8 +18,8 @@ var (
 	strict  = engine.PINRules{Min: 16, Max: 16, Alphanumeric: true, History: 10}
 )
 
-// TestWordsOfTheContract holds the words that VPNs look for.
-func TestWordsOfTheContract(t *testing.T) {
+// TestTextsOfTheContract: VPNs search for these texts.
+func TestTextsOfTheContract(t *testing.T) {
 	for _, tc := range []struct {
 		dialect string
 		prompt  engine.Prompt
@@ -69,7 +69,7 @@ func TestWordsOfTheContract(t *testing.T) {
 	}
 }
 
-// allPrompts are all the prompts that can differ in words.
+// allPrompts are all prompts whose text can differ.
 func allPrompts() []engine.Prompt {
 	var all []engine.Prompt
 	for _, step := range []events.Step{
@@ -100,17 +100,17 @@ func TestEveryPromptFitsIntoOneLineOfASCII(t *testing.T) {
 				t.Errorf("dialect %d at %s: %q, %v", d, p.Step, words, ok)
 			}
 			if p.PIN != "" && !strings.Contains(words, p.PIN.Reveal()) {
-				t.Errorf("dialect %d at %s does not tell the PIN", d, p.Step)
+				t.Errorf("dialect %d at %s does not show the PIN", d, p.Step)
 			}
 			if p.Problem != "" && d.problem(p) == "" {
-				t.Errorf("dialect %d does not tell about %s", d, p.Problem)
+				t.Errorf("dialect %d does not mention %s", d, p.Problem)
 			}
 		}
 	}
 }
 
-// TestASAFindsOneTextOnly: the ASA goes down its list and takes the first text
-// that it finds anywhere in the message.
+// TestASAFindsOneTextOnly: the ASA takes the first text of its list that occurs
+// anywhere in the message.
 func TestASAFindsOneTextOnly(t *testing.T) {
 	texts := map[events.Step]string{
 		events.StepNextTokencode: "Enter Next PASSCODE",
@@ -132,7 +132,7 @@ func TestASAFindsOneTextOnly(t *testing.T) {
 	}
 }
 
-func TestChallengeHasAllThatTheVPNNeeds(t *testing.T) {
+func TestChallengeHasTheAttributesThatVPNsNeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		b, m := newHarness(t, node, nil), newPackets(true)
@@ -158,7 +158,7 @@ func TestChallengeHasAllThatTheVPNNeeds(t *testing.T) {
 				t.Errorf("prompt at %s is %d, want %d", step, got, echo)
 			}
 			if got := number(t, answer, SessionTimeout); got != 300 {
-				t.Errorf("challenge is said to last %d seconds", got)
+				t.Errorf("the challenge lasts %d seconds", got)
 			}
 		}
 	})

@@ -8,9 +8,9 @@ import (
 	"keyfob/events"
 )
 
-// FuzzHandler gives the whole door arbitrary packets, as they come or properly
-// signed. It must not panic, must not take long, must answer soundly or not at
-// all, and must be done with each request.
+// FuzzHandler gives the server arbitrary packets, unchanged or correctly signed.
+// It must not panic or take long, must answer correctly or not at all, and must
+// release every request.
 func FuzzHandler(f *testing.F) {
 	m := newPackets(true)
 	seeds := []Packet{
@@ -66,12 +66,12 @@ func FuzzHandler(f *testing.F) {
 			}
 		}
 		if b.outstanding.Load() != 0 {
-			t.Error("a request is counted as outstanding for ever")
+			t.Error("a request was not released")
 		}
 	})
 }
 
-// resign makes the signatures of a packet right, where it has room for them.
+// resign corrects the signatures of a packet that has room for them.
 func resign(raw []byte) []byte {
 	p, err := Parse(raw)
 	if err != nil {

@@ -24,8 +24,7 @@ func sprint(v any) string { return fmt.Sprintf("%v", v) }
 
 const testSecret engine.Secret = "testing123"
 
-// fakeNode is a node that follows a script, and keeps the clients that a test
-// gives it.
+// fakeNode is a scripted node with the clients that a test gives it.
 type fakeNode struct {
 	nodetest.Script
 
@@ -50,7 +49,7 @@ func newFakeNode(clients ...events.ClientAdded) *fakeNode {
 	return n
 }
 
-// vpn is a client with the secret of the tests.
+// vpn returns a client with the shared secret of the tests.
 func vpn(name, prefix, dialect, policy string) events.ClientAdded {
 	return events.ClientAdded{
 		Client: name, Prefix: prefix, Dialect: dialect, MessageAuthenticator: policy,
@@ -69,7 +68,7 @@ func (n *fakeNode) applyDraft(at events.Time, d events.Draft) {
 	n.state.Apply(at, d)
 }
 
-// Do decides a command by the script, and then by the rules.
+// Do executes a command by the script, then by the rules.
 func (n *fakeNode) Do(ctx context.Context, o events.Origin, c engine.Command) error {
 	if err := n.Script.Do(ctx, o, c); err != nil {
 		return err
@@ -106,7 +105,7 @@ func (n *fakeNode) CaughtUp() error {
 	return n.behind
 }
 
-// counts is an Observer that remembers.
+// counts is an Observer that counts drops.
 type counts struct {
 	mu      sync.Mutex
 	dropped map[Cause]int
@@ -170,28 +169,28 @@ func (t *recorded) send(_ *request, p []byte) {
 	t.harness.sent = append(t.harness.sent, Packet(p))
 }
 
-// hand gives the server a packet, without having it decided.
+// hand gives the server a packet, but does not have it decided.
 func (b *harness) hand(t transport, from string, packet []byte) {
 	r := b.request()
 	r.transport, r.from = t, netip.MustParseAddrPort(from)
 	b.receiveDatagram(r, copy(r.buffer[:], packet))
 }
 
-// recordAll has everything recorded that was found.
+// recordAll records all queued findings.
 func (b *harness) recordAll() {
 	for len(b.findings) > 0 {
 		b.record(context.Background(), <-b.findings)
 	}
 }
 
-// decide has everything decided that waits for it.
+// decide serves all queued requests.
 func (b *harness) decide() {
 	for len(b.queue) > 0 {
 		b.serve(context.Background(), <-b.queue)
 	}
 }
 
-// ask is what the server answers to a packet from an address, nil for silence.
+// ask returns the response to a packet from an address, nil if there is none.
 func (b *harness) ask(from string, packet []byte) Packet {
 	b.t.Helper()
 	b.again()
@@ -200,14 +199,14 @@ func (b *harness) ask(from string, packet []byte) Packet {
 	return b.answer()
 }
 
-// again forgets what was sent.
+// again forgets the responses so far.
 func (b *harness) again() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sent = nil
 }
 
-// answer is what was sent, nil for silence.
+// answer returns the response that was sent, nil if there is none.
 func (b *harness) answer() Packet {
 	b.t.Helper()
 	b.mu.Lock()
@@ -223,7 +222,7 @@ func (b *harness) answer() Packet {
 	}
 }
 
-// packets makes requests as a VPN does.
+// packets makes requests as a VPN makes them.
 type packets struct {
 	*Client
 	id byte
@@ -248,7 +247,7 @@ func (m *packets) make(code Code, fill func(*Request)) Packet {
 	return p
 }
 
-// login is an Access-Request.
+// login makes an Access-Request.
 func (m *packets) login(user string, passcode engine.Secret, more ...func(*Request)) Packet {
 	return m.make(AccessRequest, func(r *Request) {
 		r.AddString(UserName, user)
@@ -263,11 +262,11 @@ func with(t Type, value string) func(*Request) {
 	return func(r *Request) { r.AddString(t, value) }
 }
 
-// mustAnswer holds a response to what every response owes to its request.
+// mustAnswer checks a response and its code.
 func mustAnswer(t testing.TB, request, response Packet, want Code) {
 	t.Helper()
 	if response == nil {
-		t.Fatalf("silence, want %v", want)
+		t.Fatalf("no answer, want %v", want)
 	}
 	if err := sound(request, response); err != nil {
 		t.Fatal(err)
@@ -277,7 +276,7 @@ func mustAnswer(t testing.TB, request, response Packet, want Code) {
 	}
 }
 
-// sound says what is wrong with a response, whatever it answers.
+// sound returns what is wrong with a response to a request of any kind.
 func sound(request, response Packet) error { return soundUnder(testSecret, request, response) }
 
 func soundUnder(shared engine.Secret, request, response Packet) error {

@@ -18,10 +18,10 @@ import (
 	"keyfob/events"
 )
 
-// TestUserSetsPINThroughARealVPN has openconnect log in at ocserv, which asks
-// this door through radcli: a New PIN conversation of three steps, with text
-// that only the user sees. The first node falls silent after the first step, so
-// that ocserv brings the State to the second.
+// TestUserSetsPINThroughARealVPN logs in with openconnect at ocserv, which uses
+// radcli: a New PIN conversation of three steps, with text that only the user
+// sees. The first node stops answering after the first step, so that ocserv
+// brings the State to the second.
 func TestUserSetsPINThroughARealVPN(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"ocserv", "openconnect"} {
@@ -58,14 +58,14 @@ func TestUserSetsPINThroughARealVPN(t *testing.T) {
 	gateway := startOcserv(t, first.Addr(), second.Addr())
 	out, err := gateway.login(t, "nancy", "123456", "4321", "4321", "4321654321")
 	if err != nil || !strings.Contains(out, "COOKIE=") {
-		t.Fatalf("no way in, %v:\n%s", err, out)
+		t.Fatalf("login failed, %v:\n%s", err, out)
 	}
 	for _, words := range []string{
 		"Enter a new PIN having from 4 to 8 digits:", "Please re-enter new PIN:",
 		"PIN Accepted. Wait for the token code to change, then enter the new passcode:",
 	} {
 		if !strings.Contains(out, words) {
-			t.Errorf("the user is not shown %q:\n%s", words, out)
+			t.Errorf("openconnect does not show %q:\n%s", words, out)
 		}
 	}
 	if got := node.Attempts()[0].Origin; got.SourceIP != "127.0.0.1" || got.Client != "loopback" {
@@ -73,7 +73,7 @@ func TestUserSetsPINThroughARealVPN(t *testing.T) {
 	}
 }
 
-// ocserv is a VPN gateway that runs until the test ends.
+// ocserv runs a VPN gateway until the test ends.
 type ocserv struct {
 	address string
 	ca      string
@@ -152,8 +152,8 @@ cisco-client-compat = true
 	return g
 }
 
-// login has a user answer what openconnect asks, one line after the other, and
-// returns what it shows.
+// login answers the questions of openconnect line by line and returns its
+// output.
 func (g *ocserv) login(t *testing.T, user string, answers ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

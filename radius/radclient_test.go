@@ -14,8 +14,8 @@ import (
 	"keyfob/events"
 )
 
-// radclient runs FreeRADIUS's client, which checks what comes back, and
-// returns what it prints.
+// radclient runs FreeRADIUS's client, which checks the response, and returns its
+// output.
 func radclient(t *testing.T, server netip.AddrPort, command string, attributes ...string) string {
 	t.Helper()
 	return radclientWith(t, testSecret, server, command, attributes...)
@@ -119,18 +119,18 @@ func TestRadclientUnderstandsTheServer(t *testing.T) {
 	}
 }
 
-func TestRadclientIsHeldToThePolicy(t *testing.T) {
+func TestRadclientMustFollowThePolicy(t *testing.T) {
 	t.Parallel()
 	login := []string{"User-Name = alice", "User-Password = 1234123456"}
 	with := func(more ...string) []string { return append(login[:2:2], more...) }
-	const accepted, silence = "Received Access-Accept", "No reply from server"
+	const accepted, dropped = "Received Access-Accept", "No reply from server"
 	for policy, steps := range map[string][]struct {
 		attributes []string
 		want       string
 	}{
-		"require": {{login, silence}, {with(signed), accepted}},
-		"allow":   {{login, accepted}, {with(signed), accepted}, {login, accepted}, {with("Proxy-State = 0x31"), silence}},
-		"auto":    {{login, accepted}, {with("Proxy-State = 0x31"), silence}, {with(signed), accepted}, {login, silence}},
+		"require": {{login, dropped}, {with(signed), accepted}},
+		"allow":   {{login, accepted}, {with(signed), accepted}, {login, accepted}, {with("Proxy-State = 0x31"), dropped}},
+		"auto":    {{login, accepted}, {with("Proxy-State = 0x31"), dropped}, {with(signed), accepted}, {login, dropped}},
 	} {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
@@ -165,7 +165,7 @@ func TestRadclientRetransmitsUntilTheClusterDecides(t *testing.T) {
 	}
 }
 
-// TestRadclientRotatesItsSecret: radclient checks that each response is signed
+// TestRadclientRotatesItsSecret: radclient accepts only a response that is signed
 // with the secret that it used.
 func TestRadclientRotatesItsSecret(t *testing.T) {
 	t.Parallel()
@@ -206,7 +206,7 @@ func TestRadclientRotatesItsSecret(t *testing.T) {
 	})
 	try("during the overlap", oldSecret, true)
 	if node.State().Client("loopback").Seen != 0 {
-		t.Fatal("the new secret is taken for seen")
+		t.Fatal("the new secret counts as seen")
 	}
 	try("during the overlap", newSecret, true)
 	until(t, func() bool {

@@ -105,7 +105,7 @@ func connect(t *testing.T, s *Server, a *authority, certificates ...tls.Certific
 	return conn.(*tls.Conn) //nolint:errcheck,forcetypeassert // what the dialer makes
 }
 
-// over sends packets over a connection and reads as many answers.
+// over sends packets over a connection and reads as many responses.
 func over(t *testing.T, conn *tls.Conn, packets ...Packet) map[byte]Packet {
 	t.Helper()
 	for _, p := range packets {
@@ -155,11 +155,11 @@ func TestOneConnectionServesEverything(t *testing.T) {
 		t.Errorf("origin is %+v", got)
 	}
 	if len(s.findings) != 0 {
-		t.Error("an address was latched for what TLS does")
+		t.Error("an address was recorded as signing over TLS")
 	}
 }
 
-func TestRadSecIsNotConcernedByTheSharedSecret(t *testing.T) {
+func TestRadSecDoesNotUseTheSharedSecret(t *testing.T) {
 	a := newAuthority(t)
 	node := newFakeNode(vpn("vpn1.example.com", "192.0.2.1/32", "rsa", "require"))
 	node.applyAt(events.At(time.Now()), events.ClientSecretRotated{
@@ -184,7 +184,7 @@ func TestRadSecIsNotConcernedByTheSharedSecret(t *testing.T) {
 		}
 	}
 	if got := node.State().Client("vpn1.example.com"); !got.Seen.IsZero() || len(got.OldSecret) == 0 {
-		t.Error("a login over TLS is taken for use of the new secret")
+		t.Error("a login over TLS counts as use of the new secret")
 	}
 }
 
@@ -218,7 +218,7 @@ func TestCertificateMustNameAClient(t *testing.T) {
 	}
 }
 
-func TestNonsenseEndsTheConnection(t *testing.T) {
+func TestInvalidPacketEndsTheConnection(t *testing.T) {
 	a := newAuthority(t)
 	s := startRadSec(t, a, newFakeNode(vpn("vpn1", "127.0.0.0/8", "rsa", "allow")))
 	wrong := newPackets(true).login("alice", "1234123456") // under the secret of UDP
@@ -281,7 +281,7 @@ func TestConnectionEndsWithItsClient(t *testing.T) {
 	}
 }
 
-func TestConnectionIsAnsweredBeforeTheEnd(t *testing.T) {
+func TestConnectionGetsItsResponsesBeforeTheServerStops(t *testing.T) {
 	a := newAuthority(t)
 	node := newFakeNode(vpn("vpn1", "127.0.0.0/8", "rsa", "allow"))
 	admitted, goOn := make(chan struct{}), make(chan struct{})
@@ -319,9 +319,9 @@ func TestConnectionIsAnsweredBeforeTheEnd(t *testing.T) {
 	}
 }
 
-// TestRadsecproxyBringsAnyVPN has radsecproxy turn UDP into TLS, as in front of
-// a VPN that speaks only UDP.
-func TestRadsecproxyBringsAnyVPN(t *testing.T) {
+// TestRadsecproxyConnectsUDPClients: radsecproxy turns UDP into TLS for a VPN that
+// supports only UDP.
+func TestRadsecproxyConnectsUDPClients(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("radsecproxy")
 	if err != nil {
@@ -398,7 +398,7 @@ realm * {
 		var out string
 		until(t, func() bool {
 			out = radclient(t, address, tc.command, tc.attributes...)
-			return !strings.Contains(out, "No reply") // until the proxy is there
+			return !strings.Contains(out, "No reply") // until the proxy is ready
 		})
 		if !strings.Contains(out, tc.want) {
 			t.Errorf("radclient does not say %q:\n%s", tc.want, out)

@@ -33,7 +33,7 @@ func TestPolicySaysWhichRequestsMustBeSigned(t *testing.T) {
 		{"unsigned", unsigned.login("alice", "1234123456"), map[string]Cause{"require": DropUnsigned}},
 		{"wrongly signed", wrong, map[string]Cause{"require": DropSignature, "auto": DropSignature, "allow": DropSignature}},
 		{"signed twice", twice, map[string]Cause{"require": DropSignedTwice, "auto": DropSignedTwice, "allow": DropSignedTwice}},
-		{"signed with a stump", short, map[string]Cause{"require": DropMalformed, "auto": DropMalformed, "allow": DropMalformed}},
+		{"signed with too short a signature", short, map[string]Cause{"require": DropMalformed, "auto": DropMalformed, "allow": DropMalformed}},
 		{"proxied, signed", signed.login("alice", "1234123456", proxied), nil},
 		{"proxied, unsigned", unsigned.login("alice", "1234123456", proxied), map[string]Cause{"require": DropProxied, "auto": DropProxied, "allow": DropProxied}},
 		{"EAP, unsigned", unsigned.make(AccessRequest, with(EAPMessage, "\x02\x01\x00\x0a\x01alice")), map[string]Cause{"require": DropUnsigned, "auto": DropUnsigned, "allow": DropUnsigned}},
@@ -51,7 +51,7 @@ func TestPolicySaysWhichRequestsMustBeSigned(t *testing.T) {
 					return
 				}
 				if answer != nil {
-					t.Fatalf("answer is %v, want silence", answer.Code())
+					t.Fatalf("answer is %v, want none", answer.Code())
 				}
 				if b.counts.of(cause) != 1 {
 					t.Errorf("drops are %v, want one of %s", b.counts.dropped, cause)
@@ -61,7 +61,7 @@ func TestPolicySaysWhichRequestsMustBeSigned(t *testing.T) {
 	}
 }
 
-func TestUnsignedStatusIsMetWithSilence(t *testing.T) {
+func TestUnsignedStatusGetsNoAnswer(t *testing.T) {
 	b := newHarness(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "allow")), nil)
 	status := newPackets(true).make(StatusServer, func(*Request) {})
 	bare := append(Packet(nil), status[:headerLength]...)
@@ -83,7 +83,7 @@ func TestAddressThatSignedOnceMustSignForEver(t *testing.T) {
 	forged[messageAuthenticatorAt] ^= 1
 	b.ask(vpnAddress, forged)
 	if b.ask(vpnAddress, unsigned.login("alice", "1234123456")) == nil {
-		t.Fatal("a wrong signature latched the address")
+		t.Fatal("a wrong signature counts as signing")
 	}
 	if b.ask(vpnAddress, signed.login("alice", "1234123456")) == nil {
 		t.Fatal("the signed request got no answer")
@@ -92,9 +92,9 @@ func TestAddressThatSignedOnceMustSignForEver(t *testing.T) {
 		t.Error("an unsigned request was answered right after a signed one")
 	}
 	if b.ask("192.0.2.2:40000", unsigned.login("alice", "1234123456")) == nil {
-		t.Error("another address of the client was latched too")
+		t.Error("another address of the client must sign too")
 	}
-	// A node that was not asked learns of it from the state.
+	// Other nodes learn of it from the state.
 	b.record(t.Context(), <-b.findings)
 	want := []engine.Command{engine.RecordSigned{Client: "vpn", Address: "192.0.2.1"}}
 	if diff := cmp.Diff(want, node.Commands()); diff != "" {
@@ -105,11 +105,11 @@ func TestAddressThatSignedOnceMustSignForEver(t *testing.T) {
 		t.Error("another node answered an unsigned request")
 	}
 	if got := node.state.Client("vpn").Signed; !slices.Equal(got, []netip.Addr{netip.MustParseAddr("192.0.2.1")}) {
-		t.Errorf("on record: %v", got)
+		t.Errorf("recorded: %v", got)
 	}
 }
 
-func TestLatchThatWasNotRecordedIsTriedAgain(t *testing.T) {
+func TestFindingThatWasNotRecordedIsReportedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		node.Execute = func(engine.Command) error { return engine.ErrUndecided }
@@ -128,7 +128,7 @@ func TestLatchThatWasNotRecordedIsTriedAgain(t *testing.T) {
 	})
 }
 
-func TestClientAddedAnewIsNotHeldToItsPast(t *testing.T) {
+func TestClientAddedAgainNeedNotSign(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		b := newHarness(t, node, nil)
@@ -136,13 +136,13 @@ func TestClientAddedAnewIsNotHeldToItsPast(t *testing.T) {
 		b.record(t.Context(), <-b.findings)
 		pass(freshFor)
 		if b.ask(vpnAddress, newPackets(false).login("alice", "1234123456")) != nil {
-			t.Fatal("not latched")
+			t.Fatal("the unsigned request was answered")
 		}
 		node.apply(events.ClientRemoved{Client: "vpn"})
 		node.apply(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		pass(freshFor)
 		if b.ask(vpnAddress, newPackets(false).login("alice", "1234123456")) == nil {
-			t.Error("the new client is held to what the old one sent")
+			t.Error("the new client must sign because the old one did")
 		}
 	})
 }
@@ -174,12 +174,12 @@ func TestLongestPrefixNamesTheClient(t *testing.T) {
 	}
 }
 
-func TestUnknownClientIsMetWithSilenceAndOneLine(t *testing.T) {
+func TestUnknownClientGetsNoAnswerAndOneLogLine(t *testing.T) {
 	b := newHarness(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
 	p := newPackets(true)
 	for range 100 {
 		if b.ask("203.0.113.1:5000", p.login("alice", "1234123456")) != nil {
-			t.Fatal("a stranger was answered")
+			t.Fatal("an unknown client was answered")
 		}
 	}
 	if got := b.counts.of(DropUnknownClient); got != 100 {
@@ -190,12 +190,12 @@ func TestUnknownClientIsMetWithSilenceAndOneLine(t *testing.T) {
 	}
 }
 
-func TestClientThatMayBeYetToComeIsNotCalledUnknown(t *testing.T) {
+func TestClientIsNotCalledUnknownBeforeTheNodeCaughtUp(t *testing.T) {
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 	node.behind = errors.New("catching up: at record 5 of 9")
 	b, p := newHarness(t, node, nil), newPackets(true)
 	if b.ask("203.0.113.1:5000", p.login("alice", "1234123456")) != nil {
-		t.Fatal("a stranger was answered")
+		t.Fatal("an unknown client was answered")
 	}
 	if b.counts.of(DropUnknownClient) != 0 || b.counts.of(DropNotCaughtUp) != 1 {
 		t.Errorf("counted as %v", b.counts.dropped)
@@ -210,7 +210,7 @@ func TestClientsFollowTheState(t *testing.T) {
 		node := newFakeNode()
 		b, p := newHarness(t, node, nil), newPackets(true)
 		if b.ask(vpnAddress, p.login("alice", "1234123456")) != nil {
-			t.Fatal("answered a stranger")
+			t.Fatal("an unknown client was answered")
 		}
 		node.apply(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		pass(freshFor)
@@ -222,7 +222,7 @@ func TestClientsFollowTheState(t *testing.T) {
 		node.apply(changed)
 		pass(freshFor)
 		if b.ask(vpnAddress, p.login("alice", "1234123456")) != nil || b.counts.of(DropSignature) != 1 {
-			t.Error("the old secret is still good")
+			t.Error("the old secret is still valid")
 		}
 		node.apply(events.ClientRemoved{Client: "vpn"})
 		pass(freshFor)
@@ -246,12 +246,12 @@ func TestClientWhoseSecretCannotBeOpenedIsTriedAgain(t *testing.T) {
 			t.Error("the client stays unusable")
 		}
 		if !strings.Contains(b.log.String(), messages[DropUnusableClient]) {
-			t.Errorf("log does not tell:\n%s", b.log)
+			t.Errorf("the log does not say so:\n%s", b.log)
 		}
 	})
 }
 
-func TestAttemptSaysWhatTheNodeMustKnow(t *testing.T) {
+func TestAttemptHasWhatTheNodeNeeds(t *testing.T) {
 	signed := newPackets(true)
 	for _, tc := range []struct {
 		name   string
@@ -318,7 +318,7 @@ func TestAttemptSaysWhatTheNodeMustKnow(t *testing.T) {
 	}
 }
 
-func TestSiteOfTheClientComesFirst(t *testing.T) {
+func TestSiteOfTheClientTakesPrecedence(t *testing.T) {
 	branch := vpn("vpn", "192.0.2.0/24", "rsa", "auto")
 	branch.Site = "branch"
 	node := newFakeNode(branch)

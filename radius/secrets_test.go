@@ -20,7 +20,7 @@ const (
 	overlap   = time.Hour
 )
 
-// rotating is a node whose client vpn has just got a new secret.
+// rotating returns a server whose client vpn has just got a new secret.
 func rotating(t *testing.T, policy string) *harness {
 	t.Helper()
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", policy))
@@ -134,8 +134,8 @@ func TestPacketUnderNeitherSecretIsNotDecided(t *testing.T) {
 	})
 }
 
-// TestFirstUseOfTheNewSecretEndsTheOldOne: by any packet that proves the secret,
-// and by no other.
+// TestFirstUseOfTheNewSecretEndsTheOldOne: any packet that proves the secret
+// counts, and no other.
 func TestFirstUseOfTheNewSecretEndsTheOldOne(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
@@ -230,8 +230,8 @@ func TestWithoutOverlapTheOldSecretEndsAtOnce(t *testing.T) {
 	})
 }
 
-// TestNodeThatIsNotReadyRefusesTheOldSecret: it may have ended without the node
-// having heard of it.
+// TestNodeThatIsNotReadyRefusesTheOldSecret: the secret may have ended without
+// the node knowing.
 func TestNodeThatIsNotReadyRefusesTheOldSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := rotating(t, "allow")
@@ -248,13 +248,13 @@ func TestNodeThatIsNotReadyRefusesTheOldSecret(t *testing.T) {
 			t.Error("the new secret is not valid")
 		}
 		if b.outstanding.Load() != 0 {
-			t.Error("a request is counted as outstanding for ever")
+			t.Error("a request was not released")
 		}
 	})
 }
 
-// TestRandomPasswordsAreNotText: what findSecretByPassword rests on. One in some
-// 400,000 is.
+// TestRandomPasswordsAreNotText: findSecretByPassword relies on it. About one in
+// 370,000 is text.
 func TestRandomPasswordsAreNotText(t *testing.T) {
 	r := &request{packet: newPackets(false).login("alice", "1")}
 	secret := newSharedSecret(newSecret)

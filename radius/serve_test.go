@@ -15,10 +15,10 @@ import (
 	"keyfob/events"
 )
 
-// pass lets time pass, in a bubble of synctest.
+// pass lets time pass in a synctest bubble.
 func pass(d time.Duration) { <-time.After(d) }
 
-// script has a node answer with an outcome or an error.
+// script makes a node answer with an outcome or an error.
 func script(out engine.Outcome, err error) func(engine.Attempt) (engine.Outcome, error) {
 	return func(engine.Attempt) (engine.Outcome, error) { return out, err }
 }
@@ -39,8 +39,8 @@ func TestEveryRefusalLooksTheSame(t *testing.T) {
 		{name: "unknown user", packet: signed.login("mallory", "0"), out: engine.Outcome{Reason: events.ReasonUserUnknown}},
 		{name: "wrong next tokencode", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Reason: events.ReasonNextTokencodeWrong}},
 		{name: "refusal that asks again without state", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Prompt: engine.Prompt{Step: events.StepLogin}}, says: FailedChallenge},
-		{name: "conversation that is over", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Reason: events.ReasonConversationExpired}},
-		{name: "verdict that nobody knows", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: 77}},
+		{name: "conversation that has ended", packet: signed.login("alice", "1", with(State, "abc")), out: engine.Outcome{Reason: events.ReasonConversationExpired}},
+		{name: "unknown verdict", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: 77}},
 		{name: "empty password", packet: signed.login("alice", ""), out: engine.Outcome{}},
 		{name: "no password", packet: signed.make(AccessRequest, with(UserName, "alice")), says: RefusedNoPAP},
 		{name: "CHAP", packet: signed.make(AccessRequest, func(r *Request) {
@@ -53,14 +53,14 @@ func TestEveryRefusalLooksTheSame(t *testing.T) {
 		}), says: RefusedNoPAP},
 		{name: "no user", packet: signed.make(AccessRequest, func(r *Request) { r.AddPassword("1") }), says: RefusedName},
 		{name: "user with a line break", packet: signed.login("alice\nmallory", "1"), says: RefusedName},
-		{name: "user in no encoding", packet: signed.login("\xff", "1"), says: RefusedName},
+		{name: "user that is not UTF-8", packet: signed.login("\xff", "1"), says: RefusedName},
 		{name: "password of half a block", packet: signed.make(AccessRequest, func(r *Request) {
 			r.AddString(UserName, "alice")
 			r.Add(UserPassword, make([]byte, 8))
 		}), says: RefusedPassword},
 		{name: "password with a NUL in it", packet: signed.login("alice", "1\x002"), says: RefusedPassword},
 		{name: "password under another secret", packet: wrongSecret.login("alice", strings1234(128)), says: RefusedPassword},
-		{name: "challenge without words", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: engine.Challenge, Conversation: "a"}, says: FailedChallenge},
+		{name: "challenge without text", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: engine.Challenge, Conversation: "a"}, says: FailedChallenge},
 		{name: "challenge without state", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: engine.Challenge, Prompt: engine.Prompt{Step: events.StepLogin}}, says: FailedChallenge},
 		{name: "challenge with too long a state", packet: signed.login("alice", "1"), out: engine.Outcome{Verdict: engine.Challenge, Conversation: strings1234(254).Reveal(), Prompt: engine.Prompt{Step: events.StepLogin}}, says: FailedChallenge},
 	}
@@ -80,7 +80,7 @@ func TestEveryRefusalLooksTheSame(t *testing.T) {
 				}
 				if tc.says != FailedChallenge || dialect != "nochallenge" {
 					if said := tc.says != "" && strings.Contains(b.log.String(), messages[tc.says]); said != (tc.says != "") {
-						t.Errorf("log does not tell why:\n%s", b.log)
+						t.Errorf("the log does not say why:\n%s", b.log)
 					}
 				}
 			})
@@ -101,13 +101,13 @@ func TestClientThatCannotAskGetsNoChallenge(t *testing.T) {
 	p := newPackets(true).login("alice", "1234123456")
 	mustAnswer(t, p, b.ask(vpnAddress, p), AccessReject)
 	if a := node.Attempts(); len(a) != 1 || !a[0].NoChallenge {
-		t.Errorf("the node was not told: %v", a)
+		t.Errorf("the node does not know that the client cannot ask: %v", a)
 	}
 }
 
-// TestLastUnfitPINIsToldWhichRuleItBroke: where that ends the conversation. Its
-// user has proved the token; one who has not reads what everybody reads.
-func TestLastUnfitPINIsToldWhichRuleItBroke(t *testing.T) {
+// TestRefusalSaysWhichRuleTheLastPINBroke when that ends the conversation. Its user
+// has proved the token; every other user reads the usual refusal.
+func TestRefusalSaysWhichRuleTheLastPINBroke(t *testing.T) {
 	rules := engine.PINRules{Min: 4, Max: 8, History: 5}
 	for _, tc := range []struct {
 		dialect string
@@ -133,9 +133,8 @@ func TestLastUnfitPINIsToldWhichRuleItBroke(t *testing.T) {
 	}
 }
 
-// TestWrongAnswerIsAskedForAgain: a refusal that leaves the conversation open
-// is a question with what was wrong, where the client can ask, and a refusal
-// like any other where it cannot. Both leave at the time of refusals.
+// TestWrongAnswerIsAskedForAgain: a refusal that leaves the conversation open is a
+// new challenge with the problem, or a plain refusal if the client cannot ask.
 func TestWrongAnswerIsAskedForAgain(t *testing.T) {
 	for _, tc := range []struct {
 		dialect string
@@ -185,7 +184,7 @@ func TestEAPIsRefusedWithFailure(t *testing.T) {
 	}
 }
 
-func TestUndecidedIsMetWithSilenceAndTriedAgain(t *testing.T) {
+func TestUndecidedRequestGetsNoAnswerAndIsTriedAgain(t *testing.T) {
 	for cause, err := range map[Cause]error{
 		DropUndecided: fmt.Errorf("asking the leader: %w", engine.ErrUndecided),
 		DropBusy:      engine.ErrBusy,
@@ -194,7 +193,7 @@ func TestUndecidedIsMetWithSilenceAndTriedAgain(t *testing.T) {
 		t.Run(string(cause), func(t *testing.T) {
 			node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 			accept := node.Decide
-			// An outcome beside an error is not believed, although no node sends one.
+			// No node returns an outcome with an error; it must be ignored anyway.
 			node.Decide, node.Impossible = script(engine.Outcome{Verdict: engine.Accept}, err), true
 			b := newHarness(t, node, nil)
 			p := newPackets(true).login("alice", "1234123456")
@@ -208,10 +207,10 @@ func TestUndecidedIsMetWithSilenceAndTriedAgain(t *testing.T) {
 			mustAnswer(t, p, b.ask(vpnAddress, p), AccessAccept)
 			a := node.Attempts()
 			if len(a) != 2 || a[0].Origin.Request != a[1].Origin.Request {
-				t.Error("the retransmission is not known to be the same request")
+				t.Error("the retransmission has another request ID")
 			}
 			if b.outstanding.Load() != 0 {
-				t.Error("a request is counted as outstanding for ever")
+				t.Error("a request was not released")
 			}
 		})
 	}
@@ -227,7 +226,7 @@ func TestRetransmissionGetsTheSameBytes(t *testing.T) {
 		b.hand(b.auth, vpnAddress, p)
 		b.hand(b.auth, vpnAddress, p)
 		if b.counts.of(DropInProgress) != 1 {
-			t.Error("a retransmission of what is in progress was taken in")
+			t.Error("a retransmission of a request in progress was not dropped")
 		}
 		b.decide()
 		first := b.answer()
@@ -244,7 +243,7 @@ func TestRetransmissionGetsTheSameBytes(t *testing.T) {
 		b.ask("192.0.2.1:40001", p)
 		b.ask("192.0.2.2:40000", p)
 		if n := len(node.Attempts()); n != 3 {
-			t.Errorf("the same packet from other sources was taken for a retransmission")
+			t.Errorf("the same packet from another source counts as a retransmission")
 		}
 		kept := node.State().Policy.RetryRequestFor
 		pass(kept)
@@ -267,7 +266,7 @@ func TestSameIdentifierWithAnotherAuthenticatorIsAnotherRequest(t *testing.T) {
 	mustAnswer(t, first, b.ask(vpnAddress, first), AccessReject)
 	mustAnswer(t, second, b.ask(vpnAddress, second), AccessAccept)
 
-	// The client has given up on the first: its answer would only confuse.
+	// The client has given up on the first request and must not get its response.
 	third := m.login("alice", "0000000000")
 	m.id--
 	fourth := m.login("alice", "1234123456")
@@ -277,13 +276,13 @@ func TestSameIdentifierWithAnotherAuthenticatorIsAnotherRequest(t *testing.T) {
 	b.decide()
 	mustAnswer(t, fourth, b.answer(), AccessAccept)
 	if b.outstanding.Load() != 0 {
-		t.Error("a request is counted as outstanding for ever")
+		t.Error("a request was not released")
 	}
 }
 
-// TestRetransmissionAndRepeatedLoginAreToldFromOthers: what the node is told of
-// a packet, so that it gives the same answer to the same login.
-func TestRetransmissionAndRepeatedLoginAreToldFromOthers(t *testing.T) {
+// TestRetransmissionAndRepeatedLoginAreRecognized: the node gets what it needs to
+// give the same answer to the same login.
+func TestRetransmissionAndRepeatedLoginAreRecognized(t *testing.T) {
 	asked := func(p Packet, from string) engine.Attempt {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		newHarness(t, node, nil).ask(from, p)
@@ -292,16 +291,16 @@ func TestRetransmissionAndRepeatedLoginAreToldFromOthers(t *testing.T) {
 	m := newPackets(true)
 	p := m.login("alice", "1234123456")
 	if again := asked(p, vpnAddress).Origin.Request; asked(p, vpnAddress).Origin.Request != again {
-		t.Error("the same packet has two names")
+		t.Error("the same packet has two request IDs")
 	}
 	if asked(p, vpnAddress).Origin.Request == asked(p, "192.0.2.1:40001").Origin.Request {
-		t.Error("the same packet from another port has the same name")
+		t.Error("the same packet from another port has the same request ID")
 	}
 	if asked(p, vpnAddress).Origin.Request == asked(m.login("alice", "1234123456"), vpnAddress).Origin.Request {
-		t.Error("two packets have one name")
+		t.Error("two packets have the same request ID")
 	}
 	if s := asked(p, vpnAddress).Session; s != "" {
-		t.Errorf("a packet that names no session has the session %q", s)
+		t.Errorf("a packet without a session has the session %q", s)
 	}
 	session := asked(m.login("alice", "1", with(AcctSessionID, "00000017")), vpnAddress).Session
 	if session == "" || session != asked(m.login("alice", "1", with(AcctSessionID, "00000017")), "192.0.2.1:40001").Session {
@@ -340,7 +339,7 @@ func TestRefusalLeavesWhenTheNodeAnswers(t *testing.T) {
 			b.open.Wait()
 			mustAnswer(t, p, b.answer(), AccessReject)
 			if d := time.Since(start); d != took {
-				t.Errorf("the node answered after %v, the door after %v", took, d)
+				t.Errorf("the node answered after %v, the server after %v", took, d)
 			}
 		}
 	})
@@ -430,7 +429,7 @@ func TestAccountingIsAnsweredWhenItIsAuthentic(t *testing.T) {
 	b.hand(b.acct, vpnAddress, bare)
 	mustAnswer(t, bare, b.answer(), AccountingResponse)
 	if _, count := b.answer().offset(MessageAuthenticator); count != 0 {
-		t.Error("the answer has a Message-Authenticator that no two peers agree on")
+		t.Error("the response has a Message-Authenticator, which peers compute differently")
 	}
 	for at := range p {
 		if at == 2 || at == 3 {
@@ -451,7 +450,7 @@ func TestAccountingIsAnsweredWhenItIsAuthentic(t *testing.T) {
 	}
 }
 
-func TestAnswerThatDoesNotFitIsNotSent(t *testing.T) {
+func TestResponseThatDoesNotFitIsNotSent(t *testing.T) {
 	node := newFakeNode(vpn("vpn", "192.0.2.0/24", "nochallenge", "auto"))
 	b := newHarness(t, node, func(c *Config) { c.PageURL = "https://token.example.com/" })
 	m := newPackets(true)
@@ -462,19 +461,19 @@ func TestAnswerThatDoesNotFitIsNotSent(t *testing.T) {
 		r.Add(ProxyState, make([]byte, maxPacket-2-len(r.packet.b)))
 	}
 	full := m.login("alice", "0", fill)
-	// All of the Proxy-State must come back, and the words have no room left.
+	// All of the Proxy-State must come back, which leaves no room for the text.
 	if answer := b.ask(vpnAddress, full); answer != nil || b.counts.of(DropUnanswerable) != 1 {
 		t.Errorf("answer has %d bytes, drops are %v", len(answer), b.counts.dropped)
 	}
 	if b.outstanding.Load() != 0 {
-		t.Error("a request is counted as outstanding for ever")
+		t.Error("a request was not released")
 	}
 	node.Decide = script(engine.Outcome{Verdict: engine.Accept}, nil)
 	full = m.login("alice", "0", fill)
 	mustAnswer(t, full, b.ask(vpnAddress, full), AccessAccept)
 }
 
-func TestComplaintsAreLoggedNowAndThen(t *testing.T) {
+func TestWarningsAreRateLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, m := newHarness(t, newFakeNode(), nil), newPackets(true)
 		for range 25 {
@@ -485,7 +484,7 @@ func TestComplaintsAreLoggedNowAndThen(t *testing.T) {
 			t.Errorf("%d lines in 25 seconds:\n%s", got, b.log)
 		}
 		if !strings.Contains(b.log.String(), "suppressed=9") {
-			t.Errorf("log does not tell how many there were:\n%s", b.log)
+			t.Errorf("the log does not say how many there were:\n%s", b.log)
 		}
 	})
 }

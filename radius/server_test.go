@@ -17,7 +17,7 @@ import (
 	"keyfob/events"
 )
 
-// loopback is a client for all of this machine.
+// loopback returns a client for all addresses of this machine.
 func loopback(dialect, policy string) events.ClientAdded {
 	return vpn("loopback", "127.0.0.0/8", dialect, policy)
 }
@@ -60,7 +60,7 @@ func dial(t testing.TB, server netip.AddrPort, change func(*ClientConfig)) *Clie
 	return c
 }
 
-func TestConversationGoesThroughSockets(t *testing.T) {
+func TestConversationOverSockets(t *testing.T) {
 	node := newFakeNode(loopback("rsa", "auto"))
 	node.Decide = func(a engine.Attempt) (engine.Outcome, error) {
 		switch {
@@ -121,7 +121,7 @@ func TestManyRequestsAreInFlightOnOneSocket(t *testing.T) {
 	}
 }
 
-func TestStatusAndAccountingGoThroughSockets(t *testing.T) {
+func TestStatusAndAccountingOverSockets(t *testing.T) {
 	s := start(t, newFakeNode(loopback("rsa", "auto")), nil)
 	for _, address := range []netip.AddrPort{s.Addr(), s.AccountingAddr()} {
 		if err := dial(t, address, nil).Status(t.Context()); err != nil {
@@ -134,7 +134,7 @@ func TestStatusAndAccountingGoThroughSockets(t *testing.T) {
 	}
 }
 
-func TestClientSaysThatNobodyAnswers(t *testing.T) {
+func TestClientReportsThatThereIsNoAnswer(t *testing.T) {
 	node := newFakeNode(loopback("rsa", "auto"))
 	s := start(t, node, nil)
 	quick := func(c *ClientConfig) { c.Timeout, c.Tries = 10*time.Millisecond, 3 }
@@ -149,7 +149,7 @@ func TestClientSaysThatNobodyAnswers(t *testing.T) {
 	}
 }
 
-func TestClientBelievesOnlyTheServer(t *testing.T) {
+func TestClientAcceptsResponsesOfTheServerOnly(t *testing.T) {
 	node := newFakeNode(loopback("rsa", "auto"))
 	b, m := newHarness(t, node, nil), newPackets(true)
 	for id := range m.slots {
@@ -166,8 +166,8 @@ func TestClientBelievesOnlyTheServer(t *testing.T) {
 			m.deliver(p)
 		}
 	}
-	// What BlastRADIUS makes: an accept whose MD5 is right, without the
-	// attribute that it cannot compute.
+	// BlastRADIUS makes an accept with the right MD5, but cannot compute the
+	// Message-Authenticator.
 	blast := append(Packet{byte(AccessAccept), request.ID(), 0, headerLength}, make([]byte, 16)...)
 	newSharedSecret(testSecret).with(func(s *md5State) {
 		sum := s.authenticator(blast, request.Authenticator(), []byte(testSecret.Reveal()))
@@ -175,15 +175,15 @@ func TestClientBelievesOnlyTheServer(t *testing.T) {
 	})
 	m.deliver(blast)
 	if len(slot.response) != 0 {
-		t.Fatalf("believed %x", <-slot.response)
+		t.Fatalf("accepted %x", <-slot.response)
 	}
 	m.deliver(reject)
 	if len(slot.response) != 1 {
-		t.Error("did not believe the server")
+		t.Error("did not accept the response of the server")
 	}
 }
 
-func TestWhatWasAdmittedIsAnsweredBeforeTheEnd(t *testing.T) {
+func TestOpenRequestsAreAnsweredBeforeTheServerStops(t *testing.T) {
 	node := newFakeNode(loopback("rsa", "auto"))
 	admitted, goOn := make(chan struct{}, 20), make(chan struct{})
 	node.Decide = func(engine.Attempt) (engine.Outcome, error) {
@@ -220,11 +220,11 @@ func TestWhatWasAdmittedIsAnsweredBeforeTheEnd(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := New(Config{}, node, discard); err == nil {
-		t.Error("an empty configuration is taken")
+		t.Error("an empty configuration is accepted")
 	}
 	again, err := net.ListenPacket("udp", s.Addr().String())
 	if err != nil {
-		t.Fatalf("the socket was not given back: %v", err)
+		t.Fatalf("the socket was not closed: %v", err)
 	}
 	_ = again.Close()
 }
@@ -234,13 +234,13 @@ func until(t *testing.T, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !ok(); {
 		if time.Now().After(deadline) {
-			t.Fatal("it does not come to pass")
+			t.Fatal("the condition was not met in time")
 		}
 		<-time.After(time.Millisecond)
 	}
 }
 
-func TestAddressThatIsTakenIsAnError(t *testing.T) {
+func TestAddressInUseIsAnError(t *testing.T) {
 	s := start(t, newFakeNode(), nil)
 	cfg := DefaultConfig()
 	cfg.Listen, cfg.Accounting = []string{s.Addr().String()}, nil
@@ -250,9 +250,9 @@ func TestAddressThatIsTakenIsAnError(t *testing.T) {
 	}
 }
 
-// TestAnswerComesFromTheAddressThatWasAsked: a socket that is connected to
-// 127.0.0.2 hears nothing that 127.0.0.1 says.
-func TestAnswerComesFromTheAddressThatWasAsked(t *testing.T) {
+// TestResponseComesFromTheAddressOfTheRequest: a socket that is connected to
+// 127.0.0.2 receives nothing from 127.0.0.1.
+func TestResponseComesFromTheAddressOfTheRequest(t *testing.T) {
 	for _, listen := range []string{"0.0.0.0:0", "[::]:0"} {
 		t.Run(listen, func(t *testing.T) {
 			node := newFakeNode(loopback("rsa", "auto"), vpn("six", "::1/128", "rsa", "auto"))
@@ -283,10 +283,10 @@ func TestConfigReportsAllProblems(t *testing.T) {
 	err := cfg.Validate()
 	for _, want := range []string{`"nowhere"`, "page URL", "timeout", "workers", "per client"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v does not tell of %s", err, want)
+			t.Errorf("%v does not report %s", err, want)
 		}
 	}
 	if err != nil && strings.Contains(err.Error(), `"1812"`) {
-		t.Error("a port alone is not taken")
+		t.Error("a port alone is not accepted")
 	}
 }

@@ -60,7 +60,7 @@ func signedWith(secret *sharedSecret, p Packet, at, count int) bool {
 
 // findSecretByPassword is findSecret for a login without a Message-Authenticator.
 // Only the password tells which secret was used: under another secret it decodes
-// to random bytes, and one in some 400,000 such passwords is text. A request whose
+// to random bytes, and about one in 370,000 such passwords is text. A request whose
 // password is text under neither secret is refused with the new one.
 func (s *Server) findSecretByPassword(r *request) Cause {
 	if r.oldSecret == nil || !r.fields.hasPAP || decodesToText(r, r.secret) || !decodesToText(r, r.oldSecret) {
