@@ -3,8 +3,8 @@
 //
 // A packet passes four stages. A reader takes it from the socket, finds the
 // client it belongs to, by source address (clients.go) or by certificate
-// (radsec.go), checks its signature against the client's rules (verify.go) and
-// looks it up among the requests already known (duplicates.go). New requests
+// (radsec.go), checks its signature against the client's rules (verify.go,
+// secrets.go) and looks it up among the requests already known (duplicates.go). New requests
 // wait in a bounded queue for a worker. The worker turns the request into an
 // engine.Attempt (attempt.go), asks the node, and words the outcome as the
 // client expects (dialect.go, response.go).

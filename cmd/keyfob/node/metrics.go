@@ -43,7 +43,7 @@ func newMetrics() *metrics {
 			Name: "keyfob_radius_requests_total", Help: "Requests of known RADIUS clients, and what was answered, by code.",
 		}, []string{"client", "code"}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "keyfob_radius_dropped_total", Help: "RADIUS packets met with silence, by cause.",
+			Name: "keyfob_radius_dropped_total", Help: "RADIUS packets that got no answer, by cause.",
 		}, []string{"cause"}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "keyfob_batch_events", Help: "Events in a committed batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 12),
