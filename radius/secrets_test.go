@@ -117,6 +117,26 @@ func TestPasswordIsDecodedWithTheSecretThatTheClientUsed(t *testing.T) {
 	})
 }
 
+// TestSignatureDecidesWhichSecretDecodesThePassword, not the password.
+func TestSignatureDecidesWhichSecretDecodesThePassword(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := rotating(t, "allow")
+		b.answersUnder(newSecret, packetsUnder(newSecret, true).make(AccessRequest, func(r *Request) {
+			r.AddString(UserName, "alice")
+			hidden, err := newSharedSecret(oldSecret).hide("1234123456", Authenticator(r.packet.b[4:headerLength]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Add(UserPassword, hidden)
+		}))
+		for _, a := range b.node.Attempts() {
+			if a.Typed == "1234123456" {
+				t.Error("the password was decoded with the secret that did not sign")
+			}
+		}
+	})
+}
+
 func TestPacketUnderNeitherSecretIsNotDecided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := rotating(t, "allow")
