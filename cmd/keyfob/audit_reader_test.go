@@ -68,7 +68,7 @@ func TestRevokedAuditReaderIsCutOffOnEveryNode(t *testing.T) {
 	l.kill(away)
 
 	start := time.Now()
-	l.admin(t, "audit", "reader", "revoke", "siem", "--reason", "laptop stolen")
+	l.admin(t, "audit", "reader", "revoke", "siem", "--yes", "--reason", "laptop stolen")
 	for i, n := range l.Nodes[:2] {
 		eventually(t, "the end of the connection to "+n.Name, func() error {
 			if !open[i].IsClosed() {

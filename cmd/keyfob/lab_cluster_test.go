@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/demo"
 )
 
@@ -228,13 +228,7 @@ func (l *lab) transfer(t *testing.T, to demo.NodeInfo) {
 // client is an HTTPS client that trusts the cluster's pages.
 func (l *lab) client(t *testing.T) *http.Client {
 	t.Helper()
-	pem, err := os.ReadFile(l.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 64}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: l.roots(t), MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
 		Transport:     transport,
@@ -243,34 +237,26 @@ func (l *lab) client(t *testing.T) *http.Client {
 	}
 }
 
-// post sends something to a node's API, and reads the answer.
-func (l *lab) post(ctx context.Context, c *http.Client, n demo.NodeInfo, path string, in, out any) error {
-	body, err := json.Marshal(in)
+// roots are the certificates that sign the nodes'.
+func (l *lab) roots(t *testing.T) *x509.CertPool {
+	t.Helper()
+	pem, err := os.ReadFile(l.CA)
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.API+"/api/v1"+path, bytes.NewReader(body))
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return pool
+}
+
+// api is a node's API, by HTTPS.
+func (l *lab) api(t *testing.T, n demo.NodeInfo) *client.Client {
+	t.Helper()
+	transport, err := client.HTTPS(n.API, l.APIToken, l.roots(t))
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+l.APIToken)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return fmt.Errorf("%s %s: %s: %s", n.Name, path, resp.Status, answer)
-	}
-	if out == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, out)
+	return client.New(transport)
 }
 
 // typed notes what must not be found anywhere later.

@@ -130,6 +130,13 @@ Dialects: rsa, which most gateways know; cisco-sdi, for ASA and FTD with SDI mes
 English; nochallenge, for a VPN that cannot ask anything back.`, `
 keyfob client add vpn-berlin 192.0.2.7 --site berlin --trusted
 keyfob client add vpn-paris 198.51.100.0/28 --dialect nochallenge --secret-file secret`},
+	"client set": {`
+Settings that are not named keep their values.`, `
+keyfob client set vpn-berlin --dialect cisco-sdi`},
+	"client rotate-secret": {`
+Both secrets are valid until the new one has been used, or until --overlap is over.
+keyfob client show names the one in use.`, `
+keyfob client rotate-secret vpn-berlin --secret-file secret`},
 	"client list":   {"", "\nkeyfob client list"},
 	"client show":   {"", "\nkeyfob client show vpn-berlin"},
 	"client remove": {"", "\nkeyfob client remove vpn-berlin --reason 'out of service'"},

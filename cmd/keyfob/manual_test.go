@@ -82,7 +82,7 @@ func split(line string) []string {
 func TestPagesFitATerminal(t *testing.T) {
 	for name, p := range manual {
 		for line := range strings.SplitSeq(p.long+"\n"+p.examples, "\n") {
-			if len(line) > cli.TableWidth {
+			if len(line) > cli.Width {
 				t.Errorf("keyfob %s: %d columns: %s", name, len(line), line)
 			}
 		}

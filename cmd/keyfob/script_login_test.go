@@ -10,12 +10,15 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/cmd/keyfob/demo"
 	"keyfob/engine"
@@ -51,14 +54,16 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	case "web":
 		shown = loginAtPage(ts, info.CA, node.Web, user, passcode)
 	case "api":
-		e := &cli.Environment{Getenv: ts.Getenv, Err: io.Discard, Now: time.Now}
-		r := e.Remote()
-		r.Data = node.Dir
-		var out struct{ Reference string }
-		ts.Check(r.Call(ctx, http.MethodPost, "/authenticate", map[string]string{"user": user, "passcode": passcode}, &out))
+		out, err := apiAt(node).Authenticate(ctx, "", api.LoginRequest{User: user, Passcode: api.Secret(passcode)})
+		ts.Check(err)
 		shown = out.Reference
 	}
 	ts.Setenv("REFERENCE", shown)
+}
+
+// apiAt is the API of a node, by its socket.
+func apiAt(n demo.NodeInfo) *client.Client {
+	return client.New(client.Socket(filepath.Join(n.Dir, cli.SocketName)))
 }
 
 // spoken sets the variable SPOKEN to a reference as it comes over the

@@ -122,7 +122,7 @@ func (l *lab) radclient(t *testing.T, n demo.NodeInfo, user, typed, state string
 // authenticate is what a node's API says to a login.
 func (l *lab) authenticate(t *testing.T, n demo.NodeInfo, user, passcode string) string {
 	t.Helper()
-	result, err := l.tryAuthenticate(t.Context(), l.client(t), n, user, passcode)
+	result, err := tryAuthenticate(t.Context(), l.api(t, n), user, passcode)
 	if err != nil {
 		t.Fatal(err)
 	}

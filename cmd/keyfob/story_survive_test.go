@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/demo"
 	"keyfob/engine"
 	"keyfob/radius"
@@ -47,11 +48,11 @@ type tryDoor func(t *testing.T, user, passcode string) (bool, error)
 func (l *lab) doors(t *testing.T) []tryDoor {
 	t.Helper()
 	var doors []tryDoor
-	client := l.client(t)
 	for _, n := range l.Nodes {
+		node := l.api(t, n)
 		doors = append(doors, l.radiusDoor(t, n), l.webDoor(n), func(t *testing.T, user, passcode string) (bool, error) {
 			t.Helper()
-			result, err := l.tryAuthenticate(t.Context(), client, n, user, passcode)
+			result, err := tryAuthenticate(t.Context(), node, user, passcode)
 			return result == "accept", err
 		})
 	}
@@ -230,7 +231,10 @@ type work struct {
 func (l *lab) work(t *testing.T, f *device) *work {
 	t.Helper()
 	const enough = 5
-	w, client := &work{}, l.client(t)
+	w, nodes := &work{}, map[string]*client.Client{}
+	for _, n := range l.Nodes {
+		nodes[n.Name] = l.api(t, n)
+	}
 	var both sync.WaitGroup
 	var warm [2]chan struct{}
 	for i := range warm {
@@ -261,7 +265,7 @@ func (l *lab) work(t *testing.T, f *device) *work {
 			return errors.New("no passcodes left")
 		}
 		passcode := passcodes[len(w.accepted)]
-		result, err := l.tryAuthenticate(t.Context(), client, n, f.User, passcode)
+		result, err := tryAuthenticate(t.Context(), nodes[n.Name], f.User, passcode)
 		if err == nil && result != "accept" {
 			err = fmt.Errorf("a fresh passcode: %s", result)
 		}
@@ -272,7 +276,7 @@ func (l *lab) work(t *testing.T, f *device) *work {
 	})
 	go until(1, func(n demo.NodeInfo) error {
 		user := fmt.Sprintf("guest.%d", len(w.users))
-		err := l.post(t.Context(), client, n, "/users", map[string]any{"user": user, "reason": "test"}, nil)
+		_, err := nodes[n.Name].AddUser(t.Context(), api.AddUserRequest{CommandRequest: api.CommandRequest{Reason: "test"}, User: user})
 		if err == nil {
 			w.users = append(w.users, user)
 		}
@@ -286,10 +290,7 @@ func (l *lab) work(t *testing.T, f *device) *work {
 }
 
 // tryAuthenticate asks a node's API about a login, as an application does.
-func (l *lab) tryAuthenticate(ctx context.Context, c *http.Client, n demo.NodeInfo, user, passcode string) (string, error) {
-	var answer struct {
-		Result string `json:"result"`
-	}
-	err := l.post(ctx, c, n, "/authenticate", map[string]any{"user": user, "passcode": passcode, "no_challenge": true}, &answer)
+func tryAuthenticate(ctx context.Context, node *client.Client, user, passcode string) (string, error) {
+	answer, err := node.Authenticate(ctx, "", api.LoginRequest{User: user, Passcode: api.Secret(passcode), NoChallenge: true})
 	return answer.Result, err
 }

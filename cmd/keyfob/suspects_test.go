@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -20,7 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"keyfob/api"
-	"keyfob/cmd/keyfob/cli"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/demo"
 	"keyfob/engine"
 	"keyfob/engine/tokencode"
@@ -80,14 +79,17 @@ func (p *holder) passcode() string {
 func right(p *holder) string { return p.pin + p.token.At(p.pressed) }
 
 func states() []state {
-	remedy := func(path ...string) func(*trial, *holder) error {
-		return func(c *trial, p *holder) error {
-			name := p.user
-			if path[0] == "tokens" {
-				name = p.serial
-			}
-			return c.call(http.MethodPost, cli.At(path[0], name, path[1]), map[string]any{})
-		}
+	disable := func(c *trial, p *holder) error {
+		_, err := c.api.DisableUser(c.t.Context(), p.user, byTrial)
+		return err
+	}
+	disableToken := func(c *trial, p *holder) error {
+		_, err := c.api.DisableToken(c.t.Context(), p.serial, byTrial)
+		return err
+	}
+	demandNext := func(c *trial, p *holder) error {
+		_, err := c.api.RequireNextTokencode(c.t.Context(), p.serial, byTrial)
+		return err
 	}
 	lock := func(c *trial, p *holder) error { return c.login(p, "00000000", radius.AccessReject) }
 	return []state{
@@ -95,14 +97,14 @@ func states() []state {
 		{name: "no token", after: func(c *trial, p *holder) error { return c.addUser(p) }, typed: right},
 		{name: "locked", token: true, pin: true, seen: true, after: lock, typed: right},
 		{name: "locked, pressed", few: true, token: true, pin: true, seen: true, after: lock, typed: right},
-		{name: "disabled", token: true, pin: true, seen: true, after: remedy("users", "disable"), typed: right},
-		{name: "disabled token", token: true, pin: true, after: remedy("tokens", "disable"), typed: right},
+		{name: "disabled", token: true, pin: true, seen: true, after: disable, typed: right},
+		{name: "disabled token", token: true, pin: true, after: disableToken, typed: right},
 		{name: "wrong PIN", token: true, pin: true, seen: true, typed: func(p *holder) string { return wrongPIN + p.token.At(p.pressed) }},
 		{name: "wrong PIN, Argon2id", rare: true, token: true, pin: true, typed: func(p *holder) string { return wrongPIN + p.token.At(p.pressed) }},
 		{name: "wrong tokencode", token: true, pin: true, seen: true, typed: func(p *holder) string { return p.pin + p.wrongCode() }},
 		{name: "replay", token: true, pin: true, seen: true, typed: func(p *holder) string { return p.pin + p.token.At(p.pressed-1) }},
 		{name: "New PIN mode", vpn: true, token: true, typed: func(p *holder) string { return p.token.At(p.pressed) }},
-		{name: "Next Tokencode mode", vpn: true, token: true, pin: true, seen: true, after: remedy("tokens", "next-tokencode"), typed: right},
+		{name: "Next Tokencode mode", vpn: true, token: true, pin: true, seen: true, after: demandNext, typed: right},
 	}
 }
 
@@ -131,7 +133,7 @@ type suspect struct {
 type trial struct {
 	t    *testing.T
 	info demo.Info
-	api  *cli.Remote
+	api  *client.Client
 	vpn  [][]*radius.Client // sockets of a VPN that cannot ask anything back, by node
 	turn atomic.Uint64
 }
@@ -153,19 +155,12 @@ func newTrial(t *testing.T, nodes int) *trial {
 	if c.info, err = demo.ReadFile(filepath.Join(dir, demo.File)); err != nil || len(c.info.Nodes) != nodes {
 		t.Fatalf("reading what was started: %d nodes, %v", len(c.info.Nodes), err)
 	}
-	c.api = quiet().Remote()
-	c.api.Data = c.info.Nodes[0].Dir
-	c.must(c.api.Connect())
+	c.api = apiAt(c.info.Nodes[0])
 	dialect, trusted := "nochallenge", false
-	vpn := api.SetClientRequest{CommandRequest: api.CommandRequest{Reason: "a trial"}, Dialect: &dialect, Trusted: &trusted}
-	c.must(c.api.Call(t.Context(), http.MethodPatch, cli.At("clients", demo.RADIUSClient), vpn, nil))
+	_, err = c.api.SetClient(t.Context(), demo.RADIUSClient, api.SetClientRequest{CommandRequest: byTrial, Dialect: &dialect, Trusted: &trusted})
+	c.must(err)
 	c.dial()
 	return c
-}
-
-// quiet is an environment that says nothing and holds nothing.
-func quiet() *cli.Environment {
-	return &cli.Environment{Getenv: func(string) string { return "" }, Err: io.Discard, Now: time.Now}
 }
 
 func (c *trial) must(err error) {
@@ -218,23 +213,20 @@ func (c *trial) end(file string) {
 	}
 }
 
-func (c *trial) call(method, path string, in map[string]any) error {
-	in["reason"] = "a trial"
-	return c.api.Call(c.t.Context(), method, path, in, nil)
-}
+// byTrial is the reason of what a trial changes.
+var byTrial = api.CommandRequest{Reason: "a trial"}
 
 // policy changes settings, and waits until every node has them.
 func (c *trial) policy(settings map[string]string) {
 	c.t.Helper()
-	c.must(c.call(http.MethodPatch, "/policy", map[string]any{"settings": settings, "force": true}))
+	_, err := c.api.SetPolicy(c.t.Context(), api.SetPolicyRequest{
+		CommandRequest: byTrial, PolicySettings: api.PolicySettings{Settings: settings}, Force: true,
+	})
+	c.must(err)
 	for _, n := range c.info.Nodes {
-		there := quiet().Remote()
-		there.Data = n.Dir
 		eventually(c.t, "the policy on node "+n.Name, func() error {
-			var now struct {
-				Settings []struct{ Key, Value string }
-			}
-			if err := there.Call(c.t.Context(), http.MethodGet, "/policy", nil, &now); err != nil {
+			now, err := apiAt(n).ShowPolicy(c.t.Context())
+			if err != nil {
 				return err
 			}
 			for _, s := range now.Settings {
@@ -248,7 +240,8 @@ func (c *trial) policy(settings map[string]string) {
 }
 
 func (c *trial) addUser(p *holder) error {
-	return c.call(http.MethodPost, "/users", map[string]any{"user": p.user})
+	_, err := c.api.AddUser(c.t.Context(), api.AddUserRequest{CommandRequest: byTrial, User: p.user})
+	return err
 }
 
 func (c *trial) login(p *holder, typed string, want radius.Code) error {
@@ -315,10 +308,10 @@ func (c *trial) prepare(s *state, p *holder) error {
 		if err := c.addUser(p); err != nil {
 			return err
 		}
-		n := cli.NewToken{Reason: "a trial", TokenRecord: cli.TokenRecord{
-			Serial: p.serial, Kind: string(tokencode.HOTP), Seed: hex.EncodeToString(p.seed), Encoding: "hex", User: p.user,
+		n := api.AddTokenRequest{CommandRequest: byTrial, TokenRecord: api.TokenRecord{
+			Serial: p.serial, Kind: string(tokencode.HOTP), Seed: api.Secret(hex.EncodeToString(p.seed)), Encoding: "hex", User: p.user,
 		}}
-		if n.PIN = p.pin; !s.pin {
+		if n.PIN = api.Secret(p.pin); !s.pin {
 			n.PIN = noPIN
 		}
 		if _, err := c.api.AddToken(c.t.Context(), n); err != nil {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"text/tabwriter"
-
 	"github.com/spf13/cobra"
 
 	"keyfob/cmd/keyfob/cli"
@@ -12,10 +10,10 @@ func versionCommand(e *cli.Environment) *cobra.Command {
 	out := &cli.Output{}
 	return out.Flag(cli.Command("version", "Show what this binary is", func(*cobra.Command, []string) error {
 		b := cli.ThisBuild()
-		return out.Show(e.Out, b, func(tw *tabwriter.Writer) {
-			cli.Row(tw, "keyfob", b.Version)
-			cli.Row(tw, "revision", b.Revision)
-			cli.Row(tw, "go", b.Go, b.Platform)
+		return out.Show(e.Out, b, func(tw *cli.Table) {
+			tw.Row("keyfob", b.Version)
+			tw.Row("revision", b.Revision)
+			tw.Row("go", b.Go, b.Platform)
 		})
 	}))
 }

@@ -1,19 +1,13 @@
 package admin
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
-	"strconv"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"keyfob/api"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/events/journal"
 )
@@ -35,11 +29,7 @@ func (e *commands) auditTail() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		query := url.Values{"since": {from.Format(time.RFC3339Nano)}}
-		if follow {
-			query.Set("follow", "true")
-		}
-		err = copyAudit(c.Context(), e, r, query, write)
+		err = e.copyAudit(c.Context(), r, api.ReadAuditQuery{Since: from, Follow: follow}, write)
 		if errors.Is(err, context.Canceled) {
 			return nil
 		}
@@ -60,41 +50,27 @@ func (e *commands) auditExport() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return copyAudit(c.Context(), e, r, url.Values{"from": {strconv.FormatUint(from, 10)}}, write)
+		return e.copyAudit(c.Context(), r, api.ReadAuditQuery{From: from}, write)
 	})
 	c.Flags().Uint64Var(&from, "from", 1, "the first sequence number")
 	return r.Flags(c)
 }
 
-// copyAudit writes what the API streams, line by line.
-func copyAudit(ctx context.Context, e *commands, r *cli.Remote, query url.Values, format func([]byte) ([]byte, error)) error {
-	resp, err := r.Send(ctx, http.MethodGet, "/audit?"+query.Encode(), nil)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	lines := bufio.NewReader(resp.Body)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if len(line) > 0 && err == nil {
-			text, err := format(line)
-			if err != nil {
-				return err
-			}
-			if _, err := e.Out.Write(text); err != nil {
-				return fmt.Errorf("writing events: %w", err)
-			}
+// copyAudit writes the events that a query selects, each as format has it.
+func (e *commands) copyAudit(ctx context.Context, r *cli.Remote, query api.ReadAuditQuery, format func([]byte) ([]byte, error)) error {
+	for line, err := range r.ReadAudit(ctx, query) {
+		if err != nil {
+			return err
 		}
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, io.EOF) && len(line) == 0:
-			return nil
-		default:
-			return fmt.Errorf("the node ended the audit trail in the middle of an event: %w; its log says why", err)
+		text, err := format(line)
+		if err != nil {
+			return err
+		}
+		if _, err := e.Out.Write(text); err != nil {
+			return fmt.Errorf("writing events: %w", err)
 		}
 	}
+	return nil
 }
 
 // verified is what audit verify answers.
@@ -122,11 +98,11 @@ func (e *commands) auditVerify() *cobra.Command {
 			Path: path, Whole: report.Broken == 0, Cluster: report.Cluster, First: report.First, Last: report.Last,
 			Head: report.Head.String(), Checkpoints: report.Checkpoints, Broken: report.Broken, Problem: report.Problem,
 		}
-		if err := out.Show(e.Out, v, func(tw *tabwriter.Writer) {
-			cli.Row(tw, "CLUSTER", v.Cluster)
-			cli.Row(tw, "EVENTS", fmt.Sprintf("%d to %d", v.First, v.Last))
-			cli.Row(tw, "HEAD", v.Head)
-			cli.Row(tw, "CHECKPOINTS", v.Checkpoints)
+		if err := out.Show(e.Out, v, func(tw *cli.Table) {
+			tw.Row("CLUSTER", v.Cluster)
+			tw.Row("EVENTS", fmt.Sprintf("%d to %d", v.First, v.Last))
+			tw.Row("HEAD", v.Head)
+			tw.Row("CHECKPOINTS", v.Checkpoints)
 		}); err != nil {
 			return err
 		}

@@ -2,9 +2,7 @@ package admin
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -19,41 +17,41 @@ func (e *commands) auditShow() *cobra.Command {
 		if !events.IsReference(events.CanonicalReference(args[0])) {
 			return cli.Usagef("%q is no reference: it has eight letters and digits, such as 7K3M-QX4P", args[0])
 		}
-		var report api.ReferenceReport
-		if err := r.Call(c.Context(), http.MethodGet, cli.At("audit", "references", args[0]), nil, &report); err != nil {
+		report, err := r.ShowReference(c.Context(), args[0])
+		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, report, func(tw *tabwriter.Writer) { referenceRows(tw, report) })
+		return out.Show(e.Out, report, func(tw *cli.Table) { referenceRows(tw, report) })
 	})))
 }
 
 // referenceRows are one screen for the help desk.
-func referenceRows(tw *tabwriter.Writer, r api.ReferenceReport) {
-	cli.Row(tw, "REFERENCE", r.Reference)
-	cli.Row(tw, "WHEN", r.Time)
+func referenceRows(tw *cli.Table, r api.ReferenceReport) {
+	tw.Row("REFERENCE", r.Reference)
+	tw.Row("WHEN", r.Time)
 	for _, one := range [][2]string{{"BY", r.Actor}, {"NOTE", r.Note}, {"USER", whose(r)}, {"TOKEN", r.Serial}} {
 		if one[1] != "" {
-			cli.Row(tw, one[0], one[1])
+			tw.Row(one[0], one[1])
 		}
 	}
-	cli.Row(tw, "THROUGH", through(r.Door, r.Client, r.SourceIP))
-	cli.Row(tw, "AT NODE", strings.TrimSpace(r.Node+" "+r.Site))
-	cli.Row(tw, "WHAT", cli.InLocalTime(r.Words))
+	tw.Row("THROUGH", through(r.Door, r.Client, r.SourceIP))
+	tw.Row("AT NODE", strings.TrimSpace(r.Node+" "+r.Site))
+	tw.Row("WHAT", cli.InLocalTime(r.Words))
 	if len(r.Steps) > 0 {
-		cli.Row(tw, "WHAT TO DO", cli.InLocalTime(whatToDo(r.Steps)))
+		tw.Row("WHAT TO DO", cli.InLocalTime(whatToDo(r.Steps)))
 	}
 	if r.Known {
 		state := "nothing prevents a login"
 		if len(r.Now) > 0 {
 			state = cli.InLocalTime(strings.Join(r.Now, "; "))
 		}
-		cli.Row(tw, "NOW", state)
-		cli.Row(tw, "LAST SUCCESS", cli.OrNever(r.Success))
+		tw.Row("NOW", state)
+		tw.Row("LAST SUCCESS", cli.OrNever(r.Success))
 	}
-	cli.Row(tw)
-	cli.Row(tw, "EVENT", "NAME", "MEANING")
+	tw.Row()
+	tw.Row("EVENT", "NAME", "MEANING")
 	for _, one := range r.Events {
-		cli.Row(tw, one.Sequence, one.Name, cli.InLocalTime(one.Words))
+		tw.Row(one.Sequence, one.Name, cli.InLocalTime(one.Words))
 	}
 }
 

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -39,11 +37,11 @@ func (e *commands) clusterBackup() *cobra.Command {
 		}
 		if done.New != "" {
 			e.Say("The recovery key, shown only this once. Without it no backup can be opened; with it, all of them. Keep it on paper or in a safe, and not on these machines:")
-			if out.Format != "json" {
+			if !out.JSON() {
 				fmt.Fprintln(e.Out, done.New)
 			}
 		}
-		if done.Bytes, err = e.fetchBackup(c.Context(), r, args[0], r.Why(c)); err != nil {
+		if done.Bytes, err = e.fetchBackup(c.Context(), r, args[0], r.Reason(c)); err != nil {
 			return fmt.Errorf("writing %s: %w", args[0], err)
 		}
 		e.Say("%s written, %d bytes; it opens with recovery key %s", done.File, done.Bytes, done.RecoveryKey)
@@ -59,8 +57,8 @@ func (e *commands) clusterBackup() *cobra.Command {
 // there is none, or a fresh one is wanted, it is made here, and its other half
 // never leaves this process but on the screen.
 func recoveryKey(r *cli.Remote, c *cobra.Command, fresh bool) (name, made string, err error) {
-	var key api.RecoveryKey
-	if err := r.Call(c.Context(), http.MethodGet, "/cluster/recovery-key", nil, &key); err != nil || key.Name != "" && !fresh {
+	key, err := r.ShowRecoveryKey(c.Context())
+	if err != nil || key.Name != "" && !fresh {
 		return key.Name, "", err
 	}
 	secret, err := vault.NewRecoveryKey()
@@ -70,19 +68,17 @@ func recoveryKey(r *cli.Remote, c *cobra.Command, fresh bool) (name, made string
 	if made, err = secret.Reveal(); err != nil {
 		return "", "", err
 	}
-	in := map[string]any{"public": secret.Public().Bytes(), "reason": r.Why(c)}
-	err = r.Call(c.Context(), http.MethodPost, "/cluster/recovery-key", in, &key)
+	key, err = r.SetRecoveryKey(c.Context(), api.SetRecoveryKeyRequest{CommandRequest: r.Reason(c), Public: secret.Public().Bytes()})
 	return key.Name, made, err
 }
 
 // fetchBackup has a node write a backup into a file, whole or not at all.
-func (e *commands) fetchBackup(ctx context.Context, r *cli.Remote, file, reason string) (size int64, err error) {
-	resp, err := r.Send(ctx, http.MethodPost, "/cluster/backup", map[string]string{"reason": reason})
+func (e *commands) fetchBackup(ctx context.Context, r *cli.Remote, file string, reason api.CommandRequest) (size int64, err error) {
+	backup, total, err := r.BackUp(ctx, reason)
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close()
-	total, _ := strconv.ParseInt(resp.Header.Get(api.SizeHeader), 10, 64)
+	defer backup.Close()
 	progress := e.Meter("backup, bytes", int(total))
 	defer progress.End()
 
@@ -91,7 +87,7 @@ func (e *commands) fetchBackup(ctx context.Context, r *cli.Remote, file, reason 
 		return 0, err
 	}
 	defer os.Remove(f.Name())
-	size, err = io.Copy(f, progress.Reader(resp.Body))
+	size, err = io.Copy(f, progress.Reader(backup))
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return 0, err
 	}

@@ -2,25 +2,28 @@ package admin
 
 import (
 	"crypto/rand"
-	"net/http"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/engine"
 )
 
 func (e *commands) clientCommand() *cobra.Command {
-	return e.Group("client", "RADIUS clients: the VPN gateways",
+	return e.Group("client", "Manage RADIUS clients: the VPN gateways",
 		e.clientAdd(),
 		e.clientSet(),
 		e.clientRotateSecret(),
 		e.clientList(),
 		e.clientShow(),
-		e.removal("remove NAME", "Remove a RADIUS client", []string{"clients"}, "Forget client %s and its shared secret", "client %s removed"),
+		e.removal(removal{
+			use: "remove NAME", short: "Remove a RADIUS client; its packets are no longer answered",
+			question: "Remove client %s and its shared secret", done: "client %s removed",
+			remove: (*client.Client).RemoveClient, names: cli.Clients,
+		}),
 	)
 }
 
@@ -38,14 +41,14 @@ func (e *commands) clientAdd() *cobra.Command {
 	var n api.AddClientRequest
 	var secretFile string
 	c := cli.Command("add NAME ADDRESS|CIDR", "Add a RADIUS client", func(c *cobra.Command, args []string) error {
-		n.Name, n.Prefix, n.Reason = args[0], args[1], r.Why(c)
+		n.CommandRequest, n.Name, n.Prefix = r.Reason(c), args[0], args[1]
 		secret, made, err := e.secretOrNew(secretFile)
 		if err != nil {
 			return err
 		}
 		n.Secret = secret
-		var added api.Client
-		if err := r.Call(c.Context(), http.MethodPost, "/clients", n, &added); err != nil {
+		added, err := r.AddClient(c.Context(), n)
+		if err != nil {
 			return err
 		}
 		e.Say("client %s added for %s", added.Name, added.Prefix)
@@ -57,7 +60,7 @@ func (e *commands) clientAdd() *cobra.Command {
 	f.StringVar(&n.Dialect, "dialect", "", dialectUsage+" (default rsa)")
 	f.StringVar(&n.MessageAuthenticator, "message-authenticator", "", signedUsage+" (default auto)")
 	f.BoolVar(&n.Trusted, "trusted", false, trustedUsage)
-	return out.Flag(r.Because(c))
+	return out.Flag(r.Because(r.Completes(c)))
 }
 
 func (e *commands) clientSet() *cobra.Command {
@@ -66,7 +69,7 @@ func (e *commands) clientSet() *cobra.Command {
 	var trusted bool
 	c := cli.Command("set NAME", "Change the settings of a RADIUS client that are named", func(c *cobra.Command, args []string) error {
 		n := api.SetClientRequest{
-			CommandRequest:       api.CommandRequest{Reason: r.Why(c)},
+			CommandRequest:       r.Reason(c),
 			Prefix:               given(c, "address", prefix),
 			Site:                 given(c, "site", site),
 			Dialect:              given(c, "dialect", dialect),
@@ -76,8 +79,8 @@ func (e *commands) clientSet() *cobra.Command {
 		if n == (api.SetClientRequest{CommandRequest: n.CommandRequest}) {
 			return cli.Usagef("nothing to change: give --address, --site, --dialect, --message-authenticator or --trusted")
 		}
-		var changed api.Client
-		if err := r.Call(c.Context(), http.MethodPatch, cli.At("clients", args[0]), n, &changed); err != nil {
+		changed, err := r.SetClient(c.Context(), args[0], n)
+		if err != nil {
 			return err
 		}
 		e.Say("client %s changed", changed.Name)
@@ -89,7 +92,7 @@ func (e *commands) clientSet() *cobra.Command {
 	f.StringVar(&dialect, "dialect", "", dialectUsage)
 	f.StringVar(&signed, "message-authenticator", "", signedUsage)
 	f.BoolVar(&trusted, "trusted", false, trustedUsage+"; =false ends that")
-	return out.Flag(r.Because(c))
+	return out.Flag(r.Because(r.Completes(c, cli.Clients)))
 }
 
 // given returns the value of a flag, or nil if the flag was not given.
@@ -113,9 +116,9 @@ func (e *commands) clientRotateSecret() *cobra.Command {
 			return err
 		}
 		seconds := int(overlap / time.Second)
-		n := api.RotateClientSecretRequest{CommandRequest: api.CommandRequest{Reason: r.Why(c)}, Secret: secret, OverlapSeconds: &seconds}
-		var rotated api.Client
-		if err := r.Call(c.Context(), http.MethodPost, cli.At("clients", args[0], "rotate-secret"), n, &rotated); err != nil {
+		n := api.RotateClientSecretRequest{CommandRequest: r.Reason(c), Secret: secret, OverlapSeconds: &seconds}
+		rotated, err := r.RotateClientSecret(c.Context(), args[0], n)
+		if err != nil {
 			return err
 		}
 		if until := rotated.OldSecretUntil; until != nil {
@@ -128,7 +131,7 @@ func (e *commands) clientRotateSecret() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&secretFile, "secret-file", "", secretUsage)
 	cli.DurationVar(f, &overlap, "overlap", engine.DefaultOverlap, "how long the old secret stays valid at most; 0s ends it at once")
-	return out.Flag(r.Because(c))
+	return out.Flag(r.Because(r.Completes(c, cli.Clients)))
 }
 
 // secretOrNew reads a secret from a file, or makes one of 128 random bits.
@@ -149,35 +152,36 @@ func (e *commands) shownWithSecret(out *cli.Output, one api.Client, secret api.S
 	return out.Show(e.Out, struct {
 		api.Client
 		Secret string `json:"secret"`
-	}{one, secret.Reveal()}, func(tw *tabwriter.Writer) { cli.Row(tw, secret.Reveal()) })
+	}{one, secret.Reveal()}, func(tw *cli.Table) { tw.Row(secret.Reveal()) })
 }
 
 func (e *commands) clientList() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Flags(cli.Command("list", "List RADIUS clients", func(c *cobra.Command, _ []string) error {
-		clients, err := cli.All[api.Client](c.Context(), r, "/clients", nil)
+	return out.Listing(r.Flags(cli.Command("list", "List RADIUS clients", func(c *cobra.Command, _ []string) error {
+		clients, err := r.ListClients(c.Context())
 		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, clients, func(tw *tabwriter.Writer) { clientRows(tw, clients...) })
+		return out.Show(e.Out, clients, func(tw *cli.Table) { clientRows(tw, clients...) })
 	})))
 }
 
 func (e *commands) clientShow() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Flags(cli.Command("show NAME", "Show a RADIUS client", func(c *cobra.Command, args []string) error {
-		var one api.Client
-		if err := r.Call(c.Context(), http.MethodGet, cli.At("clients", args[0]), nil, &one); err != nil {
+	c := cli.Command("show NAME", "Show a RADIUS client", func(c *cobra.Command, args []string) error {
+		one, err := r.ShowClient(c.Context(), args[0])
+		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, one, func(tw *tabwriter.Writer) { clientRows(tw, one) })
-	})))
+		return out.Show(e.Out, one, func(t *cli.Table) { clientRows(t, one) })
+	})
+	return out.Flag(r.Flags(r.Completes(c, cli.Clients)))
 }
 
-func clientRows(tw *tabwriter.Writer, clients ...api.Client) {
-	cli.Row(tw, "NAME", "ADDRESSES", "DIALECT", "MESSAGE-AUTHENTICATOR", "SITE", "TRUSTED", "SECRET IN USE")
+func clientRows(tw *cli.Table, clients ...api.Client) {
+	tw.Row("NAME", "ADDRESSES", "DIALECT", "MESSAGE-AUTHENTICATOR", "SITE", "TRUSTED", "SECRET IN USE")
 	for _, c := range clients {
-		cli.Row(tw, c.Name, c.Prefix, c.Dialect, c.MessageAuthenticator, c.Site, c.Trusted, secretInUse(c))
+		tw.Row(c.Name, c.Prefix, c.Dialect, c.MessageAuthenticator, c.Site, c.Trusted, secretInUse(c))
 	}
 }
 

@@ -2,23 +2,25 @@ package admin
 
 import (
 	"fmt"
-	"net/http"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 )
 
 func (e *commands) clusterCommand() *cobra.Command {
-	return e.Group("cluster", "The cluster: its nodes and who leads",
+	return e.Group("cluster", "Manage the cluster and its nodes",
 		e.clusterInvite(),
 		e.clusterStatus(),
 		e.clusterTransfer(),
-		e.removal("remove NODE", "Remove a node for good; if it is running, it stops by itself", []string{"cluster", "nodes"},
-			"Take node %s away for good", "node %s is no member any more; its data directory is of no further use"),
+		e.removal(removal{
+			use: "remove NODE", short: "Remove a node for good; if it is running, it stops by itself",
+			question: "Remove node %s for good", done: "node %s removed; its data directory is no longer of use",
+			remove: (*client.Client).RemoveNode, names: cli.Nodes,
+		}),
 		e.clusterBackup(),
 	)
 }
@@ -26,31 +28,31 @@ func (e *commands) clusterCommand() *cobra.Command {
 func (e *commands) clusterInvite() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var ttl time.Duration
-	c := cli.Command("invite", "Print a one-time invitation for another machine", func(c *cobra.Command, _ []string) error {
-		var invitation api.Invitation
-		in := map[string]any{"ttl_seconds": int(ttl / time.Second), "reason": r.Why(c)}
-		if err := r.Call(c.Context(), http.MethodPost, "/cluster/invitations", in, &invitation); err != nil {
+	c := cli.Command("invite", "Print a one-time invitation for another node", func(c *cobra.Command, _ []string) error {
+		in := api.InviteNodeRequest{CommandRequest: r.Reason(c), TTLSeconds: seconds(ttl)}
+		invitation, err := r.InviteNode(c.Context(), in)
+		if err != nil {
 			return err
 		}
-		e.Say("good for one machine until %s; on that machine: keyfob cluster join INVITATION --config FILE", cli.Cell(&invitation.Expires))
-		return out.Show(e.Out, invitation, func(tw *tabwriter.Writer) { fmt.Fprintln(tw, invitation.Invitation) })
+		e.Say("valid for one node until %s; on that machine: keyfob cluster join INVITATION --config FILE", cli.Cell(&invitation.Expires))
+		return out.Show(e.Out, invitation, func(t *cli.Table) { fmt.Fprintln(t, invitation.Invitation) })
 	})
-	cli.DurationVar(c.Flags(), &ttl, "ttl", time.Hour, "how long it is good")
+	cli.DurationVar(c.Flags(), &ttl, "ttl", 0, "how long it is valid (default 1h)")
 	return out.Flag(r.Because(c))
 }
 
 func (e *commands) clusterStatus() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Flags(cli.Command("status", "Show the cluster", func(c *cobra.Command, _ []string) error {
-		var s api.Status
-		if err := r.Call(c.Context(), http.MethodGet, "/cluster", nil, &s); err != nil {
+	return out.Listing(r.Flags(cli.Command("status", "Show the nodes and the leader", func(c *cobra.Command, _ []string) error {
+		s, err := r.ClusterStatus(c.Context())
+		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, s, func(tw *tabwriter.Writer) {
-			fmt.Fprintln(tw, s.Summary)
-			cli.Row(tw, "NODE", "ADDRESS", "STATE", "VOTER", "LAST INDEX", "SEQUENCE", "CLOCK", "VERSION")
+		return out.Show(e.Out, s, func(t *cli.Table) {
+			fmt.Fprintln(t, s.Summary)
+			t.Row("NODE", "ADDRESS", "STATE", "VOTER", "LAST INDEX", "SEQUENCE", "CLOCK", "VERSION")
 			for _, n := range s.Nodes {
-				cli.Row(tw, n.Name, n.Address, n.State, n.Voter, n.LastIndex, n.Sequence, fmt.Sprintf("%+d ms", n.ClockOffsetMS), n.Version)
+				t.Row(n.Name, n.Address, n.State, n.Voter, n.LastIndex, n.Sequence, fmt.Sprintf("%+d ms", n.ClockOffsetMS), n.Version)
 			}
 		})
 	})))
@@ -58,15 +60,16 @@ func (e *commands) clusterStatus() *cobra.Command {
 
 func (e *commands) clusterTransfer() *cobra.Command {
 	r := e.Remote()
-	return r.Because(cli.Command("transfer [NODE]", "Let another node lead", func(c *cobra.Command, args []string) error {
-		in := map[string]string{"reason": r.Why(c)}
+	c := cli.Command("transfer [NODE]", "Hand leadership over to another node", func(c *cobra.Command, args []string) error {
+		in := api.TransferLeadershipRequest{CommandRequest: r.Reason(c)}
 		if len(args) == 1 {
-			in["node"] = args[0]
+			in.Node = args[0]
 		}
-		if err := r.Call(c.Context(), http.MethodPost, "/cluster/transfer", in, nil); err != nil {
+		if err := r.TransferLeadership(c.Context(), in); err != nil {
 			return err
 		}
 		e.Say("leadership handed over")
 		return nil
-	}))
+	})
+	return r.Because(r.Completes(c, cli.Nodes))
 }

@@ -3,10 +3,8 @@ package admin
 import (
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -21,11 +19,11 @@ func (e *commands) policyCommand() *cobra.Command {
 func (e *commands) policyShow() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	return out.Flag(r.Flags(cli.Command("show", "Show the numbers of the rules, and the chance of guessing that they leave", func(c *cobra.Command, _ []string) error {
-		var p api.Policy
-		if err := r.Call(c.Context(), http.MethodGet, "/policy", nil, &p); err != nil {
+		p, err := r.ShowPolicy(c.Context())
+		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, p, func(tw *tabwriter.Writer) { policyRows(tw, p) })
+		return out.Show(e.Out, p, func(tw *cli.Table) { policyRows(tw, p) })
 	})))
 }
 
@@ -47,30 +45,30 @@ func settingsOf(args []string) (map[string]string, error) {
 
 // policyRows show every setting with what it means, those that are not the
 // defaults marked, and fit a terminal.
-func policyRows(tw *tabwriter.Writer, p api.Policy) {
-	cli.Row(tw, profileInForce(p))
-	cli.Row(tw)
-	cli.Row(tw, " ", "SETTING", "VALUE", "MEANING")
+func policyRows(tw *cli.Table, p api.Policy) {
+	tw.Row(profileInForce(p))
+	tw.Row()
+	tw.Row(" ", "SETTING", "VALUE", "MEANING")
 	for _, s := range p.Settings {
 		mark, bounds := " ", s.Bounds
 		if s.Value != s.Default {
 			mark, bounds = "*", bounds+"; default "+s.Default
 		}
 		text := cli.Wrap(s.Doc+" ("+bounds+")", meaningWidth)
-		cli.Row(tw, mark, s.Key, measured(s), text[0])
+		tw.Row(mark, s.Key, measured(s), text[0])
 		for _, more := range text[1:] {
-			cli.Row(tw, " ", " ", " ", more)
+			tw.Row(" ", " ", " ", more)
 		}
 	}
-	cli.Row(tw)
+	tw.Row()
 	guessRows(tw, p)
-	cli.Row(tw)
-	cli.Row(tw, "PROFILE", "SETTINGS THAT ARE NOT THE DEFAULTS")
+	tw.Row()
+	tw.Row("PROFILE", "SETTINGS THAT ARE NOT THE DEFAULTS")
 	for _, one := range p.Profiles {
-		text := cli.Wrap(cli.Cell(unusual(one.Settings)), cli.TableWidth-len("PROFILE  "))
-		cli.Row(tw, one.Name, text[0])
+		text := cli.Wrap(cli.Cell(unusual(one.Settings)), cli.Width-len("PROFILE  "))
+		tw.Row(one.Name, text[0])
 		for _, more := range text[1:] {
-			cli.Row(tw, " ", more)
+			tw.Row(" ", more)
 		}
 	}
 }
@@ -124,21 +122,21 @@ func unusual(settings map[string]string) []string {
 
 // guessRows show the chance that blind guessing gets in, how it was reckoned,
 // and what was assumed.
-func guessRows(tw *tabwriter.Writer, p api.Policy) {
-	cli.Row(tw, "GUESSING AT", "DIGITS", "TRIES A DAY", "A DAY WITH THE PIN", "A YEAR WITH IT", "A DAY WITHOUT THE PIN")
+func guessRows(tw *cli.Table, p api.Policy) {
+	tw.Row("GUESSING AT", "DIGITS", "TRIES A DAY", "A DAY WITH THE PIN", "A YEAR WITH IT", "A DAY WITHOUT THE PIN")
 	for _, b := range p.Budgets {
-		cli.Row(tw, b.Form, b.Digits, b.Tries, chance(b.Day), chance(b.Year), chance(b.DayNoPIN))
+		tw.Row(b.Form, b.Digits, b.Tries, chance(b.Day), chance(b.Year), chance(b.DayNoPIN))
 	}
-	cli.Row(tw)
-	cli.Row(tw, "GUESSING AT", "ARITHMETIC OF A DAY WITH THE PIN")
+	tw.Row()
+	tw.Row("GUESSING AT", "ARITHMETIC OF A DAY WITH THE PIN")
 	for _, b := range p.Budgets {
-		cli.Row(tw, b.Form, b.Arithmetic)
+		tw.Row(b.Form, b.Arithmetic)
 	}
-	cli.Row(tw)
-	cli.Row(tw, fmt.Sprintf("What would make a day with the PIN more than %.2g has to be forced. Assumed is:", p.MaxGuess))
+	tw.Row()
+	tw.Row(fmt.Sprintf("What would make a day with the PIN more than %.2g has to be forced. Assumed is:", p.MaxGuess))
 	for _, one := range p.Assumed {
-		for i, line := range cli.Wrap(one, cli.TableWidth-2) {
-			cli.Row(tw, []string{"- ", "  "}[min(i, 1)]+line)
+		for i, line := range cli.Wrap(one, cli.Width-2) {
+			tw.Row([]string{"- ", "  "}[min(i, 1)] + line)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package admin
 import (
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"unicode/utf8"
 
 	"keyfob/api"
@@ -25,7 +24,7 @@ func shownPolicy(t *testing.T, changed map[string]string) string {
 	}
 	p.Profiles = []api.Profile{{Name: "default"}, {Name: "rsa", Settings: map[string]string{"pin.min": "4", "lock.after": "5"}}}
 	var b strings.Builder
-	tw := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	tw := cli.NewTable(&b)
 	policyRows(tw, p)
 	if err := tw.Flush(); err != nil {
 		t.Fatal(err)
@@ -35,7 +34,7 @@ func shownPolicy(t *testing.T, changed map[string]string) string {
 
 func TestPolicyFitsATerminal(t *testing.T) {
 	for line := range strings.Lines(shownPolicy(t, map[string]string{"pin.min": "7", "refusal.delay": "1.25s"})) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > cli.TableWidth {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > cli.Width {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}

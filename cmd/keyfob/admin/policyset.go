@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 )
 
@@ -22,8 +21,8 @@ func (e *commands) policySet() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var preview api.PolicyPreview
-		if err := r.Call(c.Context(), http.MethodPost, "/policy/preview", map[string]any{"settings": settings}, &preview); err != nil {
+		preview, err := r.PreviewPolicy(c.Context(), api.PolicySettings{Settings: settings})
+		if err != nil {
 			return err
 		}
 		if len(preview.Changes) == 0 {
@@ -39,10 +38,11 @@ func (e *commands) policySet() *cobra.Command {
 				return err
 			}
 		}
-		var p api.Policy
-		in := map[string]any{"settings": settings, "reason": r.Why(c), "force": force}
-		switch err := r.Call(c.Context(), http.MethodPatch, "/policy", in, &p); {
-		case cli.IsCode(err, "risky"):
+		p, err := r.SetPolicy(c.Context(), api.SetPolicyRequest{
+			CommandRequest: r.Reason(c), PolicySettings: api.PolicySettings{Settings: settings}, Force: force,
+		})
+		switch {
+		case client.IsProblem(err, "risky"):
 			return fmt.Errorf("%w: --force", err)
 		case err != nil:
 			return err
@@ -52,13 +52,13 @@ func (e *commands) policySet() *cobra.Command {
 	})
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask, also when users must change their PIN")
 	c.Flags().BoolVar(&force, "force", false, "also when it lets guesses in more often than the bound of keyfob policy show")
-	return out.Flag(r.Because(c))
+	return out.Flag(r.Because(r.Completes(c, cli.PolicySettings)))
 }
 
 // shownPolicy writes the policy where JSON was asked for.
 func (e *commands) shownPolicy(ctx context.Context, r *cli.Remote, out *cli.Output) error {
-	var p api.Policy
-	if err := r.Call(ctx, http.MethodGet, "/policy", nil, &p); err != nil {
+	p, err := r.ShowPolicy(ctx)
+	if err != nil {
 		return err
 	}
 	return out.Shown(e.Environment, p)
@@ -66,10 +66,10 @@ func (e *commands) shownPolicy(ctx context.Context, r *cli.Remote, out *cli.Outp
 
 // tellPreview says before a change what it would do.
 func (e *commands) tellPreview(p api.PolicyPreview) error {
-	tw := tabwriter.NewWriter(e.Err, 0, 8, 2, ' ', 0)
-	cli.Row(tw, "KEY", "BEFORE", "AFTER")
+	tw := cli.NewTable(e.Err)
+	tw.Row("KEY", "BEFORE", "AFTER")
 	for _, c := range p.Changes {
-		cli.Row(tw, c.Key, c.Before, c.After)
+		tw.Row(c.Key, c.Before, c.After)
 		if c.Key == "refusal.delay" && c.After == "0s" {
 			defer e.Say("without refusal.delay, how long a refusal takes tells who exists, who is locked and whose tokencode was right")
 		}
@@ -81,11 +81,11 @@ func (e *commands) tellPreview(p api.PolicyPreview) error {
 			continue
 		}
 		if first {
-			cli.Row(tw)
-			cli.Row(tw, "GUESSING AT", "A DAY WITH THE PIN", "A DAY WITHOUT THE PIN")
+			tw.Row()
+			tw.Row("GUESSING AT", "A DAY WITH THE PIN", "A DAY WITHOUT THE PIN")
 		}
 		first = false
-		cli.Row(tw, b.Form, chance(before.Day)+" -> "+chance(b.Day), chance(before.DayNoPIN)+" -> "+chance(b.DayNoPIN))
+		tw.Row(b.Form, chance(before.Day)+" -> "+chance(b.Day), chance(before.DayNoPIN)+" -> "+chance(b.DayNoPIN))
 	}
 	return tw.Flush()
 }

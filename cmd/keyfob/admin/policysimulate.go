@@ -2,10 +2,7 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,61 +23,50 @@ func (e *commands) policySimulate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		result, err := e.simulate(c.Context(), r, map[string]any{"settings": settings, "since": from})
+		result, err := e.simulate(c.Context(), r, api.SimulatePolicyRequest{PolicySettings: api.PolicySettings{Settings: settings}, Since: from})
 		if err != nil {
 			return err
 		}
 		if !result.Complete {
 			e.Say("it took too long, and ended at event %d: take fewer days", result.Sequence)
 		}
-		return out.Show(e.Out, result, func(tw *tabwriter.Writer) { simulationRows(tw, result) })
+		return out.Show(e.Out, result, func(tw *cli.Table) { simulationRows(tw, result) })
 	})
 	c.Flags().StringVar(&since, "since", "90d", "from when on: a `TIME`, or a duration such as 90d")
-	return out.Flag(r.Flags(c))
+	return out.Flag(r.Flags(r.Completes(c, cli.PolicySettings)))
 }
 
-// simulate reads the lines of a simulation to the one that has the result.
-func (e *commands) simulate(ctx context.Context, r *cli.Remote, in any) (*api.SimulationResult, error) {
-	resp, err := r.Send(ctx, http.MethodPost, "/policy/simulate", in)
-	if err != nil {
-		return nil, err
+// simulate runs a simulation and shows its progress.
+func (e *commands) simulate(ctx context.Context, r *cli.Remote, in api.SimulatePolicyRequest) (api.SimulationResult, error) {
+	var meter *cli.Meter
+	var before uint64
+	result, err := r.SimulatePolicy(ctx, in, func(done, total uint64) {
+		if meter == nil {
+			meter = e.Meter("simulating", int(total))
+		}
+		meter.Add(int(done - before))
+		before = done
+	})
+	if meter != nil {
+		meter.End()
 	}
-	defer resp.Body.Close()
-	var progress *cli.Meter
-	done := 0
-	for lines := json.NewDecoder(resp.Body); ; {
-		var line api.SimulationLine
-		if err := lines.Decode(&line); err != nil {
-			return nil, fmt.Errorf("the node ended the simulation before its result: %w; its log says why", err)
-		}
-		if line.Result != nil {
-			if progress != nil {
-				progress.End()
-			}
-			return line.Result, nil
-		}
-		if progress == nil {
-			progress = e.Meter("simulating", int(line.Total))
-		}
-		progress.Add(int(line.Done) - done)
-		done = int(line.Done)
-	}
+	return result, err
 }
 
-func simulationRows(tw *tabwriter.Writer, s *api.SimulationResult) {
-	cli.Row(tw, "USER", "LOGINS", "REFUSED", "LOCKED THEN", "LOCKED IN FACT", "NEW PIN", "NEXT TOKENCODE")
+func simulationRows(tw *cli.Table, s api.SimulationResult) {
+	tw.Row("USER", "LOGINS", "REFUSED", "LOCKED THEN", "LOCKED IN FACT", "NEW PIN", "NEXT TOKENCODE")
 	for _, one := range s.Effects {
 		effectRow(tw, one.User, one)
 	}
 	if more := s.Touched - len(s.Effects); more > 0 {
-		cli.Row(tw, fmt.Sprintf("and %d more", more))
+		tw.Row(fmt.Sprintf("and %d more", more))
 	}
 	effectRow(tw, "(all)", s.Totals)
-	cli.Row(tw)
-	cli.Row(tw, fmt.Sprintf("Of %d users who tried to log in since %s, the rules would have touched %d.",
+	tw.Row()
+	tw.Row(fmt.Sprintf("Of %d users who tried to log in since %s, the rules would have touched %d.",
 		s.Users, s.Since.Local().Format(time.DateTime), s.Touched))
 }
 
-func effectRow(tw *tabwriter.Writer, who string, e api.SimulatedEffect) {
-	cli.Row(tw, who, e.Logins, e.Refused, e.Locked, e.Was, e.NewPIN, e.Next)
+func effectRow(tw *cli.Table, who string, e api.SimulatedEffect) {
+	tw.Row(who, e.Logins, e.Refused, e.Locked, e.Was, e.NewPIN, e.Next)
 }

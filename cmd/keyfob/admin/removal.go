@@ -1,10 +1,12 @@
 package admin
 
 import (
-	"net/http"
+	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 )
 
@@ -14,17 +16,34 @@ type removed struct {
 	Removed bool   `json:"removed"`
 }
 
-// removal is a command that takes away for good what lies at a path of the API.
-// question and done are told with its name.
-func (e *commands) removal(use, short string, path []string, question, done string) *cobra.Command {
+// removal describes a command that deletes something by its name.
+type removal struct {
+	use, short     string
+	question, done string // with the name in them
+	remove         func(c *client.Client, ctx context.Context, name, reason string) error
+	names          cli.Names
+}
+
+func (e *commands) removal(w removal) *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	c := cli.Command(use, short, func(c *cobra.Command, args []string) error {
-		where := cli.At(append(path[:len(path):len(path)], args[0])...)
-		if err := r.Call(c.Context(), http.MethodDelete, where+because(r.Why(c)), nil, nil); err != nil {
+	c := cli.Command(w.use, w.short, func(c *cobra.Command, args []string) error {
+		if err := e.Confirm(c, w.question, args[0]); err != nil {
 			return err
 		}
-		e.Say(done, args[0])
+		if err := w.remove(r.Client, c.Context(), args[0], r.Why(c)); err != nil {
+			return err
+		}
+		e.Say(w.done, args[0])
 		return out.Shown(e.Environment, removed{args[0], true})
 	})
-	return out.Flag(r.Because(e.Careful(c, question)))
+	return cli.Destructive(out.Flag(r.Because(r.Completes(c, w.names))))
+}
+
+// seconds is a duration as requests have it. What is shorter than a second is
+// not taken for none.
+func seconds(d time.Duration) int {
+	if d > 0 {
+		return max(1, int(d/time.Second))
+	}
+	return int(d / time.Second)
 }

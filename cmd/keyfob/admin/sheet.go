@@ -3,7 +3,6 @@ package admin
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"keyfob/api"
 	"keyfob/cmd/keyfob/cli"
@@ -12,32 +11,25 @@ import (
 	"keyfob/events"
 )
 
-// line writes a line of a sheet, unless there is nothing to say.
-func line(tw *tabwriter.Writer, name, value string) {
-	if value != "" {
-		cli.Row(tw, name, value)
-	}
-}
-
 // tokenSheet is all that is known of a token.
-func tokenSheet(tw *tabwriter.Writer, t api.Token) {
-	cli.Row(tw, "SERIAL", t.Serial)
-	cli.Row(tw, "KIND", tokenKind(t))
-	cli.Row(tw, "USER", t.User)
-	cli.Row(tw, "STATE", cli.InLocalTime(t.State))
-	cli.Row(tw, "PIN", tokenPIN(t))
-	line(tw, "NEW PIN", newPIN(t))
-	line(tw, "WINDOWS", tokenWindows(t))
-	line(tw, "CLOCK", tokenClock(t))
-	cli.Row(tw, "LAST USE", tokenUse(t))
+func tokenSheet(tw *cli.Table, t api.Token) {
+	tw.Row("SERIAL", t.Serial)
+	tw.Row("KIND", tokenKind(t))
+	tw.Row("USER", t.User)
+	tw.Row("STATE", cli.InLocalTime(t.State))
+	tw.Row("PIN", tokenPIN(t))
+	tw.Line("NEW PIN", newPIN(t))
+	tw.Line("WINDOWS", tokenWindows(t))
+	tw.Line("CLOCK", tokenClock(t))
+	tw.Row("LAST USE", tokenUse(t))
 	if t.Emergency != nil {
-		cli.Row(tw, "LOST", "since "+cli.Cell(t.Emergency.Since)+": "+cli.InLocalTime(t.Emergency.Words))
-		cli.Row(tw, "WHEN FOUND", whenFound(*t.Emergency, t.Serial))
+		tw.Row("LOST", "since "+cli.Cell(t.Emergency.Since)+": "+cli.InLocalTime(t.Emergency.Words))
+		tw.Row("WHEN FOUND", whenFound(*t.Emergency, t.Serial))
 	}
-	line(tw, "REPLACES", t.Replaces)
-	line(tw, "REPLACED BY", t.ReplacedBy)
-	cli.Row(tw, "GOOD", goodFrom(t))
-	cli.Row(tw, "IMPORTED", t.Imported)
+	tw.Line("REPLACES", t.Replaces)
+	tw.Line("REPLACED BY", t.ReplacedBy)
+	tw.Row("GOOD", goodFrom(t))
+	tw.Row("IMPORTED", t.Imported)
 }
 
 // tokenKind is what a token displays.
@@ -189,24 +181,24 @@ func goodFrom(t api.Token) string {
 }
 
 // userSheet is all that the state knows of a user.
-func userSheet(tw *tabwriter.Writer, u api.UserSheet) {
+func userSheet(tw *cli.Table, u api.UserSheet) {
 	now := "nothing prevents a login"
 	if len(u.Now) > 0 {
 		now = cli.InLocalTime(strings.Join(u.Now, "; "))
 	}
-	cli.Row(tw, "USER", u.User.User)
-	cli.Row(tw, "STATE", userState(u.User))
-	cli.Row(tw, "NOW", now)
-	cli.Row(tw, "LAST SUCCESS", cli.OrNever(u.LastSuccess))
-	cli.Row(tw, "FAILURES", fmt.Sprintf("%d since the last success", u.Failures))
+	tw.Row("USER", u.User.User)
+	tw.Row("STATE", userState(u.User))
+	tw.Row("NOW", now)
+	tw.Row("LAST SUCCESS", cli.OrNever(u.LastSuccess))
+	tw.Row("FAILURES", fmt.Sprintf("%d since the last success", u.Failures))
 	if u.Sent > 0 {
-		cli.Row(tw, "SENT", fmt.Sprintf("%d tokencodes in the last hour", u.Sent))
+		tw.Row("SENT", fmt.Sprintf("%d tokencodes in the last hour", u.Sent))
 	}
-	cli.Row(tw, "ADDED", u.Added)
-	cli.Row(tw)
+	tw.Row("ADDED", u.Added)
+	tw.Row()
 	budgetRows(tw, u.Budgets)
 	if len(u.Details) > 0 {
-		cli.Row(tw)
+		tw.Row()
 		tokenRows(tw, u.Details...)
 	}
 }

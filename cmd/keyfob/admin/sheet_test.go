@@ -3,7 +3,6 @@ package admin
 import (
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -93,7 +92,7 @@ IMPORTED  2026-11-02 12:00:00
 `},
 	} {
 		var b strings.Builder
-		tw := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+		tw := cli.NewTable(&b)
 		tokenSheet(tw, tt.token)
 		if err := tw.Flush(); err != nil {
 			t.Fatal(err)

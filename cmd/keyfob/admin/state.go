@@ -2,10 +2,7 @@ package admin
 
 import (
 	"fmt"
-	"net/http"
-	"net/url"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,22 +19,22 @@ func (e *commands) stateShow() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var when string
 	c := cli.Command("show USER", "Show where a user stands, and the last refusals with their reason", func(c *cobra.Command, args []string) error {
-		path := cli.At("users", args[0], "state")
+		var query api.ShowStateQuery
 		if when != "" {
 			then, err := e.then(when)
 			if err != nil {
 				return err
 			}
-			path += "?" + url.Values{"at": {then}}.Encode()
+			query.At = then
 		}
-		var s api.UserState
-		if err := r.Call(c.Context(), http.MethodGet, path, nil, &s); err != nil {
+		s, err := r.ShowState(c.Context(), args[0], query)
+		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, s, func(tw *tabwriter.Writer) { stateRows(tw, s) })
+		return out.Show(e.Out, s, func(tw *cli.Table) { stateRows(tw, s) })
 	})
 	c.Flags().StringVar(&when, "at", "", "the number of an event, a `TIME` or a duration ago: the state then, folded from the journal")
-	return out.Flag(r.Flags(c))
+	return out.Flag(r.Flags(r.Completes(c, cli.Users)))
 }
 
 // then is a moment of the past as the API takes it.
@@ -55,42 +52,42 @@ func (e *commands) then(text string) (string, error) {
 	return t.Format(time.RFC3339Nano), nil
 }
 
-func stateRows(tw *tabwriter.Writer, s api.UserState) {
-	cli.Row(tw, s.User.User+": "+cli.InLocalTime(s.Summary)+"; last success "+cli.OrNever(s.User.LastSuccess))
+func stateRows(tw *cli.Table, s api.UserState) {
+	tw.Row(s.User.User + ": " + cli.InLocalTime(s.Summary) + "; last success " + cli.OrNever(s.User.LastSuccess))
 	if len(s.Steps) > 0 {
-		cli.Row(tw, "What to do: "+cli.InLocalTime(whatToDo(s.Steps))+".")
+		tw.Row("What to do: " + cli.InLocalTime(whatToDo(s.Steps)) + ".")
 	}
-	cli.Row(tw)
+	tw.Row()
 	userRows(tw, s.User)
-	cli.Row(tw)
+	tw.Row()
 	budgetRows(tw, s.Budgets)
 	if len(s.Tokens) > 0 {
-		cli.Row(tw)
+		tw.Row()
 		tokenRows(tw, s.Tokens...)
 	}
 	if len(s.Drifts) > 0 {
-		cli.Row(tw)
+		tw.Row()
 		clockRows(tw, s.Drifts)
 	}
 	if c := s.Conversation; c != nil {
-		cli.Row(tw)
-		cli.Row(tw, "IS ASKED FOR", "TOKEN", "AT", "UNTIL")
-		cli.Row(tw, c.Step, c.Serial, c.Door, c.Expires)
+		tw.Row()
+		tw.Row("IS ASKED FOR", "TOKEN", "AT", "UNTIL")
+		tw.Row(c.Step, c.Serial, c.Door, c.Expires)
 	}
 	if len(s.Refusals) > 0 {
-		cli.Row(tw)
-		cli.Row(tw, "REFUSED", "WHY", "SETTLED SINCE", "REFERENCE", "TOKEN", "THROUGH", "NODE")
+		tw.Row()
+		tw.Row("REFUSED", "WHY", "SETTLED SINCE", "REFERENCE", "TOKEN", "THROUGH", "NODE")
 		for _, f := range s.Refusals {
-			cli.Row(tw, f.Time, cli.InLocalTime(f.Words), f.Settled, f.Reference, f.Serial, through(f.Door, f.Client, f.SourceIP), f.Node)
+			tw.Row(f.Time, cli.InLocalTime(f.Words), f.Settled, f.Reference, f.Serial, through(f.Door, f.Client, f.SourceIP), f.Node)
 		}
 	}
-	cli.Row(tw)
-	cli.Row(tw, fmt.Sprintf("After event %d of %s.", s.Sequence, cli.Cell(s.Time)))
+	tw.Row()
+	tw.Row(fmt.Sprintf("After event %d of %s.", s.Sequence, cli.Cell(s.Time)))
 }
 
 // budgetRows are a user's failures and what they led to.
-func budgetRows(tw *tabwriter.Writer, budgets []api.FailureBudget) {
-	cli.Row(tw, "FAILURES", "COUNT", "LEFT", "LOCKS", "LOCKED", "WAITS UNTIL")
+func budgetRows(tw *cli.Table, budgets []api.FailureBudget) {
+	tw.Row("FAILURES", "COUNT", "LEFT", "LOCKS", "LOCKED", "WAITS UNTIL")
 	for _, b := range budgets {
 		locked := "no"
 		switch {
@@ -99,6 +96,6 @@ func budgetRows(tw *tabwriter.Writer, budgets []api.FailureBudget) {
 		case b.Locked:
 			locked = "until unlocked"
 		}
-		cli.Row(tw, b.For(), b.Failures, b.Left, b.Locks, locked, b.WaitUntil)
+		tw.Row(b.For(), b.Failures, b.Left, b.Locks, locked, b.WaitUntil)
 	}
 }

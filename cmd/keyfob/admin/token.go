@@ -1,125 +1,167 @@
 package admin
 
 import (
-	"net/http"
-	"net/url"
-	"text/tabwriter"
+	"context"
 
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 )
 
 func (e *commands) tokenCommand() *cobra.Command {
-	return e.Group("token", "Tokens: devices and apps that display tokencodes",
+	return e.Group("token", "Manage tokens",
 		e.tokenImport(),
 		e.tokenAdd(),
 		e.tokenIssue(),
 		e.tokenList(),
 		e.tokenShow(),
 		e.tokenAssign(),
-		e.Careful(e.tokenVerb("unassign", "Take a token from its user; its PIN is gone", "belongs to nobody"), "Take token %s from its user, and forget its PIN"),
-		e.tokenVerb("enable", "Let a token be used again", "is enabled"),
-		e.tokenVerb("disable", "Refuse a token until it is enabled", "is disabled"),
-		e.Careful(e.tokenClearPIN(), "Forget the PIN of token %s"),
-		e.tokenVerb("new-pin", "Demand a new PIN at the next login", "asks for a new PIN at the next login"),
-		e.tokenVerb("next-tokencode", "Demand the next tokencode at the next login", "asks for the next tokencode at the next login"),
+		e.tokenUnassign(),
+		e.tokenVerb("enable", "Enable a disabled token", "enabled", (*client.Client).EnableToken),
+		e.tokenVerb("disable", "Disable a token", "disabled", (*client.Client).DisableToken),
+		e.tokenClearPIN(),
+		e.tokenVerb("new-pin", "Put a token into New PIN mode; the present PIN is still asked for", "asks for a new PIN at the next login", (*client.Client).RequireNewPIN),
+		e.tokenVerb("next-tokencode", "Put a token into Next Tokencode mode", "asks for the next tokencode at the next login", (*client.Client).RequireNextTokencode),
 		e.tokenZeroDrift(),
-		e.tokenVerb("found", "End the emergency tokencodes: the token is with its owner again", "is with its owner again"),
+		e.tokenVerb("found", "Report a lost token found and end the emergency tokencodes", "found; its own tokencodes are accepted again", (*client.Client).ReportFound),
 		e.tokenTemporaryPIN(),
 		e.tokenResync(),
 		e.tokenLost(),
 		e.tokenReplace(),
-		e.removal("delete SERIAL", "Forget a token and its seed", []string{"tokens"}, "Forget token %s and its seed for good", "token %s deleted"),
+		e.tokenDelete(),
 	)
 }
 
 func (e *commands) tokenList() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	var user string
-	var unassigned, drifting bool
+	var query api.ListTokensQuery
+	var drifting bool
 	c := cli.Command("list", "List tokens", func(c *cobra.Command, _ []string) error {
-		if drifting && (user != "" || unassigned) {
-			return cli.Usagef("--drifting goes with neither --user nor --unassigned")
+		if drifting && (query.User != "" || query.Unassigned) {
+			return cli.Usagef("--drifting cannot be combined with --user or --unassigned")
 		}
 		if drifting {
 			return e.listDrifting(c.Context(), r, out)
 		}
-		query := url.Values{}
-		if user != "" {
-			query.Set("user", user)
-		}
-		if unassigned {
-			query.Set("unassigned", "true")
-		}
-		tokens, err := cli.All[api.Token](c.Context(), r, "/tokens", query)
+		tokens, err := r.ListTokens(c.Context(), query)
 		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, tokens, func(tw *tabwriter.Writer) { tokenRows(tw, tokens...) })
+		return out.Show(e.Out, tokens, func(t *cli.Table) { tokenRows(t, tokens...) })
 	})
-	c.Flags().StringVar(&user, "user", "", "only this `USER`'s")
-	c.Flags().BoolVar(&unassigned, "unassigned", false, "only those that belong to nobody")
-	c.Flags().BoolVar(&drifting, "drifting", false, "those whose clock drifts, by how soon it leaves the small window, or is off by more than that")
-	return out.Flag(r.Flags(c))
+	c.Flags().StringVar(&query.User, "user", "", "tokens of this `USER`")
+	c.Flags().BoolVar(&query.Unassigned, "unassigned", false, "tokens without an owner")
+	c.Flags().BoolVar(&drifting, "drifting", false, "tokens whose clock drifts, by how soon it leaves the small window, or is off by more than that")
+	r.CompletesFlag(c, "user", cli.Users)
+	return out.Listing(r.Flags(c))
 }
 
 func (e *commands) tokenShow() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Flags(cli.Command("show SERIAL", "Show a token", func(c *cobra.Command, args []string) error {
-		var t api.Token
-		if err := r.Call(c.Context(), http.MethodGet, cli.At("tokens", args[0]), nil, &t); err != nil {
+	c := cli.Command("show SERIAL", "Show a token", func(c *cobra.Command, args []string) error {
+		t, err := findToken(c.Context(), r, args[0])
+		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, t, func(tw *tabwriter.Writer) { tokenSheet(tw, t) })
-	})))
+		return out.Show(e.Out, t, func(tw *cli.Table) { tokenSheet(tw, t) })
+	})
+	return out.Flag(r.Flags(r.Completes(c, cli.Tokens)))
 }
 
 func (e *commands) tokenAssign() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Because(cli.Command("assign SERIAL USER", "Give a token to a user", func(c *cobra.Command, args []string) error {
-		var t api.GivenToken
-		in := map[string]string{"user": args[1], "reason": r.Why(c)}
-		if err := r.Call(c.Context(), http.MethodPost, cli.At("tokens", args[0], "assign"), in, &t); err != nil {
+	c := cli.Command("assign SERIAL USER", "Assign a token to a user", func(c *cobra.Command, args []string) error {
+		t, err := r.AssignToken(c.Context(), args[0], api.AssignTokenRequest{CommandRequest: r.Reason(c), User: args[1]})
+		if err != nil {
 			return err
 		}
-		return e.given(out, t, "token %s belongs to %s; %s", t.Serial, t.User, nextLogin(t))
-	})))
+		return e.given(out, t, "token %s assigned to %s; %s", t.Serial, t.User, nextLogin(t))
+	})
+	return out.Flag(r.Because(r.Completes(c, cli.UnassignedSerials, cli.Users)))
+}
+
+func (e *commands) tokenUnassign() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	c := cli.Command("unassign SERIAL", "Take a token from its user and clear its PIN", func(c *cobra.Command, args []string) error {
+		t, err := findToken(c.Context(), r, args[0])
+		if err != nil {
+			return err
+		}
+		if err := e.Confirm(c, "Take token %s from %s, and clear its PIN", t.Serial, cli.Cell(t.User)); err != nil {
+			return err
+		}
+		if t, err = r.UnassignToken(c.Context(), t.Serial, r.Reason(c)); err != nil {
+			return err
+		}
+		e.Say("token %s unassigned", t.Serial)
+		return out.Shown(e.Environment, t)
+	})
+	return cli.Destructive(out.Flag(r.Because(r.Completes(c, cli.Tokens))))
+}
+
+func (e *commands) tokenDelete() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	c := cli.Command("delete SERIAL", "Delete a token and its seed", func(c *cobra.Command, args []string) error {
+		t, err := findToken(c.Context(), r, args[0])
+		if err != nil {
+			return err
+		}
+		if err := e.Confirm(c, "Delete token %s of %s and its seed for good", t.Serial, cli.Cell(t.User)); err != nil {
+			return err
+		}
+		if err := r.DeleteToken(c.Context(), t.Serial, r.Why(c)); err != nil {
+			return err
+		}
+		e.Say("token %s deleted", t.Serial)
+		return out.Shown(e.Environment, removed{t.Serial, true})
+	})
+	return cli.Destructive(out.Flag(r.Because(r.Completes(c, cli.Tokens))))
 }
 
 func (e *commands) tokenClearPIN() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Because(cli.Command("clear-pin SERIAL", "Forget the PIN; the next login sets one, with an activation code where pin.first asks for it", func(c *cobra.Command, args []string) error {
-		var t api.GivenToken
-		in := map[string]string{"reason": r.Why(c)}
-		if err := r.Call(c.Context(), http.MethodPost, cli.At("tokens", args[0], "clear-pin"), in, &t); err != nil {
+	c := cli.Command("clear-pin SERIAL", "Clear the PIN; the next login sets one, with an activation code where pin.first requires it", func(c *cobra.Command, args []string) error {
+		t, err := findToken(c.Context(), r, args[0])
+		if err != nil {
 			return err
 		}
-		next := nextLogin(t)
-		if t.User == "" {
-			next = "it belongs to nobody"
+		if err := e.Confirm(c, "Clear the PIN of token %s of %s", t.Serial, cli.Cell(t.User)); err != nil {
+			return err
 		}
-		return e.given(out, t, "the PIN of token %s is forgotten; %s", t.Serial, next)
-	})))
+		cleared, err := r.ClearPIN(c.Context(), t.Serial, r.Reason(c))
+		if err != nil {
+			return err
+		}
+		next := nextLogin(cleared)
+		if cleared.User == "" {
+			next = "it has no owner"
+		}
+		return e.given(out, cleared, "PIN of token %s cleared; %s", cleared.Serial, next)
+	})
+	return cli.Destructive(out.Flag(r.Because(r.Completes(c, cli.Tokens))))
 }
 
-func (e *commands) tokenVerb(verb, short, done string) *cobra.Command {
+// tokenVerb is a command that takes a token and nothing else.
+func (e *commands) tokenVerb(verb, short, done string, do func(*client.Client, context.Context, string, api.CommandRequest) (api.Token, error)) *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Because(cli.Command(verb+" SERIAL", short, func(c *cobra.Command, args []string) error {
-		var t api.Token
-		in := map[string]string{"reason": r.Why(c)}
-		if err := r.Call(c.Context(), http.MethodPost, cli.At("tokens", args[0], verb), in, &t); err != nil {
+	c := cli.Command(verb+" SERIAL", short, func(c *cobra.Command, args []string) error {
+		t, err := onToken(c.Context(), r, args[0], func(serial string) (api.Token, error) {
+			return do(r.Client, c.Context(), serial, r.Reason(c))
+		})
+		if err != nil {
 			return err
 		}
 		e.Say("token %s %s", t.Serial, done)
 		return out.Shown(e.Environment, t)
-	})))
+	})
+	return out.Flag(r.Because(r.Completes(c, cli.Tokens)))
 }
 
-func tokenRows(tw *tabwriter.Writer, tokens ...api.Token) {
-	cli.Row(tw, "SERIAL", "KIND", "USER", "STATE", "PIN", "DRIFT", "LAST USE")
+func tokenRows(tw *cli.Table, tokens ...api.Token) {
+	tw.Row("SERIAL", "KIND", "USER", "STATE", "PIN", "DRIFT", "LAST USE")
 	for _, t := range tokens {
-		cli.Row(tw, t.Serial, t.Kind, t.User, cli.InLocalTime(t.State), t.HasPIN, t.Drift, t.LastUse)
+		tw.Row(t.Serial, t.Kind, t.User, cli.InLocalTime(t.State), t.HasPIN, t.Drift, t.LastUse)
 	}
 }

@@ -6,40 +6,44 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"keyfob/api"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/engine"
 )
 
 func (e *commands) tokenAdd() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	var n cli.NewToken
+	var n api.AddTokenRequest
 	var secretFile, pinFile string
 	var sent onDemandFlags
 	c := cli.Command("add", "Add a token whose secret is known, such as one from another system, or whose tokencodes are sent", func(c *cobra.Command, _ []string) error {
-		n.Reason = r.Why(c)
+		n.CommandRequest = r.Reason(c)
 		if n.Kind == engine.KindOnDemand {
 			return e.addOnDemand(c.Context(), r, out, n, sent)
 		}
 		if n.Serial == "" || secretFile == "" || sent.given() {
 			return cli.Usagef("--kind %s wants --serial and --secret-file, and takes no --mail, --phone or --pin-temporary", n.Kind)
 		}
-		var err error
-		if n.Seed, err = e.ReadSecret(secretFile); err != nil {
+		seed, err := e.ReadSecret(secretFile)
+		if err != nil {
 			return err
 		}
+		n.Seed = api.Secret(seed)
 		if pinFile != "" {
-			if n.PIN, err = e.ReadSecret(pinFile); err != nil {
+			pin, err := e.ReadSecret(pinFile)
+			if err != nil {
 				return err
 			}
+			n.PIN = api.Secret(pin)
 		}
 		t, err := r.AddToken(c.Context(), n)
 		if err != nil {
 			return err
 		}
 		if t.User == "" {
-			return e.given(out, t, "token %s added; give it to a user with keyfob token assign %s USER", t.Serial, t.Serial)
+			return e.given(out, t, "token %s added; assign it with keyfob token assign %s USER", t.Serial, t.Serial)
 		}
-		return e.given(out, t, "token %s added, belongs to %s; %s", t.Serial, t.User, nextLogin(t))
+		return e.given(out, t, "token %s added and assigned to %s; %s", t.Serial, t.User, nextLogin(t))
 	})
 	f := c.Flags()
 	f.StringVar(&n.Serial, "serial", "", "the token's number (ondemand: default made up)")
@@ -56,5 +60,6 @@ func (e *commands) tokenAdd() *cobra.Command {
 	f.StringVar(&pinFile, "pin-file", "", "`FILE` with the PIN that the token comes with")
 	f.StringVar(&n.User, "user", "", "to whom it is given")
 	sent.flags(c)
-	return out.Flag(r.Because(c))
+	r.CompletesFlag(c, "user", cli.Users)
+	return out.Flag(r.Because(r.Completes(c)))
 }

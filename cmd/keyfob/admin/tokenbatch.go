@@ -3,13 +3,13 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"keyfob/api"
 	"keyfob/cmd/keyfob/cli"
+	"keyfob/cmd/keyfob/fob"
 	"keyfob/engine"
 	"keyfob/engine/tokenfile"
 )
@@ -23,25 +23,17 @@ const (
 type importJob struct {
 	env          *commands
 	remote       *cli.Remote
-	reason       string
+	reason       api.CommandRequest
 	unknownUsers string
 
-	tokens []cli.TokenRecord
+	tokens []api.TokenRecord
 	rows   []Imported // those of tokens come first, in the same order
-}
-
-// newBatch is api.ImportTokensRequest with seeds that are really sent.
-type newBatch struct {
-	Reason       string            `json:"reason"`
-	Tokens       []cli.TokenRecord `json:"tokens"`
-	DryRun       bool              `json:"dry_run,omitempty"`
-	UnknownUsers string            `json:"unknown_users"`
 }
 
 // gather makes the job of what was read.
 func (j *importJob) gather(result tokenfile.Result, form string) {
 	for _, t := range result.Tokens {
-		n := cli.FromFile(t)
+		n := fob.Record(t)
 		n.User, n.Form = t.User, form
 		if form == "" && (result.Format == tokenfile.CTF || result.Format == tokenfile.StokenRC) {
 			n.Form = "app" // what these formats are for
@@ -78,11 +70,6 @@ func windowsOf(w tokenfile.Windows) (*api.Windows, string) {
 // send has the server import each token, or say what it would do, and keeps the
 // answers in the rows.
 func (j *importJob) send(ctx context.Context, dryRun bool) error {
-	if j.remote.Client == nil { // once, before several requests need it
-		if err := j.remote.Connect(); err != nil {
-			return err
-		}
-	}
 	what := "importing"
 	if dryRun {
 		what = "checking"
@@ -96,18 +83,18 @@ func (j *importJob) send(ctx context.Context, dryRun bool) error {
 			break
 		}
 		g.Go(func() error {
-			b := newBatch{Reason: j.reason, DryRun: dryRun, UnknownUsers: j.unknownUsers}
+			b := api.ImportTokensRequest{CommandRequest: j.reason, DryRun: dryRun, UnknownUsers: j.unknownUsers}
 			for _, i := range places {
 				b.Tokens = append(b.Tokens, j.tokens[i])
 			}
-			var list api.List[api.ImportedToken]
-			if err := j.remote.Call(ctx, http.MethodPost, "/tokens/import", b, &list); err != nil {
+			results, err := j.remote.ImportTokens(ctx, b)
+			if err != nil {
 				return err
 			}
-			if len(list.Items) != len(b.Tokens) {
-				return fmt.Errorf("the node answered %d tokens where %d were sent", len(list.Items), len(b.Tokens))
+			if len(results) != len(b.Tokens) {
+				return fmt.Errorf("the node answered %d tokens where %d were sent", len(results), len(b.Tokens))
 			}
-			for k, r := range list.Items {
+			for k, r := range results {
 				row := &j.rows[places[k]]
 				row.Result, row.Why, row.ActivationCode = r.Result, r.Why, r.ActivationCode
 			}
@@ -122,7 +109,7 @@ func (j *importJob) send(ctx context.Context, dryRun bool) error {
 // tokens of one user are in one request, because the server checks a request as
 // a whole: it refuses those that are too many for their user. Only the tokens of
 // a user who has more than a request holds are divided.
-func batches(tokens []cli.TokenRecord, size int) [][]int {
+func batches(tokens []api.TokenRecord, size int) [][]int {
 	var groups [][]int
 	ofUser := map[string]int{}
 	for i, t := range tokens {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"keyfob/cmd/keyfob/cli"
+	"keyfob/api"
 )
 
 func TestTokensOfOneUserAreInOneRequest(t *testing.T) {
@@ -22,7 +22,7 @@ func TestTokensOfOneUserAreInOneRequest(t *testing.T) {
 		"more than a request":      {[]string{"", "ada", "ada", "ada", "ada"}, "[[0] [1 2 3] [4]]"},
 		"names that cannot be one": {[]string{"a\tb", "", "", "a\tb"}, "[[0 1 2] [3]]"},
 	} {
-		tokens := make([]cli.TokenRecord, len(c.users))
+		tokens := make([]api.TokenRecord, len(c.users))
 		for i, u := range c.users {
 			tokens[i].User = u
 		}

@@ -3,10 +3,8 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -17,27 +15,27 @@ import (
 // listDrifting lists tokens by how soon their clock leaves the small window, and
 // those that are off by more than that.
 func (e *commands) listDrifting(ctx context.Context, r *cli.Remote, out *cli.Output) error {
-	var list api.List[api.TokenDrift]
-	if err := r.Call(ctx, http.MethodGet, "/drift?limit=1000", nil, &list); err != nil {
+	list, err := r.ListDrifting(ctx, api.ListDriftingQuery{Limit: 1000})
+	if err != nil {
 		return err
 	}
-	if len(list.Items) == 0 && out.Format != "json" {
+	if len(list) == 0 && !out.JSON() {
 		e.Say("no token's clock is known to drift")
 		return nil
 	}
-	return out.Show(e.Out, list.Items, func(tw *tabwriter.Writer) {
-		cli.Row(tw, "SERIAL", "USER", "DRIFT", "A DAY", "PPM", "MAY REST", "LEAVES THE WINDOW", "LAST USE")
-		for _, d := range list.Items {
-			cli.Row(tw, slices.Concat([]any{d.Serial, d.User, d.Drift}, trendCells(d), []any{d.LastUse})...)
+	return out.Show(e.Out, list, func(tw *cli.Table) {
+		tw.Row("SERIAL", "USER", "DRIFT", "A DAY", "PPM", "MAY REST", "LEAVES THE WINDOW", "LAST USE")
+		for _, d := range list {
+			tw.Row(slices.Concat([]any{d.Serial, d.User, d.Drift}, trendCells(d), []any{d.LastUse})...)
 		}
 	})
 }
 
 // clockRows are where the clocks of a user's tokens are and where they go.
-func clockRows(tw *tabwriter.Writer, drifts []api.TokenDrift) {
-	cli.Row(tw, "CLOCK OF", "DRIFT", "A DAY", "PPM", "MAY REST", "LEAVES THE WINDOW", "WAS")
+func clockRows(tw *cli.Table, drifts []api.TokenDrift) {
+	tw.Row("CLOCK OF", "DRIFT", "A DAY", "PPM", "MAY REST", "LEAVES THE WINDOW", "WAS")
 	for _, d := range drifts {
-		cli.Row(tw, slices.Concat([]any{d.Serial, d.Drift}, trendCells(d), []any{driftHistory(d)})...)
+		tw.Row(slices.Concat([]any{d.Serial, d.Drift}, trendCells(d), []any{driftHistory(d)})...)
 	}
 }
 
@@ -76,10 +74,11 @@ func mayRest(t *api.DriftTrend) string {
 
 func (e *commands) tokenZeroDrift() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Because(cli.Command("zero-drift SERIAL", "Forget what is believed of a token's clock", func(c *cobra.Command, args []string) error {
-		var t api.Token
-		in := map[string]string{"reason": r.Why(c)}
-		if err := r.Call(c.Context(), http.MethodPost, cli.At("tokens", args[0], "zero-drift"), in, &t); err != nil {
+	c := cli.Command("zero-drift SERIAL", "Reset the drift of a token to zero", func(c *cobra.Command, args []string) error {
+		t, err := onToken(c.Context(), r, args[0], func(serial string) (api.Token, error) {
+			return r.ZeroDrift(c.Context(), serial, r.Reason(c))
+		})
+		if err != nil {
 			return err
 		}
 		e.Say("token %s is believed to be right", t.Serial)
@@ -88,5 +87,6 @@ func (e *commands) tokenZeroDrift() *cobra.Command {
 				cli.Cell(t.LastShown), cli.Cell(t.AcceptedFrom), t.Serial, t.Serial)
 		}
 		return out.Shown(e.Environment, t)
-	})))
+	})
+	return out.Flag(r.Because(r.Completes(c, cli.Tokens)))
 }

@@ -15,7 +15,7 @@ func (e *commands) given(out *cli.Output, t api.GivenToken, format string, args 
 	if t.Warning != "" {
 		e.Say("warning: %s", t.Warning)
 	}
-	if out.Format == "json" {
+	if out.JSON() {
 		return out.Shown(e.Environment, t)
 	}
 	return e.showActivation(t.User, t.ActivationCode)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +39,7 @@ func (e *commands) tokenImport() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		j.reason, j.unknownUsers = j.remote.Why(c), api.UnknownLeave
+		j.reason, j.unknownUsers = j.remote.Reason(c), api.UnknownLeave
 		if addUsers {
 			j.unknownUsers = api.UnknownAdd
 		}
@@ -49,7 +48,7 @@ func (e *commands) tokenImport() *cobra.Command {
 		if failure != nil && !j.answered() {
 			return failure
 		}
-		if err := out.Show(e.Out, j.rows, func(tw *tabwriter.Writer) { importRows(tw, j.rows) }); err != nil {
+		if err := out.Show(e.Out, j.rows, func(tw *cli.Table) { importRows(tw, j.rows) }); err != nil {
 			return err
 		}
 		for _, note := range result.Notes {
@@ -66,7 +65,7 @@ func (e *commands) tokenImport() *cobra.Command {
 	f.BoolVar(&dryRun, "dry-run", false, "read and report, take in nothing")
 	f.BoolVar(&partial, "partial", false, "take in what can be, though others are refused")
 	f.BoolVar(&addUsers, "add-users", false, "add the users whom the file names as owners; without it, tokens of unknown users belong to nobody")
-	return out.Flag(j.remote.Because(c))
+	return out.Listing(j.remote.Because(c))
 }
 
 // readFile reads a file of tokens, or standard input for "-".
@@ -144,13 +143,13 @@ func (j *importJob) summary(dryRun bool) string {
 	return text
 }
 
-func importRows(tw *tabwriter.Writer, rows []Imported) {
+func importRows(tw *cli.Table, rows []Imported) {
 	activated := slices.ContainsFunc(rows, func(r Imported) bool { return r.ActivationCode != "" })
 	head := []any{"SERIAL", "LINE", "KIND", "RESULT", "WHY"}
 	if activated {
 		head = append(head, "ACTIVATION CODE")
 	}
-	cli.Row(tw, head...)
+	tw.Row(head...)
 	for _, r := range rows {
 		line := ""
 		if r.Line > 0 {
@@ -164,6 +163,6 @@ func importRows(tw *tabwriter.Writer, rows []Imported) {
 		if activated {
 			cells = append(cells, r.ActivationCode)
 		}
-		cli.Row(tw, cells...)
+		tw.Row(cells...)
 	}
 }

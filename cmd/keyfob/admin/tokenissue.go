@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"keyfob/api"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/cmd/keyfob/fob"
 	"keyfob/engine/tokencode"
@@ -48,7 +48,7 @@ func (e *commands) tokenIssue() *cobra.Command {
 		if made.URI, err = e.handOver(t, o); err != nil {
 			return err
 		}
-		n := cli.NewToken{Reason: r.Why(c), TokenRecord: cli.FromFile(t)}
+		n := api.AddTokenRequest{CommandRequest: r.Reason(c), TokenRecord: fob.Record(t)}
 		n.User = args[0]
 		if t.Params.Kind == tokencode.SecurID {
 			n.Form = "app"
@@ -70,23 +70,23 @@ func (e *commands) tokenIssue() *cobra.Command {
 				return fmt.Errorf("token %s is issued, but %w", made.Serial, err)
 			}
 		}
-		how := "Its app reads this, shown only this once:"
+		how := "Its app reads this, shown only once:"
 		if made.File != "" {
 			how = "Its app reads the file, with the password:"
 		}
-		e.Say("token %s belongs to %s; %s. %s", added.Serial, added.User, nextLogin(added), how)
+		e.Say("token %s assigned to %s; %s. %s", added.Serial, added.User, nextLogin(added), how)
 		return e.showIssued(out, made)
 	})
 	o.flags(c)
-	return out.Flag(r.Because(c))
+	return out.Flag(r.Because(r.Completes(c, cli.Users)))
 }
 
 // showIssued shows what an app reads, and then the activation code: whoever
 // reads the first out of the window need not see the second.
 func (e *commands) showIssued(out *cli.Output, made issued) error {
-	err := out.Show(e.Out, made, func(tw *tabwriter.Writer) {
+	err := out.Show(e.Out, made, func(tw *cli.Table) {
 		if made.URI == "" {
-			cli.Row(tw, made.File)
+			tw.Row(made.File)
 			return
 		}
 		fmt.Fprintln(tw, made.URI)
@@ -94,7 +94,7 @@ func (e *commands) showIssued(out *cli.Output, made issued) error {
 			e.Say("no QR code: %v", err)
 		}
 	})
-	if err != nil || out.Format == "json" {
+	if err != nil || out.JSON() {
 		return err
 	}
 	return e.showActivation(made.User, made.ActivationCode)

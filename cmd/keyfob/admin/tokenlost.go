@@ -5,9 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
-	"net/http"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,32 +17,32 @@ import (
 
 func (e *commands) tokenLost() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
+	var in api.LostTokenRequest
 	var count int
-	var fixed bool
 	var lasts time.Duration
-	var found, page string
+	var page string
 	c := cli.Command("lost SERIAL", "Say that a token is not with its owner, who gets emergency tokencodes", func(c *cobra.Command, args []string) error {
-		in := map[string]any{"reason": r.Why(c), "fixed": fixed, "found": found}
+		in.CommandRequest = r.Reason(c)
 		switch {
-		case fixed && c.Flags().Changed("tokencodes"):
+		case in.Fixed && c.Flags().Changed("tokencodes"):
 			return cli.Usagef("--fixed is one tokencode, --tokencodes says how many: give one of the two")
 		case page != "" && exists(page):
 			return cli.Usagef("--page %s: the file is there already", page) // before anything is void
 		}
 		if c.Flags().Changed("tokencodes") {
-			in["tokencodes"] = count
+			in.Tokencodes = &count
 		}
-		if c.Flags().Changed("for") {
-			in["for_seconds"] = int(lasts / time.Second)
-		}
-		var lost api.Emergency
-		if err := r.Call(c.Context(), http.MethodPost, cli.At("tokens", args[0], "lost"), in, &lost); err != nil {
+		in.ForSeconds = seconds(lasts)
+		lost, err := onToken(c.Context(), r, args[0], func(serial string) (api.Emergency, error) {
+			return r.ReportLost(c.Context(), serial, in)
+		})
+		if err != nil {
 			return err
 		}
 		e.tellLost(lost)
-		err := out.Show(e.Out, lost, func(tw *tabwriter.Writer) {
+		err = out.Show(e.Out, lost, func(tw *cli.Table) {
 			for _, code := range lost.Tokencodes {
-				cli.Row(tw, code)
+				tw.Row(code)
 			}
 		})
 		if err != nil || page == "" || len(lost.Tokencodes) == 0 {
@@ -54,11 +52,12 @@ func (e *commands) tokenLost() *cobra.Command {
 	})
 	f := c.Flags()
 	f.IntVar(&count, "tokencodes", 0, "how many emergency tokencodes, each good once; 0 for no emergency access (default: emergency.codes of the policy)")
-	f.BoolVar(&fixed, "fixed", false, "one tokencode that is good until the end")
+	f.BoolVar(&in.Fixed, "fixed", false, "one tokencode that is good until the end")
 	cli.DurationVar(f, &lasts, "for", 0, "how long they are good (default: emergency.for of the policy)")
-	f.StringVar(&found, "found", engine.FoundRefuse, "what the token's own tokencodes do meanwhile: refuse, nothing until keyfob token found; allow, let in and end the emergency tokencodes; after, nothing until those are over")
+	f.StringVar(&in.Found, "found", engine.FoundRefuse, "what the token's own tokencodes do meanwhile: refuse, nothing until keyfob token found; allow, let in and end the emergency tokencodes; after, nothing until those are over")
 	f.StringVar(&page, "page", "", "write this `FILE` too, an HTML page with the emergency tokencodes, to be printed or handed over")
-	return out.Flag(r.Because(c))
+	r.CompletesFlag(c, "found", cli.Of(engine.FoundRefuse, engine.FoundAllow, engine.FoundAfter))
+	return out.Flag(r.Because(r.Completes(c, cli.Tokens)))
 }
 
 func exists(file string) bool {

@@ -2,8 +2,6 @@ package admin
 
 import (
 	"context"
-	"net/http"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -11,16 +9,6 @@ import (
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/cmd/keyfob/fob"
 )
-
-// newOnDemandToken is api.AddOnDemandTokenRequest with an address that is really sent.
-type newOnDemandToken struct {
-	Reason string `json:"reason"`
-	Serial string `json:"serial"`
-	User   string `json:"user"`
-	Mail   string `json:"mail,omitempty"`
-	Phone  string `json:"phone,omitempty"`
-	Digits int    `json:"digits,omitempty"`
-}
 
 // onDemandFlags are those of token add that are for tokens whose tokencodes are
 // sent.
@@ -40,7 +28,7 @@ func (o *onDemandFlags) flags(c *cobra.Command) {
 func (o *onDemandFlags) given() bool { return o.mail != "" || o.phone != "" || o.temporaryPIN }
 
 // addOnDemand gives a user a token that displays nothing.
-func (e *commands) addOnDemand(ctx context.Context, r *cli.Remote, out *cli.Output, n cli.NewToken, o onDemandFlags) error {
+func (e *commands) addOnDemand(ctx context.Context, r *cli.Remote, out *cli.Output, n api.AddTokenRequest, o onDemandFlags) error {
 	if n.User == "" || (o.mail == "") == (o.phone == "") {
 		return cli.Usagef("--kind ondemand wants --user, and --mail or --phone")
 	}
@@ -50,27 +38,30 @@ func (e *commands) addOnDemand(ctx context.Context, r *cli.Remote, out *cli.Outp
 			return err
 		}
 	}
-	in := newOnDemandToken{Reason: n.Reason, Serial: n.Serial, User: n.User, Mail: o.mail, Phone: o.phone, Digits: n.Digits}
-	var t api.GivenToken
-	if err := r.Call(ctx, http.MethodPost, "/tokens/ondemand", in, &t); err != nil {
+	t, err := r.AddOnDemandToken(ctx, api.AddOnDemandTokenRequest{
+		CommandRequest: n.CommandRequest, Serial: n.Serial, User: n.User,
+		Mail: api.Secret(o.mail), Phone: api.Secret(o.phone), Digits: n.Digits,
+	})
+	if err != nil {
 		return err
 	}
 	if o.temporaryPIN && t.ActivationCode == "" { // which is one
 		if t.Warning != "" {
 			e.Say("warning: %s", t.Warning)
 		}
-		return e.makeTemporaryPIN(ctx, r, out, t.Serial, n.Reason)
+		return e.makeTemporaryPIN(ctx, r, out, t.Serial, n.CommandRequest)
 	}
-	return e.given(out, t, "token %s added, belongs to %s; %s", t.Serial, t.User, nextLogin(t))
+	return e.given(out, t, "token %s added and assigned to %s; %s", t.Serial, t.User, nextLogin(t))
 }
 
 // makeTemporaryPIN has a node make a PIN, and shows it.
-func (e *commands) makeTemporaryPIN(ctx context.Context, r *cli.Remote, out *cli.Output, serial, reason string) error {
-	var p api.TemporaryPIN
-	in := map[string]string{"reason": reason}
-	if err := r.Call(ctx, http.MethodPost, cli.At("tokens", serial, "temporary-pin"), in, &p); err != nil {
+func (e *commands) makeTemporaryPIN(ctx context.Context, r *cli.Remote, out *cli.Output, token string, reason api.CommandRequest) error {
+	p, err := onToken(ctx, r, token, func(serial string) (api.TemporaryPIN, error) {
+		return r.SetTemporaryPIN(ctx, serial, reason)
+	})
+	if err != nil {
 		return err
 	}
-	e.Say("the temporary PIN of token %s, shown only this once; the first login with it asks for a new one:", p.Serial)
-	return out.Show(e.Out, p, func(tw *tabwriter.Writer) { cli.Row(tw, p.PIN) })
+	e.Say("temporary PIN of token %s, shown only once; the first login with it asks for a new one:", p.Serial)
+	return out.Show(e.Out, p, func(t *cli.Table) { t.Row(p.PIN) })
 }

@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"net/http"
-
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
@@ -11,42 +9,48 @@ import (
 
 func (e *commands) tokenTemporaryPIN() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Because(cli.Command("set-temporary-pin SERIAL", "Make a PIN that its owner must change at the first use", func(c *cobra.Command, args []string) error {
-		return e.makeTemporaryPIN(c.Context(), r, out, args[0], r.Why(c))
-	})))
+	c := cli.Command("set-temporary-pin SERIAL", "Set a random PIN that must be changed at the first login", func(c *cobra.Command, args []string) error {
+		return e.makeTemporaryPIN(c.Context(), r, out, args[0], r.Reason(c))
+	})
+	return out.Flag(r.Because(r.Completes(c, cli.Tokens)))
 }
 
 func (e *commands) tokenResync() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Because(cli.Command("resync SERIAL TOKENCODE NEXT", "Put a token right by two tokencodes in a row, as its owner reads them out", func(c *cobra.Command, args []string) error {
-		var t api.Token
-		in := map[string]string{"reason": r.Why(c), "first": args[1], "second": args[2]}
-		if err := r.Call(c.Context(), http.MethodPost, cli.At("tokens", args[0], "resync"), in, &t); err != nil {
+	c := cli.Command("resync SERIAL TOKENCODE NEXT", "Resynchronize a token by two consecutive tokencodes", func(c *cobra.Command, args []string) error {
+		in := api.ResyncTokenRequest{CommandRequest: r.Reason(c), First: api.Secret(args[1]), Second: api.Secret(args[2])}
+		t, err := onToken(c.Context(), r, args[0], func(serial string) (api.Token, error) {
+			return r.ResyncToken(c.Context(), serial, in)
+		})
+		if err != nil {
 			return err
 		}
 		if t.PeriodSeconds == 0 {
-			e.Say("token %s is put right", t.Serial)
+			e.Say("token %s resynchronized", t.Serial)
 		} else {
-			e.Say("token %s is put right; its clock is %d intervals off", t.Serial, t.Drift)
+			e.Say("token %s resynchronized; its clock is %d intervals off", t.Serial, t.Drift)
 		}
 		return out.Shown(e.Environment, t)
-	})))
+	})
+	return out.Flag(r.Because(r.Completes(c, cli.Tokens)))
 }
 
 func (e *commands) tokenReplace() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var keep bool
-	c := cli.Command("replace SERIAL NEW", "Give a token's owner a new one, which takes its place at its first success", func(c *cobra.Command, args []string) error {
-		var t api.GivenToken
-		in := map[string]any{"reason": r.Why(c), "replacement": args[1]}
+	c := cli.Command("replace SERIAL NEW", "Replace a token; the old one works until the first login with the new one", func(c *cobra.Command, args []string) error {
+		in := api.ReplaceTokenRequest{CommandRequest: r.Reason(c), Replacement: args[1]}
 		if c.Flags().Changed("keep-pin") {
-			in["keep_pin"] = keep
+			in.KeepPIN = &keep
 		}
-		if err := r.Call(c.Context(), http.MethodPost, cli.At("tokens", args[0], "replace"), in, &t); err != nil {
+		t, err := onToken(c.Context(), r, args[0], func(serial string) (api.GivenToken, error) {
+			return r.ReplaceToken(c.Context(), serial, in)
+		})
+		if err != nil {
 			return err
 		}
-		return e.given(out, t, "token %s belongs to %s, and takes the place of %s at its first success; %s", t.Serial, t.User, t.Replaces, nextLogin(t))
+		return e.given(out, t, "token %s assigned to %s; it replaces %s at its first login; %s", t.Serial, t.User, t.Replaces, nextLogin(t))
 	})
-	c.Flags().BoolVar(&keep, "keep-pin", false, "the PIN goes with it, or with =false does not (default: replace.keep_pin of the policy)")
-	return out.Flag(r.Because(c))
+	c.Flags().BoolVar(&keep, "keep-pin", false, "keep the PIN, or with =false do not (default: replace.keep_pin of the policy)")
+	return out.Flag(r.Because(r.Completes(c, cli.Tokens, cli.UnassignedSerials)))
 }

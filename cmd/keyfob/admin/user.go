@@ -1,80 +1,85 @@
 package admin
 
 import (
-	"net/http"
-	"net/url"
-	"text/tabwriter"
+	"context"
 
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 )
 
 func (e *commands) userCommand() *cobra.Command {
-	return e.Group("user", "Users: who owns tokens",
+	return e.Group("user", "Manage users",
 		e.userAdd(),
 		e.userList(),
 		e.userShow(),
-		e.userVerb("disable", "Refuse a user until enabled", "is disabled"),
-		e.userVerb("enable", "Let a disabled user log in again", "is enabled"),
-		e.userVerb("unlock", "End a lock and set the failures to 0", "is unlocked, without failures"),
-		e.removal("delete USER", "Forget a user; the tokens belong to nobody then", []string{"users"}, "Forget user %s, and the PINs of the tokens", "user %s deleted"),
+		e.userVerb("disable", "Disable a user", "disabled", (*client.Client).DisableUser),
+		e.userVerb("enable", "Enable a disabled user", "enabled", (*client.Client).EnableUser),
+		e.userVerb("unlock", "Unlock a user and reset the failures to 0", "unlocked; failures reset to 0", (*client.Client).UnlockUser),
+		e.removal(removal{
+			use: "delete USER", short: "Delete a user and unassign the tokens",
+			question: "Delete user %s, and the PINs of the tokens", done: "user %s deleted",
+			remove: (*client.Client).DeleteUser, names: cli.Users,
+		}),
 	)
 }
 
 func (e *commands) userAdd() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Because(cli.Command("add USER", "Add a user", func(c *cobra.Command, args []string) error {
-		var u api.User
-		in := map[string]string{"user": args[0], "reason": r.Why(c)}
-		if err := r.Call(c.Context(), http.MethodPost, "/users", in, &u); err != nil {
+	c := cli.Command("add USER", "Add a user", func(c *cobra.Command, args []string) error {
+		u, err := r.AddUser(c.Context(), api.AddUserRequest{CommandRequest: r.Reason(c), User: args[0]})
+		if err != nil {
 			return err
 		}
-		e.Say("user %s added; give a token with keyfob token issue %s", u.User, u.User)
+		e.Say("user %s added; issue a token with keyfob token issue %s", u.User, u.User)
 		return out.Shown(e.Environment, u)
-	})))
+	})
+	return out.Flag(r.Because(r.Completes(c)))
 }
 
 func (e *commands) userList() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Flags(cli.Command("list", "List users", func(c *cobra.Command, _ []string) error {
-		users, err := cli.All[api.User](c.Context(), r, "/users", nil)
+	return out.Listing(r.Flags(cli.Command("list", "List users", func(c *cobra.Command, _ []string) error {
+		users, err := r.ListUsers(c.Context())
 		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, users, func(tw *tabwriter.Writer) { userRows(tw, users...) })
+		return out.Show(e.Out, users, func(t *cli.Table) { userRows(t, users...) })
 	})))
 }
 
 func (e *commands) userShow() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Flags(cli.Command("show USER", "Show a user", func(c *cobra.Command, args []string) error {
-		var u api.UserSheet
-		if err := r.Call(c.Context(), http.MethodGet, cli.At("users", args[0]), nil, &u); err != nil {
+	c := cli.Command("show USER", "Show a user", func(c *cobra.Command, args []string) error {
+		u, err := r.ShowUser(c.Context(), args[0])
+		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, u, func(tw *tabwriter.Writer) { userSheet(tw, u) })
-	})))
+		return out.Show(e.Out, u, func(t *cli.Table) { userSheet(t, u) })
+	})
+	return out.Flag(r.Flags(r.Completes(c, cli.Users)))
 }
 
-func (e *commands) userVerb(verb, short, done string) *cobra.Command {
+// userVerb is a command that takes a user and nothing else.
+func (e *commands) userVerb(verb, short, done string, do func(*client.Client, context.Context, string, api.CommandRequest) (api.User, error)) *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Because(cli.Command(verb+" USER", short, func(c *cobra.Command, args []string) error {
-		var u api.User
-		in := map[string]string{"reason": r.Why(c)}
-		if err := r.Call(c.Context(), http.MethodPost, cli.At("users", args[0], verb), in, &u); err != nil {
+	c := cli.Command(verb+" USER", short, func(c *cobra.Command, args []string) error {
+		u, err := do(r.Client, c.Context(), args[0], r.Reason(c))
+		if err != nil {
 			return err
 		}
 		e.Say("user %s %s", u.User, done)
 		return out.Shown(e.Environment, u)
-	})))
+	})
+	return out.Flag(r.Because(r.Completes(c, cli.Users)))
 }
 
-func userRows(tw *tabwriter.Writer, users ...api.User) {
-	cli.Row(tw, "USER", "STATE", "FAILURES", "TOKENS", "LAST SUCCESS")
+func userRows(t *cli.Table, users ...api.User) {
+	t.Row("USER", "STATE", "FAILURES", "TOKENS", "LAST SUCCESS")
 	for _, u := range users {
-		cli.Row(tw, u.User, userState(u), u.Failures, u.Tokens, cli.OrNever(u.LastSuccess))
+		t.Row(u.User, userState(u), u.Failures, u.Tokens, cli.OrNever(u.LastSuccess))
 	}
 }
 
@@ -89,8 +94,4 @@ func userState(u api.User) string {
 	default:
 		return "active"
 	}
-}
-
-func because(reason string) string {
-	return "?" + url.Values{"reason": {reason}}.Encode()
 }

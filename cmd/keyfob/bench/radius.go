@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"keyfob/api"
-	"keyfob/cmd/keyfob/cli"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/demo"
 	"keyfob/engine"
 	"keyfob/engine/tokencode"
@@ -51,7 +51,7 @@ func (b *bench) overRADIUS(ctx context.Context, nodes int) (figures, error) {
 	if err != nil {
 		return figures{}, err
 	}
-	if err := b.introduce(ctx, d.Remote(), people, d.Secret); err != nil {
+	if err := b.introduce(ctx, d.API(), people, d.Secret); err != nil {
 		return figures{}, err
 	}
 	vpn, err := dialAll(ctx, d)
@@ -107,8 +107,8 @@ func (b *bench) processes(ctx context.Context, dir string, nodes int) (*demo.Clu
 		return d, err
 	}
 	return d, wait(ctx, "every node to vote", func(ctx context.Context) error {
-		var s api.Status
-		if err := d.Remote().Call(ctx, http.MethodGet, "/cluster", nil, &s); err != nil {
+		s, err := d.API().ClusterStatus(ctx)
+		if err != nil {
 			return err
 		}
 		voters := 0
@@ -148,19 +148,19 @@ func wait(ctx context.Context, what string, try func(ctx context.Context) error)
 }
 
 // introduce makes the VPN, the users and their tokens known.
-func (b *bench) introduce(ctx context.Context, r *cli.Remote, people []*person, secret string) error {
-	const reason = "keyfob bench"
-	vpn := api.AddClientRequest{CommandRequest: api.CommandRequest{Reason: reason}, Name: "bench", Prefix: "127.0.0.0/8", Secret: api.Secret(secret), Dialect: "rsa", Trusted: true}
-	if err := r.Call(ctx, http.MethodPost, "/clients", vpn, nil); err != nil {
+func (b *bench) introduce(ctx context.Context, r *client.Client, people []*person, secret string) error {
+	reason := api.CommandRequest{Reason: "keyfob bench"}
+	vpn := api.AddClientRequest{CommandRequest: reason, Name: "bench", Prefix: "127.0.0.0/8", Secret: api.Secret(secret), Trusted: true}
+	if _, err := r.AddClient(ctx, vpn); err != nil {
 		return fmt.Errorf("adding RADIUS client: %w", err)
 	}
 	return b.each(ctx, people, hashesAtOnce, "users and tokens made", func(ctx context.Context, p *person) error {
-		if err := r.Call(ctx, http.MethodPost, "/users", map[string]string{"user": p.user, "reason": reason}, nil); err != nil {
+		if _, err := r.AddUser(ctx, api.AddUserRequest{CommandRequest: reason, User: p.user}); err != nil {
 			return err
 		}
-		_, err := r.AddToken(ctx, cli.NewToken{
-			Reason: reason, PIN: p.pin,
-			TokenRecord: cli.TokenRecord{Serial: p.serial, Kind: string(tokencode.HOTP), Seed: p.seedText(), Encoding: "hex", User: p.user},
+		_, err := r.AddToken(ctx, api.AddTokenRequest{
+			CommandRequest: reason, PIN: api.Secret(p.pin),
+			TokenRecord: api.TokenRecord{Serial: p.serial, Kind: string(tokencode.HOTP), Seed: api.Secret(p.seedText()), Encoding: "hex", User: p.user},
 		})
 		return err
 	})
@@ -319,9 +319,7 @@ func (b *bench) nodeProfiles(ctx context.Context, d *demo.Cluster) *sync.WaitGro
 
 // takeProfile has a running node take a CPU profile, by its socket.
 func takeProfile(ctx context.Context, n *demo.Node, seconds int, file string) error {
-	r := n.Cluster.Env.Remote()
-	r.Data = n.Dir
-	profile, err := r.Profile(ctx, seconds)
+	profile, err := n.API().Profile(ctx, seconds)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"runtime"
-	"text/tabwriter"
 	"time"
 
 	"keyfob/cmd/keyfob/cli"
@@ -104,10 +103,10 @@ func (r benchReport) failure() string {
 	return ""
 }
 
-func (r benchReport) table(tw *tabwriter.Writer) {
-	cli.Row(tw, fmt.Sprintf("%s on %d cores, %d users, %d logins at once, %gs each", r.Build.Version, r.Cores, r.Users, r.Concurrency, r.Seconds))
-	cli.Row(tw)
-	cli.Row(tw, "NODES", "LOAD", "PER SECOND", "P50", "P99", "ACCEPTED", "REJECTED", "FAILED", "EVENTS/BATCH", "FSYNCS EACH", "CPU EACH", "CORES ALLOW", "OF RAFT ALONE")
+func (r benchReport) table(tw *cli.Table) {
+	tw.Row(fmt.Sprintf("%s on %d cores, %d users, %d logins at once, %gs each", r.Build.Version, r.Cores, r.Users, r.Concurrency, r.Seconds))
+	tw.Row()
+	tw.Row("NODES", "LOAD", "PER SECOND", "P50", "P99", "ACCEPTED", "REJECTED", "FAILED", "EVENTS/BATCH", "FSYNCS EACH", "CPU EACH", "CORES ALLOW", "OF RAFT ALONE")
 	for _, c := range r.Clusters {
 		c.RADIUS.row(tw, c.Nodes, "RADIUS, at all nodes", percent(c.RADIUSOfRaw))
 		c.RawRADIUS.row(tw, c.Nodes, "Raft alone, the same batches", "")
@@ -116,7 +115,7 @@ func (r benchReport) table(tw *tabwriter.Writer) {
 	}
 }
 
-func (f figures) row(tw *tabwriter.Writer, nodes int, load, ofRaw string) {
+func (f figures) row(tw *cli.Table, nodes int, load, ofRaw string) {
 	cpu := fmt.Sprintf("%.0f µs", f.CPU)
 	if f.LoadCPU > 0 {
 		cpu += fmt.Sprintf(" + %.0f asking", f.LoadCPU)
@@ -130,7 +129,7 @@ func (f figures) row(tw *tabwriter.Writer, nodes int, load, ofRaw string) {
 		logins = []any{"", "", ""}
 	}
 	cells := append([]any{nodes, load, fmt.Sprintf("%.0f", f.PerSecond), fmt.Sprintf("%.2f ms", f.P50), fmt.Sprintf("%.2f ms", f.P99)}, logins...)
-	cli.Row(tw, append(cells, fmt.Sprintf("%.0f", f.Batch), fmt.Sprintf("%.3f", f.Fsyncs), cpu, allow, ofRaw)...)
+	tw.Row(append(cells, fmt.Sprintf("%.0f", f.Batch), fmt.Sprintf("%.3f", f.Fsyncs), cpu, allow, ofRaw)...)
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"keyfob/api/client"
 )
 
 // Environment is what commands have of the world around them.
@@ -47,6 +49,10 @@ func (e *Environment) Execute(ctx context.Context, root *cobra.Command, args []s
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
+	}
+	var refused *client.Problem
+	if errors.As(err, &refused) && len(refused.Errors) > 0 {
+		err = misuse(refused)
 	}
 	var wrong *UsageError
 	if errors.As(err, &wrong) {

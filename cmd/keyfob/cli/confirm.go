@@ -12,40 +12,56 @@ import (
 	"golang.org/x/term"
 )
 
-// Careful makes a command ask before what cannot be undone. Where there is
-// nobody to ask, whoever wrote the script meant it.
-func (e *Environment) Careful(c *cobra.Command, question string) *cobra.Command {
-	var yes bool
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	do := c.RunE
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if in, ok := e.Terminal(); ok && !yes {
-			if err := e.Ask(in, fmt.Sprintf(question, args[0])); err != nil {
-				return err
-			}
-		}
-		return do(c, args)
+// annotationDestructive marks the commands that Destructive returns.
+const annotationDestructive = "destructive"
+
+// Destructive makes a command one that cannot be undone. It has the flag --yes,
+// and calls Confirm before it changes anything.
+func Destructive(c *cobra.Command) *cobra.Command {
+	c.Flags().Bool("yes", false, "do not ask")
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
 	}
+	c.Annotations[annotationDestructive] = ""
 	return c
 }
 
-// Terminal is where somebody can be asked, if there is one.
+// IsDestructive reports whether a command is one that cannot be undone.
+func IsDestructive(c *cobra.Command) bool {
+	_, ok := c.Annotations[annotationDestructive]
+	return ok
+}
+
+// Confirm asks a question before a destructive command goes on. Where nobody
+// can be asked, --yes is required.
+func (e *Environment) Confirm(c *cobra.Command, question string, args ...any) error {
+	if yes, err := c.Flags().GetBool("yes"); err != nil || yes {
+		return err
+	}
+	in, ok := e.Terminal()
+	if !ok {
+		return fmt.Errorf("not confirmed: %s? There is no terminal to ask at; use --yes. Nothing was changed", fmt.Sprintf(question, args...))
+	}
+	return e.Ask(in, fmt.Sprintf(question, args...))
+}
+
+// Terminal returns the terminal at which somebody can be asked, if there is one.
 func (e *Environment) Terminal() (*os.File, bool) {
 	in, ok := e.In.(*os.File)
 	return in, ok && term.IsTerminal(int(in.Fd()))
 }
 
-// Ask puts a question; the error says that it was not answered with yes.
+// Ask puts a question. It returns an error unless the answer is yes.
 func (e *Environment) Ask(in io.Reader, question string) error {
 	fmt.Fprintf(e.Err, "%s (y/N)? ", question)
-	if yes, err := ReadYes(in); err != nil || !yes {
+	if yes, err := readYes(in); err != nil || !yes {
 		return errors.Join(errors.New("nothing was changed"), err)
 	}
 	return nil
 }
 
-// ReadYes reads a line and reports whether it says yes.
-func ReadYes(in io.Reader) (bool, error) {
+// readYes reads a line and reports whether it says yes.
+func readYes(in io.Reader) (bool, error) {
 	line, err := bufio.NewReader(io.LimitReader(in, 64)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("reading the answer: %w", err)

@@ -1,121 +1,96 @@
 package cli
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
-const TableWidth = 100 // that fits most terminals
+// Output is how a command shows its result.
+type Output struct {
+	format  string
+	formats []string
+}
 
-// Output is how a command shows what it found.
-type Output struct{ Format string }
+// JSON reports whether the result is wanted as JSON.
+func (o *Output) JSON() bool { return o.format == "json" }
 
 // Flag adds -o to a command.
-func (o *Output) Flag(c *cobra.Command) *cobra.Command {
-	c.Flags().VarP(o, "output", "o", "table or json")
-	if err := c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+func (o *Output) Flag(c *cobra.Command) *cobra.Command { return o.flag(c, "table", "json") }
+
+// Listing adds -o to a command that lists things: it can be CSV as well.
+func (o *Output) Listing(c *cobra.Command) *cobra.Command { return o.flag(c, "table", "json", "csv") }
+
+func (o *Output) flag(c *cobra.Command, formats ...string) *cobra.Command {
+	o.formats = formats
+	c.Flags().VarP(o, "output", "o", orList(formats))
+	if err := c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic("keyfob: " + err.Error()) // the flag was added the line before
 	}
 	return c
 }
 
-// String, Set and Type make it a flag's value.
-func (o *Output) String() string {
-	if o.Format == "" {
-		return "table"
-	}
-	return o.Format
+// orList is a list of words to choose from: table, json or csv.
+func orList(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-func (o *Output) Set(s string) error {
-	if s != "table" && s != "json" {
-		return fmt.Errorf("want table or json")
+// String, Set and Type make it a flag's value.
+func (o *Output) String() string {
+	if o.format == "" {
+		return "table"
 	}
-	o.Format = s
+	return o.format
+}
+
+// Set implements pflag.Value.
+func (o *Output) Set(s string) error {
+	if !slices.Contains(o.formats, s) {
+		return fmt.Errorf("want %s", orList(o.formats))
+	}
+	o.format = s
 	return nil
 }
 
+// Type implements pflag.Value.
 func (o *Output) Type() string { return "FORMAT" }
 
-// Show writes a value as JSON, or what table writes of it.
-func (o *Output) Show(w io.Writer, value any, table func(*tabwriter.Writer)) error {
-	if o.Format == "json" {
+// Show writes a value as JSON, or the rows of a table.
+func (o *Output) Show(w io.Writer, value any, rows func(*Table)) error {
+	if o.JSON() {
 		return WriteJSON(w, value)
 	}
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	table(tw)
-	return tw.Flush()
+	t := NewTable(w)
+	if o.format == "csv" {
+		t = &Table{csv: csv.NewWriter(w)}
+	}
+	rows(t)
+	return t.Flush()
 }
 
+// Shown writes the value of a command that has said in words what it did, if
+// JSON is wanted.
+func (o *Output) Shown(e *Environment, value any) error {
+	if !o.JSON() {
+		return nil
+	}
+	return WriteJSON(e.Out, value)
+}
+
+// WriteJSON writes a value as JSON, indented.
 func WriteJSON(w io.Writer, value any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(value)
-}
-
-// Row writes a line of a table. What other people chose is shown without
-// control characters: it goes to an administrator's terminal.
-func Row(tw *tabwriter.Writer, cells ...any) {
-	texts := make([]string, len(cells))
-	for i, c := range cells {
-		texts[i] = Cell(c)
-	}
-	fmt.Fprintln(tw, strings.TrimRight(strings.Join(texts, "\t"), "\t "))
-}
-
-// Wrap breaks a text into lines of at most width bytes, between words; at least
-// one.
-func Wrap(text string, width int) []string {
-	lines := []string{""}
-	for _, word := range strings.Fields(text) {
-		last := &lines[len(lines)-1]
-		switch {
-		case *last == "":
-			*last = word
-		case len(*last)+1+len(word) <= width:
-			*last += " " + word
-		default:
-			lines = append(lines, word)
-		}
-	}
-	return lines
-}
-
-func Cell(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "-"
-	case *time.Time:
-		if v == nil {
-			return "-"
-		}
-		return v.Local().Format("2006-01-02 15:04:05")
-	case bool:
-		if v {
-			return "yes"
-		}
-		return "no"
-	case []string:
-		return Cell(strings.Join(v, " "))
-	}
-	s := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, fmt.Sprint(v))
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // OrNever is when something happened, if it did.
@@ -128,24 +103,15 @@ func OrNever(t *time.Time) string {
 
 var instants = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
-// InLocalTime shows the times within words of the API as tables show times.
-func InLocalTime(words string) string {
-	return instants.ReplaceAllStringFunc(words, func(text string) string {
-		t, err := time.Parse(time.RFC3339, text)
+// InLocalTime shows the times within a text of the API as tables show times.
+func InLocalTime(text string) string {
+	return instants.ReplaceAllStringFunc(text, func(instant string) string {
+		t, err := time.Parse(time.RFC3339, instant)
 		if err != nil {
-			return text
+			return instant
 		}
 		return Cell(&t)
 	})
-}
-
-// Shown writes the value of a command that has said in words what it did:
-// only where JSON was asked for.
-func (o *Output) Shown(e *Environment, value any) error {
-	if o.Format != "json" {
-		return nil
-	}
-	return WriteJSON(e.Out, value)
 }
 
 // Say tells people what was done, beside the output.

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/cmd/keyfob/node"
 )
@@ -262,10 +261,10 @@ func (d *Cluster) settled(ctx context.Context) error {
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	r := d.Remote()
+	r := d.API()
 	for {
-		var s api.Status
-		if err := r.Call(ctx, http.MethodGet, "/cluster", nil, &s); err != nil {
+		s, err := r.ClusterStatus(ctx)
+		if err != nil {
 			return fmt.Errorf("waiting for every node's vote: %w", err)
 		}
 		votes := 0
@@ -289,9 +288,8 @@ func (d *Cluster) join(ctx context.Context, n *Node) error {
 	if err := d.Nodes[0].ready(ctx); err != nil {
 		return err
 	}
-	var invitation api.Invitation
-	in := map[string]string{"reason": "keyfob dev"}
-	if err := d.Remote().Call(ctx, http.MethodPost, "/cluster/invitations", in, &invitation); err != nil {
+	invitation, err := d.API().InviteNode(ctx, api.InviteNodeRequest{CommandRequest: byDemo()})
+	if err != nil {
 		return fmt.Errorf("inviting node %s: %w", n.Name, err)
 	}
 	if err := n.command(ctx, nil, "cluster", "join", invitation.Invitation, "--config", n.config); err != nil {
@@ -300,17 +298,17 @@ func (d *Cluster) join(ctx context.Context, n *Node) error {
 	return n.start()
 }
 
-// Remote is the API of the first node that runs, by its socket.
-func (d *Cluster) Remote() *cli.Remote {
-	r := d.Env.Remote()
-	r.Data = d.Nodes[0].Dir
+// byDemo is the reason of what is done here, for the audit trail.
+func byDemo() api.CommandRequest { return api.CommandRequest{Reason: "keyfob dev"} }
+
+// API returns the API of the first node that runs, by its socket.
+func (d *Cluster) API() *client.Client {
 	for _, n := range d.Nodes {
 		if n.running() {
-			r.Data = n.Dir
-			break
+			return n.API()
 		}
 	}
-	return r
+	return d.Nodes[0].API()
 }
 
 // End ends the nodes, and waits until they have ended.
@@ -326,8 +324,8 @@ func (d *Cluster) End() {
 // credentials writes the credentials of an audit reader to a file. Those of an
 // earlier start are kept while they are valid.
 func (d *Cluster) credentials(ctx context.Context) error {
-	r := d.Remote()
-	readers, err := cli.All[api.AuditReader](ctx, r, "/audit/readers", nil)
+	r := d.API()
+	readers, err := r.ListAuditReaders(ctx)
 	if err != nil {
 		return fmt.Errorf("listing audit readers: %w", err)
 	}
@@ -336,14 +334,12 @@ func (d *Cluster) credentials(ctx context.Context) error {
 		if _, err := os.Stat(d.file(credsFile)); err == nil && readers[i].Expires.After(d.Env.Now()) {
 			return nil
 		}
-		path := cli.At("audit", "readers", devReader) + "?" + url.Values{"reason": {"keyfob dev"}}.Encode()
-		if err := r.Call(ctx, http.MethodDelete, path, nil, nil); err != nil {
+		if err := r.RevokeAuditReader(ctx, devReader, byDemo().Reason); err != nil {
 			return fmt.Errorf("revoking audit reader %s: %w", devReader, err)
 		}
 	}
-	var issued api.IssuedAuditReader
-	in := api.IssueAuditReaderRequest{CommandRequest: api.CommandRequest{Reason: "keyfob dev"}, Name: devReader}
-	if err := r.Call(ctx, http.MethodPost, "/audit/readers", in, &issued); err != nil {
+	issued, err := r.IssueAuditReader(ctx, api.IssueAuditReaderRequest{CommandRequest: byDemo(), Name: devReader})
+	if err != nil {
 		return fmt.Errorf("issuing NATS credentials: %w", err)
 	}
 	return cli.WriteFile(d.file(credsFile), []byte(issued.Credentials), 0o600)

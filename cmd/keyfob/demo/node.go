@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/cmd/keyfob/node"
 )
@@ -90,6 +91,11 @@ func (n *Node) prepare(authority node.Issuer) error {
 	c.Metrics.Listen = Loopback(n.Ports.Metrics)
 	c.Complete()
 	return cli.WriteFile(n.config, []byte(node.WriteConfig(&c)), 0o600)
+}
+
+// API returns the node's API, by its socket.
+func (n *Node) API() *client.Client {
+	return client.New(client.Socket(filepath.Join(n.Dir, cli.SocketName)))
 }
 
 func (n *Node) exists() bool {

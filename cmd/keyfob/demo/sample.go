@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"strconv"
 	"time"
 
 	"keyfob/api"
-	"keyfob/cmd/keyfob/cli"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/fob"
 	"keyfob/engine/tokencode"
 	"keyfob/engine/tokenfile"
@@ -80,14 +79,15 @@ func (d *Cluster) fill(ctx context.Context) error {
 	if d.people, err = d.samples(); err != nil {
 		return err
 	}
-	r := d.Remote()
-	const reason = "keyfob dev"
-	settings := map[string]any{"reason": reason, "settings": map[string]string{"pin.min": "4"}} // the samples' PINs are short
-	if err := r.Call(ctx, http.MethodPatch, "/policy", settings, nil); err != nil {
+	r := d.API()
+	short := api.PolicySettings{Settings: map[string]string{"pin.min": "4"}} // as the samples' PINs are
+	if _, err := r.SetPolicy(ctx, api.SetPolicyRequest{CommandRequest: byDemo(), PolicySettings: short}); err != nil {
 		return fmt.Errorf("setting policy: %w", err)
 	}
-	client := api.AddClientRequest{CommandRequest: api.CommandRequest{Reason: reason}, Name: RADIUSClient, Prefix: "127.0.0.0/8", Secret: api.Secret(d.Secret), Dialect: "rsa", Trusted: true}
-	if _, err := isNew(r.Call(ctx, http.MethodPost, "/clients", client, nil)); err != nil {
+	_, err = r.AddClient(ctx, api.AddClientRequest{
+		CommandRequest: byDemo(), Name: RADIUSClient, Prefix: "127.0.0.0/8", Secret: api.Secret(d.Secret), Trusted: true,
+	})
+	if _, err := isNew(err); err != nil {
 		return fmt.Errorf("adding RADIUS client: %w", err)
 	}
 	for i, p := range cast() {
@@ -100,32 +100,32 @@ func (d *Cluster) fill(ctx context.Context) error {
 
 // isNew tells what was added from what was there before.
 func isNew(err error) (bool, error) {
-	if cli.IsCode(err, "exists") {
+	if client.IsProblem(err, "exists") {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-func (d *Cluster) introduce(ctx context.Context, r *cli.Remote, p part, s Sample) error {
-	const reason = "keyfob dev"
-	user := map[string]string{"user": p.user, "reason": reason}
-	if _, err := isNew(r.Call(ctx, http.MethodPost, "/users", user, nil)); err != nil {
+func (d *Cluster) introduce(ctx context.Context, r *client.Client, p part, s Sample) error {
+	_, err := r.AddUser(ctx, api.AddUserRequest{CommandRequest: byDemo(), User: p.user})
+	if _, err := isNew(err); err != nil {
 		return err
 	}
 	t, err := tokenfile.ParseURI(s.URI)
 	if err != nil {
 		return fmt.Errorf("reading sample token: %w", err)
 	}
-	n := cli.NewToken{TokenRecord: cli.FromFile(t)}
-	n.Serial, n.Reason, n.User = s.Serial, reason, p.user
-	n.PIN, n.Form, n.PINSource = p.pin, p.form, p.pinSource
+	n := api.AddTokenRequest{CommandRequest: byDemo(), TokenRecord: fob.Record(t), PIN: api.Secret(p.pin)}
+	n.Serial, n.User = s.Serial, p.user
+	n.Form, n.PINSource = p.form, p.pinSource
 	_, err = r.AddToken(ctx, n)
 	added, err := isNew(err)
 	if err != nil || !added {
 		return err
 	}
 	if p.mode == api.ModeNextTokencode {
-		return r.Call(ctx, http.MethodPost, cli.At("tokens", s.Serial, "next-tokencode"), map[string]string{"reason": reason}, nil)
+		_, err = r.RequireNextTokencode(ctx, s.Serial, byDemo())
+		return err
 	}
 	return nil
 }

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/http"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/term"
 
 	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/cmd/keyfob/fob"
 	"keyfob/engine/tokenfile"
@@ -23,7 +22,7 @@ import (
 // show shows the sample tokens' codes and where to go: live on a terminal,
 // once elsewhere. It returns when ctx ends.
 func (d *Cluster) show(ctx context.Context) error {
-	v := &devView{cluster: d, out: d.Env.Out, remote: d.Remote()}
+	v := &devView{cluster: d, out: d.Env.Out, api: d.API()}
 	if f, ok := d.Env.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		v.terminal = true
 		v.colour = d.Env.Getenv("NO_COLOR") == "" && d.Env.Getenv("TERM") != "dumb"
@@ -50,7 +49,7 @@ func (d *Cluster) show(ctx context.Context) error {
 type devView struct {
 	cluster  *Cluster
 	out      io.Writer
-	remote   *cli.Remote
+	api      *client.Client
 	terminal bool
 	colour   bool
 	lines    int // drawn last time
@@ -102,14 +101,14 @@ func (v *devView) write(ctx context.Context, b *bytes.Buffer) {
 	d := v.cluster
 	first := d.Nodes[0]
 	fmt.Fprintf(b, "\n%s\n\n", v.bold("keyfob dev: "+d.Dir))
-	tw := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
-	cli.Row(tw, "NODE", "STATE", "PID", "PAGES", "API", "RADIUS")
+	tw := cli.NewTable(b)
+	tw.Row("NODE", "STATE", "PID", "PAGES", "API", "RADIUS")
 	states := v.states(ctx)
 	for _, n := range d.Nodes {
-		cli.Row(tw, n.Name, states[n.Name], n.pid(), "https://"+Loopback(n.Ports.web), "https://"+Loopback(n.Ports.admin), Loopback(n.Ports.Radius))
+		tw.Row(n.Name, states[n.Name], n.pid(), "https://"+Loopback(n.Ports.web), "https://"+Loopback(n.Ports.admin), Loopback(n.Ports.Radius))
 	}
-	cli.Row(tw)
-	cli.Row(tw, "USER", "TOKEN", "PIN", "STATE", "TOKENCODE", "PASSCODE", "LEFT")
+	tw.Row()
+	tw.Row("USER", "TOKEN", "PIN", "STATE", "TOKENCODE", "PASSCODE", "LEFT")
 	v.tokens(ctx, tw)
 	_ = tw.Flush() // to memory
 	fmt.Fprintf(b, "\nOpen %s, as alice, with the tokencode alone: the wizard sets her PIN.\n", v.bold("https://"+Loopback(first.Ports.web)))
@@ -126,9 +125,9 @@ func (v *devView) states(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, 900*time.Millisecond)
 	defer cancel()
 	states := map[string]string{}
-	var s api.Status
-	if err := v.remote.Call(ctx, http.MethodGet, "/cluster", nil, &s); err != nil {
-		v.remote = v.cluster.Remote() // perhaps another node runs
+	s, err := v.api.ClusterStatus(ctx)
+	if err != nil {
+		v.api = v.cluster.API() // perhaps another node runs
 	}
 	for _, n := range s.Nodes {
 		states[n.Name] = n.State
@@ -142,11 +141,11 @@ func (v *devView) states(ctx context.Context) map[string]string {
 }
 
 // tokens writes the lines of the sample tokens.
-func (v *devView) tokens(ctx context.Context, tw *tabwriter.Writer) {
+func (v *devView) tokens(ctx context.Context, tw *cli.Table) {
 	ctx, cancel := context.WithTimeout(ctx, 900*time.Millisecond)
 	defer cancel()
 	known := map[string]api.Token{}
-	if tokens, err := cli.All[api.Token](ctx, v.remote, "/tokens", nil); err == nil {
+	if tokens, err := v.api.ListTokens(ctx, api.ListTokensQuery{}); err == nil {
 		for _, t := range tokens {
 			known[t.Serial] = t
 		}
@@ -158,7 +157,7 @@ func (v *devView) tokens(ctx context.Context, tw *tabwriter.Writer) {
 		if t, ok := known[s.Serial]; ok {
 			state = cli.InLocalTime(t.State)
 		}
-		cli.Row(tw, s.User, s.Kind+" "+s.Serial, s.PIN, state, code, passcode, left)
+		tw.Row(s.User, s.Kind+" "+s.Serial, s.PIN, state, code, passcode, left)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,10 +68,10 @@ func Command(e *cli.Environment) *cobra.Command {
 			}
 			all = append(all, s)
 		}
-		return out.Show(e.Out, oneOrAll(all), func(tw *tabwriter.Writer) {
-			cli.Row(tw, "SERIAL", "KIND", "TOKENCODE", "PASSCODE", "SECONDS LEFT")
+		return out.Show(e.Out, oneOrAll(all), func(tw *cli.Table) {
+			tw.Row("SERIAL", "KIND", "TOKENCODE", "PASSCODE", "SECONDS LEFT")
 			for _, s := range all {
-				cli.Row(tw, s.Serial, s.Kind, s.Tokencode, s.Passcode, s.SecondsLeft)
+				tw.Row(s.Serial, s.Kind, s.Tokencode, s.Passcode, s.SecondsLeft)
 			}
 		})
 	})

@@ -52,7 +52,7 @@ func (e *program) configPrint() *cobra.Command {
 		if err != nil {
 			return e.configProblems(err)
 		}
-		if out.Format == "json" {
+		if out.JSON() {
 			return cli.WriteJSON(e.Out, tree(&c, func(k key) any {
 				if k.value.Kind() == reflect.Slice {
 					return k.value.Interface()
@@ -63,7 +63,8 @@ func (e *program) configPrint() *cobra.Command {
 		_, err = fmt.Fprint(e.Out, WriteConfig(&c))
 		return err
 	}), &file)
-	c.Flags().VarP(&out, "output", "o", "table (YAML) or json")
+	out.Flag(c)
+	c.Flags().Lookup("output").Usage = "table (YAML) or json"
 	return c
 }
 

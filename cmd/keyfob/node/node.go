@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -142,7 +141,7 @@ func (e *program) clusterInit() *cobra.Command {
 			return fmt.Errorf("making node %s: %w", n.Node, err)
 		}
 		e.Say("node %s made in %s; start it with keyfob server. The administrator's API token, shown only this once:", n.Node, n.Data)
-		return out.Show(e.Out, Founded{Node: n.Node, Data: n.Data, Token: token}, func(tw *tabwriter.Writer) { cli.Row(tw, token) })
+		return out.Show(e.Out, Founded{Node: n.Node, Data: n.Data, Token: token}, func(tw *cli.Table) { tw.Row(token) })
 	}), &file)
 	return out.Flag(c)
 }

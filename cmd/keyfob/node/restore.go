@@ -1,11 +1,9 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,20 +29,19 @@ type restored struct {
 // restoring is how a backup is to be restored.
 type restoring struct {
 	config, keyFile, survivor string
-	yes                       bool
 }
 
 func (e *program) clusterRestore() *cobra.Command {
 	var how restoring
 	out := &cli.Output{}
 	c := cli.Command("restore FILE", "Make the first node of a cluster again of a backup, and print an administrator's API token once", func(c *cobra.Command, args []string) error {
-		done, err := e.restore(c.Context(), args[0], how)
+		done, err := e.restore(c, args[0], how)
 		if err != nil {
 			return err
 		}
 		e.Say("node %s made in %s of what was known until %s; start it with keyfob server, and let the others join anew with empty data directories", done.Node, done.Data, cli.Cell(&done.Until))
 		e.Say("every API token, invitation and emergency tokencode of before is over. The administrator's API token, shown only this once:")
-		return out.Show(e.Out, done, func(tw *tabwriter.Writer) { cli.Row(tw, done.Token) })
+		return out.Show(e.Out, done, func(tw *cli.Table) { tw.Row(done.Token) })
 	})
 	c.Long = c.Short + `.
 
@@ -57,11 +54,10 @@ outlived the backup has them: give the data directory of the node that ran the l
 	f := c.Flags()
 	f.StringVar(&how.keyFile, "recovery-key-file", "", "`FILE` with the recovery key, - for standard input; default: it is asked for")
 	f.StringVar(&how.survivor, "journal", "", "data `DIR` of a node that outlived the backup, whose journal is folded in")
-	f.BoolVar(&how.yes, "yes", false, "do not ask whether all nodes of the old cluster are stopped")
-	return out.Flag(configFlag(c, &how.config))
+	return cli.Destructive(out.Flag(configFlag(c, &how.config)))
 }
 
-func (e *program) restore(ctx context.Context, file string, how restoring) (done restored, err error) {
+func (e *program) restore(c *cobra.Command, file string, how restoring) (done restored, err error) {
 	n, err := e.newNode(how.config)
 	if err != nil {
 		return done, err
@@ -87,7 +83,7 @@ func (e *program) restore(ctx context.Context, file string, how restoring) (done
 	of := backup.Info
 	e.Say("%s is of cluster %s, written by node %s at %s, up to record %d; it opens with recovery key %s",
 		file, of.Cluster, of.Node, cli.Cell(&of.Taken), of.Sequence, of.RecoveryKey)
-	if err := e.allStopped(how.yes); err != nil {
+	if err := e.Confirm(c, "Are all nodes of that cluster stopped, for good"); err != nil {
 		return done, err
 	}
 	key, err := e.readRecoveryKey(how.keyFile)
@@ -97,7 +93,7 @@ func (e *program) restore(ctx context.Context, file string, how restoring) (done
 	if how.survivor != "" {
 		how.survivor = cli.JournalIn([]string{how.survivor})
 	}
-	r, err := cluster.Restore(ctx, n.Config, backup, key, how.survivor)
+	r, err := cluster.Restore(c.Context(), n.Config, backup, key, how.survivor)
 	if err != nil {
 		return done, fmt.Errorf("restoring %s: %w", file, err)
 	}
@@ -105,22 +101,6 @@ func (e *program) restore(ctx context.Context, file string, how restoring) (done
 		Node: n.Node, Data: n.Data, Cluster: of.Cluster, Epoch: r.Epoch,
 		Backup: r.Backup, Records: r.Records, Until: r.Until, Token: r.Token,
 	}, nil
-}
-
-// allStopped asks what no program can find out.
-func (e *program) allStopped(yes bool) error {
-	if yes {
-		return nil
-	}
-	in, ok := e.In.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return errors.New("nothing was restored: if all nodes of the old cluster are stopped for good, say --yes")
-	}
-	fmt.Fprint(e.Err, "Are all nodes of that cluster stopped, for good (y/N)? ")
-	if yes, err := cli.ReadYes(in); err != nil || !yes {
-		return errors.Join(errors.New("nothing was restored"), err)
-	}
-	return nil
 }
 
 // readRecoveryKey reads the key from a file, or has it typed.

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"regexp"
+	"strings"
+
+	"keyfob/api/client"
+)
+
+// misuse is what the API's schema does not allow, in the words of the command
+// line.
+func misuse(p *client.Problem) error {
+	var all []string
+	for _, one := range p.Errors {
+		_, field, _ := strings.Cut(one.Location, ".")
+		demand := inWords(one.Message)
+		if strings.HasSuffix(field, "_seconds") {
+			demand += " seconds"
+		}
+		if word, ok := fieldWords[field]; ok {
+			field = word
+		}
+		all = append(all, strings.TrimPrefix(field+": "+demand, ": "))
+	}
+	return Usagef("%s", strings.Join(all, "; "))
+}
+
+// fieldWords are the flags and arguments that fill fields of the API with
+// other names.
+var fieldWords = map[string]string{
+	"for_seconds": "--for", "ttl_seconds": "--ttl", "period_seconds": "--period", "found": "--found", "tokencodes": "--tokencodes",
+	"first": "TOKENCODE", "second": "NEXT", "dialect": "--dialect", "message_authenticator": "--message-authenticator",
+	"role": "--role", "reason": "--reason", "user": "USER", "name": "NAME", "serial": "SERIAL", "replacement": "NEW",
+	"digits": "--digits", "algorithm": "--algorithm", "pin_style": "--pin-style", "pin_source": "--pin-source", "kind": "--kind",
+	"counter": "--counter", "form": "--form", "site": "--site",
+}
+
+var schemaLength = regexp.MustCompile(`expected length ([<>])= (\d+)`)
+
+// inWords is what a schema demands, to be read.
+func inWords(demand string) string {
+	if m := schemaLength.FindStringSubmatch(demand); m != nil {
+		return "want at " + map[string]string{">": "least ", "<": "most "}[m[1]] + m[2] + " characters"
+	}
+	return schemaWords.Replace(demand)
+}
+
+var schemaWords = strings.NewReplacer(
+	"expected number >= ", "want at least ", "expected number <= ", "want at most ",
+	`expected value to be one of "`, "want one of ", `"`, "", "expected ", "want ",
+)
