@@ -15,18 +15,18 @@ import (
 //go:embed static
 var staticFiles embed.FS
 
-// asset is a file that pages refer to, under a name that changes with its
-// content, so that browsers may keep it for ever.
+// asset is a file of the pages. Its path changes with its content, so browsers
+// can cache it for ever.
 type asset struct {
 	path    string
 	kind    string
 	content []byte
 }
 
-// assets are the files by the name that templates use.
+// assets maps the names that templates use to the files.
 type assets map[string]asset
 
-// logoFile is the name of a company's own logo among the assets.
+// logoFile is the asset name of a company's own logo.
 const logoFile = "logo"
 
 func loadAssets(logo []byte) (assets, error) {
@@ -63,8 +63,8 @@ func newAsset(name, kind string, content []byte) asset {
 	}
 }
 
-// imageType is the media type of a logo. Only what browsers draw as an image
-// is one; an SVG in an image element runs no script.
+// imageType returns the media type of a logo. It accepts only what browsers show
+// in an image element; an SVG there runs no script.
 func imageType(content []byte) (string, error) {
 	if len(content) == 0 {
 		return "", nil
@@ -76,7 +76,7 @@ func imageType(content []byte) (string, error) {
 	if head := content[:min(len(content), 1024)]; bytes.Contains(head, []byte("<svg")) {
 		return "image/svg+xml", nil
 	}
-	return "", errors.New("logo is neither SVG nor PNG, JPEG, GIF or WebP")
+	return "", errors.New("logo is not an SVG, PNG, JPEG, GIF or WebP image")
 }
 
 func (a asset) serve(w http.ResponseWriter, r *http.Request) {

@@ -12,10 +12,7 @@ import (
 // startSite is the wizard on a TLS server of its own.
 func startSite(t *testing.T) (string, *scriptedNode) {
 	t.Helper()
-	h, n := newSite(t, randomly, func(c *Config) {
-		c.Now = time.Now
-		c.PostsPerMinute = 10_000
-	})
+	h, n := newSite(t, randomly, func(c *Config) { c.Now = time.Now })
 	n.now = time.Now
 	server := httptest.NewTLSServer(h)
 	t.Cleanup(server.Close)
@@ -40,8 +37,8 @@ func TestEveryPageIsAccessibleInEveryLook(t *testing.T) {
 		t.Run(look.name, func(t *testing.T) {
 			url, _ := startSite(t)
 			for _, user := range []string{
-				"to-next.tokencode_reused", "to-next.event", "to-choose", "to-generate",
-				"to-new.pins_differ", "to-confirm", "to-login.generated", "accepted", "refused",
+				"to-next.tokencode_reused", "to-next.event", "to-next.sent", "to-choose", "to-generate",
+				"to-new.pins_differ", "to-new.pinpad", "to-confirm", "to-login.generated", "to-login.pinpad", "to-login.late", "accepted", "refused",
 			} {
 				p := browser.Open(t, look.Options)
 				signIn(p, url, user, "111111")
@@ -50,7 +47,7 @@ func TestEveryPageIsAccessibleInEveryLook(t *testing.T) {
 			p := browser.Open(t, look.Options)
 			p.Visit(url + "/")
 			checkLook(p, look.name, "first")
-			p.Follow("footer a")
+			p.Follow("footer .links a")
 			checkLook(p, look.name, "lost")
 			p.Visit(url + "/resync")
 			checkLook(p, look.name, "resync")
@@ -125,7 +122,7 @@ func TestWizardWorksWithoutScripts(t *testing.T) {
 	p := browser.Open(t, browsertest.Options{NoScript: true})
 	walk(t, p, url)
 	signIn(p, url, "to-next.soon", "111111")
-	if text := p.Text(".wait"); text != "Wait until your token shows a new code." {
+	if text := p.Text(".wait"); text != "Wait until your token shows a new tokencode." {
 		t.Errorf("without the countdown: %q", text)
 	}
 	if shown := browsertest.Evaluate[bool](p, `document.querySelector(".countdown-running").checkVisibility()`); shown {
@@ -142,7 +139,7 @@ func TestCountdownSaysOnceThatThereIsANewCode(t *testing.T) {
 	p := browser.Open(t, browsertest.Options{})
 	signIn(p, url, "to-next.soon", "111111")
 	p.WaitFor(".countdown-said:not(:empty)")
-	if said := p.Text(".countdown-said"); said != "Your token should now show a new code" {
+	if said := p.Text(".countdown-said"); said != "Your token should now show a new tokencode." {
 		t.Errorf("said %q", said)
 	}
 	if role := browsertest.Evaluate[string](p, `document.querySelector(".countdown-said").getAttribute("role")`); role != "status" {
@@ -152,6 +149,31 @@ func TestCountdownSaysOnceThatThereIsANewCode(t *testing.T) {
 	if n := browsertest.Evaluate[int](p, `document.querySelectorAll("progress").length`); n != 0 {
 		t.Error("a token with a button has a countdown")
 	}
+}
+
+// WCAG 2.2, 2.2.1: users are told of the limit, warned before it ends, and can
+// extend it.
+func TestUsersCanExtendTheTimeOfAStep(t *testing.T) {
+	browser := browsertest.Start(t)
+	url, _ := startSite(t)
+	p := browser.Open(t, browsertest.Options{NoScript: true})
+	signIn(p, url, "to-new", "111111")
+	if text := p.Text(".limit"); !strings.HasPrefix(text, "You have 5 minutes for this step.") {
+		t.Errorf("the page says %q", text)
+	}
+	p.Follow(".limit button")
+	at(t, p, "/pin", "Choose your PIN")
+	if text := p.Text(".limit"); text != "You have 5 minutes for this step. After that, you start again." {
+		t.Errorf("after the last extension the page says %q", text)
+	}
+
+	p = browser.Open(t, browsertest.Options{})
+	signIn(p, url, "to-login.late", "111111") // 1.5 s before the warning
+	p.WaitFor(".limit-said:not(:empty)")
+	if text := p.Text(".limit"); !strings.HasPrefix(text, "Less than a minute is left for this step.") || strings.Contains(text, "You have") {
+		t.Errorf("a minute before the end the page says %q", text)
+	}
+	p.CheckAccessible()
 }
 
 func TestWizardWorksWithTheKeyboardAlone(t *testing.T) {
@@ -203,11 +225,60 @@ func TestLanguageLinkKeepsTheStep(t *testing.T) {
 	p := browser.Open(t, browsertest.Options{})
 	signIn(p, url, "to-new.pins_differ", "111111")
 	p.Follow("footer a[hreflang=de]")
-	at(t, p, "/pin", "Wähle deine PIN")
+	at(t, p, "/pin", "Ihre PIN wählen")
 	p.Fill("#pin", "4821")
 	p.Fill("#pin_again", "4821")
 	p.Follow("button[type=submit]")
-	at(t, p, "/login", "Melde dich mit deiner neuen PIN an")
+	at(t, p, "/login", "Mit Ihrer neuen PIN anmelden")
+}
+
+// After a problem a phone shows the message and the form with its button
+// without scrolling.
+func TestProblemAndFormFitOnAPhone(t *testing.T) {
+	browser := browsertest.Start(t)
+	for _, language := range []string{"en", "de"} {
+		url, _ := startSite(t)
+		p := browser.Open(t, browsertest.Options{Width: 360, Language: language})
+		check := func(name string) {
+			t.Helper()
+			p.Shoot("phone-" + language + "." + name)
+			type edges struct{ Top, Bottom, Height float64 }
+			at := browsertest.Evaluate[edges](p, `({
+				Top: document.querySelector(".alert").getBoundingClientRect().top,
+				Bottom: Math.max(...[...document.querySelectorAll("main form:not(.limit form)")].map(f => f.getBoundingClientRect().bottom)),
+				Height: window.innerHeight,
+			})`)
+			if at.Top < 0 || at.Bottom > at.Height {
+				t.Errorf("%s, %s: message starts at %v, form ends at %v of %v px", name, language, at.Top, at.Bottom, at.Height)
+			}
+		}
+		signIn(p, url, "refused", "111111")
+		check("refused")
+		p.Visit(url + "/")
+		browsertest.Evaluate[bool](p, `document.forms[0].noValidate = true`)
+		p.Follow("button[type=submit]")
+		check("incomplete")
+		for _, end := range []struct{ user, field string }{{"to-next", "#tokencode"}, {"to-next.sent", "#tokencode"}} {
+			signIn(p, url, end.user, "111111")
+			p.Fill(end.field, "999999")
+			p.Follow("button[type=submit]")
+			check("over-" + end.user)
+		}
+		for _, user := range []string{
+			"to-next.tokencode_reused", "to-next.sent.wrong", "to-login.wrong", "to-login.pinpad.wrong", "to-login.generated.wrong", "to-choose.choice",
+			"to-new.pins_differ", "to-new.pin_personal", "to-new.pinpad.pin_leading_zero", "to-confirm.pins_differ",
+		} {
+			signIn(p, url, user, "111111")
+			check(user)
+		}
+		p.Visit(url + "/resync")
+		p.Fill("#user", "nobody")
+		p.Fill("#passcode", "111111")
+		p.Follow("button[type=submit]")
+		p.Fill("#tokencode", "222222")
+		p.Follow("button[type=submit]")
+		check("resync-refused")
+	}
 }
 
 func TestTargetsAreLargeEnough(t *testing.T) {

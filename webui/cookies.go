@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// The cookies. The __Host- prefix makes browsers refuse them from anywhere but
-// this host, over TLS, for the whole of it (RFC 6265bis, section 4.1.3.2).
+// The cookies. Browsers accept the __Host- prefix only over TLS, for the whole
+// of this host and no other (RFC 6265bis, section 4.1.3.2).
 const (
 	conversationCookie = "__Host-keyfob"
 	doneCookie         = "__Host-keyfob-done"
 	languageCookie     = "__Host-keyfob-lang"
 )
 
-// maxConversation is the longest sealed text that is looked at.
+// maxConversation is the largest sealed conversation that is read.
 const maxConversation = 3 << 10
 
-// doneFor is how long the last page can be looked at again.
+// doneFor is how long the last page can be opened again.
 const doneFor = 5 * time.Minute
 
-// conversation is the sealed text that the browser brought, or nothing.
+// conversation returns the sealed conversation in the request, or "".
 func (v *visit) conversation() string {
 	c, err := v.r.Cookie(conversationCookie)
 	if err != nil || len(c.Value) > maxConversation {
@@ -29,10 +29,10 @@ func (v *visit) conversation() string {
 	return c.Value
 }
 
-// remember gives the browser the sealed text of the step that comes next, and
-// takes away the mark of an earlier conversation that came to its end.
+// remember stores the sealed conversation in the browser and drops the cookie
+// of an earlier conversation that was completed.
 func (v *visit) remember(conversation string, expires time.Time) error {
-	c := sealCookie(&http.Cookie{Name: conversationCookie, Value: conversation})
+	c := secureCookie(&http.Cookie{Name: conversationCookie, Value: conversation})
 	if !expires.IsZero() {
 		c.MaxAge = max(1, int(expires.Sub(v.arrived).Seconds()))
 	}
@@ -40,44 +40,50 @@ func (v *visit) remember(conversation string, expires time.Time) error {
 		return fmt.Errorf("conversation of %d bytes does not fit in a cookie", len(conversation))
 	}
 	if err := c.Valid(); err != nil {
-		return fmt.Errorf("keeping conversation: %w", err)
+		return fmt.Errorf("conversation cookie: %w", err)
 	}
 	http.SetCookie(v.w, c)
 	v.drop(doneCookie)
 	return nil
 }
 
-// forget ends whatever the browser had. It sends the same lines whether there
-// was anything or not.
+// forget drops both conversation cookies. The response is the same whether the
+// browser had them or not.
 func (v *visit) forget() {
 	v.drop(conversationCookie)
 	v.drop(doneCookie)
 }
 
 func (v *visit) drop(name string) {
-	http.SetCookie(v.w, sealCookie(&http.Cookie{Name: name, MaxAge: -1}))
+	http.SetCookie(v.w, secureCookie(&http.Cookie{Name: name, MaxAge: -1}))
 }
 
-// finish ends the conversation and lets the last page be shown for a while.
-func (v *visit) finish() {
+// finish ends the conversation and opens the last page for a while. The cookie
+// says which words that page uses.
+func (v *visit) finish(e entry) {
 	v.drop(conversationCookie)
-	http.SetCookie(v.w, sealCookie(&http.Cookie{Name: doneCookie, Value: "1", MaxAge: int(doneFor.Seconds())}))
+	http.SetCookie(v.w, secureCookie(&http.Cookie{Name: doneCookie, Value: e.String(), MaxAge: int(doneFor.Seconds())}))
 }
 
-func (v *visit) isDone() bool {
-	_, err := v.r.Cookie(doneCookie)
-	return err == nil
+// done reports whether a conversation was completed, and how its passcode was
+// entered.
+func (v *visit) done() (entry, bool) {
+	c, err := v.r.Cookie(doneCookie)
+	if err != nil {
+		return entry{}, false
+	}
+	return parseEntry(c.Value), true
 }
 
-// prefer keeps the language that was asked for with ?lang=. It may be sent
-// along when a link leads here from another site.
+// prefer keeps the language that ?lang= asked for. The cookie is also sent when
+// a link from another site leads here.
 func (v *visit) prefer(lang string) {
-	c := sealCookie(&http.Cookie{Name: languageCookie, Value: lang, MaxAge: 365 * 24 * 60 * 60})
+	c := secureCookie(&http.Cookie{Name: languageCookie, Value: lang, MaxAge: 365 * 24 * 60 * 60})
 	c.SameSite = http.SameSiteLaxMode
 	http.SetCookie(v.w, c)
 }
 
-func sealCookie(c *http.Cookie) *http.Cookie {
+func secureCookie(c *http.Cookie) *http.Cookie {
 	c.Path, c.Secure, c.HttpOnly, c.SameSite = "/", true, true, http.SameSiteStrictMode
 	return c
 }

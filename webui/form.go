@@ -19,10 +19,10 @@ import (
 	"keyfob/events"
 )
 
-// maxBody is how many bytes a form may have.
+// maxBody is the largest form in bytes.
 const maxBody = 8 << 10
 
-// form is what a page sent. Fields that were not sent are empty.
+// form is the content of a POST. Fields that were not sent are empty.
 type form struct {
 	user      string
 	passcode  engine.Secret
@@ -32,9 +32,10 @@ type form struct {
 	choice    engine.Choice
 	request   string // 32 hexadecimal digits, or empty
 	hasNext   bool   // there was a field for the next tokencode
+	more      bool   // asks for more time
 }
 
-// fieldLimits are the fields there are, and how many bytes each may have.
+// fieldLimits lists the fields and their largest size in bytes.
 var fieldLimits = map[string]int{
 	"user":      256,
 	"passcode":  128,
@@ -43,11 +44,11 @@ var fieldLimits = map[string]int{
 	"pin_again": 128,
 	"choice":    16,
 	"request":   32,
+	"more":      1,
 }
 
-// readForm reads what a page of ours would send. Anything that no browser
-// makes of one of our pages is an error; fields that we do not know are not
-// looked at.
+// readForm reads a form as our own pages send it. Anything that a browser cannot
+// have made from one of our pages is an error. Unknown fields are ignored.
 func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
@@ -63,7 +64,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
 func parseForm(body string) (form, error) {
 	values, err := url.ParseQuery(body)
 	if err != nil {
-		// The error would quote what was typed.
+		// The error would quote the form, and so a passcode.
 		return form{}, errors.New("form is not URL-encoded")
 	}
 	for name, limit := range fieldLimits {
@@ -80,11 +81,12 @@ func parseForm(body string) (form, error) {
 		choice:    engine.Choice(values.Get("choice")),
 		request:   values.Get("request"),
 		hasNext:   values.Has("tokencode"),
+		more:      values.Get("more") != "",
 	}
 	switch f.choice {
 	case engine.ChoiceNone, engine.ChoiceOwn, engine.ChoiceGenerated:
 	default:
-		return form{}, errors.New("field choice: none of ours")
+		return form{}, errors.New("field choice: unknown value")
 	}
 	if !isRequest(f.request) {
 		return form{}, errors.New("field request: not 32 hexadecimal digits")
@@ -103,13 +105,13 @@ func checkField(values []string, limit int) error {
 	case !utf8.ValidString(values[0]):
 		return errors.New("not UTF-8")
 	case strings.ContainsFunc(values[0], unicode.IsControl):
-		return errors.New("holds control characters")
+		return errors.New("contains control characters")
 	}
 	return nil
 }
 
-// digitsTogether takes out the blanks and hyphens with which tokens and apps
-// group the digits of a tokencode. Neither can be part of a PIN.
+// digitsTogether removes the spaces and hyphens that tokens and apps put between
+// the digits of a tokencode. Neither can be part of a PIN.
 func digitsTogether(typed string) engine.Secret {
 	return engine.Secret(strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || r == '-' {
@@ -127,13 +129,13 @@ func isRequest(text string) bool {
 	return err == nil && len(text) == 32 && strings.ToLower(text) == text
 }
 
-// attempt is what the form asks of the node. Its request id is the same when
-// the same form with the same content is sent again, to whichever node, so
-// that a retry gets the answer that was decided. A form that went back in the
-// browser's history and was filled in anew is another request.
+// attempt makes the engine's attempt from the form. Its request id depends on
+// the form's random number and content, so sending the same form again, to any
+// node, gets the answer that was decided. Going back in the browser's history
+// and changing the form makes another request.
 //
-// The page's random number is the key: the id is written to the log, and
-// without the key nobody can try passcodes against it.
+// The random number is the key of the hash. The id is written to the log, and
+// without the key nobody can test passcodes against it.
 func (f form) attempt(path, conversation string) (engine.Attempt, bool) {
 	a := engine.Attempt{
 		User:         f.user,
@@ -150,11 +152,14 @@ func (f form) attempt(path, conversation string) (engine.Attempt, bool) {
 	case pathPIN:
 		a.Typed, a.Again = f.pin, f.pinAgain
 	}
+	if f.more {
+		a = engine.Attempt{Purpose: engine.ToExtend, Conversation: conversation}
+	}
 	if f.request == "" {
 		return a, false
 	}
 	mac := hmac.New(sha256.New, []byte(f.request))
-	for _, part := range []string{path, a.User, a.Typed.Reveal(), a.Again.Reveal(), string(a.Choice), conversation} {
+	for _, part := range []string{path, a.User, a.Typed.Reveal(), a.Again.Reveal(), string(a.Choice), conversation, string(a.Purpose)} {
 		_ = binary.Write(mac, binary.BigEndian, uint32(len(part)))
 		_, _ = io.WriteString(mac, part)
 	}

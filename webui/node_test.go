@@ -17,29 +17,24 @@ import (
 	"keyfob/events"
 )
 
-// noon is when every test without a clock of its own takes place.
+// noon is the time in tests that have no clock of their own.
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// scriptedNode plays a node by a script: what each user's passcode comes to,
-// and what each conversation waits for.
+// scriptedNode is a fake node. The user's name says what a passcode leads to,
+// and a conversation's text says which step it waits for.
 type scriptedNode struct {
 	now func() time.Time
 
 	mu       sync.Mutex
 	attempts []engine.Attempt
-	fail     error                    // instead of any answer
-	answered map[events.Request]reply // by request, as the engine remembers them
+	fail     error                             // instead of any answer
+	answered map[events.Request]engine.Outcome // as the engine remembers them
 	notReady error
 	state    *engine.State
 }
 
-type reply struct {
-	outcome engine.Outcome
-	err     error
-}
-
 func newScriptedNode() *scriptedNode {
-	return &scriptedNode{now: func() time.Time { return noon }, answered: make(map[events.Request]reply), state: engine.NewState()}
+	return &scriptedNode{now: func() time.Time { return noon }, answered: make(map[events.Request]engine.Outcome), state: engine.NewState()}
 }
 
 func (n *scriptedNode) State() *engine.State { return n.state }
@@ -66,11 +61,11 @@ func (n *scriptedNode) Authenticate(_ context.Context, a engine.Attempt) (engine
 		return engine.Outcome{}, n.fail
 	}
 	if before, ok := n.answered[a.Origin.Request]; ok {
-		return before.outcome, before.err
+		return before, nil
 	}
-	out, err := n.decide(a)
-	n.answered[a.Origin.Request] = reply{out, err}
-	return out, err
+	out := n.decide(a)
+	n.answered[a.Origin.Request] = out
+	return out, nil
 }
 
 func (n *scriptedNode) Prompt(_ context.Context, conversation string, _ events.Origin) (engine.Prompt, error) {
@@ -86,10 +81,10 @@ func (n *scriptedNode) Prompt(_ context.Context, conversation string, _ events.O
 	return p, nil
 }
 
-// prompt is what a conversation waits for. Its name is the step, and after a
-// dot the problem or another variety of it.
+// prompt is the step that a conversation waits for. Its text is the step's name,
+// then a problem or a variety of the step after each dot.
 func (n *scriptedNode) prompt(conversation string) (engine.Prompt, bool) {
-	name, variety, _ := strings.Cut(conversation, ".")
+	varieties := strings.Split(conversation, ".")
 	p := engine.Prompt{
 		User:    "ada",
 		Rules:   engine.PINRules{Min: 4, Max: 8, History: 5, Source: engine.PINByUser},
@@ -102,88 +97,114 @@ func (n *scriptedNode) prompt(conversation string) (engine.Prompt, bool) {
 		"new": events.StepNewPIN, "confirm": events.StepConfirmPIN, "login": events.StepLogin,
 	}
 	var known bool
-	if p.Step, known = steps[name]; !known {
+	if p.Step, known = steps[varieties[0]]; !known {
 		return engine.Prompt{}, false
 	}
-	switch variety {
-	case "event":
-		p.Event, p.Period, p.Next = true, 0, time.Time{}
-	case "sent":
-		p.Sent, p.Period, p.Next = true, 0, time.Time{}
-	case "generated":
-		p.PIN = "48215"
-	case "letters":
-		p.Rules.Alphanumeric = true
-	case "pinpad":
-		p.Rules.PINpad = true
-	case "no-history":
-		p.Rules.History, p.Problem = 0, engine.ProblemSameAsOld
-	case "sent-wrong":
-		p.Sent, p.Period, p.Next, p.Problem = true, 0, time.Time{}, engine.ProblemWrong
-	case "soon":
-		p.Next = n.now().Add(1500 * time.Millisecond)
-	default:
-		p.Problem = engine.Problem(variety)
+	last := false
+	for _, variety := range varieties[1:] {
+		switch variety {
+		case "event":
+			p.Event, p.Period, p.Next = true, 0, time.Time{}
+		case "sent":
+			p.Sent, p.Period, p.Next = true, 0, time.Time{}
+		case "no-pin":
+			p.NoPIN = true
+		case "generated":
+			p.PIN = "48215"
+		case "letters":
+			p.Rules.Alphanumeric = true
+		case "pinpad":
+			p.Rules.PINpad = true
+		case "no-history":
+			p.Rules.History, p.Problem = 0, engine.ProblemSameAsOld
+		case "soon":
+			p.Next = n.now().Add(1500 * time.Millisecond)
+		case "late":
+			p.Expires = n.now().Add(61500 * time.Millisecond)
+		case "last": // extended as often as possible
+			last = true
+		default:
+			p.Problem = engine.Problem(variety)
+		}
 	}
+	if p.Step == events.StepNextTokencode && !p.Sent {
+		p.Within = 2
+	}
+	p.Extendable = !last && (p.Step != events.StepNextTokencode || p.Event)
 	return p, true
 }
 
-func (n *scriptedNode) decide(a engine.Attempt) (engine.Outcome, error) {
+// accept lets the user in and describes the token of the conversation.
+func (n *scriptedNode) accept(conversation string) engine.Outcome {
+	p, _ := n.prompt(conversation)
+	return engine.Outcome{
+		Verdict: engine.Accept, Reference: "7K3M-QX4P",
+		Prompt: engine.Prompt{Event: p.Event, Sent: p.Sent, NoPIN: p.NoPIN, Rules: p.Rules},
+	}
+}
+
+func (n *scriptedNode) decide(a engine.Attempt) engine.Outcome {
 	if a.Purpose == engine.ToResynchronize {
 		if a.User == "slow" && a.Typed == "111111" && a.Again == "222222" {
-			return engine.Outcome{Verdict: engine.Resynchronized}, nil
+			return engine.Outcome{Verdict: engine.Resynchronized}
 		}
-		return engine.Outcome{Reason: events.ReasonBadTokencode, Reference: "7K3M-QX4P"}, nil
+		return engine.Outcome{Reason: events.ReasonBadTokencode, Reference: "7K3M-QX4P"}
 	}
 	if a.Conversation == "" {
-		return n.begin(a.User, a.Typed.Reveal()), nil
+		return n.begin(a.User, a.Typed.Reveal())
 	}
-	name, _, _ := strings.Cut(a.Conversation, ".")
+	name, variety, _ := strings.Cut(a.Conversation, ".")
+	if variety != "" {
+		variety = "." + variety
+	}
+	if p, known := n.prompt(a.Conversation); known && a.Purpose == engine.ToExtend && p.Extendable {
+		return n.challenge(a.Conversation + ".last")
+	}
 	switch name {
 	case "next":
 		switch a.Typed {
 		case "222222":
-			return engine.Outcome{Verdict: engine.Accept}, nil
+			return n.accept(a.Conversation)
 		case "111111":
-			return n.open("next.tokencode_reused"), nil
+			return n.open("next" + variety + ".tokencode_reused")
 		}
-		return engine.Outcome{Reason: events.ReasonNextTokencodeWrong, Reference: "7K3M-QX4P"}, nil
+		return engine.Outcome{Reason: events.ReasonNextTokencodeWrong, Reference: "7K3M-QX4P"}
 	case "choose", "generate":
 		if a.Choice == engine.ChoiceGenerated {
-			return n.challenge("login.generated"), nil
+			return n.challenge("login.generated")
 		}
-		return n.challenge("new"), nil
+		return n.challenge("new" + variety)
 	case "new":
 		switch {
 		case a.Typed != a.Again:
-			return n.open("new.pins_differ"), nil
+			return n.open("new.pins_differ")
 		case a.Typed == "7777": // once too often
 			p, _ := n.prompt("new")
 			return engine.Outcome{
 				Reason: events.ReasonNewPINRefused, Reference: "7K3M-QX4P", Prompt: engine.Prompt{Problem: engine.ProblemTrivial, Rules: p.Rules},
-			}, nil
+			}
 		case len(a.Typed) < 4:
-			return n.open("new.pin_length"), nil
+			return n.open("new.pin_length")
 		}
-		return n.challenge("login.soon"), nil
+		return n.challenge("login.soon" + variety)
 	case "confirm":
-		return n.challenge("login"), nil
+		return n.challenge("login")
 	case "login":
 		if a.Typed == "4821222222" || a.Typed == "48215222222" {
-			return engine.Outcome{Verdict: engine.Accept}, nil
+			return n.accept(a.Conversation)
 		}
-		return n.open("login.wrong"), nil
+		return n.open("login.wrong")
 	}
-	return engine.Outcome{}, engine.ErrConversation
+	return engine.Outcome{Reason: events.ReasonConversationExpired, Reference: "7K3M-QX4P"}
 }
 
-// begin is the first step. The users are named by what it comes to.
+// begin is the first step. The user's name says what it leads to.
 func (n *scriptedNode) begin(user, typed string) engine.Outcome {
 	if conversation, ok := strings.CutPrefix(user, "to-"); ok && typed == "111111" {
 		return n.challenge(conversation)
 	}
 	if user == "accepted" && typed == "111111" {
-		return engine.Outcome{Verdict: engine.Accept, Reference: "7K3M-QX4P"}
+		return n.accept("login")
 	}
 	return engine.Outcome{Reason: events.ReasonUserUnknown, Reference: "7K3M-QX4P"}
 }
@@ -193,14 +214,14 @@ func (n *scriptedNode) challenge(conversation string) engine.Outcome {
 	return engine.Outcome{Verdict: engine.Challenge, Prompt: p, Conversation: conversation, Reference: "7K3M-QX4P"}
 }
 
-// open refuses and leaves the conversation open.
+// open refuses the answer and leaves the conversation open.
 func (n *scriptedNode) open(conversation string) engine.Outcome {
 	out := n.challenge(conversation)
 	out.Verdict = engine.Reject
 	return out
 }
 
-// counting is a source of bytes that are not random at all.
+// counting is a source of predictable bytes.
 type counting struct{ n byte }
 
 func (c *counting) Read(b []byte) (int, error) {
@@ -211,7 +232,7 @@ func (c *counting) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// testConfig is a wizard at noon whose random numbers are known.
+// testConfig configures a wizard with a fixed clock and predictable bytes.
 func testConfig(n Node) Config {
 	return Config{
 		Node:     n,
@@ -238,7 +259,7 @@ func newSite(t testing.TB, change ...func(*Config)) (http.Handler, *scriptedNode
 	return h, n
 }
 
-// serve sends one request and returns the answer.
+// serve sends one request and returns the response.
 func serve(h http.Handler, r *http.Request) *http.Response {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -295,14 +316,14 @@ func cookie(res *http.Response, name string) *http.Cookie {
 
 func randomly(c *Config) { c.Random = rand.Reader }
 
-// undecidedNode knows every conversation and decides nothing.
+// undecidedNode knows every conversation and decides no attempt.
 type undecidedNode struct{ *scriptedNode }
 
 func (undecidedNode) Authenticate(context.Context, engine.Attempt) (engine.Outcome, error) {
 	return engine.Outcome{}, engine.ErrUndecided
 }
 
-// fixedNode comes to the same outcome whatever was typed.
+// fixedNode gives the same outcome to every attempt.
 type fixedNode struct {
 	*scriptedNode
 	outcome engine.Outcome

@@ -16,9 +16,9 @@ import (
 	"keyfob/engine"
 )
 
-var update = flag.Bool("update", false, "write the golden pages anew")
+var update = flag.Bool("update", false, "renew the golden pages")
 
-// state is a page in one of the states that it can be in.
+// state is a page in one of its states.
 type state struct {
 	name    string
 	request func() *http.Request
@@ -30,8 +30,9 @@ func states() []state {
 	const ok, invalid = http.StatusOK, http.StatusUnprocessableEntity
 	done := &http.Cookie{Name: doneCookie, Value: "1"}
 	branded := func(c *Config) {
-		c.Branding = Branding{ServiceName: "Example Travel VPN", Logo: []byte("<svg xmlns=\"http://www.w3.org/2000/svg\"/>"), DoneText: "Enjoy the trip.", HelpLine: "Ring 4711."}
+		c.Branding = Branding{ServiceName: "Example Travel VPN", Logo: []byte("<svg xmlns=\"http://www.w3.org/2000/svg\"/>"), DoneText: "Enjoy the trip.", HelpLine: "Call 4711 or mail help@example.com."}
 	}
+	noResync := func(c *Config) { c.Node.State().Policy.ResyncByUser = false }
 	all := []state{
 		{name: "signin", request: withGet("/"), status: ok},
 		{name: "signin-activated", request: withGet("/"), status: ok, change: func(c *Config) {
@@ -50,6 +51,12 @@ func states() []state {
 		{name: "choose-neither", request: withPost("/pin", fields(), in("choose")), status: invalid},
 		{name: "done", request: withGet("/done", done), status: ok},
 		{name: "done-branded", request: withGet("/done", done), status: ok, change: branded},
+		{name: "signin-letters", request: withGet("/?letters=1"), status: ok},
+		{name: "signin-no-resync", request: withGet("/"), status: ok, change: noResync},
+		{name: "signin-locked-for-good", request: withPost("/", fields("user", "ada", "passcode", "123")), status: invalid, change: func(c *Config) {
+			c.Node.State().Policy.LockFor = 0
+		}},
+		{name: "resync-off", request: withGet("/resync"), status: http.StatusNotFound, change: noResync},
 		{name: "resync", request: withGet("/resync"), status: ok},
 		{name: "resync-refused", request: withPost("/resync", fields("user", "ada", "passcode", "1", "tokencode", "2")), status: invalid},
 		{name: "resync-next", request: withPost("/resync", fields("user", "ada", "passcode", "1")), status: ok},
@@ -57,10 +64,16 @@ func states() []state {
 		{name: "lost", request: withGet("/lost"), status: ok},
 		{name: "not-found", request: withGet("/nowhere"), status: http.StatusNotFound},
 	}
+	for _, e := range []entry{
+		{style: stylePINFirst, event: true}, {style: stylePINpad}, {style: styleNoPIN}, {style: styleNoPIN, event: true}, {style: styleOnDemand}, {style: styleEmergency},
+	} {
+		cookie := &http.Cookie{Name: doneCookie, Value: e.String()}
+		all = append(all, state{name: "done-" + strings.ReplaceAll(e.String(), "_", "-"), request: withGet("/done", cookie), status: ok})
+	}
 	steps := map[string][]string{
-		"/next":  {"next", "next.event", "next.sent", "next.sent-wrong", "next.tokencode_reused", "next.wrong"},
-		"/pin":   {"choose", "choose.choice", "generate", "new", "new.letters", "new.pins_differ", "new.pin_length", "new.pin_characters", "new.pin_trivial", "new.pin_common", "new.pin_personal", "new.pin_used_before", "new.no-history", "new.pinpad", "new.pin_leading_zero", "confirm"},
-		"/login": {"login", "login.generated", "login.event", "login.sent", "login.sent-wrong", "login.wrong", "login.tokencode_reused"},
+		"/next":  {"next", "next.event", "next.sent", "next.sent.wrong", "next.pinpad", "next.no-pin", "next.event.wrong", "next.event.tokencode_reused", "next.event.last", "next.tokencode_reused", "next.wrong"},
+		"/pin":   {"choose", "choose.choice", "generate", "new", "new.letters", "new.pins_differ", "new.pin_length", "new.pin_characters", "new.pin_trivial", "new.pin_common", "new.pin_personal", "new.pin_used_before", "new.no-history", "new.pinpad", "new.sent", "choose.pinpad", "choose.sent", "generate.pinpad", "new.pin_leading_zero", "confirm"},
+		"/login": {"login", "login.generated", "login.event", "login.sent", "login.sent.wrong", "login.pinpad", "login.pinpad.wrong", "login.event.wrong", "login.event.tokencode_reused", "login.late", "login.last", "login.wrong", "login.tokencode_reused"},
 	}
 	for path, conversations := range steps {
 		for _, c := range conversations {
@@ -105,7 +118,7 @@ func TestPagesLookAsReviewed(t *testing.T) {
 
 func golden(t *testing.T, file, got string) {
 	t.Helper()
-	// One element a line, so that a difference can be read.
+	// One element a line, for readable differences.
 	got = strings.ReplaceAll(got, "><", ">\n<") + "\n"
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -125,7 +138,7 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// checkStructure holds a page to what every page promises.
+// checkStructure checks the rules that hold for every page.
 func checkStructure(t *testing.T, page, lang string) {
 	t.Helper()
 	doc, err := html.Parse(strings.NewReader(page))

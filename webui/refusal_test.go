@@ -3,7 +3,9 @@ package webui
 import (
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -69,6 +71,37 @@ func TestFirstStepHasOneAnswerForEveryRefusal(t *testing.T) {
 	}
 	if want.Status != http.StatusUnprocessableEntity || len(want.Cookies) != 2 {
 		t.Errorf("status %d and cookies %q", want.Status, want.Cookies)
+	}
+	if stop := "After 3 failed attempts, stop: call the help desk, or try again in 30 minutes."; !strings.Contains(want.Body, stop) {
+		t.Errorf("a refusal does not say %q", stop)
+	}
+}
+
+// Users are told to stop before they are locked, and not to wait for a lock that
+// only an administrator ends.
+func TestRefusalSaysWhenToStopByThePolicy(t *testing.T) {
+	for _, tt := range []struct {
+		after int
+		lasts time.Duration
+		want  string
+	}{
+		{10, 30 * time.Minute, "After 3 failed attempts, stop: call the help desk, or try again in 30 minutes."},
+		{10, 2 * time.Hour, "After 3 failed attempts, stop: call the help desk, or try again in 2 hours."},
+		{10, 0, "After 3 failed attempts, stop and call the help desk."},
+		{3, time.Hour, "After 2 failed attempts, stop: call the help desk, or try again in 60 minutes."},
+	} {
+		h, n := newSite(t)
+		n.state.Policy.LockAfter, n.state.Policy.LockFor = tt.after, tt.lasts
+		for _, r := range []*http.Request{
+			post("/", fields("user", "ada", "passcode", "1")),
+			post("/resync", fields("user", "ada", "passcode", "1", "tokencode", "2")),
+			post("/next", fields("tokencode", "999999"), in("next")),
+			post("/login", fields("passcode", "999999"), in("login")),
+		} {
+			if page := body(t, serve(h, r)); !strings.Contains(page, tt.want) {
+				t.Errorf("%s with %+v does not say so", r.URL.Path, tt)
+			}
+		}
 	}
 }
 

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// sourceOf is the address that a request came from: the peer's, or, when the
-// peer is a trusted proxy, the rightmost address in X-Forwarded-For that is
-// not one. What stands further left was written by the client and proves
-// nothing. An entry that is no address ends the search: the hop that reported
-// it is the last one known.
+// sourceOf returns the address that a request came from: the peer's address or,
+// when the peer is a trusted proxy, the rightmost address in X-Forwarded-For
+// that is not one. Addresses further left are written by the client and prove
+// nothing. An entry that is not an address ends the search; the hop before it is
+// then the source.
 func sourceOf(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -32,7 +32,7 @@ func sourceOf(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	return source
 }
 
-// parseHop reads an address as proxies write it, some with the port.
+// parseHop reads an address as proxies write it, with or without a port.
 func parseHop(text string) (netip.Addr, bool) {
 	text = strings.TrimSpace(text)
 	if a, err := netip.ParseAddr(text); err == nil {
@@ -44,7 +44,7 @@ func parseHop(text string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// plainAddr is an address as it is compared: IPv4 as IPv4, without a zone.
+// plainAddr returns the comparable form of an address: IPv4 as IPv4, no zone.
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 func within(a netip.Addr, prefixes []netip.Prefix) bool {

@@ -17,7 +17,7 @@ import (
 	"keyfob/events"
 )
 
-// visit is one request on its way to its answer.
+// visit is one request and its response.
 type visit struct {
 	site    *site
 	w       http.ResponseWriter
@@ -41,8 +41,8 @@ func (s *site) visit(w http.ResponseWriter, r *http.Request) *visit {
 	}
 }
 
-// contentPolicy allows what our own files need and nothing else. No page has
-// inline script or style, so no nonce is needed.
+// contentPolicy allows only what our own files need. No page has inline script
+// or style, so no nonce is needed.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -61,13 +61,13 @@ func (v *visit) setHeaders() {
 	}
 }
 
-// show answers with a page. It is rendered whole before anything is sent, so
-// that its length is known and an error cannot leave half a page.
+// show sends a page. It is rendered completely first, so its length is known and
+// an error cannot leave half a page.
 func (v *visit) show(status int, content templ.Component) {
-	ctx := v.site.words.speak(v.r.Context(), v.lang)
+	ctx := v.site.words.withLanguage(v.r.Context(), v.lang)
 	var body bytes.Buffer
 	if err := content.Render(ctx, &body); err != nil {
-		v.site.cfg.Log.ErrorContext(ctx, "page not rendered", "path", v.path, "err", err)
+		v.site.cfg.Log.ErrorContext(ctx, "page rendering failed", "path", v.path, "err", err)
 		v.plain(http.StatusInternalServerError, "This page cannot be shown.\n")
 		return
 	}
@@ -77,9 +77,9 @@ func (v *visit) show(status int, content templ.Component) {
 	v.send(status, body.Bytes())
 }
 
-// notice answers with a page that says one thing and leads back to the start.
+// notice sends a page with one message and a link to the first page.
 func (v *visit) notice(status int, what string) {
-	v.show(status, noticePage(v.page(what+"_title", stageNone), what+"_text", pathSignIn))
+	v.show(status, noticePage(v.page(what+"_title", stageNone), notice{text: what + "_text", link: pathSignIn, label: "back"}))
 }
 
 func (v *visit) plain(status int, text string) {
@@ -95,7 +95,7 @@ func (v *visit) send(status int, body []byte) {
 	}
 }
 
-// redirect leads to one of our own paths.
+// redirect sends the browser to one of our own paths.
 func (v *visit) redirect(to string) {
 	v.w.Header().Set("Location", to)
 	v.w.WriteHeader(http.StatusSeeOther)
@@ -106,8 +106,7 @@ func (v *visit) retryAfter(wait time.Duration) {
 	v.w.Header().Set("Retry-After", strconv.Itoa(seconds))
 }
 
-// origin says where the visit came from. Request and reference are new; a
-// form may bring a request of its own.
+// origin says where the request came from, with a new request id and reference.
 func (v *visit) origin() (events.Origin, error) {
 	o := events.Origin{
 		Node:     v.site.cfg.NodeName,
@@ -125,8 +124,8 @@ func (v *visit) origin() (events.Origin, error) {
 	return o, nil
 }
 
-// newRequest is the random number that a form carries, or nothing: then each
-// time the form is sent counts as another.
+// newRequest returns the random number of a form. When there is none, a form
+// that is sent twice counts as two.
 func (v *visit) newRequest() string {
 	var r events.Request
 	if _, err := io.ReadFull(v.site.cfg.Random, r[:]); err != nil {
@@ -135,7 +134,7 @@ func (v *visit) newRequest() string {
 	return hex.EncodeToString(r[:])
 }
 
-// decideWithin bounds how long a form waits for its answer.
+// decideWithin limits how long a form waits for its answer.
 const decideWithin = 10 * time.Second
 
 func (v *visit) context() (context.Context, context.CancelFunc) {

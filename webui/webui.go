@@ -1,62 +1,58 @@
-// Package webui is the web door: a short wizard on which the owner of a token
-// puts it right, when the VPN client could not show the prompts for it.
+// Package webui serves the public web pages: a short wizard on which the owner
+// of a token sets a PIN, brings the token back in sync, and signs in once when
+// the VPN client cannot show the prompts for it.
 //
-// The wizard words what the engine decides and decides nothing. Each form
-// becomes an engine.Attempt; the page that follows is the step that the outcome
-// asks for. What must be remembered between two pages travels, sealed by the
-// node, in one cookie, so that any node can take the next step. Nothing about a
-// visitor is kept here but how often an address has posted.
+// The engine makes every decision. Each form becomes an engine.Attempt, and
+// the outcome names the page that follows. The state between two pages travels
+// in one cookie that the node seals, so any node can take the next step. The
+// package keeps nothing about a visitor.
 //
-// No page needs a script. The one script adds a countdown to the next
-// tokencode. Every page is served under a policy that allows neither inline
-// script nor inline style, and a test holds the templates to what templ
-// escapes.
+// No page needs a script. The one script counts down to the next tokencode and
+// warns before a step ends. The Content-Security-Policy allows no inline script
+// or style, and a test restricts the templates to markup that templ escapes.
 //
 // The first step has one answer for every refusal: same words, same status,
-// same size, same headers. When it leaves is the node's business.
+// same size, same headers. The node decides when the answer is sent.
 package webui
 
 import (
 	"context"
 	"net/http"
-	"net/netip"
 
 	"keyfob/engine"
-	"keyfob/engine/throttle"
 	"keyfob/events"
 )
 
 //go:generate go tool templ generate -include-version=false
 
-// Node is what the wizard needs of the node it runs on.
+// Node is the part of the node that the wizard uses.
 type Node interface {
-	// Authenticate decides an attempt. It answers engine.ErrConversation when
-	// the conversation is over; any other error means that nothing is known.
+	// Authenticate decides an attempt. An error means that nothing was decided.
 	Authenticate(ctx context.Context, a engine.Attempt) (engine.Outcome, error)
-	// Prompt is the step that a conversation waits for, without taking it.
+	// Prompt returns the step that a conversation waits for, without answering
+	// it. The error is engine.ErrConversation when the conversation is over.
 	Prompt(ctx context.Context, conversation string, o events.Origin) (engine.Prompt, error)
-	// State is this node's copy, for what the first page says of the rules.
+	// State is this node's copy. The pages read the policy from it.
 	State() *engine.State
-	// Ready says why the node should not be asked now, or nil.
+	// Ready returns the reason why the node cannot serve now, or nil.
 	Ready() error
 }
 
-// site is the wizard as it is served.
+// site is the handler of the wizard.
 type site struct {
-	cfg     Config
-	words   *words
-	files   assets
-	posts   *throttle.Throttle[netip.Prefix] // forms, whatever comes of them
-	foreign *http.CrossOriginProtection
-	routes  map[string]route
+	cfg         Config
+	words       *words
+	files       assets
+	crossOrigin *http.CrossOriginProtection
+	routes      map[string]route
 }
 
-// route is a path's handlers by method; a missing one is not allowed.
+// route is a path's handlers by method. A missing handler means 405.
 type route struct {
 	get, post func(*visit)
 }
 
-// New is the wizard's handler. It reports all that is wrong with cfg.
+// New returns the wizard's handler. It reports all problems of cfg at once.
 func New(cfg Config) (http.Handler, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -70,16 +66,10 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{
-		cfg:     cfg,
-		words:   words,
-		files:   files,
-		posts:   throttle.New[netip.Prefix](throttle.Remembered),
-		foreign: http.NewCrossOriginProtection(),
-	}
+	s := &site{cfg: cfg, words: words, files: files, crossOrigin: http.NewCrossOriginProtection()}
 	if cfg.PublicURL != "" {
-		// Behind a proxy the Host header may be another name than the browser's.
-		if err := s.foreign.AddTrustedOrigin(cfg.PublicURL); err != nil {
+		// Behind a proxy the Host header can differ from the browser's origin.
+		if err := s.crossOrigin.AddTrustedOrigin(cfg.PublicURL); err != nil {
 			return nil, err
 		}
 	}
@@ -87,8 +77,8 @@ func New(cfg Config) (http.Handler, error) {
 	return s, nil
 }
 
-// table is every path there is. Paths are compared as they are, without
-// cleaning: nothing is redirected to what somebody wrote into a URL.
+// table lists every path. Paths are compared without cleaning, so no request
+// is redirected to text from its own URL.
 func (s *site) table() map[string]route {
 	step := route{get: s.showStep, post: s.answerStep}
 	routes := map[string]route{
@@ -117,7 +107,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !known:
 		v.notice(http.StatusNotFound, "not_found")
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
-		if lang, ok := asked(r); ok {
+		if lang, ok := requestedLanguage(r); ok {
 			v.prefer(lang)
 		}
 		at.get(v)
@@ -129,25 +119,22 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// post reads a form before its handler sees it. What is no form, or was sent
-// by another site, changes nothing.
+// post reads a form and passes it to its handler. Cross-origin and malformed
+// forms are refused. Failed attempts are counted by the node (source.failures
+// in the policy), so successful forms from one address are never throttled.
 func (s *site) post(v *visit, handle func(*visit)) {
-	if err := s.foreign.Check(v.r); err != nil {
-		s.cfg.Log.InfoContext(v.r.Context(), "form from another site refused", "path", v.path, "source_ip", v.source)
-		v.notice(http.StatusForbidden, "foreign")
+	if err := s.crossOrigin.Check(v.r); err != nil {
+		s.cfg.Log.InfoContext(v.r.Context(), "cross-origin form refused", "path", v.path, "source_ip", v.source)
+		v.notice(http.StatusForbidden, "cross_origin")
 		return
 	}
 	form, err := readForm(v.w, v.r)
 	if err != nil {
-		s.cfg.Log.InfoContext(v.r.Context(), "unreadable form refused", "path", v.path, "source_ip", v.source, "err", err)
-		v.notice(http.StatusBadRequest, "unreadable")
+		s.cfg.Log.InfoContext(v.r.Context(), "malformed form refused", "path", v.path, "source_ip", v.source, "err", err)
+		v.notice(http.StatusBadRequest, "malformed")
 		return
 	}
 	v.form = form
-	if wait, ok := s.posts.Spend(throttle.Network(v.source), s.cfg.perSource(), v.arrived); !ok {
-		v.throttled(wait)
-		return
-	}
 	handle(v)
 }
 
@@ -160,8 +147,7 @@ func (r route) methods() string {
 
 func (s *site) live(v *visit) { v.plain(http.StatusOK, "ok\n") }
 
-// ready says no more than yes or no: the reason is for the operator, on the
-// listener for metrics.
+// ready answers yes or no only. The reason is on the metrics listener.
 func (s *site) ready(v *visit) {
 	if err := s.cfg.Node.Ready(); err != nil {
 		v.plain(http.StatusServiceUnavailable, "not ready\n")

@@ -109,7 +109,7 @@ func TestNextTokencodeIsToldWhatWasWrong(t *testing.T) {
 	v.submit("/", fields("user", "to-next", "passcode", "111111"))
 	res := v.send(post("/next", fields("tokencode", "111111")))
 	if page := body(t, res); res.StatusCode != http.StatusUnprocessableEntity ||
-		!strings.Contains(page, "That is the code you used before. Wait until it changes.") {
+		!strings.Contains(page, "You have already used that tokencode. Wait for a new one.") {
 		t.Errorf("the same tokencode again: status %d", res.StatusCode)
 	}
 	if to := v.submit("/next", fields("tokencode", "222 222")); to != "/done" {
@@ -124,6 +124,9 @@ func TestRefusalThatEndsTheConversationLeadsBackToTheFirstPage(t *testing.T) {
 	page := body(t, res)
 	if res.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, `action="/"`) || !strings.Contains(page, "7K3M-QX4P") {
 		t.Errorf("status %d, want 422 and the first form with the reference", res.StatusCode)
+	}
+	if !strings.Contains(page, `name="user" type="text" value="ada"`) {
+		t.Error("the user name must be typed again")
 	}
 	if _, open := v.cookies[conversationCookie]; open {
 		t.Error("conversation is kept after its end")
@@ -216,6 +219,125 @@ func TestEmptyFieldsDoNotReachTheNode(t *testing.T) {
 	}
 }
 
+// More time is asked for once for each press of the button, with nothing that
+// was typed, and only where the engine grants it.
+func TestMoreTimeIsANewTurnOfTheSameStep(t *testing.T) {
+	h, n := newSite(t)
+	more := fields("more", "1", "request", requestA, "pin", "4821", "pin_again", "4821", "choice", "own", "user", "eve")
+	for range 2 {
+		res := serve(h, post("/pin", more, in("new")))
+		if c := cookie(res, conversationCookie); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/pin" || c == nil || c.Value != "new.last" || c.MaxAge != 300 {
+			t.Fatalf("status %d to %s, cookie %v", res.StatusCode, res.Header.Get("Location"), c)
+		}
+	}
+	a := n.seen()[0]
+	if a.Purpose != engine.ToExtend || a.Conversation != "new" || a.User+a.Typed.Reveal()+a.Again.Reveal()+string(a.Choice) != "" {
+		t.Errorf("attempt %+v", a)
+	}
+	if a.Origin.Request != n.seen()[1].Origin.Request {
+		t.Error("the same form sent again asks a second time")
+	}
+	for _, r := range []*http.Request{
+		post("/pin", more, in("new.last")), post("/next", more, in("next")), post("/next", more, in("next.sent")),
+	} {
+		if res := serve(h, r); res.Header.Get("Location") != r.URL.Path {
+			t.Errorf("%s: %d to %q", r.URL.Path, res.StatusCode, res.Header.Get("Location"))
+		}
+	}
+	if len(n.seen()) != 2 {
+		t.Error("more time was asked for where there is none")
+	}
+}
+
+// After more time the page shows what was wrong before, and is not an error.
+func TestMoreTimeKeepsTheProblem(t *testing.T) {
+	v, _ := newVisitor(t)
+	v.cookies[conversationCookie] = "new.pins_differ"
+	if to := v.submit("/pin", fields("more", "1")); to != "/pin" {
+		t.Errorf("more time leads to %s", to)
+	}
+	if res := v.send(get("/pin")); res.StatusCode != http.StatusOK || !strings.Contains(body(t, res), "The two PINs are not the same.") {
+		t.Errorf("status %d", res.StatusCode)
+	}
+}
+
+func TestResynchronizationThatIsSwitchedOffIsNotOffered(t *testing.T) {
+	h, n := newSite(t)
+	link := `href="/resync"`
+	if !strings.Contains(body(t, serve(h, get("/"))), link) {
+		t.Error("the first page has no link")
+	}
+	n.state.Policy.ResyncByUser = false // by an administrator, while the node runs
+	if strings.Contains(body(t, serve(h, get("/"))), link) {
+		t.Error("the first page has a link")
+	}
+	for _, r := range []*http.Request{get("/resync"), post("/resync", fields("user", "slow", "passcode", "111111", "tokencode", "222222"))} {
+		res := serve(h, r)
+		if page := body(t, res); res.StatusCode != http.StatusNotFound || !strings.Contains(page, "Call the help desk") || strings.Contains(page, "<form") {
+			t.Errorf("%s: status %d, want 404 and what to do instead", r.Method, res.StatusCode)
+		}
+	}
+	if len(n.seen()) != 0 {
+		t.Error("the node was asked")
+	}
+}
+
+// The last page says how this user signs in at the VPN, whichever way led here.
+func TestLastPageIsWordedForTheToken(t *testing.T) {
+	for _, tt := range []struct {
+		what   string
+		prompt engine.Prompt
+		want   string
+		sum    bool
+	}{
+		{"fob", engine.Prompt{}, "type your PIN followed by a new tokencode", true},
+		{"event token", engine.Prompt{Event: true}, "press the button on your token each time. Type your PIN followed by", true},
+		{"PINpad", engine.Prompt{Rules: engine.PINRules{PINpad: true}}, "enter your PIN in your token each time. Type the passcode", false},
+		{"no PIN", engine.Prompt{NoPIN: true}, "You do not need a PIN", false},
+		{"event token without a PIN", engine.Prompt{NoPIN: true, Event: true}, "press the button on your token each time and type the new tokencode. You do not need a PIN", false},
+		{"on demand", engine.Prompt{Sent: true}, "type only your PIN. We then send you a tokencode", false},
+		{"emergency", engine.Prompt{Emergency: true, Rules: engine.PINRules{PINpad: true}}, "type your PIN followed by an emergency tokencode", false},
+	} {
+		for path, verdict := range map[string]engine.Verdict{"/": engine.Accept, "/resync": engine.Resynchronized} {
+			h, err := New(testConfig(fixedNode{newScriptedNode(), engine.Outcome{Verdict: verdict, Prompt: tt.prompt}}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := &visitor{t: t, h: h, cookies: make(map[string]string)}
+			v.submit(path, fields("user", "ada", "passcode", "1", "tokencode", "2"))
+			page := body(t, v.send(get("/done")))
+			if !strings.Contains(page, tt.want) || strings.Contains(page, `class="sum"`) != tt.sum {
+				t.Errorf("%s at %s: the last page does not say %q", tt.what, path, tt.want)
+			}
+		}
+	}
+}
+
+// A phone shows digits where a passcode has nothing else.
+func TestKeyboardFollowsThePolicy(t *testing.T) {
+	h, n := newSite(t)
+	keyboard := func(path string) string {
+		t.Helper()
+		_, field, _ := strings.Cut(body(t, serve(h, get(path))), `id="passcode"`)
+		_, mode, _ := strings.Cut(field, `inputmode="`)
+		mode, _, _ = strings.Cut(mode, `"`)
+		return mode
+	}
+	for _, path := range []string{"/", "/resync"} {
+		n.state.Policy.PINAlphanumeric = false
+		if got := keyboard(path); got != "numeric" {
+			t.Errorf("%s: %s, where PINs are digits", path, got)
+		}
+		if got := keyboard(path + "?letters=1"); got != "text" {
+			t.Errorf("%s: %s, for a user whose PIN is older than the policy", path, got)
+		}
+		n.state.Policy.PINAlphanumeric = true
+		if got := keyboard(path); got != "text" {
+			t.Errorf("%s: %s, where PINs may have letters", path, got)
+		}
+	}
+}
+
 const requestA, requestB = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 
 func TestFormSentAgainIsARetryAndAnotherFormIsNot(t *testing.T) {
@@ -249,7 +371,7 @@ func TestRetryOfAPastTurnGetsItsAnswer(t *testing.T) {
 	a := post("/next", fields("tokencode", "222222", "request", requestA), in("turn-past"))
 	// The node has decided this form before its answer was lost.
 	attempt, _ := form{tokencode: "222222", request: requestA}.attempt("/next", "turn-past")
-	n.answered[attempt.Origin.Request] = reply{outcome: engine.Outcome{Verdict: engine.Accept}}
+	n.answered[attempt.Origin.Request] = engine.Outcome{Verdict: engine.Accept}
 	if res := serve(h, a); res.Header.Get("Location") != "/done" {
 		t.Errorf("retry got %d, want the answer that was decided", res.StatusCode)
 	}

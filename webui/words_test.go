@@ -50,8 +50,8 @@ func TestLanguagesSayTheSameThings(t *testing.T) {
 	}
 }
 
-// sentence finds the names of sentences, which stand in the sources as
-// strings: in templates with say, in Go as the text of a problem.
+// sentence finds the ids of sentences. They are strings in the sources: in say,
+// or in Go as the text of a problem.
 var sentence = regexp.MustCompile(`"([a-z][a-z_]*)"`)
 
 func TestEverySentenceIsUsedAndEveryUsedOneIsThere(t *testing.T) {
@@ -65,12 +65,16 @@ func TestEverySentenceIsUsedAndEveryUsedOneIsThere(t *testing.T) {
 			}
 		}
 		for _, m := range sentence.FindAllStringSubmatch(file, -1) {
-			for _, id := range []string{m[1], "problem_" + m[1], m[1] + "_title", m[1] + "_text", m[1] + "_exactly", m[1] + "_sent"} {
-				used[id] = true
+			for _, id := range []string{m[1], "problem_" + m[1], m[1] + "_title", m[1] + "_text", m[1] + "_exactly", m[1] + "s"} {
+				used[id], used[id+eventSuffix] = true, true
+				for _, s := range styles {
+					styled := id + "_" + string(s)
+					used[styled], used[styled+eventSuffix] = true, true
+				}
 			}
 		}
 	}
-	for _, problem := range []string{"pins_differ", "pin_length", "pin_characters", "pin_trivial", "pin_common", "pin_personal", "pin_used_before", "pin_leading_zero", "tokencode_reused", "wrong_tokencode", "wrong_passcode", "wrong_tokencode_sent", "wrong_passcode_sent", "choice"} {
+	for _, problem := range []string{"pins_differ", "pin_length", "pin_characters", "pin_trivial", "pin_common", "pin_personal", "pin_used_before", "pin_leading_zero", "tokencode_reused", "tokencode_reused_event", "choice"} {
 		if words["problem_"+problem] == "" {
 			t.Errorf("problem %q has no words", problem)
 		}
@@ -83,8 +87,8 @@ func TestEverySentenceIsUsedAndEveryUsedOneIsThere(t *testing.T) {
 	}
 }
 
-// sources are the package's own files that match, without tests and generated
-// ones.
+// sources returns the package's files that match, without tests and generated
+// files.
 func sources(t *testing.T, patterns ...string) map[string]string {
 	t.Helper()
 	files := make(map[string]string)
@@ -136,7 +140,7 @@ func TestMissingSentenceIsSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := say(w.speak(t.Context(), "de"), "no_such_sentence"); got != "⟦no_such_sentence⟧" {
+	if got := say(w.withLanguage(t.Context(), "de"), "no_such_sentence"); got != "⟦no_such_sentence⟧" {
 		t.Errorf("missing sentence shows as %q", got)
 	}
 	if got := say(t.Context(), "continue"); got != "⟦continue⟧" {

@@ -1,7 +1,6 @@
-// The countdown to the next tokencode: all that a script does here. The server
-// says how long the token goes on showing its present code; the clock of this
-// machine is not asked, only how much time passes. Every second is for the
-// eyes, the end is said aloud once.
+// The countdown to the next tokencode, and the warning before a step ends. The
+// server says how much time is left. This machine's clock is not used, only the
+// time that passes. Each second is shown; only the end is announced.
 "use strict";
 
 for (const box of document.querySelectorAll(".countdown")) {
@@ -25,4 +24,11 @@ for (const box of document.querySelectorAll(".countdown")) {
   };
   const timer = setInterval(tick, 1000);
   tick();
+}
+
+for (const box of document.querySelectorAll(".limit")) {
+  setTimeout(() => {
+    box.querySelector(".limit-time").hidden = true;
+    box.querySelector(".limit-said").textContent = box.dataset.warning;
+  }, Number(box.dataset.left) - 60000);
 }
