@@ -288,7 +288,7 @@ func TestTargetsAreLargeEnough(t *testing.T) {
 	for _, user := range []string{"refused", "to-choose", "to-new"} {
 		signIn(p, url, user, "111111")
 		small := browsertest.Evaluate[[]string](p, `[...document.querySelectorAll("a, button, .input, label:has(input)")]
-			.filter(e => e.getBoundingClientRect().height < 44).map(e => e.outerHTML)`)
+			.filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 44).map(e => e.outerHTML)`)
 		for _, e := range small {
 			t.Errorf("%s: less than 44 px high: %s", user, e)
 		}

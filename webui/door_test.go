@@ -78,7 +78,7 @@ func TestCookiesAreBoundToTheHost(t *testing.T) {
 func TestSignInTakesNoConversationThatWasPlanted(t *testing.T) {
 	h, n := newSite(t)
 	res := serve(h, post("/", fields("user", "to-new", "passcode", "111111"), in("login")))
-	if got := n.seen()[0].Conversation; got != "" {
+	if got := n.Attempts()[0].Conversation; got != "" {
 		t.Errorf("conversation %q reached the node from a cookie set before the login", got)
 	}
 	if c := cookie(res, conversationCookie); c == nil || c.Value != "new" {
@@ -108,8 +108,8 @@ func TestFormsFromOtherSitesAreRefused(t *testing.T) {
 				r.Header.Set(name, value)
 			}
 			res := serve(h, r)
-			if refused := res.StatusCode == http.StatusForbidden; refused == tc.allowed || (len(n.seen()) > 0) != tc.allowed {
-				t.Errorf("%s to %s: status %d, %d attempts", tc.name, path, res.StatusCode, len(n.seen()))
+			if refused := res.StatusCode == http.StatusForbidden; refused == tc.allowed || (len(n.Attempts()) > 0) != tc.allowed {
+				t.Errorf("%s to %s: status %d, %d attempts", tc.name, path, res.StatusCode, len(n.Attempts()))
 			}
 		}
 	}
@@ -153,7 +153,7 @@ func TestAbsurdFormsChangeNothing(t *testing.T) {
 			t.Errorf("%s: status %d, want 400 with a page", name, res.StatusCode)
 		}
 	}
-	if len(n.seen()) != 0 {
+	if len(n.Attempts()) != 0 {
 		t.Error("an absurd form reached the node")
 	}
 }
@@ -263,7 +263,7 @@ func TestGuessesWithRotatingHeadersAreOneSource(t *testing.T) {
 		r.Header.Set("X-Forwarded-For", netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}).String())
 		serve(h, r)
 	}
-	for _, a := range n.seen() {
+	for _, a := range n.Attempts() {
 		if a.Source.String() != "192.0.2.1" || a.Client != "" { // the peer of httptest
 			t.Fatalf("the node counts against %v and client %q", a.Source, a.Client)
 		}
@@ -285,9 +285,9 @@ func TestManyPeopleBehindOneAddressAreNotThrottled(t *testing.T) {
 
 // A form that the node did not look at can be sent again.
 func TestThrottledFormCanBeSentAgain(t *testing.T) {
-	h, err := New(testConfig(fixedNode{newScriptedNode(), engine.Outcome{
+	h, err := New(testConfig(fixedNode(engine.Outcome{
 		Reason: events.ReasonThrottled, Reference: "7K3M-QX4P", Wait: 19500 * time.Millisecond,
-	}}))
+	})))
 	if err != nil {
 		t.Fatal(err)
 	}

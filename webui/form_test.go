@@ -28,7 +28,7 @@ func FuzzForms(f *testing.F) {
 			default:
 				t.Errorf("%s: status %d", path, res.StatusCode)
 			}
-			if res.StatusCode == http.StatusBadRequest && len(n.seen()) != 0 {
+			if res.StatusCode == http.StatusBadRequest && len(n.Attempts()) != 0 {
 				t.Error("an unreadable form reached the node")
 			}
 			if res.StatusCode == http.StatusSeeOther {

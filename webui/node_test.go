@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"keyfob/cluster/nodetest"
 	"keyfob/engine"
 	"keyfob/events"
 )
@@ -23,18 +24,19 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 // scriptedNode is a fake node. The user's name says what a passcode leads to,
 // and a conversation's text says which step it waits for.
 type scriptedNode struct {
-	now func() time.Time
-
-	mu       sync.Mutex
-	attempts []engine.Attempt
-	fail     error                             // instead of any answer
-	answered map[events.Request]engine.Outcome // as the engine remembers them
+	*nodetest.Script
+	now      func() time.Time
 	notReady error
 	state    *engine.State
+
+	mu   sync.Mutex // guards fail
+	fail error      // instead of any prompt
 }
 
 func newScriptedNode() *scriptedNode {
-	return &scriptedNode{now: func() time.Time { return noon }, answered: make(map[events.Request]engine.Outcome), state: engine.NewState()}
+	n := &scriptedNode{now: func() time.Time { return noon }, state: engine.NewState()}
+	n.Script = &nodetest.Script{Decide: n.decide}
+	return n
 }
 
 func (n *scriptedNode) State() *engine.State { return n.state }
@@ -45,27 +47,7 @@ func (n *scriptedNode) failWith(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.fail = err
-}
-
-func (n *scriptedNode) seen() []engine.Attempt {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return append([]engine.Attempt(nil), n.attempts...)
-}
-
-func (n *scriptedNode) Authenticate(_ context.Context, a engine.Attempt) (engine.Outcome, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.attempts = append(n.attempts, a)
-	if n.fail != nil {
-		return engine.Outcome{}, n.fail
-	}
-	if before, ok := n.answered[a.Origin.Request]; ok {
-		return before, nil
-	}
-	out := n.decide(a)
-	n.answered[a.Origin.Request] = out
-	return out, nil
+	n.Fail(err)
 }
 
 func (n *scriptedNode) Prompt(_ context.Context, conversation string, _ events.Origin) (engine.Prompt, error) {
@@ -143,7 +125,9 @@ func (n *scriptedNode) accept(conversation string) engine.Outcome {
 	}
 }
 
-func (n *scriptedNode) decide(a engine.Attempt) engine.Outcome {
+func (n *scriptedNode) decide(a engine.Attempt) (engine.Outcome, error) { return n.outcome(a), nil }
+
+func (n *scriptedNode) outcome(a engine.Attempt) engine.Outcome {
 	if a.Purpose == engine.ToResynchronize {
 		if a.User == "slow" && a.Typed == "111111" && a.Again == "222222" {
 			return engine.Outcome{Verdict: engine.Resynchronized}
@@ -195,7 +179,7 @@ func (n *scriptedNode) decide(a engine.Attempt) engine.Outcome {
 		}
 		return n.open("login.wrong")
 	}
-	return engine.Outcome{Reason: events.ReasonConversationExpired, Reference: "7K3M-QX4P"}
+	return engine.Outcome{Reason: events.ReasonConversationExpired}
 }
 
 // begin is the first step. The user's name says what it leads to.
@@ -317,18 +301,37 @@ func cookie(res *http.Response, name string) *http.Cookie {
 func randomly(c *Config) { c.Random = rand.Reader }
 
 // undecidedNode knows every conversation and decides no attempt.
-type undecidedNode struct{ *scriptedNode }
-
-func (undecidedNode) Authenticate(context.Context, engine.Attempt) (engine.Outcome, error) {
-	return engine.Outcome{}, engine.ErrUndecided
+func undecidedNode() *scriptedNode {
+	n := newScriptedNode()
+	n.Fail(engine.ErrUndecided)
+	return n
 }
 
 // fixedNode gives the same outcome to every attempt.
-type fixedNode struct {
-	*scriptedNode
-	outcome engine.Outcome
+func fixedNode(out engine.Outcome) *scriptedNode {
+	n := newScriptedNode()
+	n.Decide = func(engine.Attempt) (engine.Outcome, error) { return out, nil }
+	return n
 }
 
-func (n fixedNode) Authenticate(context.Context, engine.Attempt) (engine.Outcome, error) {
-	return n.outcome, nil
+// TestFakeNodeConforms: what the fake claims, the real node does.
+func TestFakeNodeConforms(t *testing.T) {
+	nodetest.Run(t, func(*testing.T) nodetest.Subject {
+		n := newScriptedNode()
+		attempt := func(user string) func() engine.Attempt {
+			return func() engine.Attempt {
+				return engine.Attempt{Origin: events.Origin{Request: nodetest.Request(), Door: events.DoorWeb}, User: user, Typed: "111111"}
+			}
+		}
+		return nodetest.Subject{
+			Authenticate: n.Authenticate, Prompt: n.Prompt, State: n.State,
+			Accepted: attempt("accepted"), Refused: attempt("nobody"), Challenged: attempt("to-new"),
+			Answer: func(_ engine.Attempt, out engine.Outcome) engine.Attempt {
+				a := attempt("")()
+				a.Conversation, a.Typed, a.Again = out.Conversation, "4821", "4821"
+				return a
+			},
+			Stop: func() { n.failWith(engine.ErrUndecided) },
+		}
+	})
 }

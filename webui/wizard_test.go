@@ -69,11 +69,11 @@ func TestNewPINLeadsOverALoginToTheLastPage(t *testing.T) {
 	if _, open := v.cookies[conversationCookie]; open {
 		t.Error("conversation is kept after its end")
 	}
-	pin := n.seen()[1]
+	pin := n.Attempts()[1]
 	if pin.Typed != "4821" || pin.Again != "4821" || pin.Conversation != "new" {
 		t.Errorf("new PIN came to the node as typed %q, again %q", pin.Typed.Reveal(), pin.Again.Reveal())
 	}
-	first := n.seen()[0]
+	first := n.Attempts()[0]
 	if first.Typed != "111111" || first.User != "to-new" || !first.Arrived.Equal(noon) {
 		t.Errorf("first attempt is of %q at %v", first.User, first.Arrived)
 	}
@@ -141,7 +141,7 @@ func TestResynchronizeAsksForBothBeforeAnyAnswer(t *testing.T) {
 			t.Errorf("%s after the first passcode: status %d", user, res.StatusCode)
 		}
 	}
-	if len(n.seen()) != 0 {
+	if len(n.Attempts()) != 0 {
 		t.Fatal("the first passcode reached the node alone")
 	}
 	res := v.send(post("/resync", fields("user", "nobody", "passcode", "111111", "tokencode", "222222")))
@@ -154,7 +154,7 @@ func TestResynchronizeAsksForBothBeforeAnyAnswer(t *testing.T) {
 }
 
 func TestVerdictOfAnotherPurposeLetsNobodyOn(t *testing.T) {
-	h, err := New(testConfig(fixedNode{newScriptedNode(), engine.Outcome{Verdict: engine.Resynchronized}}))
+	h, err := New(testConfig(fixedNode(engine.Outcome{Verdict: engine.Resynchronized})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestVerdictOfAnotherPurposeLetsNobodyOn(t *testing.T) {
 	if res := serve(h, post("/login", fields("passcode", "1"), in("login"))); res.Header.Get("Location") == "/done" {
 		t.Error("login is done without an accept")
 	}
-	h, err = New(testConfig(fixedNode{newScriptedNode(), engine.Outcome{Verdict: engine.Accept}}))
+	h, err = New(testConfig(fixedNode(engine.Outcome{Verdict: engine.Accept})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestPagesOfOtherStepsLeadToTheRightOne(t *testing.T) {
 			t.Errorf("%s %s: %d to %q, want 303 to %q", tc.request.Method, tc.request.URL.Path, res.StatusCode, to, tc.to)
 		}
 	}
-	if len(n.seen()) != 0 {
+	if len(n.Attempts()) != 0 {
 		t.Error("the answer to another step reached the node")
 	}
 }
@@ -214,7 +214,7 @@ func TestEmptyFieldsDoNotReachTheNode(t *testing.T) {
 			t.Errorf("%s: status %d, want 422 with what is missing", r.URL.Path, res.StatusCode)
 		}
 	}
-	if len(n.seen()) != 0 {
+	if len(n.Attempts()) != 0 {
 		t.Error("an empty form reached the node")
 	}
 }
@@ -230,11 +230,11 @@ func TestMoreTimeIsANewTurnOfTheSameStep(t *testing.T) {
 			t.Fatalf("status %d to %s, cookie %v", res.StatusCode, res.Header.Get("Location"), c)
 		}
 	}
-	a := n.seen()[0]
+	a := n.Attempts()[0]
 	if a.Purpose != engine.ToExtend || a.Conversation != "new" || a.User+a.Typed.Reveal()+a.Again.Reveal()+string(a.Choice) != "" {
 		t.Errorf("attempt %+v", a)
 	}
-	if a.Origin.Request != n.seen()[1].Origin.Request {
+	if a.Origin.Request != n.Attempts()[1].Origin.Request {
 		t.Error("the same form sent again asks a second time")
 	}
 	for _, r := range []*http.Request{
@@ -244,7 +244,7 @@ func TestMoreTimeIsANewTurnOfTheSameStep(t *testing.T) {
 			t.Errorf("%s: %d to %q", r.URL.Path, res.StatusCode, res.Header.Get("Location"))
 		}
 	}
-	if len(n.seen()) != 2 {
+	if len(n.Attempts()) != 2 {
 		t.Error("more time was asked for where there is none")
 	}
 }
@@ -277,7 +277,7 @@ func TestResynchronizationThatIsSwitchedOffIsNotOffered(t *testing.T) {
 			t.Errorf("%s: status %d, want 404 and what to do instead", r.Method, res.StatusCode)
 		}
 	}
-	if len(n.seen()) != 0 {
+	if len(n.Attempts()) != 0 {
 		t.Error("the node was asked")
 	}
 }
@@ -299,7 +299,7 @@ func TestLastPageIsWordedForTheToken(t *testing.T) {
 		{"emergency", engine.Prompt{Emergency: true, Rules: engine.PINRules{PINpad: true}}, "type your PIN followed by an emergency tokencode", false},
 	} {
 		for path, verdict := range map[string]engine.Verdict{"/": engine.Accept, "/resync": engine.Resynchronized} {
-			h, err := New(testConfig(fixedNode{newScriptedNode(), engine.Outcome{Verdict: verdict, Prompt: tt.prompt}}))
+			h, err := New(testConfig(fixedNode(engine.Outcome{Verdict: verdict, Prompt: tt.prompt})))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -355,13 +355,13 @@ func TestFormSentAgainIsARetryAndAnotherFormIsNot(t *testing.T) {
 		serve(h, r)
 	}
 	seen := make(map[events.Request]int)
-	for _, a := range n.seen() {
+	for _, a := range n.Attempts() {
 		if a.Origin.Request.IsZero() {
 			t.Error("attempt without a request")
 		}
 		seen[a.Origin.Request]++
 	}
-	if len(seen) != 6 || seen[n.seen()[0].Origin.Request] != 2 {
+	if len(seen) != 6 || seen[n.Attempts()[0].Origin.Request] != 2 {
 		t.Errorf("7 forms, one of them sent twice, are %d requests", len(seen))
 	}
 }
@@ -371,7 +371,11 @@ func TestRetryOfAPastTurnGetsItsAnswer(t *testing.T) {
 	a := post("/next", fields("tokencode", "222222", "request", requestA), in("turn-past"))
 	// The node has decided this form before its answer was lost.
 	attempt, _ := form{tokencode: "222222", request: requestA}.attempt("/next", "turn-past")
-	n.answered[attempt.Origin.Request] = engine.Outcome{Verdict: engine.Accept}
+	n.Decide = func(engine.Attempt) (engine.Outcome, error) { return engine.Outcome{Verdict: engine.Accept}, nil }
+	if _, err := n.Authenticate(t.Context(), attempt); err != nil {
+		t.Fatal(err)
+	}
+	n.Decide = n.decide
 	if res := serve(h, a); res.Header.Get("Location") != "/done" {
 		t.Errorf("retry got %d, want the answer that was decided", res.StatusCode)
 	}
@@ -405,8 +409,7 @@ func TestUndecidedFormCanBeSentAgain(t *testing.T) {
 }
 
 func TestUndecidedStepShowsItsFormAgain(t *testing.T) {
-	n := newScriptedNode()
-	h, err := New(testConfig(undecidedNode{n}))
+	h, err := New(testConfig(undecidedNode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,10 +422,9 @@ func TestUndecidedStepShowsItsFormAgain(t *testing.T) {
 
 func TestOutcomeThatCannotBeRememberedIsUndecided(t *testing.T) {
 	for _, conversation := range []string{"", "a;b", "a\nb", strings.Repeat("a", maxConversation+1)} {
-		n := newScriptedNode()
-		h, err := New(testConfig(fixedNode{n, engine.Outcome{
-			Verdict: engine.Challenge, Prompt: engine.Prompt{Step: events.StepLogin}, Conversation: conversation,
-		}}))
+		n := fixedNode(engine.Outcome{Verdict: engine.Challenge, Prompt: engine.Prompt{Step: events.StepLogin}, Conversation: conversation})
+		n.Impossible = true
+		h, err := New(testConfig(n))
 		if err != nil {
 			t.Fatal(err)
 		}
