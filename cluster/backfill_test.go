@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"keyfob/cluster/raftlog"
 	"keyfob/cluster/vault"
 	"keyfob/engine"
 	"keyfob/events"
@@ -82,36 +83,6 @@ func TestSnapshotsAreTakenByBytes(t *testing.T) {
 	}
 }
 
-func TestLogIsDeletedInPieces(t *testing.T) {
-	s, err := openLog(t.TempDir(), func(err error) { t.Error(err) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	const size = 2*deletePiece + 100
-	var entries []*raft.Log
-	for i := range uint64(size) {
-		entries = append(entries, &raft.Log{Index: i + 1, Data: []byte{1}})
-	}
-	if err := s.StoreLogs(entries); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.DeleteRange(1, size-10); err != nil {
-		t.Fatal(err)
-	}
-	first, _ := s.FirstIndex()
-	last, _ := s.LastIndex()
-	if first != size-9 || last != size {
-		t.Fatalf("left %d to %d", first, last)
-	}
-	if err := s.DeleteRange(size-4, size); err != nil {
-		t.Fatal(err)
-	}
-	if last, _ := s.LastIndex(); last != size-5 {
-		t.Fatalf("a suffix was deleted to %d", last)
-	}
-}
-
 // After an fsync that failed nobody knows what is on the disk.
 func TestLogThatCannotBeWrittenStopsTheNode(t *testing.T) {
 	r := newCluster(t, 1)
@@ -137,7 +108,7 @@ func TestFlippedBitInTheLogStopsTheNode(t *testing.T) {
 	r.addUsers("user", 3)
 	n := r.nodes[0]
 	r.kill(n)
-	log, err := openLog(n.config.file(dirRaft), func(err error) { t.Error(err) })
+	log, err := raftlog.Open(n.config.file(dirRaft), func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"keyfob/cluster/link"
+	"keyfob/cluster/raftlog"
 	"keyfob/engine"
 	"keyfob/events"
 )
@@ -317,7 +318,7 @@ func TestForeignAndBrokenDirectoriesAreRefused(t *testing.T) {
 	if err := os.WriteFile(key, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	log := filepath.Join(n.config.Data, dirRaft, fileLog)
+	log := filepath.Join(n.config.Data, dirRaft, raftlog.File)
 	if err := os.Rename(log, log+".away"); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"keyfob/cluster/clock"
 	"keyfob/cluster/link"
+	"keyfob/cluster/raftlog"
 	"keyfob/cluster/refusal"
 	"keyfob/cluster/vault"
 	"keyfob/engine"
@@ -37,7 +38,7 @@ type Node struct {
 	sealing
 
 	vault      *vault.Vault
-	store      *logStore
+	store      *raftlog.Log
 	journal    *journal.Journal
 	listener   net.Listener
 	link       *link.Link
@@ -83,7 +84,7 @@ func Open(c Config) (*Node, error) {
 		return nil, fmt.Errorf("opening the node's key in %s: %w", c.file(fileIdentity), err)
 	}
 	// A voter without its log could vote twice in a term.
-	if _, err := os.Stat(filepath.Join(c.file(dirRaft), fileLog)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(c.file(dirRaft), raftlog.File)); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s has lost its log: remove node %s from the cluster and join it again with an empty data directory", c.Data, c.Node)
 	}
 	listener, err := net.Listen("tcp", c.Listen)
@@ -119,7 +120,7 @@ func (n *Node) open(key link.Key) (err error) {
 		vault: n.vault, stopping: n.stopping,
 	}
 	// Opening the log locks the data directory, so it comes first.
-	if n.store, err = n.c.openLog(n.fail); err != nil {
+	if n.store, err = raftlog.Open(n.c.file(dirRaft), n.fail); err != nil {
 		return err
 	}
 	n.journal, err = journal.Open(n.c.file(dirJournal), journal.Options{Cluster: n.id.Cluster, Log: n.log})

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
+	"keyfob/cluster/raftlog"
 	"keyfob/cluster/vault"
 	"keyfob/engine"
 	"keyfob/events/journal"
@@ -29,7 +31,7 @@ const (
 type replica struct {
 	*self
 	machine *fsm.Machine
-	store   *logStore
+	store   *raftlog.Log
 	raft    *raft.Raft
 	started atomic.Bool   // raft is set: Raft dials while it is being created
 	elected chan bool     // leadership acquired, lost
@@ -38,7 +40,7 @@ type replica struct {
 
 // newReplica creates the state machine over the log in store. fail is called for
 // errors after which the node must not continue.
-func newReplica(s *self, store *logStore, v *vault.Vault, j *journal.Journal, fail func(error)) *replica {
+func newReplica(s *self, store *raftlog.Log, v *vault.Vault, j *journal.Journal, fail func(error)) *replica {
 	return &replica{
 		self: s, store: store, elected: make(chan bool, 16), down: make(chan struct{}),
 		machine: fsm.New(fsm.Config{
@@ -53,7 +55,7 @@ func newReplica(s *self, store *logStore, v *vault.Vault, j *journal.Journal, fa
 
 // start creates the Raft node, which begins to work immediately.
 func (r *replica) start(transport func(hclog.Logger) raft.Transport) error {
-	dir, log := r.c.file(dirRaft), raftLogger(r.log)
+	dir, log := r.c.file(dirRaft), raftlog.NewLogger(r.log)
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, log)
 	if err != nil {
 		return fmt.Errorf("opening snapshots: %w", err)
@@ -86,6 +88,12 @@ func (c Config) raft(id string, log hclog.Logger) *raft.Config {
 	config.NoLegacyTelemetry = true
 	config.Logger = log
 	return config
+}
+
+// RaftConfig returns the settings that Raft has in a node with the default
+// configuration, for measuring Raft alone.
+func RaftConfig(id string, log *slog.Logger) *raft.Config {
+	return DefaultConfig().raft(id, raftlog.NewLogger(log))
 }
 
 // shutdown stops Raft. Everything that waits for it is answered.
@@ -215,7 +223,7 @@ func (r *replica) takeSnapshots(ctx context.Context) {
 // emptyLog creates the log of a node that has no entries yet, so that a node
 // that lost its log can be told from a new one. term is the latest one known.
 func (c Config) emptyLog(term uint64) error {
-	log, err := c.openLog(func(error) {})
+	log, err := raftlog.Open(c.file(dirRaft), func(error) {})
 	if err != nil {
 		return err
 	}

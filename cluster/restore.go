@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"keyfob/cluster/link"
+	"keyfob/cluster/raftlog"
 	"keyfob/cluster/vault"
 	"keyfob/engine"
 	"keyfob/events"
@@ -212,7 +213,7 @@ func (c Config) logFrom(v *vault.Vault, view *fsm.View, id identity) error {
 	if err := c.emptyLog(firstTerm); err != nil {
 		return err
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(c.file(dirRaft), snapshotsKept, raftLogger(c.Log))
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(c.file(dirRaft), snapshotsKept, raftlog.NewLogger(c.Log))
 	if err != nil {
 		return err
 	}

@@ -194,7 +194,7 @@ func (n *Node) Stats() Stats {
 		Index:       view.Index,
 		Queued:      len(n.batcher.queue),
 		Outgoing:    len(n.forwarder.queue),
-		LogCommits:  n.replica.store.commits.Load(),
+		LogCommits:  n.replica.store.Commits(),
 		LogBytes:    n.replica.machine.Bytes(),
 		ClockOffset: j.Offset,
 		ClockSound:  j.Sound,

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 
 	"keyfob/cluster"
 	"keyfob/cluster/link"
+	"keyfob/cluster/raftlog"
 )
 
 // rawLoad is how Raft alone is to be loaded.
@@ -89,8 +89,7 @@ type rawNode struct {
 	addr     string
 	listener net.Listener
 	link     *link.Link
-	store    cluster.RaftLog
-	opened   bool // whether store is
+	store    *raftlog.Log
 	raft     *raft.Raft
 	stop     context.CancelFunc
 	done     chan struct{}
@@ -137,13 +136,10 @@ func (n *rawNode) start(dir, name string, ca *link.CA, members rawMembers) error
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	// Raft reports errors of the log, too.
+	if n.store, err = raftlog.Open(dir, func(error) {}); err != nil {
 		return err
 	}
-	if n.store, err = cluster.OpenRaftLog(dir); err != nil {
-		return err
-	}
-	n.opened = true
 	silent := slog.New(slog.DiscardHandler)
 	n.link, err = link.New(link.Config{
 		Listener: n.listener, ClusterID: name, NodeID: n.id, Certificate: certificate, Key: key,
@@ -182,7 +178,7 @@ func (n *rawNode) close() {
 	if n.listener != nil {
 		_ = n.listener.Close()
 	}
-	if n.opened {
+	if n.store != nil {
 		_ = n.store.Close()
 	}
 }

@@ -1,4 +1,4 @@
-package cluster
+package raftlog
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 func TestRaftErrorsAreLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		l := raftLogger(slog.New(slog.NewTextHandler(&out, nil)))
+		l := NewLogger(slog.New(slog.NewTextHandler(&out, nil)))
 		start := time.Now()
 		for time.Since(start) < 3*time.Minute-time.Second {
 			l.Error("failed to heartbeat to", "peer", "n2")

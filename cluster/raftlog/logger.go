@@ -1,4 +1,4 @@
-package cluster
+package raftlog
 
 import (
 	"context"
@@ -10,19 +10,19 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// raftLogger returns a logger for Raft that writes to log, two levels lower. Raft
+// NewLogger returns a logger for Raft that writes to log, two levels lower. Raft
 // logs an error a hundred times a second for a peer that does not answer. What
 // operators should act on, the node logs itself, once.
-func raftLogger(log *slog.Logger) hclog.Logger {
+func NewLogger(log *slog.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info, Output: io.Discard})
-	l.RegisterSink(&raftSink{log: log, next: make(map[string]time.Time)})
+	l.RegisterSink(&sink{log: log, next: make(map[string]time.Time)})
 	return l
 }
 
-// raftLogEvery is how often the same error of Raft is logged.
-const raftLogEvery = time.Minute
+// logEvery is how often the same error of Raft is logged.
+const logEvery = time.Minute
 
-type raftSink struct {
+type sink struct {
 	log *slog.Logger
 
 	mu   sync.Mutex           // guards next
@@ -30,7 +30,7 @@ type raftSink struct {
 }
 
 // Accept implements hclog.SinkAdapter.
-func (s *raftSink) Accept(name string, level hclog.Level, msg string, args ...any) {
+func (s *sink) Accept(name string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
 	if level >= hclog.Error && s.due(msg, time.Now()) {
 		to = slog.LevelInfo
@@ -38,12 +38,12 @@ func (s *raftSink) Accept(name string, level hclog.Level, msg string, args ...an
 	s.log.Log(context.Background(), to, "raft", append([]any{"part", name, "said", msg}, args...)...)
 }
 
-func (s *raftSink) due(msg string, now time.Time) bool {
+func (s *sink) due(msg string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now.Before(s.next[msg]) {
 		return false
 	}
-	s.next[msg] = now.Add(raftLogEvery)
+	s.next[msg] = now.Add(logEvery)
 	return true
 }
