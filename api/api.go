@@ -93,6 +93,11 @@ type Config struct {
 	// accept them once the state lists their key.
 	NewReader func(name string, expires time.Time) (key string, credentials []byte, err error)
 
+	// Refused records a request that was refused here, or counts it towards the
+	// next record of its kind. It does not wait. The label tells refusals of a
+	// kind apart.
+	Refused func(label string, o events.Origin, e events.Sampled)
+
 	Name  string           // of this node, for the origin of what is commanded here
 	Site  string           // of this node
 	Now   func() time.Time // the node's clock
@@ -118,6 +123,7 @@ func (c Config) Validate() error {
 	need(c.Cluster != nil, "cluster")
 	need(c.Journal != nil, "journal")
 	need(c.NewReader != nil, "reader credentials")
+	need(c.Refused != nil, "refused")
 	need(c.Now != nil, "now")
 	need(c.Random != nil, "random")
 	need(c.Log != nil, "log")

@@ -50,7 +50,7 @@ func callerOf(ctx context.Context) caller {
 	return c
 }
 
-// guard lets a request through to its operation when its caller has one of the
+// guard lets a request through to its operation if its caller has one of the
 // operation's roles.
 func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	who, ok := a.identify(ctx)
@@ -58,16 +58,18 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	if err := a.behind(); err != nil && !atSocket {
 		ctx.SetHeader("Retry-After", "1")
 		a.refuse(ctx, problem(http.StatusServiceUnavailable, "not_ready",
-			"this node has just started and does not know yet which API tokens are good: "+err.Error()+"; ask again, or another node"))
+			"this node has just started and does not know yet which API tokens are valid: "+err.Error()+"; try again, or ask another node"))
 		return
 	}
 	if !ok {
-		a.refuseStranger(ctx)
+		a.refuseStranger(ctx, who)
 		return
 	}
-	allowed, _ := ctx.Operation().Metadata[rolesKey].(roles)
+	operation := ctx.Operation()
+	allowed, _ := operation.Metadata[rolesKey].(roles)
 	if !allowed.has(who.role) {
-		a.cfg.Log.WarnContext(ctx.Context(), "request forbidden", "operation", ctx.Operation().OperationID, "actor", who.name, "role", who.role)
+		a.cfg.Log.WarnContext(ctx.Context(), "request denied by role", "operation", operation.OperationID, "actor", who.name, "role", who.role)
+		a.cfg.Refused(who.name, a.originOf(who), events.CommandDenied{Operation: operation.OperationID, Role: who.role})
 		a.refuse(ctx, problem(http.StatusForbidden, "forbidden", "the role "+who.role+" is not allowed to do this; allowed: "+allowed.String()))
 		return
 	}
@@ -83,23 +85,25 @@ func (a *API) behind() error {
 	return a.cfg.CaughtUp()
 }
 
-// refuseStranger answers a request that shows no token, or a wrong one. Wrong
-// ones are counted where they come from, as failed logins are. A right one from
-// there is taken all the same: 256 bits are not guessed, and whoever shares an
-// administrator's address could otherwise lock him out.
-func (a *API) refuseStranger(ctx huma.Context) {
+// refuseStranger answers a request without a valid API token. Tokens that are
+// not valid count as failures of their source. A valid token from the same
+// source is accepted all the same: 256 bits cannot be guessed, and otherwise
+// anyone who shares an administrator's address could lock them out.
+func (a *API) refuseStranger(ctx huma.Context, who caller) {
 	if ctx.Header("Authorization") != "" {
 		p := a.cfg.Node.State().Policy
 		rate := throttle.Rate{Burst: p.SourceFailures, Every: p.SourceEvery}
-		from, _ := netip.ParseAddr(sourceOf(ctx))
-		if wait, ok := a.strangers.Spend(throttle.Network(from), rate, a.cfg.Now()); !ok {
+		address, _ := netip.ParseAddr(who.source)
+		network := throttle.Network(address)
+		a.cfg.Refused(network.String(), a.originOf(caller{source: who.source}), events.APITokenRefused{Name: who.token})
+		if wait, ok := a.strangers.Spend(network, rate, a.cfg.Now()); !ok {
 			ctx.SetHeader("Retry-After", seconds(wait))
-			a.refuse(ctx, throttled("too many wrong API tokens came from this address"))
+			a.refuse(ctx, throttled("too many invalid API tokens came from this address"))
 			return
 		}
 	}
 	ctx.SetHeader("WWW-Authenticate", `Bearer realm="keyfob"`)
-	a.refuse(ctx, problem(http.StatusUnauthorized, "unauthorized", "an API token is needed: Authorization: Bearer "+TokenPrefix+"…; this one is unknown, or has expired"))
+	a.refuse(ctx, problem(http.StatusUnauthorized, "unauthorized", "this needs a valid API token: Authorization: Bearer "+TokenPrefix+"…; this one is missing, unknown, revoked or expired"))
 }
 
 func (a *API) refuse(ctx huma.Context, p *huma.ErrorModel) {
@@ -108,19 +112,23 @@ func (a *API) refuse(ctx huma.Context, p *huma.ErrorModel) {
 	_ = a.huma.Marshal(ctx.BodyWriter(), "application/json", p)
 }
 
-func (a *API) identify(ctx huma.Context) (caller, bool) {
+// identify says who sent a request. ok is false without a valid API token; the
+// caller then has the source, and the name of a token that has expired.
+func (a *API) identify(ctx huma.Context) (who caller, ok bool) {
 	if uid, ok := ctx.Context().Value(localKey{}).(uint32); ok {
 		return caller{name: fmt.Sprintf("uid %d at the socket", uid), role: RoleAdmin}, true
 	}
+	who.source = sourceOf(ctx)
 	scheme, token, _ := strings.Cut(ctx.Header("Authorization"), " ")
 	if !strings.EqualFold(scheme, "bearer") || !strings.HasPrefix(token, TokenPrefix) {
-		return caller{}, false
+		return who, false
 	}
 	found := a.bearer(sha256.Sum256([]byte(token)))
-	if found == nil || !found.Expires.IsZero() && events.At(a.cfg.Now()) >= found.Expires {
-		return caller{}, false
+	if found == nil {
+		return who, false
 	}
-	return caller{name: "api token " + found.Name, role: found.Role, token: found.Name, source: sourceOf(ctx)}, true
+	who.name, who.role, who.token = "api token "+found.Name, found.Role, found.Name
+	return who, found.Expires.IsZero() || events.At(a.cfg.Now()) < found.Expires
 }
 
 // sourceOf is the address that a request came from.
@@ -173,16 +181,18 @@ func Local(ctx context.Context, c net.Conn) context.Context {
 
 // origin says of a command where it comes from.
 func (a *API) origin(ctx context.Context, reason string) (events.Origin, error) {
-	who := callerOf(ctx)
-	o := events.Origin{
-		Node: a.cfg.Name, Site: a.cfg.Site, Door: events.DoorAPI,
-		SourceIP: who.source, Actor: who.name, Note: reason,
-	}
+	o := a.originOf(callerOf(ctx))
+	o.Note = reason
 	if _, err := io.ReadFull(a.cfg.Random, o.Request[:]); err != nil {
 		return events.Origin{}, fmt.Errorf("making request number: %w", err)
 	}
 	o.Reference = o.Request.Reference()
 	return o, nil
+}
+
+// originOf says where a request of a caller comes from.
+func (a *API) originOf(who caller) events.Origin {
+	return events.Origin{Node: a.cfg.Name, Site: a.cfg.Site, Door: events.DoorAPI, SourceIP: who.source, Actor: who.name}
 }
 
 // do has a command decided for the caller.

@@ -2,12 +2,19 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keyfob/engine"
+	"keyfob/events"
 )
 
 // ask sends a request with an Authorization header from an address.
@@ -84,5 +91,56 @@ func TestNodeThatHasJustStartedCallsNobodyAStranger(t *testing.T) {
 	behind = nil
 	if w := ask(t, a, "198.51.100.9:4711", "Bearer kf_new"); w.Code != http.StatusUnauthorized {
 		t.Errorf("once it has caught up: status %d", w.Code)
+	}
+}
+
+// TestRefusedRequestsAreEvents with what is known of the caller, and without
+// the token.
+func TestRefusedRequestsAreEvents(t *testing.T) {
+	const secret = "kf_notissuedbyanybody"
+	for name, tt := range map[string]struct {
+		authorization string
+		want          *refused
+	}{
+		"an unknown token": {"Bearer " + secret, &refused{
+			"198.51.100.9/32", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9"}, events.APITokenRefused{},
+		}},
+		"another scheme": {"Basic YTpi", &refused{
+			"198.51.100.9/32", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9"}, events.APITokenRefused{},
+		}},
+		"an expired token": {"Bearer " + bearer("old"), &refused{
+			"198.51.100.9/32", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9"}, events.APITokenRefused{Name: "old"},
+		}},
+		"a role that does not permit it": {"Bearer " + bearer(RoleLogin), &refused{
+			"api token login", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9", Actor: "api token login"},
+			events.CommandDenied{Operation: "list-users", Role: RoleLogin},
+		}},
+		"no token":      {"", nil},
+		"a valid token": {"Bearer " + bearer(RoleAuditor), nil},
+	} {
+		f := newFake(t)
+		f.put(t, engine.TableAPITokens, engine.APIToken{Name: "old", Role: RoleAdmin, Digest: sha256.Sum256([]byte(bearer("old"))), Expires: events.At(noon)})
+		ask(t, f.api(t), "198.51.100.9:4711", tt.authorization)
+		var want []refused
+		if tt.want != nil {
+			want = append(want, *tt.want)
+		}
+		if diff := cmp.Diff(want, f.refused); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if strings.Contains(fmt.Sprintf("%+v", f.refused), secret) {
+			t.Errorf("%s: the event holds the token", name)
+		}
+	}
+}
+
+// TestNodeThatIsBehindRecordsNoRefusedToken since the token may be valid.
+func TestNodeThatIsBehindRecordsNoRefusedToken(t *testing.T) {
+	f := newFake(t)
+	a := f.api(t)
+	a.cfg.CaughtUp = func() error { return errors.New("catching up") }
+	ask(t, a, "198.51.100.9:4711", "Bearer kf_new")
+	if len(f.refused) != 0 {
+		t.Errorf("%v", f.refused)
 	}
 }

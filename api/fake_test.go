@@ -41,6 +41,14 @@ type fake struct {
 	recovery   string
 	sends      string // the beginning of the addresses that can be sent to
 	broken     error  // in the middle of a backup
+	refused    []refused
+}
+
+// refused is a request that was refused before it reached the node.
+type refused struct {
+	Label  string
+	Origin events.Origin
+	Event  events.Sampled
 }
 
 func newFake(t testing.TB) *fake {
@@ -214,6 +222,9 @@ func (f *fake) api(t testing.TB) *API {
 	t.Helper()
 	a, err := New(Config{
 		Node: f, Seal: f, Remedies: f, Cluster: f, Journal: f,
+		Refused: func(label string, o events.Origin, e events.Sampled) {
+			f.refused = append(f.refused, refused{label, o, e})
+		},
 		NewReader: func(name string, _ time.Time) (string, []byte, error) {
 			return "KEY", []byte("credentials of " + name), nil
 		},

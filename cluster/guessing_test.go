@@ -199,6 +199,47 @@ func TestGuessesAtUnknownUsersAreSampled(t *testing.T) {
 	}
 }
 
+// A front end that refuses requests by itself leaves few records, however many
+// the requests.
+func TestRefusedRequestsAreCountedInFewRecords(t *testing.T) {
+	const requests = 500
+	r := newCluster(t, 1)
+	n := r.nodes[0]
+	_, before := n.Journal().Bounds()
+	together(requests, func(i int) {
+		source := fmt.Sprintf("192.0.2.%d", i%200)
+		n.CountRefusal(source, events.Origin{Node: n.name, Door: events.DoorAPI, SourceIP: source}, events.APITokenRefused{})
+		n.CountRefusal("api token desk", events.Origin{Node: n.name, Door: events.DoorAPI, Actor: "api token desk"}, events.CommandDenied{Operation: "add-user", Role: "helpdesk"})
+	})
+	records := 0
+	r.eventually("all requests to be counted", func() error {
+		var refused, denied uint32
+		records = 0
+		all, err := n.Journal().Read(before+1, 10000)
+		if err != nil {
+			return err
+		}
+		for _, record := range all {
+			switch e := record.Event.(type) {
+			case events.APITokenRefused:
+				refused += max(1, e.Count)
+				records++
+			case events.CommandDenied:
+				denied += max(1, e.Count)
+				records++
+			default:
+			}
+		}
+		if refused != requests || denied != requests {
+			return fmt.Errorf("%d and %d counted", refused, denied)
+		}
+		return nil
+	})
+	if records > 20 {
+		t.Errorf("%d requests left %d records", 2*requests, records)
+	}
+}
+
 // A refusal leaves when its time has come, whatever was wrong; an accept at once.
 func TestRefusalsLeaveAtAFixedTime(t *testing.T) {
 	r := newCluster(t, 1)

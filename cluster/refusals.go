@@ -54,9 +54,21 @@ func (r *refusals) hold(ctx context.Context, arrived time.Time, delay time.Durat
 // count samples a refusal that writes no event of its own.
 func (r *refusals) count(a engine.Attempt, reason events.Reason) {
 	e := events.PasscodeRejected{Digest: r.vault.Pseudonym(a.User), Reason: reason}
-	if d, ok := r.sampler.Add(a.Origin, e, time.Now()); ok {
+	r.sample(string(reason), a.Origin.Reference, a.Origin, e)
+}
+
+// sample records a refusal, or counts it towards the next record of its kind.
+func (r *refusals) sample(kind, label string, o events.Origin, e events.Sampled) {
+	if d, ok := r.sampler.Add(kind, label, o, e, time.Now()); ok {
 		r.recorder.record(d.Origin, d.Event)
 	}
+}
+
+// CountRefusal records a request that a front end refused by itself, or counts
+// it towards the next record of its kind. It does not wait. The label tells
+// refusals of a kind apart.
+func (n *Node) CountRefusal(label string, o events.Origin, e events.Sampled) {
+	n.refusals.sample(events.Name(e), label, o, e)
 }
 
 // run records the sampled refusals at intervals until ctx ends.

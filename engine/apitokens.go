@@ -42,5 +42,6 @@ func (s *State) applyAdmin(at events.Time, actor string, e events.AdminEvent) {
 		s.issueAuditReader(at, actor, e)
 	case events.AuditReaderRevoked:
 		s.auditReaders.Delete(e.Name)
+	case events.CommandDenied, events.APITokenRefused: // change nothing
 	}
 }

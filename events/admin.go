@@ -113,3 +113,20 @@ type AuditReaderRevoked struct {
 type APITokenRevoked struct {
 	Name string `cbor:"1,keyasint"`
 }
+
+// CommandDenied is recorded when an API token asks for an operation that its
+// role does not permit.
+type CommandDenied struct {
+	Operation string   `cbor:"1,keyasint"` // of the API, such as delete-user
+	Role      string   `cbor:"2,keyasint"`
+	Count     uint32   `cbor:"3,keyasint,omitempty"` // denials that this one stands for, when sampled
+	Others    []string `cbor:"4,keyasint,omitempty"` // other actors that were denied meanwhile
+}
+
+// APITokenRefused is recorded when a request carries an API token that is
+// unknown, revoked or expired.
+type APITokenRefused struct {
+	Name   string   `cbor:"1,keyasint,omitempty"` // of a token that has expired
+	Count  uint32   `cbor:"2,keyasint,omitempty"` // refusals that this one stands for, when sampled
+	Others []string `cbor:"3,keyasint,omitempty"` // other networks that they came from
+}

@@ -53,6 +53,13 @@ func detailSet[T string | bool](d *Data, name string, value *T) {
 	}
 }
 
+// count says how many refusals an event stands for.
+func (d *Data) count(n uint32) {
+	if n > 1 {
+		d.detail("count", int64(n))
+	}
+}
+
 func (d *Data) use(u Use) {
 	d.Serial, d.Kind = u.Serial, u.Kind
 	if u.Emergency != 0 {
@@ -71,15 +78,11 @@ func (e PasscodeAccepted) describe(d *Data) {
 func (e PasscodeRejected) describe(d *Data) {
 	d.User, d.UserDigest, d.Serial, d.Kind = e.User, e.Digest, e.Serial, e.Kind
 	d.Outcome, d.Reason = "reject", e.Reason
-	if e.Count > 1 {
-		d.detail("count", int64(e.Count))
-	}
+	d.count(e.Count)
 	if e.Offset != nil {
 		d.detail("offset", *e.Offset)
 	}
-	if len(e.Others) > 0 {
-		d.detail("others", strings.Join(e.Others, " "))
-	}
+	d.detail("others", strings.Join(e.Others, " "))
 	d.detail("problem", e.Problem)
 }
 
@@ -234,6 +237,19 @@ func (e APITokenIssued) describe(d *Data) {
 }
 
 func (e APITokenRevoked) describe(d *Data) { d.detail("name", e.Name) }
+
+func (e CommandDenied) describe(d *Data) {
+	d.count(e.Count)
+	d.detail("operation", e.Operation)
+	d.detail("others", strings.Join(e.Others, ", "))
+	d.detail("role", e.Role)
+}
+
+func (e APITokenRefused) describe(d *Data) {
+	d.count(e.Count)
+	d.detail("name", e.Name)
+	d.detail("others", strings.Join(e.Others, ", "))
+}
 
 func (e AuditReaderIssued) describe(d *Data) {
 	d.detail("expires", e.Expires)

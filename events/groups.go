@@ -95,6 +95,8 @@ func (APITokenIssued) ofAdmin()     {}
 func (APITokenRevoked) ofAdmin()    {}
 func (AuditReaderIssued) ofAdmin()  {}
 func (AuditReaderRevoked) ofAdmin() {}
+func (CommandDenied) ofAdmin()      {}
+func (APITokenRefused) ofAdmin()    {}
 
 func (ClusterFounded) ofCluster()          {}
 func (InvitationIssued) ofCluster()        {}

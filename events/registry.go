@@ -75,6 +75,8 @@ var kinds = []class{
 	member[APITokenRevoked](82, "admin", "api_token_revoked", "KF5003I"),
 	member[AuditReaderIssued](83, "admin", "audit_reader_issued", "KF5004W"),
 	member[AuditReaderRevoked](84, "admin", "audit_reader_revoked", "KF5005I"),
+	member[CommandDenied](85, "admin", "command_denied", "KF5006W"),
+	member[APITokenRefused](86, "admin", "api_token_refused", "KF5007W"),
 
 	member[ClusterFounded](90, "cluster", "founded", "KF6001I"),
 	member[InvitationIssued](91, "cluster", "invitation_issued", "KF6002W"),

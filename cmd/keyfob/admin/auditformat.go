@@ -158,6 +158,8 @@ func (e *auditEvent) ocsfClass() ocsfClass {
 		return ocsfClass{ocsfEntity, 1, "Create"}
 	case slices.Contains([]string{"deleted", "removed", "api_token_revoked", "audit_reader_revoked", "node_removed"}, word):
 		return ocsfClass{ocsfEntity, 4, "Delete"}
+	case slices.Contains([]string{"command_denied", "api_token_refused"}, word):
+		return ocsfClass{ocsfEntity, 99, "Other"}
 	}
 	return ocsfClass{ocsfEntity, 3, "Update"}
 }

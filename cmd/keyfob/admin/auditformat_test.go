@@ -52,6 +52,8 @@ func TestOCSFHasWhatItsClassRequires(t *testing.T) {
 		"policy.changed":     {3004, 3, "entity"},
 		"cluster.founded":    {3004, 1, "entity"},
 		"some.thing_unheard": {3004, 3, "entity"},
+
+		"admin.command_denied": {3004, 99, "entity"},
 	} {
 		var v map[string]any
 		if err := json.Unmarshal([]byte(format(t, "ocsf", strings.Replace(refused, "auth.rejected", typ, 1))), &v); err != nil {

@@ -253,6 +253,7 @@ func (h *house) api() (http.Handler, error) {
 	return api.New(api.Config{
 		Node: h.asked, Seal: h.node, Remedies: remedies{h.node}, Cluster: members{h.node}, Journal: h.node.Journal(),
 		NewReader: natsKeys(h.node).NewReader,
+		Refused:   h.node.CountRefusal,
 		Name:      h.cfg.Node, Site: h.cfg.Site, Now: h.env.Now, Random: rand.Reader, Log: h.log,
 		Sound: func() bool { return h.node.Stats().ClockSound }, CaughtUp: h.node.CaughtUp,
 	})
