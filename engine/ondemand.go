@@ -32,7 +32,7 @@ type Delivery struct {
 	// Wanted reports whether the tokencode is still waited for: its user has not
 	// asked for another one since, nor got in. Nil: always.
 	Wanted func() bool
-	// NotSent is told, in the courier's words, that it was given up. Nil: nobody
+	// NotSent is told, in the words of cluster/delivery, that it was given up. Nil: nobody
 	// is.
 	NotSent func(way, result string)
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"keyfob/api"
-	"keyfob/cluster/courier/mailtest"
+	"keyfob/cluster/delivery/mailtest"
 	"keyfob/cmd/keyfob/demo"
 	"keyfob/cmd/keyfob/node"
 )

@@ -13,7 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"keyfob/cluster/courier"
+	"keyfob/cluster/delivery"
 	"keyfob/engine"
 )
 
@@ -49,7 +49,7 @@ type SMSConfig struct {
 }
 
 func defaultOnDemand() OnDemandConfig {
-	d := courier.DefaultConfig()
+	d := delivery.DefaultConfig()
 	return OnDemandConfig{
 		SMTP: SMTPConfig{Port: strconv.Itoa(d.Mail.Port), TLS: d.Mail.TLS, Subject: d.Mail.Subject, Text: d.Mail.Text},
 		SMS:  SMSConfig{Method: d.SMS.Method, ContentType: d.SMS.ContentType, Body: d.SMS.Body, Text: d.SMS.Text},
@@ -61,18 +61,18 @@ var onDemandFiles = []string{
 	"ondemand.smtp.ca", "ondemand.smtp.password_file", "ondemand.sms.ca", "ondemand.sms.headers_file",
 }
 
-// courier is the courier's configuration, without what is in files.
-func (c *Config) courier() courier.Config {
-	out := courier.DefaultConfig()
+// delivery is the configuration of the sender, without what is in files.
+func (c *Config) delivery() delivery.Config {
+	out := delivery.DefaultConfig()
 	if c.Branding.Service != "" {
 		out.Service = c.Branding.Service
 	}
 	mail, sms := c.OnDemand.SMTP, c.OnDemand.SMS
 	port, _ := strconv.Atoi(mail.Port) // 0 is not taken for a port
-	out.Mail = courier.Mail{
+	out.Mail = delivery.Mail{
 		Host: mail.Host, Port: port, TLS: mail.TLS, User: mail.User, From: mail.From, Subject: mail.Subject, Text: mail.Text,
 	}
-	out.SMS = courier.SMS{URL: sms.URL, Method: sms.Method, ContentType: sms.ContentType, Body: sms.Body, Text: sms.Text}
+	out.SMS = delivery.SMS{URL: sms.URL, Method: sms.Method, ContentType: sms.ContentType, Body: sms.Body, Text: sms.Text}
 	if sms.Method == http.MethodGet {
 		out.SMS.Body = ""
 	}
@@ -81,7 +81,7 @@ func (c *Config) courier() courier.Config {
 
 // onDemandProblems is what is wrong with the keys. Files are not opened for it.
 func (c *Config) onDemandProblems() []error {
-	check := c.courier()
+	check := c.delivery()
 	check.Log = slog.New(slog.DiscardHandler)
 	if c.OnDemand.SMTP.PasswordFile != "" {
 		check.Mail.Password = "in the file"
@@ -97,11 +97,11 @@ func (c *Config) onDemandProblems() []error {
 	return errs
 }
 
-// newCourier is who sends this node's tokencodes; nil where no way is configured.
-func (e *program) newCourier(cfg Config, log *slog.Logger, counts *metrics) (*courier.Courier, error) {
-	c := cfg.courier()
+// newSender is who sends this node's tokencodes; nil where no way is configured.
+func (e *program) newSender(cfg Config, log *slog.Logger, counts *metrics) (*delivery.Sender, error) {
+	c := cfg.delivery()
 	if c.Mail.Host == "" && c.SMS.URL == "" {
-		return nil, nil //nolint:nilnil // no courier is an answer
+		return nil, nil //nolint:nilnil // no sender is an answer
 	}
 	mail, sms := cfg.OnDemand.SMTP, cfg.OnDemand.SMS
 	var problems [4]error
@@ -113,7 +113,7 @@ func (e *program) newCourier(cfg Config, log *slog.Logger, counts *metrics) (*co
 		return nil, err
 	}
 	c.Now, c.Log, c.Observe = e.Now, log, counts.deliveries()
-	k, err := courier.New(c)
+	k, err := delivery.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("ondemand: %w", err)
 	}
@@ -150,18 +150,18 @@ func fileRoots(key, file string) (*x509.CertPool, error) {
 }
 
 // deliveries counts what becomes of tokencodes on demand.
-func (m *metrics) deliveries() func(way string, r courier.Result) {
+func (m *metrics) deliveries() func(way string, r delivery.Result) {
 	counted := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyfob_ondemand_total", Help: "Tokencodes to be sent to their users, by way and by what became of them.",
 	}, []string{"way", "result"})
 	m.registry.MustRegister(counted)
-	return func(way string, r courier.Result) { counted.WithLabelValues(way, string(r)).Inc() }
+	return func(way string, r delivery.Result) { counted.WithLabelValues(way, string(r)).Inc() }
 }
 
 // send brings tokencodes on their way until ctx ends, where this node sends any.
 func (h *house) send(ctx context.Context) error {
-	if h.courier == nil {
+	if h.sender == nil {
 		return nil
 	}
-	return h.courier.Run(ctx)
+	return h.sender.Run(ctx)
 }

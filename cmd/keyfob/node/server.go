@@ -19,7 +19,7 @@ import (
 
 	"keyfob/api"
 	"keyfob/cluster"
-	"keyfob/cluster/courier"
+	"keyfob/cluster/delivery"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/radius"
 	"keyfob/webui"
@@ -56,7 +56,7 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 	if err := node.exists(); err != nil {
 		return err
 	}
-	sender, err := e.newCourier(cfg, log, counts)
+	sender, err := e.newSender(cfg, log, counts)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("opening node %s: %w", cfg.Node, err)
 	}
 	node.warn(ctx, log)
-	h := &house{cfg: cfg, log: log, node: n, courier: sender, asked: counted{n, counts}, counts: counts, env: e}
+	h := &house{cfg: cfg, log: log, node: n, sender: sender, asked: counted{n, counts}, counts: counts, env: e}
 	doors, err := h.doors(ports, cert)
 	if err != nil {
 		return errors.Join(err, n.Close())
@@ -98,13 +98,13 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 
 // house is a node that is open, and what its doors are made from.
 type house struct {
-	env     *program
-	cfg     Config
-	log     *slog.Logger
-	node    *cluster.Node
-	courier *courier.Courier // nil where no tokencodes are sent
-	asked   counted          // the node as the doors ask it
-	counts  *metrics
+	env    *program
+	cfg    Config
+	log    *slog.Logger
+	node   *cluster.Node
+	sender *delivery.Sender // nil where no tokencodes are sent
+	asked  counted          // the node as the doors ask it
+	counts *metrics
 }
 
 // doors are the ways in, made and not yet open.
@@ -152,7 +152,7 @@ func (h *house) doors(ports *ports, cert *certificate) (*doors, error) {
 // run opens the doors and keeps them open until ctx ends or a part fails. The
 // way out is the way in, backwards: the doors take nothing new and answer what
 // they took; then the node, which they asked, hands over leadership and stops;
-// then the outlet and the courier, which took the node's last events and
+// then the outlet and the sender, which took the node's last events and
 // tokencodes.
 func (h *house) run(ctx context.Context, d *doors, hup <-chan os.Signal, reload func()) error {
 	inside, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -165,8 +165,8 @@ func (h *house) run(ctx context.Context, d *doors, hup <-chan os.Signal, reload 
 	nodeGone := make(chan struct{})
 	go func() { defer close(nodeGone); nodeDone <- h.node.Run(nodeCtx) }()
 	go func() { outletDone <- d.outlet.run(outletCtx) }()
-	courierDone := make(chan error, 1)
-	go func() { courierDone <- h.send(outletCtx) }()
+	senderDone := make(chan error, 1)
+	go func() { senderDone <- h.send(outletCtx) }()
 
 	group, open := errgroup.WithContext(ctx)
 	group.Go(func() error { return named("radius", d.radius.Run(open)) })
@@ -202,7 +202,7 @@ func (h *house) run(ctx context.Context, d *doors, hup <-chan os.Signal, reload 
 		err = fmt.Errorf("node %s: %w", h.cfg.Node, nodeErr)
 	}
 	stopOutlet()
-	err = errors.Join(err, named("audit stream", <-outletDone), named("courier", <-courierDone))
+	err = errors.Join(err, named("audit stream", <-outletDone), named("delivery", <-senderDone))
 	h.log.InfoContext(ctx, "stopped", "node", h.cfg.Node)
 	return err
 }

@@ -1,4 +1,4 @@
-package courier
+package delivery
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"keyfob/cluster/courier/mailtest"
+	"keyfob/cluster/delivery/mailtest"
 )
 
 // mailTo is the configuration for a server of the tests.

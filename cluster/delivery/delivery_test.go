@@ -1,4 +1,4 @@
-package courier
+package delivery
 
 import (
 	"bytes"
@@ -42,10 +42,10 @@ func (f *fakeSender) send(_ context.Context, m message) error {
 	return nil
 }
 
-// bench is a courier on a fake clock, with one way.
+// bench is a sender on a fake clock, with one way.
 type bench struct {
-	*Courier
-	sender  *fakeSender
+	*Sender
+	fake    *fakeSender
 	logged  *bytes.Buffer
 	results []string
 	mu      sync.Mutex
@@ -54,7 +54,7 @@ type bench struct {
 
 func newBench(t *testing.T, change func(*Config)) *bench {
 	t.Helper()
-	b := &bench{sender: &fakeSender{}, logged: &bytes.Buffer{}}
+	b := &bench{fake: &fakeSender{}, logged: &bytes.Buffer{}}
 	c := config()
 	c.Log = slog.New(slog.NewTextHandler(b.logged, nil))
 	c.Observe = func(way string, r Result) {
@@ -66,14 +66,14 @@ func newBench(t *testing.T, change func(*Config)) *bench {
 		change(&c)
 	}
 	var err error
-	if b.Courier, err = New(c); err != nil {
+	if b.Sender, err = New(c); err != nil {
 		t.Fatal(err)
 	}
-	b.add(wayMail, b.sender)
+	b.add(wayMail, b.fake)
 	return b
 }
 
-// run starts the courier; b.stop ends it and waits.
+// run starts the sender; b.stop ends it and waits.
 func (b *bench) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -104,7 +104,7 @@ const olgasMail engine.Secret = "mailto:olga@example.com"
 func TestFailedDeliveryIsTriedAgainLessAndLessOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
-		b.sender.fails = func(attempt int) error {
+		b.fake.fails = func(attempt int) error {
 			if attempt < 7 {
 				return errors.New("mail server answered 451")
 			}
@@ -116,14 +116,14 @@ func TestFailedDeliveryIsTriedAgainLessAndLessOften(t *testing.T) {
 		time.Sleep(2 * time.Minute) // of the fake clock
 		b.stop()
 		var at []string
-		for _, try := range b.sender.tries {
+		for _, try := range b.fake.tries {
 			at = append(at, try.Sub(began).String())
 		}
 		if diff := cmp.Diff([]string{"0s", "1s", "3s", "7s", "15s", "30s", "45s"}, at); diff != "" {
 			t.Errorf("attempts (-want +got):\n%s", diff)
 		}
 		b.want(t, "mail sent")
-		if first, last := b.sender.got[0].minutes, b.sender.got[6].minutes; first != 10 || last != 10 {
+		if first, last := b.fake.got[0].minutes, b.fake.got[6].minutes; first != 10 || last != 10 {
 			t.Errorf("good for %d and then %d minutes, want 10: what is begun is counted", first, last)
 		}
 	})
@@ -132,7 +132,7 @@ func TestFailedDeliveryIsTriedAgainLessAndLessOften(t *testing.T) {
 func TestDeadTokencodeIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
-		b.sender.fails = func(int) error { return errors.New("mail server answered 451") }
+		b.fake.fails = func(int) error { return errors.New("mail server answered 451") }
 		b.run()
 		b.Deliver(delivery(olgasMail, 5*time.Second)) // attempts at 0, 1 and 3 s
 		b.Deliver(delivery(olgasMail, -time.Second))
@@ -140,7 +140,7 @@ func TestDeadTokencodeIsNotSent(t *testing.T) {
 		time.Sleep(time.Minute)
 		b.stop()
 		b.want(t, "mail expired", "mail expired", "mail expired")
-		if n := len(b.sender.tries); n != 3 {
+		if n := len(b.fake.tries); n != 3 {
 			t.Errorf("%d attempts, want 3", n)
 		}
 	})
@@ -151,7 +151,7 @@ func TestDeadTokencodeIsNotSent(t *testing.T) {
 func TestOnlyTheLatestTokencodeIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(c *Config) { c.Workers = 1 })
-		b.sender.fails = func(attempt int) error {
+		b.fake.fails = func(attempt int) error {
 			if attempt == 1 {
 				return errors.New("mail server answered 451")
 			}
@@ -170,8 +170,8 @@ func TestOnlyTheLatestTokencodeIsSent(t *testing.T) {
 		time.Sleep(time.Minute)
 		b.stop()
 		b.want(t, "mail unwanted", "mail unwanted", "mail sent")
-		if got := b.sender.got[len(b.sender.got)-1]; len(b.sender.got) != 2 || got.asked.IsZero() {
-			t.Errorf("%d attempts, the last for what was asked for at %v", len(b.sender.got), got.asked)
+		if got := b.fake.got[len(b.fake.got)-1]; len(b.fake.got) != 2 || got.asked.IsZero() {
+			t.Errorf("%d attempts, the last for what was asked for at %v", len(b.fake.got), got.asked)
 		}
 	})
 }
@@ -179,7 +179,7 @@ func TestOnlyTheLatestTokencodeIsSent(t *testing.T) {
 func TestFinalRefusalIsNotTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
-		b.sender.fails = func(int) error { return answered("mail server", 550, false) }
+		b.fake.fails = func(int) error { return answered("mail server", 550, false) }
 		b.run()
 		d, told := delivery(olgasMail, 10*time.Minute), ""
 		d.NotSent = func(way, result string) { told += way + " " + result + "\n" }
@@ -187,7 +187,7 @@ func TestFinalRefusalIsNotTriedAgain(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		b.stop()
 		b.want(t, "mail failed")
-		if n := len(b.sender.tries); n != 1 || told != "mail failed\n" {
+		if n := len(b.fake.tries); n != 1 || told != "mail failed\n" {
 			t.Errorf("%d attempts, want 1; told %q", n, told)
 		}
 	})
@@ -196,13 +196,13 @@ func TestFinalRefusalIsNotTriedAgain(t *testing.T) {
 func TestAttemptsHaveAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
-		b.sender.fails = func(int) error { return errors.New("mail server answered 451") }
+		b.fake.fails = func(int) error { return errors.New("mail server answered 451") }
 		b.run()
 		b.Deliver(delivery(olgasMail, time.Hour))
 		time.Sleep(time.Hour)
 		b.stop()
 		b.want(t, "mail failed")
-		if n := len(b.sender.tries); n != b.c.Attempts {
+		if n := len(b.fake.tries); n != b.c.Attempts {
 			t.Errorf("%d attempts, want %d", n, b.c.Attempts)
 		}
 	})
@@ -231,7 +231,7 @@ func TestDeliverNeverBlocks(t *testing.T) {
 func TestStopDrainsWhatIsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(c *Config) { c.Pause, c.PauseMost = time.Minute, time.Minute })
-		b.sender.fails = func(attempt int) error {
+		b.fake.fails = func(attempt int) error {
 			if attempt == 1 {
 				return errors.New("mail server answered 451")
 			}
@@ -249,7 +249,7 @@ func TestStopDrainsWhatIsWaiting(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
-		b.ways[wayMail].sender = deafSender{}
+		b.ways[wayMail].transport = deafSender{}
 		b.run()
 		b.Deliver(delivery(olgasMail, 10*time.Minute))
 		synctest.Wait()

@@ -1,4 +1,4 @@
-package courier
+package delivery
 
 import (
 	"context"
@@ -35,7 +35,7 @@ var proofs = []mail.SMTPAuthType{
 	mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1, mail.SMTPAuthPlain, mail.SMTPAuthLogin,
 }
 
-// send implements sender.
+// send implements transport.
 func (m *mailer) send(ctx context.Context, msg message) error {
 	letter, err := m.write(msg)
 	if err != nil {

@@ -1,4 +1,4 @@
-package courier
+package delivery
 
 import (
 	"bufio"
@@ -48,7 +48,7 @@ func newGateway(c SMS, service string) *gateway {
 	return g
 }
 
-// send implements sender.
+// send implements transport.
 func (g *gateway) send(ctx context.Context, m message) error {
 	request, err := g.request(ctx, m)
 	if err != nil {

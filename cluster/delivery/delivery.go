@@ -1,4 +1,4 @@
-// Package courier brings tokencodes on demand to their users: by mail, and by
+// Package sender brings tokencodes on demand to their users: by mail, and by
 // a gateway for short messages.
 //
 // It owns what lies between engine.Delivery and the wire. Each way has a queue
@@ -15,7 +15,7 @@
 // An address and a tokencode are secrets. They are in no log line and in no
 // error, and neither is what a server answered, because it may quote them:
 // what is left of its answer is the number.
-package courier
+package delivery
 
 import (
 	"context"
@@ -50,8 +50,8 @@ const (
 	wayNone = "none"
 )
 
-// Courier sends what it is given. New makes one; Run must be called once.
-type Courier struct {
+// Sender sends what it is given. New makes one; Run must be called once.
+type Sender struct {
 	c    Config
 	ways map[string]*way
 
@@ -63,14 +63,14 @@ type Courier struct {
 
 // way is one way of sending.
 type way struct {
-	name   string
-	sender sender
-	queue  chan engine.Delivery
+	name      string
+	transport transport
+	queue     chan engine.Delivery
 }
 
-// sender makes one attempt. ctx bounds it. The error holds no secret; one that
+// transport makes one attempt. ctx bounds it. The error holds no secret; one that
 // wraps errFinal is not worth another attempt.
-type sender interface {
+type transport interface {
 	send(ctx context.Context, m message) error
 }
 
@@ -82,134 +82,134 @@ type message struct {
 	minutes int // that the code is still good for, the last one begun included
 }
 
-// New makes a courier. The error holds all that is wrong with c.
-func New(c Config) (*Courier, error) {
+// New makes a sender. The error holds all that is wrong with c.
+func New(c Config) (*Sender, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	k := &Courier{c: c, ways: map[string]*way{}, stopping: make(chan struct{})}
+	s := &Sender{c: c, ways: map[string]*way{}, stopping: make(chan struct{})}
 	if c.Mail.Host != "" {
-		k.add(wayMail, newMailer(c.Mail, c.Service, c.Timeout))
+		s.add(wayMail, newMailer(c.Mail, c.Service, c.Timeout))
 	}
 	if c.SMS.URL != "" {
-		k.add(waySMS, newGateway(c.SMS, c.Service))
+		s.add(waySMS, newGateway(c.SMS, c.Service))
 	}
-	return k, nil
+	return s, nil
 }
 
-func (k *Courier) add(name string, s sender) {
-	k.ways[name] = &way{name: name, sender: s, queue: make(chan engine.Delivery, k.c.Queue)}
+func (s *Sender) add(name string, t transport) {
+	s.ways[name] = &way{name: name, transport: t, queue: make(chan engine.Delivery, s.c.Queue)}
 }
 
 // Deliver takes a tokencode to be sent. It never blocks: what finds the queue
 // full is not sent, and its user asks again.
-func (k *Courier) Deliver(d engine.Delivery) {
+func (s *Sender) Deliver(d engine.Delivery) {
 	name, _ := route(d.Address)
-	w := k.ways[name]
+	w := s.ways[name]
 	if w == nil {
-		k.unsent(d, name, NoWay, 0, errors.New("no way of sending is configured for such an address"))
+		s.unsent(d, name, NoWay, 0, errors.New("no way of sending is configured for such an address"))
 		return
 	}
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	if k.closed {
-		k.unsent(d, name, Overflow, 0, errors.New("the node stops"))
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		s.unsent(d, name, Overflow, 0, errors.New("the node stops"))
 		return
 	}
 	select {
 	case w.queue <- d:
 	default:
-		k.unsent(d, name, Overflow, 0, fmt.Errorf("%d are waiting already", cap(w.queue)))
+		s.unsent(d, name, Overflow, 0, fmt.Errorf("%d are waiting already", cap(w.queue)))
 	}
 }
 
 // Sends reports whether there is a way to an address.
-func (k *Courier) Sends(address engine.Secret) bool {
+func (s *Sender) Sends(address engine.Secret) bool {
 	name, _ := route(address)
-	return k.ways[name] != nil
+	return s.ways[name] != nil
 }
 
 // Run sends until ctx ends. Then what is waiting gets one attempt more, in
 // Config.Drain altogether, and Run returns when the last worker has.
-func (k *Courier) Run(ctx context.Context) error {
+func (s *Sender) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var workers sync.WaitGroup
-	for _, w := range k.ways {
-		for range k.c.Workers {
+	for _, w := range s.ways {
+		for range s.c.Workers {
 			workers.Go(func() {
 				for d := range w.queue {
-					k.carry(work, w, d)
+					s.carry(work, w, d)
 				}
 			})
 		}
 	}
 	<-ctx.Done()
-	k.mu.Lock()
-	k.closed = true
-	for _, w := range k.ways {
+	s.mu.Lock()
+	s.closed = true
+	for _, w := range s.ways {
 		close(w.queue)
 	}
-	k.mu.Unlock()
-	close(k.stopping)
-	limit := time.AfterFunc(k.c.Drain, stop)
+	s.mu.Unlock()
+	close(s.stopping)
+	limit := time.AfterFunc(s.c.Drain, stop)
 	defer limit.Stop()
 	workers.Wait()
 	return ctx.Err()
 }
 
 // carry brings one tokencode on its way, or gives it up.
-func (k *Courier) carry(ctx context.Context, w *way, d engine.Delivery) {
-	began, pause := k.c.Now(), k.c.Pause
+func (s *Sender) carry(ctx context.Context, w *way, d engine.Delivery) {
+	began, pause := s.c.Now(), s.c.Pause
 	for attempt := 1; ; attempt++ {
-		left := d.Expires.Sub(k.c.Now())
+		left := d.Expires.Sub(s.c.Now())
 		if left <= 0 {
-			k.unsent(d, w.name, Expired, attempt-1, errors.New("the tokencode is not good any more"))
+			s.unsent(d, w.name, Expired, attempt-1, errors.New("the tokencode is not good any more"))
 			return
 		}
 		if d.Wanted != nil && !d.Wanted() {
 			// Of several that arrive together only the last one would be good.
-			k.c.Log.InfoContext(ctx, "tokencode is not sent: it is not waited for any more", "serial", d.Serial, "way", w.name, "attempts", attempt-1)
-			k.c.observe(w.name, Unwanted)
+			s.c.Log.InfoContext(ctx, "tokencode is not sent: it is not waited for any more", "serial", d.Serial, "way", w.name, "attempts", attempt-1)
+			s.c.observe(w.name, Unwanted)
 			return
 		}
-		err := k.attempt(ctx, w, d, left)
+		err := s.attempt(ctx, w, d, left)
 		if err == nil {
-			k.c.Log.InfoContext(ctx, "tokencode sent", "serial", d.Serial, "way", w.name, "attempts", attempt, "took", k.c.Now().Sub(began))
-			k.c.observe(w.name, Sent)
+			s.c.Log.InfoContext(ctx, "tokencode sent", "serial", d.Serial, "way", w.name, "attempts", attempt, "took", s.c.Now().Sub(began))
+			s.c.observe(w.name, Sent)
 			return
 		}
-		if errors.Is(err, errFinal) || attempt == k.c.Attempts || ctx.Err() != nil || k.isStopping() {
-			k.unsent(d, w.name, Failed, attempt, err)
+		if errors.Is(err, errFinal) || attempt == s.c.Attempts || ctx.Err() != nil || s.isStopping() {
+			s.unsent(d, w.name, Failed, attempt, err)
 			return
 		}
-		k.c.Log.WarnContext(ctx, "tokencode will be sent again", "serial", d.Serial, "way", w.name, "attempts", attempt, "wait", pause, "err", err)
-		k.wait(pause)
-		pause = min(2*pause, k.c.PauseMost)
+		s.c.Log.WarnContext(ctx, "tokencode will be sent again", "serial", d.Serial, "way", w.name, "attempts", attempt, "wait", pause, "err", err)
+		s.wait(pause)
+		pause = min(2*pause, s.c.PauseMost)
 	}
 }
 
-func (k *Courier) attempt(ctx context.Context, w *way, d engine.Delivery, left time.Duration) error {
+func (s *Sender) attempt(ctx context.Context, w *way, d engine.Delivery, left time.Duration) error {
 	_, to := route(d.Address)
-	ctx, cancel := context.WithTimeout(ctx, min(k.c.Timeout, left))
+	ctx, cancel := context.WithTimeout(ctx, min(s.c.Timeout, left))
 	defer cancel()
 	const minute = time.Minute
-	return w.sender.send(ctx, message{to: to, code: d.Tokencode.Reveal(), asked: d.Asked, minutes: int((left + minute - 1) / minute)})
+	return w.transport.send(ctx, message{to: to, code: d.Tokencode.Reveal(), asked: d.Asked, minutes: int((left + minute - 1) / minute)})
 }
 
 // wait lets time pass, less when the node stops.
-func (k *Courier) wait(d time.Duration) {
+func (s *Sender) wait(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-k.stopping:
+	case <-s.stopping:
 	}
 }
 
-func (k *Courier) isStopping() bool {
+func (s *Sender) isStopping() bool {
 	select {
-	case <-k.stopping:
+	case <-s.stopping:
 		return true
 	default:
 		return false
@@ -217,9 +217,9 @@ func (k *Courier) isStopping() bool {
 }
 
 // unsent says that a user waits in vain.
-func (k *Courier) unsent(d engine.Delivery, way string, r Result, attempts int, why error) {
-	k.c.Log.Error("tokencode was not sent", "serial", d.Serial, "way", way, "result", string(r), "attempts", attempts, "err", why)
-	k.c.observe(way, r)
+func (s *Sender) unsent(d engine.Delivery, way string, r Result, attempts int, why error) {
+	s.c.Log.Error("tokencode was not sent", "serial", d.Serial, "way", way, "result", string(r), "attempts", attempts, "err", why)
+	s.c.observe(way, r)
 	if d.NotSent != nil {
 		d.NotSent(way, string(r))
 	}

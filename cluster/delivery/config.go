@@ -1,4 +1,4 @@
-package courier
+package delivery
 
 import (
 	"crypto/x509"
@@ -17,7 +17,7 @@ import (
 	"keyfob/engine"
 )
 
-// Config is how a courier is made.
+// Config is how a sender is made.
 type Config struct {
 	Mail    Mail
 	SMS     SMS
