@@ -37,6 +37,33 @@ func documents(t *testing.T) map[string]string {
 	return all
 }
 
+// TestLinesOfDocumentsFitAScreen limits prose and code to 100 characters and
+// rows of tables to 240. Tables that are generated are exempt.
+func TestLinesOfDocumentsFitAScreen(t *testing.T) {
+	const most, mostInTables = 100, 240
+	for name, text := range documents(t) {
+		if name == "cluster/DESIGN.md" {
+			continue
+		}
+		generated := false
+		for i, line := range strings.Split(text, "\n") {
+			switch {
+			case strings.HasPrefix(line, "<!-- end of "):
+				generated = false
+			case strings.HasPrefix(line, "<!-- "):
+				generated = true
+			}
+			limit := most
+			if strings.HasPrefix(line, "|") {
+				limit = mostInTables
+			}
+			if n := utf8.RuneCountInString(line); n > limit && !generated {
+				t.Errorf("%s:%d: %d characters, at most %d are allowed", name, i+1, n, limit)
+			}
+		}
+	}
+}
+
 var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
