@@ -105,7 +105,7 @@ func TestAllArgumentsThatNameSomethingAreCompleted(t *testing.T) {
 		"token list --user ":           "ada bob",
 		"client remove ":               "vpn",
 		"api-token revoke ":            "desk",
-		"api-token issue desk --role ": "admin auditor helpdesk login",
+		"api-token issue desk --role ": strings.Join(slices.Sorted(slices.Values(api.Roles())), " "),
 		"policy set ":                  "pin.min= profile=",
 		"policy set pin.min=4 ":        "pin.min= profile=",
 		"cluster remove ":              "n1",
