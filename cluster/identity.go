@@ -11,9 +11,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
+	"keyfob/cluster/atomicfile"
 	"keyfob/cluster/link"
 	"keyfob/cluster/vault"
 )
@@ -117,7 +117,7 @@ func (c Config) saveRoot(ctx context.Context, root vault.Root, cluster string) e
 func (c Config) saveIdentity(id identity) error {
 	data, err := json.MarshalIndent(id, "", "  ")
 	if err == nil {
-		err = writeFile(c.file(fileIdentity), append(data, '\n'))
+		err = atomicfile.Write(c.file(fileIdentity), append(data, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("saving the node's identity: %w", err)
@@ -159,26 +159,4 @@ func (c Config) loadIdentity() (identity, error) {
 			id.Node, id.Address, c.advertise())
 	}
 	return id, nil
-}
-
-// writeFile writes data to path, at once or not at all.
-func writeFile(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already after the rename
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

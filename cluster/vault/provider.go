@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"keyfob/cluster/atomicfile"
 )
 
 // Provider seals the root key under a key of its own (KEK). It is asked at
@@ -50,7 +52,10 @@ func CreateKeyFile(path string, random io.Reader) error {
 	if _, err := io.ReadFull(random, key); err != nil {
 		return fmt.Errorf("making key file: %w", err)
 	}
-	err := writeFile(path, key, os.Link)
+	err := atomicfile.Create(path, 0o600, func(w io.Writer) error {
+		_, err := w.Write(key)
+		return err
+	})
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("key file %s exists; a root key may depend on it, so it is not replaced: %w", path, fs.ErrExist)
 	}

@@ -8,7 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+
+	"keyfob/cluster/atomicfile"
 )
 
 const (
@@ -38,7 +39,7 @@ func (r Root) Save(ctx context.Context, path string, provider Provider, clusterI
 	if err != nil {
 		return fmt.Errorf("saving root key: %w", err)
 	}
-	if err := writeFile(path, append(data, '\n'), os.Rename); err != nil {
+	if err := atomicfile.Write(path, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("saving root key: %w", err)
 	}
 	return nil
@@ -103,31 +104,4 @@ func (file *rootFile) decode(data []byte) error {
 
 func rootPlace(provider Provider, clusterID string) []byte {
 	return encode(nil, "keyfob root file", clusterID, provider.Name())
-}
-
-// writeFile writes data to a new file beside path, mode 0600 and synced, and
-// commits it with os.Rename, which replaces path, or os.Link, which does not.
-func writeFile(path string, data []byte, commit func(from, to string) error) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already after a rename
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := commit(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

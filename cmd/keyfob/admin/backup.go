@@ -2,15 +2,14 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/cluster/atomicfile"
 	"keyfob/cluster/vault"
 	"keyfob/cmd/keyfob/cli"
 )
@@ -82,14 +81,9 @@ func (e *commands) fetchBackup(ctx context.Context, r *cli.Remote, file string, 
 	progress := e.Meter("backup, bytes", int(total))
 	defer progress.End()
 
-	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*") // mode 0600
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(f.Name())
-	size, err = io.Copy(f, progress.Reader(backup))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return 0, err
-	}
-	return size, os.Link(f.Name(), file) // which replaces nothing
+	err = atomicfile.Create(file, 0o600, func(w io.Writer) error {
+		size, err = io.Copy(w, progress.Reader(backup))
+		return err
+	})
+	return size, err
 }
