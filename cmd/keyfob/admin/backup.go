@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
-	"keyfob/cluster/atomicfile"
 	"keyfob/cluster/vault"
 	"keyfob/cmd/keyfob/cli"
 )
@@ -81,7 +80,7 @@ func (e *commands) fetchBackup(ctx context.Context, r *cli.Remote, file string, 
 	progress := e.Meter("backup, bytes", int(total))
 	defer progress.End()
 
-	err = atomicfile.Create(file, 0o600, func(w io.Writer) error {
+	err = cli.CreateFile(file, func(w io.Writer) error {
 		size, err = io.Copy(w, progress.Reader(backup))
 		return err
 	})

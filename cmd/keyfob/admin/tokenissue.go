@@ -64,7 +64,7 @@ func (e *commands) tokenIssue() *cobra.Command {
 		if o.page != "" {
 			page, err := tokenPage(made)
 			if err == nil {
-				err = cli.CreateFile(o.page, page)
+				err = cli.CreateFile(o.page, cli.Content(page))
 			}
 			if err != nil {
 				return fmt.Errorf("token %s is issued, but %w", made.Serial, err)
@@ -196,5 +196,5 @@ func (e *commands) handOver(t tokenfile.Token, o issuing) (uri string, err error
 	if err := tokenfile.WriteSDTID(&b, []tokenfile.Token{t}, file, rand.Reader); err != nil {
 		return "", err
 	}
-	return "", cli.CreateFile(o.sdtid, b.Bytes())
+	return "", cli.CreateFile(o.sdtid, cli.Content(b.Bytes()))
 }

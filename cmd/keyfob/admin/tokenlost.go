@@ -130,7 +130,7 @@ func emergencyPage(lost api.Emergency) ([]byte, error) {
 func writeEmergencyPage(file string, lost api.Emergency) error {
 	page, err := emergencyPage(lost)
 	if err == nil {
-		err = cli.CreateFile(file, page)
+		err = cli.CreateFile(file, cli.Content(page))
 	}
 	if err != nil {
 		return fmt.Errorf("token %s is lost, and its emergency tokencodes hold, but %w", lost.Serial, err)

@@ -22,14 +22,18 @@ func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// CreateFile writes a file that does not exist, for its owner alone.
-func CreateFile(path string, content []byte) error {
-	err := atomicfile.Create(path, 0o600, func(w io.Writer) error {
-		_, err := w.Write(content)
-		return err
-	})
-	if err != nil {
+// CreateFile makes a file that does not exist, for its owner alone.
+func CreateFile(path string, fill func(io.Writer) error) error {
+	if err := atomicfile.Create(path, 0o600, fill); err != nil {
 		return fmt.Errorf("writing file: %w", err)
 	}
 	return nil
+}
+
+// Content fills a file with bytes that are there already.
+func Content(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	}
 }
