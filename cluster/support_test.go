@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -71,13 +73,8 @@ func newClusterOf(t testing.TB, size int, configure func(*Config)) *rig {
 
 func (r *rig) config(name string) Config {
 	r.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer l.Close()
 	c := DefaultConfig()
-	c.Node, c.Data, c.Listen, c.Version = name, r.t.TempDir(), l.Addr().String(), "test"
+	c.Node, c.Data, c.Listen, c.Version = name, r.t.TempDir(), freeAddress(r.t), "test"
 	c.Log = slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	c.ElectionTimeout, c.LeaderLease = 500*time.Millisecond, 300*time.Millisecond
 	c.HeartbeatInterval, c.LostAfter = 50*time.Millisecond, time.Second
@@ -92,6 +89,20 @@ func (r *rig) config(name string) Config {
 	defer r.mu.Unlock()
 	r.adr[c.Listen] = name
 	return c
+}
+
+// freeAddress returns an address for a node to listen on, also after a restart.
+// Its host is a random one of 127.0.0.0/8, so that nothing else gets the port
+// between now and then.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	host := netip.AddrFrom4([4]byte{127, 1 + rand.N[byte](250), 1 + rand.N[byte](250), 1 + rand.N[byte](250)})
+	l, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // clock is what a node's clock shows.

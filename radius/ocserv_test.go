@@ -87,12 +87,7 @@ func startOcserv(t *testing.T, nodes ...netip.AddrPort) *ocserv {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // "tcp"
-	_ = listener.Close()
+	port := freePort(t)
 	var servers, secrets []string
 	for _, n := range nodes {
 		servers = append(servers, n.String())

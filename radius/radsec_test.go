@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -329,7 +330,7 @@ func TestRadsecproxyConnectsUDPClients(t *testing.T) {
 	}
 	a := newAuthority(t)
 	s := startRadSec(t, a, newFakeNode(vpn("proxy", "192.0.2.1/32", "rsa", "auto")))
-	dir, port := t.TempDir(), freeUDPPort(t)
+	dir, port := t.TempDir(), freePort(t)
 	certificate := a.issue(t, "proxy")
 	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
 	if err != nil {
@@ -406,12 +407,25 @@ realm * {
 	}
 }
 
-func freeUDPPort(t *testing.T) uint16 {
+// freePort returns a port of 127.0.0.1 for another program to listen on. It is
+// below the range from which the kernel takes ports by itself (ip(7),
+// ip_local_port_range), so it stays free.
+func freePort(t *testing.T) uint16 {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 10_000 + mathrand.N[uint16](20_000)
+		address := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port).String()
+		stream, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		packets, err := net.ListenPacket("udp", address)
+		_ = stream.Close()
+		if err == nil {
+			_ = packets.Close()
+			return port
+		}
 	}
-	defer func() { _ = conn.Close() }()
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Port() //nolint:errcheck,forcetypeassert // "udp"
+	t.Fatal("no free port")
+	return 0
 }

@@ -19,14 +19,13 @@ func TestScripts(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building keyfob: %v: %s", err, out)
 	}
-	base := newBases()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
-			env.Setenv("BASE", strconv.Itoa(base.free(t)))
+			env.Setenv("BASE", strconv.Itoa(freeBase(t)))
 			env.Defer(func() { endLeftovers(filepath.Join(env.WorkDir, "dev", demo.File)) })
 			return nil
 		},

@@ -22,6 +22,7 @@ import (
 	"keyfob/api"
 	"keyfob/api/client"
 	"keyfob/cmd/keyfob/demo"
+	"keyfob/cmd/keyfob/node"
 )
 
 // soon is how long anything may take on a busy machine that is not waited for
@@ -138,7 +139,7 @@ func (l *lab) node(name string) demo.NodeInfo {
 	return l.Nodes[i]
 }
 
-func (l *lab) alive(n demo.NodeInfo) bool { return running(n.PID) }
+func (l *lab) alive(n demo.NodeInfo) bool { return !node.Ended(n.PID) }
 
 // kill ends a node as a power cut does, and waits until it has gone.
 func (l *lab) kill(n demo.NodeInfo) {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"keyfob/cmd/keyfob/demo"
+	"keyfob/cmd/keyfob/node"
 )
 
 // status runs a command and holds it to its exit status: status 2 keyfob user.
@@ -127,7 +127,7 @@ func endNodes(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	for _, n := range info.Nodes {
 		deadline := time.Now().Add(30 * time.Second)
-		for running(n.PID) {
+		for !node.Ended(n.PID) {
 			if time.Now().After(deadline) {
 				_ = syscall.Kill(n.PID, syscall.SIGKILL)
 				ts.Fatalf("node %s does not end", n.Name)
@@ -144,49 +144,41 @@ func endLeftovers(file string) {
 		return
 	}
 	for _, n := range info.Nodes {
-		if running(n.PID) {
+		if !node.Ended(n.PID) {
 			_ = syscall.Kill(n.PID, syscall.SIGKILL)
 		}
 	}
 }
 
-// running reports whether a process is there; one that has ended and was not
-// waited for by its parent is not.
-func running(pid int) bool {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return false
-	}
-	after := string(b)[strings.LastIndexByte(string(b), ')')+1:]
-	return !strings.HasPrefix(strings.TrimSpace(after), "Z")
-}
-
 func pause(d time.Duration) { <-time.After(d) }
 
-// freeBase is a base port from which on all ports of a dev cluster are free.
-func freeBase(t *testing.T) int {
-	t.Helper()
-	b := newBases()
-	return b.free(t)
-}
+// Ports of test clusters. They are below the range from which the kernel takes
+// ports for outgoing connections (ip_local_port_range), so a free port stays
+// free until a node listens on it.
+const (
+	firstBase = 20_000
+	lastBase  = 32_600
+	baseStep  = 100
+)
 
-// newBases begins where other runs of these tests most likely do not.
-func newBases() *bases { return &bases{next: 21000 + os.Getpid()%300*100} }
-
-// bases gives each script ports of its own.
-type bases struct {
+// bases are the base ports of test clusters. The first one depends on the
+// process, because other runs of these tests may be under way.
+var bases = struct {
 	mu   sync.Mutex // guards next
 	next int
-}
+}{next: firstBase + os.Getpid()*baseStep%(lastBase-firstBase)}
 
-// free is freeBase, each time another one.
-func (b *bases) free(t *testing.T) int {
+// freeBase returns a base port from which on all ports of a dev cluster are
+// free, another one each time.
+func freeBase(t *testing.T) int {
 	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for b.next < 60000 {
-		base := b.next
-		b.next += 100
+	bases.mu.Lock()
+	defer bases.mu.Unlock()
+	for range (lastBase - firstBase) / baseStep {
+		base := bases.next
+		if bases.next += baseStep; bases.next > lastBase {
+			bases.next = firstBase
+		}
 		if allFree(base) {
 			return base
 		}
@@ -243,6 +235,11 @@ func allFree(base int) bool {
 			return false
 		}
 		_ = l.Close()
+		c, err := net.ListenPacket("udp", demo.Loopback(port))
+		if err != nil {
+			return false
+		}
+		_ = c.Close()
 	}
 	return true
 }

@@ -21,6 +21,7 @@ import (
 	"keyfob/api"
 	"keyfob/api/client"
 	"keyfob/cmd/keyfob/demo"
+	"keyfob/cmd/keyfob/node"
 	"keyfob/engine"
 	"keyfob/engine/tokencode"
 	"keyfob/radius"
@@ -204,7 +205,7 @@ func (c *trial) end(file string) {
 		}
 	}
 	for _, n := range info.Nodes {
-		for deadline := time.Now().Add(soon); running(n.PID) && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(soon); !node.Ended(n.PID) && time.Now().Before(deadline); {
 			pause(glance)
 		}
 		if b, err := os.ReadFile(filepath.Join(n.Dir, "log")); err == nil && c.t.Failed() {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -160,15 +159,12 @@ func (d *Cluster) Look(count int, basePinned bool) error {
 func (d *Cluster) lookForRunning(old Info) error {
 	var running []*Node
 	for i, n := range d.Nodes {
-		conn, err := net.DialTimeout("unix", filepath.Join(n.Dir, cli.SocketName), time.Second)
-		if err != nil {
-			continue
+		if pid, ok := node.RunningIn(n.Dir); ok {
+			n.left = pid
+			running = append(running, n)
+		} else if i < len(old.Nodes) {
+			waitForEnd(old.Nodes[i].PID)
 		}
-		_ = conn.Close()
-		if i < len(old.Nodes) {
-			n.left = old.Nodes[i].PID
-		}
-		running = append(running, n)
 	}
 	if n := len(running); n == 0 || d.detach && n < len(d.Nodes) {
 		return nil

@@ -141,6 +141,7 @@ func (n *Node) command(ctx context.Context, out any, args ...string) error {
 
 // start starts the node; its log goes to a file in its directory.
 func (n *Node) start() error {
+	waitForEnd(n.left)
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
@@ -175,7 +176,8 @@ func (n *Node) pid() int {
 
 func (n *Node) running() bool {
 	if n.process == nil {
-		return n.left != 0
+		_, running := node.RunningIn(n.Dir)
+		return running
 	}
 	select {
 	case <-n.gone:
@@ -185,13 +187,36 @@ func (n *Node) running() bool {
 	}
 }
 
-// ready waits until the node answers logins.
+// waitForEnd waits until a process has ended. A process that was killed may keep
+// its ports for a moment. The wait is bounded because another process may have
+// the number by now.
+func waitForEnd(pid int) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.NewTimer(5 * time.Second)
+	defer limit.Stop()
+	for pid > 0 && !node.Ended(pid) {
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			return
+		}
+	}
+}
+
+// ready waits until the node answers logins. A node that an earlier start has
+// left running may end meanwhile, and is then started.
 func (n *Node) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, ReadyWait)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		if n.process == nil && !n.running() {
+			if err := n.start(); err != nil {
+				return err
+			}
+		}
 		why := n.unready(ctx)
 		if why == "" {
 			return nil
@@ -238,7 +263,7 @@ func (n *Node) lastWords() string {
 }
 
 func (n *Node) terminate() {
-	if n.process != nil && n.running() { // what was left running still is
+	if n.process != nil && n.running() { // nodes of an earlier start keep running
 		_ = n.process.Process.Signal(syscall.SIGTERM)
 	}
 }

@@ -60,16 +60,11 @@ func portError(key, address string, err error) error {
 	return fmt.Errorf("%s: listening on %s: %w", key, address, err)
 }
 
-// openSocket opens the administrators' socket. One that a dead node has left
-// behind is replaced; one that somebody answers at belongs to a node that
-// runs.
+// openSocket opens the administrators' socket. The caller holds the lock of the
+// data directory, so a socket that exists was left behind by a dead node.
 func openSocket(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("%s is longer than the %d characters that a socket's name can have: choose a shorter data directory", path, maxSocketPath)
-	}
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("%s is answered: a node with this data directory runs already", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("opening socket: %w", err)

@@ -56,6 +56,11 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 	if err := node.exists(); err != nil {
 		return err
 	}
+	lock, err := lockData(cfg.Data)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	sender, err := e.newSender(cfg, log, counts)
 	if err != nil {
 		return err
