@@ -77,7 +77,7 @@ func TestGapIsBackfilledFromTheNewestRecord(t *testing.T) {
 		t.Error("not whole")
 	}
 	if err := j.Backfill(records[100:450]); err == nil {
-		t.Error("filled twice")
+		t.Error("backfilled twice")
 	}
 	holds(t, j, records)
 	holds(t, open(t, dir, Options{}), records)
@@ -93,7 +93,7 @@ func TestNewNodeFetchesEverything(t *testing.T) {
 	if err := j.Restored(200, records[199].Hash); err != nil {
 		t.Fatal(err)
 	}
-	// A second snapshot, before anything was fetched.
+	// A second snapshot, before any record is fetched.
 	if err := j.Restored(250, records[249].Hash); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestDifferentHistoryIsNeverJoined(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := j.Backfill(records[100:150]); !errors.Is(err, ErrFork) {
-		t.Errorf("filled with %v", err)
+		t.Errorf("accepted with error %v", err)
 	}
 	if j.Whole() {
 		t.Error("whole")
@@ -254,7 +254,7 @@ func TestJournalBehavesLikeAList(t *testing.T) {
 				reopen()
 				n, _ := j.Last()
 				if int(n) < base || int(n) > last {
-					rt.Fatalf("%d records left, %d were safe and %d written", n, base, last)
+					rt.Fatalf("%d records left, %d were synced and %d written", n, base, last)
 				}
 				last = int(n)
 			},

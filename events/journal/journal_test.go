@@ -142,7 +142,7 @@ func TestRecordsComeBackAcrossSegmentsAndRestarts(t *testing.T) {
 		}
 	}
 	if got, err := j.Read(3001, 1); len(got) != 0 || err != nil {
-		t.Errorf("behind the end: %d records, %v", len(got), err)
+		t.Errorf("past the end: %d records, %v", len(got), err)
 	}
 	if first, last := j.Bounds(); first != 1 || last != 3000 || !j.Whole() {
 		t.Errorf("bounds %d, %d", first, last)
@@ -261,7 +261,7 @@ func TestDamageBeforeTheSyncPointIsAnError(t *testing.T) {
 			write(t, filepath.Join(dir, name), content)
 			seen := noticed(dir)
 			if seen == nil {
-				t.Fatalf("%s, bit %d: nobody noticed", name, bit)
+				t.Fatalf("%s, bit %d: not detected", name, bit)
 			}
 			if !strings.Contains(seen.Error(), name) {
 				t.Fatalf("%s, bit %d: the file is not named: %v", name, bit, seen)
@@ -270,7 +270,7 @@ func TestDamageBeforeTheSyncPointIsAnError(t *testing.T) {
 		write(t, filepath.Join(dir, name), whole)
 	}
 	if err := noticed(dir); err != nil {
-		t.Fatalf("put right again: %v", err)
+		t.Fatalf("after the repair: %v", err)
 	}
 
 	var damage *Damage
@@ -278,13 +278,13 @@ func TestDamageBeforeTheSyncPointIsAnError(t *testing.T) {
 	whole, _ := os.ReadFile(last)
 	write(t, last, whole[:len(whole)-3])
 	if _, err := Open(dir, Options{}); !errors.As(err, &damage) || damage.Sequence != 150 || damage.File != last || damage.Offset == 0 {
-		t.Errorf("a safe record cut short: %v", err)
+		t.Errorf("a synced record was truncated: %v", err)
 	}
 	if err := os.Remove(last); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(dir, Options{}); err == nil {
-		t.Error("the last segment is gone and nobody noticed")
+		t.Error("a missing last segment was not detected")
 	}
 }
 
@@ -367,7 +367,7 @@ func TestFullDiskLeavesAValidJournal(t *testing.T) {
 		if room < 10_000 && !failed {
 			t.Fatalf("%d bytes were enough", room)
 		}
-		// As a crash would leave it.
+		// As after a crash.
 		crashed := t.TempDir()
 		if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
 			t.Fatal(err)

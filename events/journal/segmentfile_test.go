@@ -72,7 +72,7 @@ func TestJournalWithAGapIsNotCopied(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := j.SegmentFiles(); !errors.Is(err, ErrMissing) {
-		t.Fatalf("a journal that is not whole was copied: %v", err)
+		t.Fatalf("a journal with a gap was copied: %v", err)
 	}
 }
 

@@ -51,7 +51,7 @@ func TestAppendDoesNotModifyRecordsAlreadyRead(t *testing.T) {
 	appendAll(t, j, records[keptRecords:])
 	for i, r := range read {
 		if r.Hash != records[i].Hash {
-			t.Fatalf("record %d has changed in the reader's hands", i+1)
+			t.Fatalf("record %d was modified after it was read", i+1)
 		}
 	}
 }
@@ -73,6 +73,6 @@ func TestTailIsDroppedAfterAGap(t *testing.T) {
 	}
 	got, err = j.Read(201, 1000)
 	if err != nil || len(got) != 100 || got[0].Sequence != 201 {
-		t.Errorf("reading behind the gap: %d records, %v", len(got), err)
+		t.Errorf("reading after the gap: %d records, %v", len(got), err)
 	}
 }

@@ -88,7 +88,7 @@ func TestVerifyNamesTheFirstBrokenRecord(t *testing.T) {
 	write(t, second, whole[:len(whole)-1])
 	report, _ := Verify(dir, nil)
 	if report.Broken == 0 {
-		t.Error("a segment without its seal passed")
+		t.Error("a segment without its footer passed")
 	}
 	if err := os.Remove(second); err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestVerifyNamesTheFirstBrokenRecord(t *testing.T) {
 	broken("a segment taken away", dir, s.base.Sequence+1)
 	write(t, second, whole)
 
-	// Somebody who can write a segment with good checksums.
+	// An attacker who can write a segment with valid checksums.
 	forge := t.TempDir()
 	f := open(t, forge, Options{})
 	changed := append([]events.Record{}, records[:300]...)
@@ -104,7 +104,7 @@ func TestVerifyNamesTheFirstBrokenRecord(t *testing.T) {
 	appendAll(t, f, changed)
 	broken("a record changed with all checksums right", forge, 201)
 
-	// Somebody who can even make the chain anew cannot sign.
+	// An attacker who can rebuild the chain still cannot sign.
 	again := t.TempDir()
 	f = open(t, again, Options{})
 	var chain events.Chain
@@ -156,7 +156,7 @@ func TestVerifyOfLinesNamesTheFirstBrokenRecord(t *testing.T) {
 			t.Errorf("%s: record %d (%s), %v, want record %d", name, report.Broken, report.Problem, err, c.want)
 		}
 	}
-	// What a tool on the way may do: other order, other white space.
+	// A tool in between may change the order and the white space.
 	write(t, file, bytes.ReplaceAll(bytes.Join(lines, nil), []byte(`,"`), []byte(` , "`)))
 	if report, err := Verify(file, nil); err != nil || report.Broken != 0 {
 		t.Errorf("white space: %+v, %v", report, err)
@@ -231,7 +231,7 @@ func FuzzSegment(f *testing.F) {
 		if !s.sealed && s.end+torn != int64(len(content)) {
 			t.Fatalf("%d bytes of frames and %d torn make %d", s.end, torn, len(content))
 		}
-		// What was kept is read back in full.
+		// The remaining records can all be read.
 		again, torn, err := recoverLast(name, memory{Reader: bytes.NewReader(content[:s.end])}, s.last)
 		if err != nil || torn != 0 || again.last != s.last || again.head != s.head {
 			t.Fatalf("cut back to %d records it has %+v, %v", s.last, again, err)

@@ -24,7 +24,7 @@ type list struct {
 	chain   events.Chain
 	records []events.Record
 	changed chan struct{}
-	hole    bool
+	gap     bool
 }
 
 // story returns a journal of n records, the same each time.
@@ -52,10 +52,10 @@ func (l *list) wake() {
 	l.changed = make(chan struct{})
 }
 
-func (l *list) setHole(hole bool) {
+func (l *list) setGap(gap bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.hole = hole
+	l.gap = gap
 	l.wake()
 }
 
@@ -80,7 +80,7 @@ func (l *list) Cluster() string { return cluster }
 func (l *list) Whole() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.hole
+	return !l.gap
 }
 
 func (l *list) Changed() <-chan struct{} {
@@ -135,7 +135,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("%s: not within 30 s", what)
+			t.Fatalf("%s took more than 30 s", what)
 		}
 	}
 }

@@ -292,21 +292,21 @@ func TestForkIsNotTouched(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := p.Run(ctx); !errors.Is(err, ErrFork) {
-		t.Fatalf("it ended with %v", err)
+		t.Fatalf("Run ended with %v", err)
 	}
 	st, err := js.Stream(t.Context(), Name)
 	if err != nil || st.CachedInfo().State.LastSeq != 3 {
-		t.Errorf("something was published behind: %v", err)
+		t.Errorf("something was published after the fork: %v", err)
 	}
 }
 
 func TestNothingIsPublishedWhileRecordsAreMissing(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	j := story(20)
-	j.setHole(true)
+	j.setGap(true)
 	p := run(t, j, func(ctx context.Context) (*nats.Conn, error) {
 		if !j.Whole() {
-			t.Error("connected with a hole")
+			t.Error("connected while records are missing")
 		}
 		return s.Connect(ctx)
 	})
@@ -314,7 +314,7 @@ func TestNothingIsPublishedWhileRecordsAreMissing(t *testing.T) {
 	if p.Published() != 0 || p.Backlog() != 30 {
 		t.Errorf("%d published", p.Published())
 	}
-	j.setHole(false)
+	j.setGap(false)
 	eventually(t, "publishing", func() bool { return p.Published() == 30 })
 	holds(t, readerOf(t, s), j, 30)
 }

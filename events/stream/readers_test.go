@@ -124,7 +124,7 @@ func TestRevokedReaderIsCutOffAtOnce(t *testing.T) {
 	t.Logf("closed after %v", time.Since(revokedAt))
 	refusedAt(t, s, leavingFile, "revoked credentials")
 
-	// The others do not notice: no gap, no duplicate, in requests under way too.
+	// Other readers see no gap and no duplicate, including in pending requests.
 	p := run(t, j, s.Connect)
 	j.add(5)
 	eventually(t, "publishing", func() bool { return p.Published() == 15 })
@@ -141,7 +141,7 @@ func TestRevokedReaderIsCutOffAtOnce(t *testing.T) {
 	default:
 	}
 
-	// Admitted again, the same credentials work again.
+	// The same credentials work when they are admitted again.
 	admit(t, s, staying, leaving)
 	nc, _ := dial(t, s, leavingFile)
 	nc.Close()
@@ -216,8 +216,8 @@ func TestOpenConnectionEndsWithTheCredentials(t *testing.T) {
 	within(t, 10*time.Second, closed, "a reader whose credentials expired")
 }
 
-// A login under way while the list changes can slip through the change, but not
-// through the next call.
+// A login in progress while the list changes can succeed, but its connection is
+// closed by the next call.
 func TestLoginDuringRevocationDoesNotSurvive(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	for round := range 20 {
