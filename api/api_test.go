@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -129,6 +130,31 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		if c.hidden != "" && strings.Contains(body, c.hidden) {
 			t.Errorf("the inner error reached the caller: %s", body)
 		}
+	}
+}
+
+// TestProblemNamesWhatHelps as an operation and not as a command line.
+func TestProblemNamesWhatHelps(t *testing.T) {
+	type problem struct{ Type, Detail, Help string }
+	f := newFake(t)
+	a := f.api(t)
+	_, body := call(t, a, RoleAdmin, get, "/users/nobody", "")
+	want := problem{"urn:keyfob:problem:not_found", `user "nobody" not found`, "list_users"}
+	if got := decode[problem](t, body); got != want {
+		t.Errorf("not found here: %+v, want %+v", got, want)
+	}
+	f.refuse = &engine.Refusal{Code: engine.Exists, Text: "client vpn already exists", Help: engine.HelpSetClient}
+	status, body := call(t, a, RoleAdmin, post, "/users", `{"user":"bob","reason":"r"}`)
+	want = problem{"urn:keyfob:problem:exists", "client vpn already exists", "set_client"}
+	if got := decode[problem](t, body); status != http.StatusConflict || got != want {
+		t.Errorf("refused by the rules: status %d, %+v, want %+v", status, got, want)
+	}
+	f.refuse = engine.ErrUndecided
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, newRequest(t, RoleAdmin, post, "/users", `{"user":"bob","reason":"r"}`))
+	if got := decode[problem](t, w.Body.String()); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || got.Help != "list_nodes" ||
+		w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("undecided: status %d, %+v, %v", w.Code, got, w.Header())
 	}
 }
 

@@ -195,7 +195,7 @@ func (a *API) removeClient(ctx context.Context, in *clientRemoval) (*none, error
 func (a *API) clientNow(name string) (*answer[Client], error) {
 	c := a.cfg.Node.State().Client(name)
 	if c == nil {
-		return nil, notFound("client", name)
+		return nil, notFound("client", name, engine.HelpListClients)
 	}
 	return answered(viewClient(c, events.At(a.cfg.Now()))), nil
 }

@@ -64,7 +64,7 @@ func TestEachTokenOfABatchIsAnsweredByItself(t *testing.T) {
 		"0007 refused: there is a token 0007 already, with this seed, but it is totp of 6 digits every 30 s, PIN style fob",
 		"0009 refused: token 0009: seed is not hex",
 		"0010 importable",
-		"0011 refused: there is no user zoe; see keyfob user list",
+		"0011 refused: user \"zoe\" not found",
 		"0012 refused: token 0012: its record asks for the windows 21, 21, 21; want small <= medium <= large, at most 20 and 1000",
 		"0008 refused: token 0008 stands earlier in the batch",
 	}, "\n")

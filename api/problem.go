@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -23,21 +24,36 @@ func problem(status int, code, detail string) *huma.ErrorModel {
 	}
 }
 
+// helped is a problem that names the operation that helps.
+type helped struct {
+	*huma.ErrorModel
+	Help engine.Help `json:"help"`
+}
+
+// withHelp names the operation that helps against a problem, if there is one.
+func withHelp(p *huma.ErrorModel, help engine.Help) error {
+	if help == "" {
+		return p
+	}
+	return &helped{p, help}
+}
+
 // problemOf is what a caller is told of an error: the rules' own words, which
 // are made to be read, and of everything else only that it happened.
 func (a *API) problemOf(ctx context.Context, operation string, err error) error {
 	var refusal *engine.Refusal
-	var ready *huma.ErrorModel
+	var ready huma.StatusError
 	switch {
 	case errors.As(err, &ready):
 		return err // with the headers that it may have
 	case errors.As(err, &refusal):
-		return problem(statusOf(refusal.Code), refusal.Code, refusal.Text)
+		return withHelp(problem(statusOf(refusal.Code), refusal.Code, refusal.Text), refusal.Help)
 	case errors.Is(err, engine.ErrBusy):
 		return again(problem(http.StatusServiceUnavailable, "busy", "this node has more to do than it may queue; nothing was changed, ask again or ask another node"))
 	case errors.Is(err, engine.ErrUndecided):
 		a.cfg.Log.WarnContext(ctx, "command undecided", "operation", operation, "err", err)
-		return again(problem(http.StatusServiceUnavailable, "undecided", "the cluster could not decide: it has no leader, or this node does not reach it; see keyfob cluster status, and look before you ask again"))
+		return again(withHelp(problem(http.StatusServiceUnavailable, "undecided",
+			"the cluster could not decide: it has no leader, or this node cannot reach it; check the result before you try again"), engine.HelpListNodes))
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return again(problem(http.StatusServiceUnavailable, "undecided", "the request ended before the cluster answered; look before you ask again"))
 	default:
@@ -57,10 +73,10 @@ func statusOf(code string) int {
 	}
 }
 
-func again(p *huma.ErrorModel) error { return later(p, 0) }
+func again(p error) error { return later(p, 0) }
 
 // later is a problem that may be gone after a while.
-func later(p *huma.ErrorModel, wait time.Duration) error {
+func later(p error, wait time.Duration) error {
 	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {seconds(wait)}})
 }
 
@@ -73,8 +89,8 @@ func throttled(detail string) *huma.ErrorModel {
 	return problem(http.StatusTooManyRequests, "throttled", detail)
 }
 
-func notFound(what, name string) error {
-	return problem(http.StatusNotFound, "not_found", "there is no "+what+" "+name)
+func notFound(what, name string, help engine.Help) error {
+	return withHelp(problem(http.StatusNotFound, "not_found", fmt.Sprintf("%s %.64q not found", what, name)), help)
 }
 
 func invalid(detail string) error {

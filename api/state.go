@@ -112,7 +112,7 @@ func (a *API) showState(ctx context.Context, in *stateInput) (*answer[UserState]
 	case u == nil && in.At != "":
 		return nil, problem(http.StatusNotFound, "not_found", fmt.Sprintf("there was no user %s then, after event %d", in.User, view.Sequence))
 	case u == nil:
-		return nil, notFound("user", in.User)
+		return nil, notFound("user", in.User, engine.HelpListUsers)
 	}
 	view.fill(state, u, now)
 	if c := u.Conversation; c != nil && c.Expires > now {

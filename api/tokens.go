@@ -132,7 +132,7 @@ func (a *API) tokenNow(serial string) (*answer[Token], error) {
 	s := a.cfg.Node.State()
 	t := s.Token(serial)
 	if t == nil {
-		return nil, notFound("token", serial)
+		return nil, notFound("token", serial, engine.HelpListTokens)
 	}
 	return answered(viewToken(s, t, events.At(a.cfg.Now()))), nil
 }

@@ -123,7 +123,7 @@ func (a *API) showUser(_ context.Context, in *UserPath) (*answer[UserSheet], err
 	s, now := a.cfg.Node.State(), events.At(a.cfg.Now())
 	u := s.User(canonical(in.User))
 	if u == nil {
-		return nil, notFound("user", in.User)
+		return nil, notFound("user", in.User, engine.HelpListUsers)
 	}
 	sheet := UserSheet{User: viewUser(u, now), Now: findingWords(u, diagnosis.Findings(s, u, now)), Budgets: viewBudgetsOf(s.Policy, u, now), Details: []Token{}}
 	for _, serial := range u.Tokens {
@@ -142,7 +142,7 @@ func (a *API) deleteUser(ctx context.Context, in *userRemoval) (*none, error) {
 func (a *API) userNow(name string) (*answer[User], error) {
 	u := a.cfg.Node.State().User(canonical(name))
 	if u == nil {
-		return nil, notFound("user", name)
+		return nil, notFound("user", name, engine.HelpListUsers)
 	}
 	return answered(viewUser(u, events.At(a.cfg.Now()))), nil
 }

@@ -325,7 +325,7 @@ func replyTo(d engine.Decision, err error) reply {
 	case errors.Is(err, engine.ErrUntimed):
 		return reply{Fate: unsound}
 	case errors.As(err, &refusal):
-		return reply{Fate: refused, Code: refusal.Code, Text: refusal.Text}
+		return refusalReply(refusal)
 	default:
 		return reply{Fate: malformed}
 	}

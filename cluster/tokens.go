@@ -21,7 +21,7 @@ func (n *Node) token(serial string) (*engine.Token, error) {
 	if t := n.State().Token(serial); t != nil {
 		return t, nil
 	}
-	return nil, &engine.Refusal{Code: engine.NotFound, Text: fmt.Sprintf("there is no token %.64q; see keyfob token list", serial)}
+	return nil, &engine.Refusal{Code: engine.NotFound, Text: fmt.Sprintf("token %.64q not found", serial), Help: engine.HelpListTokens}
 }
 
 // SetTemporaryPIN gives a token a PIN that must be changed at its first use. An

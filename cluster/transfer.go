@@ -80,7 +80,7 @@ func (n *Node) transferTarget(name string) (member, error) {
 			return m, nil
 		}
 	}
-	return member{}, &engine.Refusal{Code: engine.NotFound, Text: fmt.Sprintf("node %q not found in the cluster", name)}
+	return member{}, &engine.Refusal{Code: engine.NotFound, Text: fmt.Sprintf("node %q not found in the cluster", name), Help: engine.HelpListNodes}
 }
 
 // serveTransfer executes Transfer for another node.

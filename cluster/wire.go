@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -198,6 +199,16 @@ type reply struct {
 	Text     string
 }
 
+// refusalReply is the reply to a command that is refused. The help travels with
+// the code: another version reads a reply only if it has as many elements.
+func refusalReply(r *engine.Refusal) reply {
+	code := r.Code
+	if r.Help != "" {
+		code += "/" + string(r.Help)
+	}
+	return reply{Fate: refused, Code: code, Text: r.Text}
+}
+
 // again says whether the command is worth another try, under the same id.
 func (r reply) again() bool {
 	return r.Fate == notLeader || r.Fate == unsound || r.Fate == unknown
@@ -209,7 +220,8 @@ func (r reply) err() error {
 	case decided:
 		return nil
 	case refused:
-		return &engine.Refusal{Code: r.Code, Text: r.Text}
+		code, help, _ := strings.Cut(r.Code, "/")
+		return &engine.Refusal{Code: code, Text: r.Text, Help: engine.Help(help)}
 	case stale:
 		return engine.ErrStale
 	case busyNow:

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"crypto/ed25519"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -259,4 +260,25 @@ func FuzzParseInvitation(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestRefusalKeepsItsHelpBetweenNodes also with a node that knows none.
+func TestRefusalKeepsItsHelpBetweenNodes(t *testing.T) {
+	for _, want := range []engine.Refusal{
+		{Code: engine.NotFound, Text: "user not found", Help: engine.HelpListUsers},
+		{Code: engine.Invalid, Text: "why/what"},
+	} {
+		raw, err := encodeReplies([]reply{replyTo(engine.Decision{}, &want)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		replies, err := decodeReplies(raw, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got *engine.Refusal
+		if err := replies[0].err(); !errors.As(err, &got) || *got != want {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
 }

@@ -291,3 +291,22 @@ func TestTestsDoNotSleep(t *testing.T) {
 		})
 	}
 }
+
+// TestOnlyFrontEndsNameCommands holds the packages below the front ends to
+// typed steps and operations, which each front end words.
+func TestOnlyFrontEndsNameCommands(t *testing.T) {
+	command := regexp.MustCompile(`keyfob (user|token|client|cluster|policy|audit|state|api-token) ` +
+		`(add|list|show|set|status|unlock|enable|issue|assign|invite|backup|restore|join|verify|lost|found|resync|replace|clear-pin|set-temporary-pin|next-tokencode)\b`)
+	below := regexp.MustCompile(`^(engine|events|fsm|cluster)(/|$)`)
+	for _, f := range tree(t) {
+		if f.test || !below.MatchString(f.pkg) {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if s, ok := n.(*ast.BasicLit); ok && s.Kind == token.STRING && command.MatchString(s.Value) {
+				t.Errorf("%s: %s names a command: answer a typed step or operation", f.fset.Position(s.Pos()), s.Value)
+			}
+			return true
+		})
+	}
+}

@@ -25,7 +25,7 @@ func (c SetRecoveryKey) decide(*State, events.Time) ([]events.Event, error) {
 
 func (c TakeBackup) decide(s *State, _ events.Time) ([]events.Event, error) {
 	if len(s.Cluster.RecoveryKey) == 0 {
-		return nil, refuse(Conflict, "there is no recovery key yet that a backup could be sealed for; run keyfob cluster backup on a node, as root")
+		return nil, refuseHelp(Conflict, HelpBackUp, "there is no recovery key to seal a backup for")
 	}
 	return one(events.BackupTaken(c))
 }

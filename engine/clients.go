@@ -64,7 +64,7 @@ func (c AddClient) decide(s *State, _ events.Time) ([]events.Event, error) {
 	case !nameForm.MatchString(e.Client):
 		return nil, refuse(Invalid, "%.80q cannot be a client's name: want 1 to 64 letters, digits, dots, dashes", e.Client)
 	case s.Client(e.Client) != nil:
-		return nil, refuse(Exists, "client %s exists already; keyfob client set changes it", e.Client)
+		return nil, refuseHelp(Exists, HelpSetClient, "client %s already exists", e.Client)
 	case len(e.Sealed) == 0:
 		return nil, refuse(Invalid, "client %s: no shared secret", e.Client)
 	}
@@ -175,7 +175,7 @@ func (s *State) mustClient(name string) (*Client, error) {
 	if c := s.Client(name); c != nil {
 		return c, nil
 	}
-	return nil, refuse(NotFound, "client %.64q not found; run keyfob client list", name)
+	return nil, refuseHelp(NotFound, HelpListClients, "client %.64q not found", name)
 }
 
 // SecretUse says which of a client's shared secrets is in use.

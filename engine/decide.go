@@ -45,6 +45,11 @@ func refuse(code, format string, args ...any) error {
 	return &Refusal{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
+// refuseHelp refuses a command and names the operation that helps.
+func refuseHelp(code string, help Help, format string, args ...any) error {
+	return &Refusal{Code: code, Text: fmt.Sprintf(format, args...), Help: help}
+}
+
 func one(e events.Event) ([]events.Event, error) { return []events.Event{e}, nil }
 
 // unless is one event, or none where all is so already.

@@ -207,11 +207,29 @@ var (
 )
 
 // Refusal is an administrator's command that cannot be carried out. Its text
-// is for people: what is wrong, and what to do.
+// is for people.
 type Refusal struct {
 	Code string // machine-readable: not_found, exists, invalid, conflict, risky
-	Text string
+	Text string // what is wrong
+	Help Help
 }
+
+// Help is the operation that helps against a refusal. Front ends word it, the
+// command line as a command.
+type Help string
+
+// The operations that help.
+const (
+	HelpListUsers       Help = "list_users"
+	HelpListTokens      Help = "list_tokens"
+	HelpListClients     Help = "list_clients"
+	HelpListNodes       Help = "list_nodes"
+	HelpShowPolicy      Help = "show_policy"
+	HelpSetTemporaryPIN Help = "set_temporary_pin"
+	HelpSetClient       Help = "set_client"
+	HelpInvite          Help = "invite_node"
+	HelpBackUp          Help = "back_up" // as root on a node: it makes the recovery key
+)
 
 func (r *Refusal) Error() string { return r.Text }
 

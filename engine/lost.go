@@ -135,7 +135,7 @@ func (c LoseToken) decide(s *State, now events.Time) ([]events.Event, error) {
 	case e.Found != FoundRefuse && e.Found != FoundAllow && e.Found != FoundAfter:
 		return nil, refuse(Invalid, "what the token does when it is found: %.20q, want refuse, allow or after", e.Found)
 	case len(e.Sealed) != 0 && t.wantsPIN():
-		return nil, refuse(Conflict, "token %s has no PIN, and emergency tokencodes are worth nothing without one: first keyfob token set-temporary-pin %s, or give out none", t.Serial, t.Serial)
+		return nil, refuseHelp(Conflict, HelpSetTemporaryPIN, "token %s has no PIN, which emergency tokencodes need; set a temporary PIN first, or issue no emergency tokencodes", t.Serial)
 	case e.Until <= now || e.Until.Sub(now) > s.Policy.EmergencyMost:
 		return nil, refuse(Invalid, "emergency access until %s: want a time from now on, within %v (emergency.most)", e.Until.Std().Format("2006-01-02 15:04"), s.Policy.EmergencyMost)
 	}

@@ -43,7 +43,7 @@ func (c AdmitNode) decide(s *State, now events.Time) ([]events.Event, error) {
 	case !nameForm.MatchString(c.Node):
 		return nil, refuse(Invalid, "%.80q cannot be a node's name: want 1 to 64 letters, digits, dots, dashes", c.Node)
 	case s.invitation(c.Invitation) <= now:
-		return nil, refuse(Invalid, "the invitation is unknown, used or over; make a new one with keyfob cluster invite")
+		return nil, refuseHelp(Invalid, HelpInvite, "the invitation is unknown, used or expired; ask for a new one")
 	case s.Node(c.Node) != nil:
 		return nil, refuse(Exists, "a node named %s is a member already; choose another name, or remove it first", c.Node)
 	}
@@ -52,7 +52,7 @@ func (c AdmitNode) decide(s *State, now events.Time) ([]events.Event, error) {
 
 func (c RemoveNode) decide(s *State, _ events.Time) ([]events.Event, error) {
 	if s.Node(c.Node) == nil {
-		return nil, refuse(NotFound, "there is no node %.64q; see keyfob cluster status", c.Node)
+		return nil, refuseHelp(NotFound, HelpListNodes, "node %.64q not found", c.Node)
 	}
 	if s.nodes.Len() == 1 {
 		return nil, refuse(Conflict, "node %s is the only member; the last node of a cluster cannot be removed", c.Node)
@@ -62,7 +62,7 @@ func (c RemoveNode) decide(s *State, _ events.Time) ([]events.Event, error) {
 
 func (c TransferLeadership) decide(s *State, _ events.Time) ([]events.Event, error) {
 	if c.Node != "" && s.Node(c.Node) == nil {
-		return nil, refuse(NotFound, "node %.64q not found", c.Node)
+		return nil, refuseHelp(NotFound, HelpListNodes, "node %.64q not found", c.Node)
 	}
 	return one(events.LeaderTransferRequested(c))
 }

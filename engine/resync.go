@@ -81,7 +81,7 @@ func (t *Token) resyncReach(p *Policy) int64 {
 func CheckInARow(s *State, keys Keys, serial string, first, second Secret, now events.Time) (TokenEvidence, error) {
 	t := s.Token(serial)
 	if t == nil {
-		return TokenEvidence{}, refuse(NotFound, "there is no token %.64q; see keyfob token list", serial)
+		return TokenEvidence{}, refuseHelp(NotFound, HelpListTokens, "token %.64q not found", serial)
 	}
 	if t.onDemand() {
 		return TokenEvidence{}, refuse(Conflict, "token %s shows no tokencodes: they are sent", serial)

@@ -311,7 +311,7 @@ func (s *State) setPolicy(settings map[string]string) ([]events.Event, error) {
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		setting, ok := known[key]
 		if !ok {
-			return nil, refuse(NotFound, "there is no policy setting %.64q; see keyfob policy show", key)
+			return nil, refuseHelp(NotFound, HelpShowPolicy, "policy setting %.64q not found", key)
 		}
 		before := setting.read(&next)
 		if err := setting.write(&next, settings[key]); err != nil {

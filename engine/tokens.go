@@ -117,7 +117,7 @@ func (s *State) mustToken(serial string) (*Token, error) {
 	if t := s.Token(serial); t != nil {
 		return t, nil
 	}
-	return nil, refuse(NotFound, "there is no token %.64q; see keyfob token list", serial)
+	return nil, refuseHelp(NotFound, HelpListTokens, "token %.64q not found", serial)
 }
 
 // changedMeanwhile is the refusal of a command made for an older revision of a

@@ -97,7 +97,7 @@ func (s *State) mustUser(typed string) (*User, error) {
 	if u := s.User(name); u != nil {
 		return u, nil
 	}
-	return nil, refuse(NotFound, "there is no user %s; see keyfob user list", name)
+	return nil, refuseHelp(NotFound, HelpListUsers, "user %q not found", name)
 }
 
 func (s *State) applyUser(at events.Time, e events.UserEvent) {

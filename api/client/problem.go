@@ -16,6 +16,7 @@ type Problem struct {
 	Status int      `json:"status"`
 	Detail string   `json:"detail"`
 	Errors []Detail `json:"errors"`
+	Help   string   `json:"help"` // the operation that helps, such as list_users
 }
 
 // Detail is one field that the API's schema does not allow.

@@ -53,6 +53,8 @@ func (e *Environment) Execute(ctx context.Context, root *cobra.Command, args []s
 	var refused *client.Problem
 	if errors.As(err, &refused) && len(refused.Errors) > 0 {
 		err = misuse(refused)
+	} else if refused != nil && helpLines[refused.Help] != "" {
+		err = fmt.Errorf("%w; run %s", err, helpLines[refused.Help])
 	}
 	var wrong *UsageError
 	if errors.As(err, &wrong) {
