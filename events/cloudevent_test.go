@@ -106,6 +106,7 @@ func TestNothingSealedIsShown(t *testing.T) {
 		TokenImported{Serial: "1", Sealed: []byte("canary")},
 		PINSet{Serial: "1", Sealed: []byte("canary")},
 		ClientAdded{Client: "1", Sealed: []byte("canary")},
+		ClientSecretRotated{Client: "1", Sealed: []byte("canary")},
 		ClusterFounded{Cluster: "c1", Sealed: []byte("canary")},
 	} {
 		out := CloudEvent("c1", new(Chain).Next(1, 1, Draft{Event: e}))

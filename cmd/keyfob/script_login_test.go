@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -29,9 +30,10 @@ import (
 // REFERENCE to what its user is shown, at the page, or its application, at the
 // API: login radius|web|api NODE USER PASSCODE. What comes of it is not held to
 // anything: the script looks at what is recorded. At RADIUS the shared secret is
-// that of dev/dev.json, or the one in the variable RADIUS_SECRET.
+// that of dev/dev.json, or the one in the variable RADIUS_SECRET; ! login radius
+// wants no answer.
 func login(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 4 {
+	if len(args) != 4 || neg && args[0] != "radius" {
 		ts.Fatalf("usage: login radius|web|api NODE USER PASSCODE")
 	}
 	info, err := demo.ReadFile(ts.MkAbs("dev/" + demo.File))
@@ -43,14 +45,24 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	shown := ""
 	switch args[0] {
 	case "radius":
+		tries := 5
+		if neg {
+			tries = 1
+		}
 		secret := cmp.Or(ts.Getenv("RADIUS_SECRET"), info.Secret)
 		vpn, err := radius.Dial(ctx, radius.ClientConfig{
-			Server: node.RADIUS, Secret: engine.Secret(secret), Timeout: 2 * time.Second, Tries: 5, Random: rand.Reader,
+			Server: node.RADIUS, Secret: engine.Secret(secret), Timeout: 2 * time.Second, Tries: tries, Random: rand.Reader,
 		})
 		ts.Check(err)
 		defer vpn.Close()
 		_, err = vpn.Authenticate(ctx, radius.Login{User: user, Passcode: engine.Secret(passcode)})
+		if neg && errors.Is(err, radius.ErrNoAnswer) {
+			break
+		}
 		ts.Check(err)
+		if neg {
+			ts.Fatalf("node %s answered", args[1])
+		}
 	case "web":
 		shown = loginAtPage(ts, info.CA, node.Web, user, passcode)
 	case "api":
