@@ -17,16 +17,16 @@ import (
 
 const maxJoinAnswer = 1 << 20 // bytes
 
-// joinRequest is what a machine with an invitation asks a member. The secret
-// goes to nobody but a node that the invitation's pin vouches for.
+// joinRequest is the request of a machine with an invitation. The secret is sent
+// only to a node whose CA matches the pin of the invitation.
 type joinRequest struct {
 	Secret  []byte `cbor:"1,keyasint"`
-	Node    string `cbor:"2,keyasint"` // the name that it wants
+	Node    string `cbor:"2,keyasint"` // the name of the new node
 	Address string `cbor:"3,keyasint"`
 	CSR     []byte `cbor:"4,keyasint"`
 }
 
-// joinAnswer makes it a member.
+// joinAnswer makes the machine a member.
 type joinAnswer struct {
 	ID          string   `cbor:"1,keyasint"`
 	Certificate []byte   `cbor:"2,keyasint"`
@@ -35,11 +35,11 @@ type joinAnswer struct {
 	Members     []member `cbor:"5,keyasint"`
 }
 
-// id is the request id of the join's commands. A machine that did not hear the
-// answer asks again with the same key, and is given the same.
+// id is the request id of the commands for this join. A machine that did not
+// receive the answer asks again with the same key and gets the same answer.
 func (j joinRequest) id() (r events.Request) {
 	h := sha256.New()
-	_ = wireEncoding.NewEncoder(h).Encode(j) // of byte strings and text
+	_ = wireEncoding.NewEncoder(h).Encode(j) // of byte strings and text: cannot fail
 	copy(r[:], h.Sum(nil))
 	return r
 }
@@ -64,8 +64,8 @@ func (a *admission) handler() http.Handler {
 		case errors.As(err, &refusal):
 			http.Error(w, refusal.Text, http.StatusForbidden)
 		case err != nil:
-			a.log.WarnContext(r.Context(), "a machine could not join", "err", err)
-			http.Error(w, "the cluster cannot take a new node now", http.StatusServiceUnavailable)
+			a.log.WarnContext(r.Context(), "join failed", "err", err)
+			http.Error(w, "the cluster cannot admit a node now", http.StatusServiceUnavailable)
 		default:
 			_, _ = w.Write(answer)
 		}
@@ -80,7 +80,7 @@ func (a *admission) join(r *http.Request) ([]byte, error) {
 	}
 	var j joinRequest
 	if err := wireDecoding.Unmarshal(body, &j); err != nil || len(j.Secret) != inviteSecretSize || !nodeName.MatchString(j.Node) {
-		return nil, &engine.Refusal{Code: "invalid", Text: "this is not a request to join that this version understands"}
+		return nil, &engine.Refusal{Code: "invalid", Text: "this version cannot read the request to join"}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 3*a.c.RequestTimeout)
 	defer cancel()
@@ -88,8 +88,8 @@ func (a *admission) join(r *http.Request) ([]byte, error) {
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		o.SourceIP = host
 	}
-	// The state is the judge of the invitation: it is spent by the same record
-	// that makes the node a member.
+	// The engine checks the invitation. The record that makes the node a member
+	// also uses the invitation up.
 	spent := events.Hash(sha256.Sum256(j.Secret))
 	if err := a.do(ctx, o, engine.AdmitNode{Node: j.Node, Address: j.Address, Invitation: spent}); err != nil {
 		return nil, err
@@ -102,11 +102,11 @@ func (a *admission) join(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.log.InfoContext(ctx, "node joins", "member", j.Node, "address", j.Address)
+	a.log.InfoContext(ctx, "node joined", "member", j.Node, "address", j.Address)
 	return wireEncoding.Marshal(answer)
 }
 
-// introduce has the leader, whoever that is by then, add the member.
+// introduce has the present leader add the member.
 func (a *admission) introduce(ctx context.Context, m member) error {
 	body, err := wireEncoding.Marshal(m)
 	if err != nil {
@@ -133,8 +133,8 @@ func (a *admission) introduce(ctx context.Context, m member) error {
 	}
 }
 
-// welcome issues the certificate and seals the root key for the new member.
-// Both keys are opened for this moment only.
+// welcome issues the certificate and seals the root key for the new member. Both
+// keys are open only during the call.
 func (a *admission) welcome(ctx context.Context, j joinRequest, m member) (joinAnswer, error) {
 	certificate, err := issue(a.vault, a.replica.state().Cluster, j.CSR, m.ID, a.c.Now())
 	if err != nil {
@@ -152,8 +152,8 @@ func (a *admission) welcome(ctx context.Context, j joinRequest, m member) (joinA
 	return joinAnswer{ID: m.ID, Certificate: certificate, CA: a.id.CA, Root: wrapped, Members: a.replica.members()}, nil
 }
 
-// admit serves the addition of a machine to Raft's configuration, for the
-// member that it asked to join. The state must know it already.
+// serve adds a machine to Raft's configuration, for the member that it asked to
+// join. The state must know it already.
 func (a *admission) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	var m member
@@ -179,9 +179,9 @@ func (a *admission) addServer(m member) error {
 	for _, other := range a.replica.members() {
 		switch {
 		case other.ID == m.ID:
-			return nil // a retry
+			return nil // this is a retry
 		case nameOf(other.ID) == nameOf(m.ID):
-			// It was removed, or the name would not have been given again.
+			// It was removed, otherwise its name could not be used again.
 			if err := a.replica.remove(other.ID); err != nil {
 				return fmt.Errorf("removing node %s: %w", other.ID, err)
 			}

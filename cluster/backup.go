@@ -20,10 +20,10 @@ import (
 	"keyfob/fsm"
 )
 
-// A backup is one line of JSON, readable, that says what it is and holds the
-// root key sealed for the recovery key; and after it, sealed under the root
-// key, a tar of the state and the journal's files. Whoever changes the line
-// makes the rest unreadable, since its hash is the name of the sealed stream.
+// A backup begins with one readable line of JSON that describes it and contains
+// the root key, sealed for the recovery key. A tar of the state and the journal's
+// files follows, sealed under the root key. The hash of the line identifies the
+// sealed stream, so if the line is changed, the rest does not open.
 
 const (
 	backupFormat    = 1
@@ -33,37 +33,37 @@ const (
 	entryJournal = "journal/" // and the name of a file
 )
 
-// BackupInfo is what a backup says of itself without any key.
+// BackupInfo describes a backup. It can be read without a key.
 type BackupInfo struct {
 	Format      int       `json:"keyfob_backup"`
 	Cluster     string    `json:"cluster"`
 	Node        string    `json:"node"`     // that wrote it
 	Version     string    `json:"version"`  // of its program
-	Sequence    uint64    `json:"sequence"` // of the last record that the state holds
+	Sequence    uint64    `json:"sequence"` // of the last record in the state
 	Taken       time.Time `json:"taken"`
-	RecoveryKey string    `json:"recovery_key"` // short name of the key that opens it
-	Root        []byte    `json:"root"`         // sealed for it
+	RecoveryKey string    `json:"recovery_key"` // short name of the key that opens the backup
+	Root        []byte    `json:"root"`         // the root key, sealed for the recovery key
 }
 
-// Backup is a copy of all that a node holds of its cluster, about to be
+// Backup is a copy of everything that a node stores of its cluster, ready to be
 // written.
 type Backup struct {
 	vault  *vault.Vault
 	view   *fsm.View
-	state  int64 // bytes of it
+	state  int64 // size in bytes
 	pieces []journal.SegmentFile
 	header []byte
 }
 
-// SetRecoveryKey says for whom backups are sealed from here on.
+// SetRecoveryKey sets the key that later backups are sealed for.
 func (n *Node) SetRecoveryKey(ctx context.Context, o events.Origin, public []byte) error {
 	if _, err := vault.ParseRecoveryPublic(public); err != nil {
-		return &engine.Refusal{Code: engine.Invalid, Text: "this is not the public half of a recovery key"}
+		return &engine.Refusal{Code: engine.Invalid, Text: "this is not the public part of a recovery key"}
 	}
 	return n.Do(ctx, o, engine.SetRecoveryKey{Key: public})
 }
 
-// RecoveryKey is the short name of the recovery key, empty when there is none.
+// RecoveryKey is the short name of the recovery key, empty if there is none.
 func (n *Node) RecoveryKey() string {
 	public, err := vault.ParseRecoveryPublic(n.State().Cluster.RecoveryKey)
 	if err != nil {
@@ -72,18 +72,18 @@ func (n *Node) RecoveryKey() string {
 	return public.Name()
 }
 
-// Backup records that a backup is taken, and prepares it. Logins go on while it
-// is written: it is of one moment whatever happens meanwhile.
+// Backup records that a backup is taken, and prepares it. It is a consistent copy;
+// logins continue while it is written.
 func (n *Node) Backup(ctx context.Context, o events.Origin) (*Backup, error) {
 	if from, to := n.journal.Missing(); to != 0 {
 		return nil, &engine.Refusal{Code: engine.Conflict, Text: fmt.Sprintf(
-			"node %s still lacks records %d to %d of the journal: ask another node, or wait until it has fetched them", n.c.Node, from, to)}
+			"the journal of node %s is missing records %d to %d: use another node, or wait until it has fetched them", n.c.Node, from, to)}
 	}
 	if err := n.Do(ctx, o, engine.TakeBackup{Node: n.c.Node, RecoveryKey: n.RecoveryKey()}); err != nil {
 		return nil, err
 	}
-	// The journal has whatever a view shows, and may have more: the records
-	// behind the state are folded in when it is restored.
+	// The journal contains every record of the view and may contain later ones,
+	// which are applied when the backup is restored.
 	b := &Backup{vault: n.vault, view: n.replica.View()}
 	var err error
 	if b.pieces, err = n.journal.SegmentFiles(); err != nil {
@@ -94,7 +94,7 @@ func (n *Node) Backup(ctx context.Context, o events.Origin) (*Backup, error) {
 	}
 	var size counter
 	if err := fsm.Write(&size, b.view); err != nil {
-		return nil, fmt.Errorf("measuring the state: %w", err)
+		return nil, fmt.Errorf("computing the size of the state: %w", err)
 	}
 	b.state = int64(size)
 	return b, nil
@@ -121,7 +121,8 @@ func (n *Node) backupHeader(ctx context.Context, v *fsm.View) ([]byte, error) {
 	return append(line, '\n'), err
 }
 
-// Size is about how many bytes WriteTo will write, to show how far it is.
+// Size is the approximate number of bytes that WriteTo writes, for progress
+// displays.
 func (b *Backup) Size() int64 {
 	size := int64(len(b.header)) + b.state
 	for _, p := range b.pieces {
@@ -130,8 +131,8 @@ func (b *Backup) Size() int64 {
 	return size
 }
 
-// WriteTo implements io.WriterTo. A backup whose writing failed is worthless,
-// and is found out to be so.
+// WriteTo implements io.WriterTo. A backup whose writing failed cannot be
+// restored, and Restore detects that.
 func (b *Backup) WriteTo(w io.Writer) (int64, error) {
 	var written counter
 	w = io.MultiWriter(w, &written)
@@ -177,13 +178,13 @@ func archivePiece(out *tar.Writer, p journal.SegmentFile) error {
 	return errors.Join(err, r.Close())
 }
 
-// backupPlace is where the sealed part of a backup with this first line opens.
+// backupPlace binds the sealed part of a backup to its first line.
 func backupPlace(header []byte) vault.Identity {
 	sum := sha256.Sum256(header)
 	return vault.Identity{Table: "backups", Record: hex.EncodeToString(sum[:]), Field: "tar"}
 }
 
-// counter counts the bytes that are written to it.
+// counter counts the bytes written to it.
 type counter int64
 
 // Write implements io.Writer.
@@ -199,7 +200,7 @@ type BackupFile struct {
 	rest   io.Reader
 }
 
-// ReadBackup reads what a backup says of itself.
+// ReadBackup reads the description of a backup.
 func ReadBackup(r io.Reader) (*BackupFile, error) {
 	in := bufio.NewReaderSize(r, maxBackupHeader)
 	line, err := in.ReadSlice('\n')
@@ -209,18 +210,18 @@ func ReadBackup(r io.Reader) (*BackupFile, error) {
 	}
 	switch {
 	case err != nil || f.Info.Format == 0:
-		return nil, errors.New("this is no backup of keyfob's")
+		return nil, errors.New("this is not a keyfob backup")
 	case f.Info.Format != backupFormat:
-		return nil, fmt.Errorf("this backup has format %d, this program reads %d: it was written by version %.40s", f.Info.Format, backupFormat, f.Info.Version)
+		return nil, fmt.Errorf("this backup has format %d, but this program reads format %d; it was written by version %.40s", f.Info.Format, backupFormat, f.Info.Version)
 	}
 	return f, nil
 }
 
-// openBackup is a backup under its key.
+// openBackup is a backup that has been opened with its key.
 type openBackup struct {
 	root  vault.Root
 	vault *vault.Vault
-	plain io.Reader // the archive, to be used only when whole says so
+	plain io.Reader // the archive; trust it only after verify has returned nil
 }
 
 func (f *BackupFile) open(key vault.RecoveryKey, c vault.Config) (b openBackup, err error) {
@@ -237,8 +238,9 @@ func (f *BackupFile) open(key vault.RecoveryKey, c vault.Config) (b openBackup, 
 	return b, nil
 }
 
-// whole reads to the end, where the archive has proved to be what was written.
-func (b openBackup) whole() error {
+// verify reads to the end. Only then is the archive known to be complete and
+// unchanged.
+func (b openBackup) verify() error {
 	_, err := io.Copy(io.Discard, b.plain)
 	return err
 }

@@ -13,13 +13,13 @@ import (
 	"keyfob/fsm"
 )
 
-// Bounds of a batch: enough that the disk is not what limits, small enough
+// Bounds of a batch: large enough that the disk is not the limit, small enough
 // that an entry is one message.
 const (
 	maxBatchBytes = 64 << 10
-	draftBytes    = 256 // what a draft weighs, about, without sealed parts
+	draftBytes    = 256 // approximate size of a draft without its sealed parts
 
-	// How often a batch that met the fence is decided anew.
+	// How often a batch is decided again after the sequence check refused it.
 	maxConflicts = 3
 )
 
@@ -28,7 +28,7 @@ type proposal struct {
 	ctx    context.Context
 	origin events.Origin
 	asked  request
-	answer chan reply // holds one
+	answer chan reply // of capacity 1
 }
 
 func newProposal(ctx context.Context, o events.Origin, asked request) *proposal {
@@ -64,31 +64,31 @@ func (c commandRequest) decide(s *engine.State, o events.Origin, now events.Time
 	return engine.Decide(s, o, c.Command, now)
 }
 
-// ledger is what a batcher commits to: Raft, or a test.
+// ledger is what a batcher commits to: the replica, or a fake in tests.
 type ledger interface {
-	// View is the present state; while this node leads, that of all that was
-	// committed.
+	// View is the present state. While this node leads, everything committed is
+	// in it.
 	View() *fsm.View
-	// Commit proposes an entry and returns when its fate is known: nil when it
-	// is applied, fsm.ErrConflict when it met the fence; any other error says
-	// that this node does not lead any more or never proposed it.
+	// Commit proposes an entry and returns when its outcome is known: nil if it
+	// is applied, fsm.ErrConflict if the sequence check refused it. Any other
+	// error means that this node no longer leads or never proposed it.
 	Commit(entry []byte) error
 }
 
-// batcher decides, in order and one batch after the other, what is asked of
-// the leader. It works only while run runs.
+// batcher decides what is asked of the leader, in order, one batch after the
+// other. It works only while run is running.
 type batcher struct {
 	stamper clock.Stamper // used by run's goroutine only
 	ledger  ledger
 	seal    func(base uint64, batch []byte) []byte
 	timeout time.Duration
-	linger  time.Duration
+	wait    time.Duration // for a batch to grow
 	observe func(events int, took time.Duration)
 	log     *slog.Logger
 
 	queue chan *proposal
 
-	mu   sync.RWMutex // guards open, and that nothing is queued after it is false
+	mu   sync.RWMutex // guards open; nothing is queued while it is false
 	open bool
 }
 
@@ -98,7 +98,7 @@ func newBatcher(s *self, l ledger, stamper clock.Stamper, seal func(base uint64,
 		ledger:  l,
 		seal:    seal,
 		timeout: s.c.CommitTimeout,
-		linger:  s.c.BatchWait,
+		wait:    s.c.BatchWait,
 		observe: s.c.Observe,
 		log:     s.log,
 		queue:   make(chan *proposal, s.c.Queue),
@@ -109,7 +109,7 @@ func newBatcher(s *self, l ledger, stamper clock.Stamper, seal func(base uint64,
 	return b
 }
 
-// submit queues a proposal, whose answer comes later, or answers it at once.
+// submit queues a proposal, or answers it immediately if it cannot.
 func (b *batcher) submit(p *proposal) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -124,15 +124,15 @@ func (b *batcher) submit(p *proposal) {
 	}
 }
 
-// leads says whether the batcher takes proposals.
+// leads reports whether the batcher takes proposals.
 func (b *batcher) leads() bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.open
 }
 
-// run takes proposals until ctx ends or the leadership is lost; first are
-// decided before any other. Whoever is left is told to ask the next leader.
+// run decides proposals until ctx ends or leadership is lost, beginning with
+// first. Proposals that remain are answered with notLeader.
 func (b *batcher) run(ctx context.Context, first []*proposal) {
 	b.mu.Lock()
 	b.open = true
@@ -170,10 +170,10 @@ func (b *batcher) close() {
 	}
 }
 
-// gather waits for a proposal and takes what else waits. While the batch is
-// smaller than the last ones were, it lingers: the callers of the last batch
-// come back within microseconds, and without the wait the first of them would
-// start a batch alone and all the others miss it.
+// gather waits for a proposal and takes all others that are waiting. While the
+// batch is smaller than the previous ones, it waits a little: the callers of the
+// previous batch come back within microseconds, and without the wait the first
+// of them would get a batch of its own.
 func (b *batcher) gather(ctx context.Context, expected int) (batch []*proposal, ok bool) {
 	select {
 	case p := <-b.queue:
@@ -189,11 +189,11 @@ func (b *batcher) gather(ctx context.Context, expected int) (batch []*proposal, 
 			continue
 		default:
 		}
-		if b.linger == 0 || len(batch) >= expected {
+		if b.wait == 0 || len(batch) >= expected {
 			return batch, true
 		}
 		if late == nil {
-			timer := time.NewTimer(b.linger)
+			timer := time.NewTimer(b.wait)
 			defer timer.Stop()
 			late = timer.C
 		}
@@ -210,7 +210,8 @@ func (b *batcher) gather(ctx context.Context, expected int) (batch []*proposal, 
 }
 
 // settle decides, commits and answers a batch, in several entries if it is too
-// long for one. False ends the reign; everybody has been answered then.
+// long for one. It returns false if leadership is lost; all proposals of the
+// batch have been answered then.
 func (b *batcher) settle(ctx context.Context, batch []*proposal) bool {
 	conflicts := 0
 	for len(batch) > 0 {
@@ -224,7 +225,7 @@ func (b *batcher) settle(ctx context.Context, batch []*proposal) bool {
 		}
 		entry, err := d.entry(view)
 		if err != nil {
-			b.log.ErrorContext(ctx, "batch cannot be written down", "err", err)
+			b.log.ErrorContext(ctx, "batch cannot be encoded", "err", err)
 			answer(batch[:len(d.replies)], reply{Fate: unknown})
 			batch = batch[len(d.replies):]
 			continue
@@ -234,10 +235,10 @@ func (b *batcher) settle(ctx context.Context, batch []*proposal) bool {
 			batch = batch[len(d.replies):]
 			conflicts = 0
 		case errors.Is(err, fsm.ErrConflict) && conflicts < maxConflicts:
-			// Entries of the leader before us were still on their way. Decided
-			// anew, on what they left.
+			// Entries of the previous leader were still in progress. The batch is
+			// decided again on the state that they led to.
 			conflicts++
-			b.log.InfoContext(ctx, "batch met the fence", "base", view.Sequence)
+			b.log.InfoContext(ctx, "batch decided again: the state has changed", "base", view.Sequence)
 		default:
 			answer(batch, reply{Fate: unknown})
 			return false
@@ -246,7 +247,7 @@ func (b *batcher) settle(ctx context.Context, batch []*proposal) bool {
 	return true
 }
 
-// waiting drops the proposals whose callers have gone.
+// waiting drops the proposals whose callers are gone.
 func waiting(batch []*proposal) []*proposal {
 	left := batch[:0]
 	for _, p := range batch {
@@ -263,12 +264,12 @@ func answer(batch []*proposal, r reply) {
 	for _, p := range batch {
 		select {
 		case p.answer <- r:
-		default: // has one
+		default: // already answered
 		}
 	}
 }
 
-// decisions are the beginning of a batch, decided and not yet committed.
+// decisions are the decided but uncommitted first part of a batch.
 type decisions struct {
 	batch   []*proposal
 	replies []reply
@@ -276,8 +277,8 @@ type decisions struct {
 	stamp   events.Time
 }
 
-// decide decides as much of a batch as one entry holds, each command on what
-// those before it came to. Nothing is kept of it if it is not committed.
+// decide decides as much of a batch as fits into one entry, each command on the
+// result of those before it. If it is not committed, nothing of it remains.
 func (b *batcher) decide(view *fsm.View, batch []*proposal) decisions {
 	now, sound := b.stamper.Stamp(view.Time)
 	d := decisions{batch: batch, stamp: now}
@@ -298,7 +299,7 @@ func (b *batcher) decide(view *fsm.View, batch []*proposal) decisions {
 	return d
 }
 
-// sealedBytes is the weight of the events that can be heavy.
+// sealedBytes is the size of the sealed parts of an event.
 func sealedBytes(e events.Event) int {
 	switch e := e.(type) {
 	case events.TokenImported:
@@ -335,7 +336,7 @@ func (d decisions) entry(view *fsm.View) ([]byte, error) {
 	return events.EncodeBatch(events.Batch{Base: view.Sequence, Head: view.Head, Time: d.stamp, Drafts: d.drafts})
 }
 
-// answer sends the replies, which rest on all records up to sequence.
+// answer sends the replies. They are based on all records up to sequence.
 func (d decisions) answer(sequence uint64) {
 	for i, r := range d.replies {
 		r.Sequence = sequence
@@ -343,20 +344,20 @@ func (d decisions) answer(sequence uint64) {
 	}
 }
 
-// commit proposes the entry and waits until its fate is known, however long
-// that takes; the callers wait no longer than the timeout, and are told that it
-// is unknown. So nothing is ever decided beside a batch that may yet come true.
+// commit proposes the entry and waits until its outcome is known, however long
+// that takes. After the timeout the callers are told that the outcome is unknown.
+// So nothing is decided while a batch may still be committed.
 func (b *batcher) commit(ctx context.Context, d decisions, entry []byte) error {
 	began := time.Now()
 	known := make(chan error, 1)
-	go func() { known <- b.ledger.Commit(entry) }() // Raft answers at the latest when it stops leading
+	go func() { known <- b.ledger.Commit(entry) }() // ends at the latest when this node stops leading
 	timer := time.NewTimer(b.timeout)
 	defer timer.Stop()
 	var err error
 	select {
 	case err = <-known:
 	case <-timer.C:
-		b.log.WarnContext(ctx, "commit takes long, its outcome is unknown to those who asked", "commands", len(d.replies))
+		b.log.WarnContext(ctx, "commit is slow; its outcome is reported as unknown", "commands", len(d.replies))
 		answer(d.batch[:len(d.replies)], reply{Fate: unknown})
 		err = <-known
 	}

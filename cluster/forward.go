@@ -45,7 +45,7 @@ type forwarder struct {
 type forwarded struct {
 	ctx    context.Context
 	raw    []byte
-	answer chan reply // holds one
+	answer chan reply // of capacity 1
 }
 
 // ask asks the leader until there is a decision, a refusal, or ctx ends. Every

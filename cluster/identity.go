@@ -20,9 +20,9 @@ import (
 
 // What a data directory holds.
 const (
-	fileIdentity = "node.json" // who this is; written last, so its presence says that the rest is whole
+	fileIdentity = "node.json" // identity; written last, so it exists only if the rest is complete
 	fileRoot     = "root.json" // the root key, wrapped
-	fileSeal     = "seal.key"  // the key that wraps it, where no other provider is configured
+	fileSeal     = "seal.key"  // the key that wraps it, if no other provider is configured
 	dirRaft      = "raft"
 	dirJournal   = "journal"
 )
@@ -32,31 +32,31 @@ const (
 	maxIdentity    = 1 << 20 // bytes
 )
 
-// identity is who this node is, as it lies on the disk. Nothing in it is
-// secret: the node's key is sealed under the root key.
+// identity identifies this node, as stored on disk. Nothing in it is secret: the
+// node's key is sealed under the root key.
 type identity struct {
 	Format      int      `json:"format"`
 	Cluster     string   `json:"cluster"`
 	Node        string   `json:"node"` // the name
-	ID          string   `json:"id"`   // the name and a suffix that is never used twice
+	ID          string   `json:"id"`   // the name and a unique suffix
 	Address     string   `json:"address"`
 	Certificate []byte   `json:"certificate"` // DER
 	Key         []byte   `json:"key"`         // PKCS #8, sealed
 	CA          []byte   `json:"ca"`          // DER
-	Members     []member `json:"members"`     // as they were when this node joined, until Raft knows better
+	Members     []member `json:"members"`     // when this node joined; used until Raft has a configuration
 	Removed     bool     `json:"removed,omitempty"`
 }
 
-// member is where one node of the cluster is found.
+// member is one node of the cluster and its address.
 type member struct {
 	ID      string `json:"id" cbor:"1,keyasint"`
 	Address string `json:"address" cbor:"2,keyasint"`
 	Voter   bool   `json:"voter" cbor:"3,keyasint,omitempty"`
 }
 
-// nodeID is the id of the node of that name that made the certificate request.
-// A machine that gets the name of one removed before has another key, and so
-// another id: the old certificate stays as good for nothing as it was.
+// nodeID is the id of the node with that name and certificate request. A node
+// that reuses the name of a removed one has another key and so another id. The old
+// certificate stays worthless.
 func nodeID(name string, csr []byte) string {
 	sum := sha256.Sum256(csr)
 	return name + "." + hex.EncodeToString(sum[:4])
@@ -74,28 +74,29 @@ func nodeKeyPlace(id string) vault.Identity {
 	return vault.Identity{Table: "nodes", Record: id, Field: "key"}
 }
 
-// Vacant prepares the data directory of a node that does not exist yet.
+// Vacant creates the data directory of a new node, or returns why it cannot be
+// used.
 func (c Config) Vacant() error {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return fmt.Errorf("making data directory: %w", err)
+		return fmt.Errorf("creating the data directory: %w", err)
 	}
 	for _, name := range []string{fileIdentity, fileRoot, dirRaft, dirJournal} {
 		_, err := os.Lstat(c.file(name))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			return fmt.Errorf("looking into data directory: %w", err)
+			return fmt.Errorf("reading the data directory: %w", err)
 		case name == fileIdentity:
 			return fmt.Errorf("%s already holds a node: start it, or choose another data directory", c.Data)
 		default:
-			return fmt.Errorf("%s holds %s of an attempt that was not finished: remove it and try again", c.Data, name)
+			return fmt.Errorf("%s contains %s from an unfinished attempt: remove it and try again", c.Data, name)
 		}
 	}
 	return nil
 }
 
-// settle writes a new node's keys: the root, sealed by the provider, and the
-// identity with the node's own key, which makes the node exist.
+// settle writes the keys of a new node: the root key, wrapped by the provider, and
+// the identity with the node's own key. After that the node exists.
 func (c Config) settle(ctx context.Context, root vault.Root, v *vault.Vault, id identity, key link.Key) error {
 	if err := c.saveRoot(ctx, root, id.Cluster); err != nil {
 		return err
@@ -125,13 +126,13 @@ func (c Config) saveIdentity(id identity) error {
 	return nil
 }
 
-// loadIdentity reads who this node is, and refuses a directory that is not
-// this configuration's.
+// loadIdentity reads the node's identity, and refuses a directory that does not
+// match this configuration.
 func (c Config) loadIdentity() (identity, error) {
 	var id identity
 	f, err := os.Open(c.file(fileIdentity))
 	if errors.Is(err, fs.ErrNotExist) {
-		return id, fmt.Errorf("%s holds no node: make it with cluster init or cluster join", c.Data)
+		return id, fmt.Errorf("%s holds no node: create one with cluster init or cluster join", c.Data)
 	}
 	if err != nil {
 		return id, fmt.Errorf("reading the node's identity: %w", err)
@@ -144,18 +145,18 @@ func (c Config) loadIdentity() (identity, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&id); err != nil {
-		return id, fmt.Errorf("reading %s: it is damaged: %w", c.file(fileIdentity), err)
+		return id, fmt.Errorf("%s is damaged: %w", c.file(fileIdentity), err)
 	}
 	switch {
 	case id.Format != identityFormat:
 		return id, fmt.Errorf("%s has format %d, this program reads %d", c.file(fileIdentity), id.Format, identityFormat)
 	case id.Node != c.Node:
-		return id, fmt.Errorf("%s is the data of node %q, configured is %q", c.Data, id.Node, c.Node)
+		return id, fmt.Errorf("%s belongs to node %q, but the configuration says %q", c.Data, id.Node, c.Node)
 	case id.Removed:
 		return id, fmt.Errorf("node %s was removed from the cluster; to add it again, join with a new invitation and an empty data directory instead of %s",
 			id.Node, c.Data)
 	case id.Address != c.advertise():
-		return id, fmt.Errorf("node %s joined as %s, configured is %s: put it back, or remove the node and let it join anew",
+		return id, fmt.Errorf("node %s joined with address %s, but the configuration says %s: restore the address, or remove the node and join again",
 			id.Node, id.Address, c.advertise())
 	}
 	return id, nil

@@ -16,8 +16,9 @@ import (
 	"keyfob/events"
 )
 
-// invitation lets one machine join: it says where the cluster is, how to know
-// it, and holds the secret that proves the invitation and seals the root key.
+// invitation permits one machine to join. It contains the addresses of the
+// cluster, the pin of its CA, and the secret that proves the invitation and seals
+// the root key.
 type invitation struct {
 	Cluster   string   `cbor:"1,keyasint"`
 	Addresses []string `cbor:"2,keyasint"`
@@ -30,7 +31,7 @@ const (
 	inviteSecretSize = 32
 	maxInvitation    = 8 << 10 // bytes of text
 
-	// DefaultInviteTTL is how long an invitation is good if nobody says.
+	// DefaultInviteTTL is how long an invitation is valid by default.
 	DefaultInviteTTL = time.Hour
 )
 
@@ -39,33 +40,33 @@ func (i invitation) digest() events.Hash { return sha256.Sum256(i.Secret) }
 func (i invitation) text() (string, error) {
 	raw, err := wireEncoding.Marshal(i)
 	if err != nil {
-		return "", fmt.Errorf("writing invitation: %w", err)
+		return "", fmt.Errorf("encoding the invitation: %w", err)
 	}
 	return invitationPrefix + base64.RawURLEncoding.EncodeToString(raw), nil
 }
 
-// parseInvitation reads what text wrote. The error quotes nothing of it.
+// parseInvitation decodes an invitation. The error does not quote it.
 func parseInvitation(text string) (invitation, error) {
 	var i invitation
 	body, ok := strings.CutPrefix(strings.TrimSpace(text), invitationPrefix)
 	if !ok || len(body) > maxInvitation {
-		return i, fmt.Errorf("this is no invitation: one begins with %s", invitationPrefix)
+		return i, fmt.Errorf("this is not an invitation: an invitation begins with %s", invitationPrefix)
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(body)
 	if err == nil {
 		err = wireDecoding.Unmarshal(raw, &i)
 	}
 	if err != nil || len(i.Secret) != inviteSecretSize || len(i.Addresses) == 0 {
-		return invitation{}, errors.New("the invitation is damaged: copy all of it")
+		return invitation{}, errors.New("the invitation is damaged or incomplete: copy all of it")
 	}
 	return i, nil
 }
 
-// Invite makes an invitation for one machine, good once until ttl has passed.
+// Invite issues an invitation for one machine, valid once and for ttl.
 func (n *Node) Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error) {
 	i := invitation{Cluster: n.id.Cluster, Pin: link.Pin(n.id.CA), Secret: make([]byte, inviteSecretSize)}
 	if _, err := io.ReadFull(rand.Reader, i.Secret); err != nil {
-		return "", fmt.Errorf("making invitation: %w", err)
+		return "", fmt.Errorf("creating the invitation: %w", err)
 	}
 	for _, m := range n.replica.members() {
 		i.Addresses = append(i.Addresses, m.Address)

@@ -16,8 +16,8 @@ import (
 	"keyfob/engine"
 )
 
-// Join makes this machine a member of the cluster that invited it, and writes
-// c.Data. The node that Open then opens catches up by itself.
+// Join makes this machine a member of the cluster that issued the invitation, and
+// writes c.Data. After Open the node catches up by itself.
 func Join(ctx context.Context, invited string, c Config) error {
 	if err := c.Validate(); err != nil {
 		return err
@@ -73,7 +73,7 @@ func isLoopback(addr string) bool {
 	return err == nil && (strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback())
 }
 
-// ask asks one member after the other.
+// ask sends the request to one member after the other.
 func (c Config) ask(ctx context.Context, i invitation, j joinRequest) (joinAnswer, error) {
 	var answer joinAnswer
 	body, err := wireEncoding.Marshal(j)
@@ -89,12 +89,12 @@ func (c Config) ask(ctx context.Context, i invitation, j joinRequest) (joinAnswe
 			err = wireDecoding.Unmarshal(raw, &answer)
 		}
 		if err == nil && (link.Pin(answer.CA) != i.Pin || answer.ID != nodeID(j.Node, j.CSR)) {
-			err = errors.New("its answer is not to this request")
+			err = errors.New("the answer does not belong to this request")
 		}
 		if err == nil {
 			return answer, nil
 		}
-		errs = append(errs, fmt.Errorf("joining by %s: %w", addr, err))
+		errs = append(errs, fmt.Errorf("joining through %s: %w", addr, err))
 		var refusal *engine.Refusal
 		if errors.As(err, &refusal) {
 			return joinAnswer{}, errors.Join(errs...) // the others would say the same
@@ -125,7 +125,7 @@ func post(ctx context.Context, client *http.Client, body []byte) ([]byte, error)
 	case resp.StatusCode == http.StatusForbidden:
 		return nil, &engine.Refusal{Code: "refused", Text: string(bytes.TrimSpace(raw))}
 	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("it answers %s: %s", resp.Status, bytes.TrimSpace(raw))
+		return nil, fmt.Errorf("the answer is %s: %s", resp.Status, bytes.TrimSpace(raw))
 	}
 	return raw, nil
 }

@@ -12,7 +12,7 @@ import (
 	"keyfob/engine"
 )
 
-// keys lends the vault to the engine.
+// keys implements engine.Keys with the vault.
 type keys struct {
 	vault  *vault.Vault
 	random io.Reader
@@ -28,8 +28,8 @@ func clientPlace(name string) vault.Identity {
 	return vault.Identity{Table: "clients", Record: name, Field: "secret"}
 }
 
-// A PIN that is mixed into the tokencode is sealed to its revision, as the
-// hashes of the others are.
+// pinpadPlace binds a PIN that is added to the tokencode to its revision, like the
+// hashes of other PINs.
 func pinpadPlace(serial string, revision uint64) vault.Identity {
 	return vault.Identity{Table: "tokens", Record: serial, Field: "pinpad " + strconv.FormatUint(revision, 10)}
 }
@@ -87,7 +87,7 @@ func (k keys) Random(b []byte) error {
 // Pseudonym implements engine.Keys.
 func (k keys) Pseudonym(text string) string { return k.vault.Pseudonym(text) }
 
-// busy makes the vault's word for a full queue the engine's.
+// busy turns the vault's error for a full queue into the engine's.
 func busy(err error) error {
 	if errors.Is(err, vault.ErrBusy) {
 		return fmt.Errorf("%w: %w", engine.ErrBusy, err)
@@ -95,9 +95,9 @@ func busy(err error) error {
 	return err
 }
 
-// An entry of the log is the number of the record that its batch rests on, in
-// the clear, and the batch sealed to that number: each entry has a key of its
-// own, and an entry put in another's place does not open.
+// A log entry is the number of the record that its batch follows, in the clear,
+// and the batch, sealed to that number. Each entry has a key of its own, so an
+// entry in another's place does not open.
 const entryHeader = 8
 
 func entryPlace(base uint64) vault.Identity {

@@ -284,13 +284,13 @@ func TestForeignAndBrokenDirectoriesAreRefused(t *testing.T) {
 	r.kill(n)
 	other := n.config
 	other.Node = "n7"
-	refused(other, `node "n1", configured is "n7"`)
+	refused(other, `node "n1", but the configuration says "n7"`)
 	empty := n.config
 	empty.Data = t.TempDir()
 	refused(empty, "holds no node")
 	moved := n.config
 	moved.Advertise = "127.0.0.1:1"
-	refused(moved, "joined as")
+	refused(moved, "joined with address")
 	if _, err := Bootstrap(t.Context(), n.config); err == nil || !strings.Contains(err.Error(), "already holds a node") {
 		t.Fatalf("founded on top of a node: %v", err)
 	}

@@ -21,28 +21,27 @@ import (
 	"keyfob/fsm"
 )
 
-// firstTerm is the term in which a restored state is said to have been
-// committed.
+// firstTerm is the Raft term of a restored state.
 const firstTerm = 1
 
-// Restored is what became of a backup.
+// Restored is the result of Restore.
 type Restored struct {
-	Token   string    // the first administrator's again: all others are over
+	Token   string    // a new API token of the first administrator; all others are revoked
 	Epoch   uint64    // how often the cluster has been restored
 	Backup  uint64    // the last record of the backup's state
-	Records uint64    // the last record that was there at all
-	Until   time.Time // when that was made: what came after it is lost
+	Records uint64    // the last record that was found
+	Until   time.Time // when that was written; everything later is lost
 }
 
-// Restore makes, in c.Data, the first node of the cluster that a backup was
-// taken of. Its members are gone: they join anew, with empty data directories.
+// Restore creates, in c.Data, the first node of the cluster in a backup. The other
+// members must join again, with empty data directories.
 //
-// A surviving journal, the directory of a node that died later, takes the place
-// of the backup's own: what it holds behind the backup is folded in, so that
-// nothing that it saw is lost.
+// survivor is the journal directory of a node that failed after the backup was
+// taken. It replaces the journal in the backup, and its later records are applied,
+// so nothing that it contains is lost.
 //
-// The first record of the new life is events.ClusterRestored, which makes
-// worthless whatever may have been used since.
+// The first new record is events.ClusterRestored, which invalidates everything
+// that may have been used since the backup.
 func Restore(ctx context.Context, c Config, f *BackupFile, key vault.RecoveryKey, survivor string) (r Restored, err error) {
 	if err := c.Validate(); err != nil {
 		return r, err
@@ -51,7 +50,7 @@ func Restore(ctx context.Context, c Config, f *BackupFile, key vault.RecoveryKey
 		return r, err
 	}
 	defer func() {
-		if err != nil { // nothing was there before
+		if err != nil { // these directories are new
 			err = errors.Join(err, os.RemoveAll(c.file(dirRaft)), os.RemoveAll(c.file(dirJournal)))
 		}
 	}()
@@ -62,13 +61,13 @@ func Restore(ctx context.Context, c Config, f *BackupFile, key vault.RecoveryKey
 	defer backup.root.Wipe()
 	view, err := c.unpack(tar.NewReader(backup.plain), survivor)
 	if err == nil {
-		err = backup.whole()
+		err = backup.verify()
 	}
 	if err != nil {
 		return r, fmt.Errorf("reading the backup: %w", err)
 	}
 	if id := view.State.Cluster.ID; id != f.Info.Cluster {
-		return r, fmt.Errorf("the backup of cluster %s holds the state of %s", f.Info.Cluster, id)
+		return r, fmt.Errorf("the backup of cluster %s contains the state of cluster %s", f.Info.Cluster, id)
 	}
 	r.Backup = view.Sequence
 	if err := c.catchUp(ctx, view); err != nil {
@@ -76,15 +75,15 @@ func Restore(ctx context.Context, c Config, f *BackupFile, key vault.RecoveryKey
 	}
 	r.Records, r.Until, r.Epoch = view.Sequence, view.Time.Std(), view.State.Cluster.Epoch+1
 	if now := c.Now(); events.At(now) < view.Time {
-		return r, fmt.Errorf("this machine's clock says %s, but the last record is of %s: set the clock, or tokencodes that were used would be good again",
+		return r, fmt.Errorf("this machine's clock shows %s, but the last record is from %s: set the clock, or tokencodes that were used would be good again",
 			now.UTC().Format(time.RFC3339), r.Until.UTC().Format(time.RFC3339))
 	}
 	r.Token, err = c.revive(ctx, backup, view, f.Info)
 	return r, err
 }
 
-// unpack puts the files of an archive into the data directory, but for the
-// state, which it reads.
+// unpack writes the files of an archive to the data directory and returns the
+// state.
 func (c Config) unpack(archive *tar.Reader, survivor string) (view *fsm.View, err error) {
 	for {
 		h, err := archive.Next()
@@ -102,14 +101,14 @@ func (c Config) unpack(archive *tar.Reader, survivor string) (view *fsm.View, er
 			err = journal.WriteSegmentFile(c.file(dirJournal), name, archive)
 		case ofJournal:
 		default:
-			err = fmt.Errorf("it holds %.80q, which this version does not know", h.Name)
+			err = fmt.Errorf("it contains %.80q, which this version does not know", h.Name)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	if view == nil {
-		return nil, errors.New("it holds no state")
+		return nil, errors.New("it contains no state")
 	}
 	if survivor == "" {
 		return view, nil
@@ -117,7 +116,7 @@ func (c Config) unpack(archive *tar.Reader, survivor string) (view *fsm.View, er
 	return view, c.adopt(survivor)
 }
 
-// adopt copies the journal of a node that does not run.
+// adopt copies the journal of a node that is not running.
 func (c Config) adopt(dir string) error {
 	pieces, err := journal.SegmentFilesIn(dir)
 	if err != nil {
@@ -135,7 +134,7 @@ func (c Config) adopt(dir string) error {
 	return nil
 }
 
-// catchUp folds in what the journal holds behind the state.
+// catchUp applies the records in the journal that come after the state.
 func (c Config) catchUp(ctx context.Context, view *fsm.View) error {
 	j, err := journal.Open(c.file(dirJournal), journal.Options{Cluster: view.State.Cluster.ID, Log: c.Log})
 	if err != nil {
@@ -146,26 +145,26 @@ func (c Config) catchUp(ctx context.Context, view *fsm.View) error {
 	from, to := j.Missing()
 	switch {
 	case last < view.Sequence:
-		return fmt.Errorf("the journal ends at record %d, the state of the backup at %d: do without that journal", last, view.Sequence)
+		return fmt.Errorf("the journal ends at record %d, the state of the backup at %d: restore without that journal", last, view.Sequence)
 	case to != 0:
-		return fmt.Errorf("the journal lacks records %d to %d: do without it, or take another node's", from, to)
+		return fmt.Errorf("the journal is missing records %d to %d: restore without it, or use another node's", from, to)
 	}
 	if err := j.Restored(view.Sequence, view.Head); err != nil { // compares
-		return fmt.Errorf("the journal and the backup are not of one past: %w", err)
+		return fmt.Errorf("the journal and the backup have different histories: %w", err)
 	}
 	for record, err := range j.Records(ctx, view.Sequence+1, false) {
 		if err == nil {
 			err = view.Follow(record)
 		}
 		if err != nil {
-			return fmt.Errorf("folding in record %d: %w", record.Sequence, err)
+			return fmt.Errorf("applying record %d: %w", record.Sequence, err)
 		}
 	}
 	return ctx.Err()
 }
 
-// revive makes the node: a new key and a certificate by the cluster's own CA, a
-// log that begins with the state, and the records that say so.
+// revive creates the node: a new key with a certificate of the cluster's CA, a log
+// that begins with the state, and the records of the restore.
 func (c Config) revive(ctx context.Context, b openBackup, view *fsm.View, of BackupInfo) (token string, err error) {
 	state := view.State.Cluster
 	key, csr, err := link.NewNodeKey()
@@ -177,7 +176,7 @@ func (c Config) revive(ctx context.Context, b openBackup, view *fsm.View, of Bac
 		return "", err
 	}
 	if err := c.logFrom(b.vault, view, id); err != nil {
-		return "", fmt.Errorf("making the log: %w", err)
+		return "", fmt.Errorf("creating the log: %w", err)
 	}
 	if _, token, err = randomNames(); err != nil {
 		return "", err
@@ -187,13 +186,13 @@ func (c Config) revive(ctx context.Context, b openBackup, view *fsm.View, of Bac
 		events.APITokenIssued{Name: adminTokenName, Digest: digestOf(token), Role: adminRole},
 	}
 	if err := c.begin(ctx, id, key, b.vault, first); err != nil {
-		return "", fmt.Errorf("beginning anew: %w", err)
+		return "", fmt.Errorf("recording the restore: %w", err)
 	}
 	return token, c.settle(ctx, b.root, b.vault, id, key)
 }
 
-// issue has the cluster's CA, whose key is opened for this moment only, sign a
-// node's certificate.
+// issue signs a node's certificate with the cluster's CA. The CA's key is open only
+// during the call.
 func issue(v *vault.Vault, of engine.Cluster, csr []byte, nodeID string, now time.Time) ([]byte, error) {
 	key, err := v.Open(vault.CA, caPlace, of.CAKey)
 	if err != nil {
@@ -207,8 +206,8 @@ func issue(v *vault.Vault, of engine.Cluster, csr []byte, nodeID string, now tim
 	return ca.Issue(csr, nodeID, now)
 }
 
-// logFrom makes a log that begins with a state, as if a snapshot of it had just
-// been taken, in a cluster of this node alone.
+// logFrom creates a log that begins with a snapshot of the state, for a cluster of
+// this node alone.
 func (c Config) logFrom(v *vault.Vault, view *fsm.View, id identity) error {
 	if err := c.emptyLog(firstTerm); err != nil {
 		return err
@@ -218,7 +217,7 @@ func (c Config) logFrom(v *vault.Vault, view *fsm.View, id identity) error {
 		return err
 	}
 	self := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(id.ID), Address: raft.ServerAddress(id.Address)}}}
-	_, addresses := raft.NewInmemTransport("") // spells addresses in an old field
+	_, addresses := raft.NewInmemTransport("") // encodes addresses for an old field
 	sink, err := snapshots.Create(raft.SnapshotVersionMax, view.Index, firstTerm, self, view.Index, addresses)
 	if err != nil {
 		return err

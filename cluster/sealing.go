@@ -27,17 +27,17 @@ func (s sealing) SameSeed(serial string, sealed []byte, seed engine.Secret) (boo
 	return subtle.ConstantTimeCompare([]byte(old.Reveal()), []byte(seed.Reveal())) == 1, nil
 }
 
-// SealPIN makes the tag of a PIN for a token that comes with one.
+// SealPIN hashes and seals the PIN of a token that is imported with one.
 func (s sealing) SealPIN(ctx context.Context, serial string, revision uint64, pin engine.Secret) ([]byte, error) {
 	return s.keys.SealPIN(ctx, serial, revision, pin)
 }
 
-// SealPINpad keeps the PIN of a token that mixes it into the tokencode.
+// SealPINpad seals the PIN of a token that adds it to the tokencode.
 func (s sealing) SealPINpad(serial string, revision uint64, pin engine.Secret) ([]byte, error) {
 	return s.keys.SealPINpad(serial, revision, pin)
 }
 
-// SealClientSecret seals the secret shared with a RADIUS client to its name.
+// SealClientSecret seals the shared secret of a RADIUS client to its name.
 func (s sealing) SealClientSecret(name string, secret engine.Secret) ([]byte, error) {
 	return s.keys.vault.Seal(vault.Clients, clientPlace(name), []byte(secret.Reveal())), nil
 }
@@ -48,6 +48,5 @@ func (s sealing) OpenClientSecret(name string, sealed []byte) (engine.Secret, er
 	return engine.Secret(secret), err
 }
 
-// DeriveNATS is 32 bytes for a key of NATS, the same on every node. The label
-// says which.
+// DeriveNATS derives the key of that label for NATS. It is the same on every node.
 func (s sealing) DeriveNATS(label string) [32]byte { return s.keys.vault.Derive(vault.NATS, label) }

@@ -172,12 +172,12 @@ func (n *Node) level() error {
 	return nil
 }
 
-// Stats are figures of a running node.
+// Stats are the figures of a running node, for metrics.
 type Stats struct {
 	Leader      bool
 	Sequence    uint64
 	Index       uint64        // of the last log entry applied
-	Queued      int           // commands that wait on this node as the leader
+	Queued      int           // commands that wait for a decision on this node
 	Outgoing    int           // commands that wait to be sent to the leader
 	LogCommits  uint64        // transactions of the log on disk, each two fsyncs
 	LogBytes    uint64        // applied since the start
@@ -185,7 +185,7 @@ type Stats struct {
 	ClockSound  bool
 }
 
-// Stats gives this node's figures.
+// Stats returns this node's figures.
 func (n *Node) Stats() Stats {
 	view, j := n.replica.machine.View(), n.heartbeats.clock.Check()
 	return Stats{

@@ -24,9 +24,8 @@ func (n *Node) token(serial string) (*engine.Token, error) {
 	return nil, &engine.Refusal{Code: engine.NotFound, Text: fmt.Sprintf("token %.64q not found", serial), Help: engine.HelpListTokens}
 }
 
-// SetTemporaryPIN gives a token a PIN that must be changed at its first use. An
-// empty pin has one made. The PIN that was set comes back, to be told to the
-// owner once.
+// SetTemporaryPIN sets a PIN that must be changed at its first use. If pin is
+// empty, one is generated. It returns the PIN, to be given to the owner once.
 func (n *Node) SetTemporaryPIN(ctx context.Context, o events.Origin, serial string, pin engine.Secret) (engine.Secret, error) {
 	t, err := n.token(serial)
 	if err != nil {
@@ -42,9 +41,9 @@ func (n *Node) SetTemporaryPIN(ctx context.Context, o events.Origin, serial stri
 	return pin, n.Do(ctx, o, c)
 }
 
-// GiveOut carries out a command that may leave a token to its owner without a
-// PIN. Where the policy then asks for an activation code, one is made in the same
-// command; it comes back, to be told to the owner once.
+// GiveOut executes a command that may give a token without a PIN to a user. If the
+// policy requires an activation code then, the same command sets one. It is
+// returned, to be given to the owner once.
 func (n *Node) GiveOut(ctx context.Context, o events.Origin, c engine.Command) (engine.Secret, error) {
 	s := n.State()
 	t := engine.ToActivate(s, c)
@@ -65,7 +64,7 @@ func (n *Node) GiveOut(ctx context.Context, o events.Origin, c engine.Command) (
 	return pin, nil
 }
 
-// sealPINOf seals a PIN in the way of the token's style.
+// sealPINOf seals a PIN as the token's PIN style requires.
 func (n *Node) sealPINOf(ctx context.Context, t *engine.Token, revision uint64, pin engine.Secret) ([]byte, error) {
 	if t.PINStyle == string(tokencode.PINpad) {
 		return n.keys.SealPINpad(t.Serial, revision, pin)
@@ -73,8 +72,8 @@ func (n *Node) sealPINOf(ctx context.Context, t *engine.Token, revision uint64, 
 	return n.keys.SealPIN(ctx, t.Serial, revision, pin)
 }
 
-// Resynchronize puts a token right by two tokencodes in a row that its owner
-// read out.
+// Resynchronize resynchronizes a token with two consecutive tokencodes that its
+// owner read out.
 func (n *Node) Resynchronize(ctx context.Context, o events.Origin, serial string, first, second engine.Secret) error {
 	view := n.replica.View()
 	e, err := engine.CheckInARow(view.State, n.keys, serial, first, second, max(events.At(n.c.Now()), view.Time))
@@ -84,17 +83,17 @@ func (n *Node) Resynchronize(ctx context.Context, o events.Origin, serial string
 	return n.Do(ctx, o, engine.ResynchronizeToken{Evidence: e})
 }
 
-// Loss is what an administrator decides when a token is lost.
+// Loss describes what applies while a token is lost.
 type Loss struct {
 	Serial string
-	Codes  int           // emergency tokencodes, each good once; 0: none
-	Fixed  bool          // one emergency tokencode instead, good until the end
-	For    time.Duration // how long they are good
-	Found  string        // what the token's own tokencodes do meanwhile: refuse, allow, after
+	Codes  int           // number of emergency tokencodes, each valid once
+	Fixed  bool          // instead one emergency tokencode that is valid until the end
+	For    time.Duration // how long they are valid
+	Found  string        // whether the token's own tokencodes work meanwhile: refuse, allow, after
 }
 
-// Lose says that a token is not with its owner. The emergency tokencodes come
-// back, to be given out once.
+// Lose marks a token as lost. It returns the emergency tokencodes, to be given to
+// the owner once.
 func (n *Node) Lose(ctx context.Context, o events.Origin, loss Loss) ([]string, error) {
 	lost := events.TokenLost{
 		Serial: loss.Serial, Fixed: loss.Fixed, Found: loss.Found, Until: events.At(n.c.Now().Add(loss.For)),
@@ -118,9 +117,9 @@ func (n *Node) Lose(ctx context.Context, o events.Origin, loss Loss) ([]string, 
 	return codes, n.Do(ctx, o, engine.LoseToken{Lost: lost})
 }
 
-// Replace gives a token's owner another one, which takes its place at its first
-// success. With keepPIN the PIN goes with it; without any, it may need an
-// activation code, as with GiveOut.
+// Replace assigns another token to the owner of a token. The new token replaces
+// the old one at its first successful login. With keepPIN it gets the old token's
+// PIN. Without a PIN it may need an activation code, as in GiveOut.
 func (n *Node) Replace(ctx context.Context, o events.Origin, old, serial string, keepPIN bool) (engine.Secret, error) {
 	c := engine.ReplaceToken{Old: old, Serial: serial}
 	from, err := n.token(old)
@@ -144,9 +143,9 @@ func (n *Node) Replace(ctx context.Context, o events.Origin, old, serial string,
 	return n.GiveOut(ctx, o, c)
 }
 
-// repeatable is the request id of a login that its client may send again, to
-// this node or to another: made, with the cluster's key, of all that the login
-// says. Whoever sends the same gets the same answer for a while.
+// repeatableID is the request id of a login that its client may send again, to
+// this node or another. It is a keyed digest of everything in the login, so the
+// same login gets the same answer for a while.
 func (n *Node) repeatableID(a engine.Attempt) events.Request {
 	user, err := engine.Canonical(a.User)
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"keyfob/events"
 )
 
-// RemoveNode takes a member away: its certificate is refused from then on. The
-// leader takes it out of Raft's configuration within a second.
+// RemoveNode removes a member. The leader takes it out of Raft's configuration
+// within a few seconds; from then on its certificate is refused.
 func (n *Node) RemoveNode(ctx context.Context, o events.Origin, name string) error {
 	return n.Do(ctx, o, engine.RemoveNode{Node: name})
 }
 
-// Transfer makes another node the leader; an empty name leaves the choice to
-// Raft. The request is recorded first, with its actor and reason.
+// Transfer hands leadership to another node. If name is empty, Raft chooses it.
+// The request is recorded first, with its actor and reason.
 func (n *Node) Transfer(ctx context.Context, o events.Origin, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, n.c.RequestTimeout)
 	defer cancel()
@@ -47,7 +47,7 @@ func (n *Node) Transfer(ctx context.Context, o events.Origin, name string) error
 	return nil
 }
 
-// transfer makes another node the leader. This node leads.
+// transfer hands leadership to another node, from this one.
 func (n *Node) transfer(name string) error {
 	m, err := n.transferTarget(name)
 	switch {

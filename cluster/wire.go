@@ -12,16 +12,15 @@ import (
 	"keyfob/events"
 )
 
-// What nodes say to each other is CBOR: arrays around commands and answers,
-// maps with small numbers inside them. A field or a command that the receiver
-// does not know is refused: to leave it out would be to decide something else
-// than was asked.
+// Messages between nodes are CBOR: arrays of commands and answers, which are maps
+// with small numbers as keys. The receiver refuses a field or command that it does
+// not know. Ignoring it would mean deciding something else than was asked.
 
-// errWire is what bytes of another node meet that cannot be read.
-var errWire = errors.New("not in a form that this version reads")
+// errWire means that a message of another node cannot be decoded.
+var errWire = errors.New("the message has a form that this version cannot read")
 
 const (
-	// Commands in one request. A batch on the leader is no longer.
+	// Commands in one request, and in one batch on the leader.
 	maxCommands = 1024
 
 	// Bytes of commands in one request, unless the first alone is longer.
@@ -45,7 +44,7 @@ var (
 			IndefLength:       cbor.IndefLengthForbidden,
 			TagsMd:            cbor.TagsForbidden,
 			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-			UTF8:              cbor.UTF8DecodeInvalid, // as in events: what was typed must arrive
+			UTF8:              cbor.UTF8DecodeInvalid, // as in events: input arrives as it was typed
 		}.DecMode()
 		if err != nil {
 			panic(err) // constant options
@@ -54,7 +53,7 @@ var (
 	}()
 )
 
-// form is how one kind of command is written and read.
+// form is the encoding of one kind of command.
 type form struct {
 	number uint8
 	typ    reflect.Type
@@ -118,7 +117,7 @@ func decodeLogin(body []byte) (request, error) {
 	return l, err
 }
 
-// decodeNote reads a note, whose event says itself of which kind it is.
+// decodeNote decodes a note. Its event carries its own type.
 func decodeNote(body []byte) (request, error) {
 	var raw []byte
 	if err := wireDecoding.Unmarshal(body, &raw); err != nil {
@@ -135,7 +134,7 @@ type wireCommand struct {
 	Body   cbor.RawMessage
 }
 
-// encodeCommand is one command as it stands in a request.
+// encodeCommand encodes one command of a request.
 func encodeCommand(o events.Origin, asked request) ([]byte, error) {
 	body := asked.body()
 	typ := reflect.TypeOf(body)
@@ -155,7 +154,7 @@ func encodeCommand(o events.Origin, asked request) ([]byte, error) {
 			return wireEncoding.Marshal(wireCommand{Number: f.number, Origin: o, Body: raw})
 		}
 	}
-	return nil, fmt.Errorf("encoding %v: it is not among the commands", typ)
+	return nil, fmt.Errorf("encoding %v: it is not a command that can be sent", typ)
 }
 
 func decodeCommand(raw []byte) (events.Origin, request, error) {
@@ -175,16 +174,16 @@ func decodeCommand(raw []byte) (events.Origin, request, error) {
 	return events.Origin{}, nil, fmt.Errorf("%w: command %d is unknown", errWire, w.Number)
 }
 
-// fate is how a command fared with the leader.
+// fate is what became of a command on the leader.
 type fate uint8
 
 const (
 	decided   fate = iota
-	refused        // an administrator's command, with the reason
-	stale          // the evidence was made of older secrets
+	refused        // an administrator's command was refused, with the reason
+	stale          // the evidence is based on older secrets
 	notLeader      // nothing happened; ask the leader
 	busyNow        // nothing happened; the leader's queue is full
-	unsound        // nothing happened; it needs the time, and the clock is not to be trusted
+	unsound        // nothing happened; it needs the time, and the clock is not trusted
 	unknown        // it may have been committed: ask again under the same id
 	malformed      // nothing happened; the leader does not understand it
 )
@@ -193,7 +192,7 @@ const (
 type reply struct {
 	_        struct{} `cbor:",toarray"`
 	Fate     fate
-	Sequence uint64 // of the last record that it rests on
+	Sequence uint64 // of the last record that the answer is based on
 	Decision engine.Decision
 	Code     string // of a refusal
 	Text     string
@@ -209,12 +208,12 @@ func refusalReply(r *engine.Refusal) reply {
 	return reply{Fate: refused, Code: code, Text: r.Text}
 }
 
-// again says whether the command is worth another try, under the same id.
+// again reports whether the command should be sent again, with the same id.
 func (r reply) again() bool {
 	return r.Fate == notLeader || r.Fate == unsound || r.Fate == unknown
 }
 
-// err is the reply as an error, nil when it is a decision.
+// err is the reply as an error, nil for a decision.
 func (r reply) err() error {
 	switch r.Fate {
 	case decided:
@@ -227,11 +226,11 @@ func (r reply) err() error {
 	case busyNow:
 		return fmt.Errorf("the leader's queue is full: %w", engine.ErrBusy)
 	case notLeader:
-		return fmt.Errorf("no leader was found in time: %w", engine.ErrUndecided)
+		return fmt.Errorf("no leader answered in time: %w", engine.ErrUndecided)
 	case unsound:
 		return fmt.Errorf("asking the leader: %w", engine.ErrUntimed)
 	case malformed:
-		return fmt.Errorf("the leader does not understand the command, it may run another version: %w", engine.ErrUndecided)
+		return fmt.Errorf("the leader cannot read the command, it may run another version: %w", engine.ErrUndecided)
 	default:
 		return fmt.Errorf("the outcome of the commit is unknown: %w", engine.ErrUndecided)
 	}
