@@ -58,7 +58,7 @@ func (a *API) addToken(ctx context.Context, in *addTokenInput) (*answer[GivenTok
 	}
 	defer clear(arrived.seed)
 	if a.cfg.Node.State().Token(n.Serial) != nil { // asked before Argon2id is paid for
-		return nil, &engine.Refusal{Code: engine.Exists, Text: "there is a token " + n.Serial + " already"}
+		return nil, &engine.Refusal{Code: engine.Exists, Text: "token " + n.Serial + " already exists"}
 	}
 	if n.PIN != "" && (n.User == "" || n.PINStyle == string(tokencode.NoPIN)) {
 		return nil, invalid("token " + n.Serial + ": a PIN needs a user, and a PIN style other than none")

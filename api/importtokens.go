@@ -123,7 +123,7 @@ func (b *importing) try(record TokenRecord, again bool, r *ImportedToken) (engin
 		}
 	}
 	if again {
-		return none, &engine.Refusal{Code: engine.Exists, Text: "token " + record.Serial + " stands earlier in the batch"}
+		return none, &engine.Refusal{Code: engine.Exists, Text: "token " + record.Serial + " is in the batch twice"}
 	}
 	if r.Result == ResultKnown {
 		return none, nil
@@ -135,7 +135,7 @@ func (b *importing) try(record TokenRecord, again bool, r *ImportedToken) (engin
 	if command.User != "" && b.after.User(command.User) == nil {
 		switch b.batch.UnknownUsers {
 		case UnknownLeave:
-			r.Why = fmt.Sprintf("belongs to nobody: there is no user %q", command.User)
+			r.Why = fmt.Sprintf("not assigned: user %q not found", command.User)
 			command.User = ""
 		case UnknownAdd:
 			if err := b.decide(engine.AddUser{User: command.User}); err != nil {
@@ -166,12 +166,12 @@ func (b *importing) compare(old *engine.Token, arrived arrival, r *ImportedToken
 	e := arrived.token
 	switch {
 	case !same:
-		return &engine.Refusal{Code: engine.Exists, Text: "there is a token " + old.Serial + " already, with another seed"}
+		return &engine.Refusal{Code: engine.Exists, Text: "token " + old.Serial + " already exists, with another seed"}
 	case e.Kind != old.Kind || e.Algorithm != old.Algorithm || e.Digits != old.Digits || e.Period != old.Period || e.PINStyle != old.PINStyle:
-		return &engine.Refusal{Code: engine.Exists, Text: fmt.Sprintf("there is a token %s already, with this seed, but it is %s of %d digits every %d s, PIN style %s",
+		return &engine.Refusal{Code: engine.Exists, Text: fmt.Sprintf("token %s already exists with this seed, but as %s with %d digits every %d s, PIN style %s",
 			old.Serial, old.Kind, old.Digits, old.Period, old.PINStyle)}
 	}
-	r.Result, r.Why = ResultKnown, "known already; its last used interval and its PIN are untouched"
+	r.Result, r.Why = ResultKnown, "already known; its last used interval and its PIN are unchanged"
 	return nil
 }
 

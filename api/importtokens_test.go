@@ -59,14 +59,14 @@ func TestEachTokenOfABatchIsAnsweredByItself(t *testing.T) {
 	}
 	want := strings.Join([]string{
 		"0008 importable",
-		"0007 known: known already; its last used interval and its PIN are untouched",
-		"0007 refused: there is a token 0007 already, with another seed",
-		"0007 refused: there is a token 0007 already, with this seed, but it is totp of 6 digits every 30 s, PIN style fob",
+		"0007 known: already known; its last used interval and its PIN are unchanged",
+		"0007 refused: token 0007 already exists, with another seed",
+		"0007 refused: token 0007 already exists with this seed, but as totp with 6 digits every 30 s, PIN style fob",
 		"0009 refused: token 0009: seed is not hex",
 		"0010 importable",
 		"0011 refused: user \"zoe\" not found",
-		"0012 refused: token 0012: its record asks for the windows 21, 21, 21; want small <= medium <= large, at most 20 and 1000",
-		"0008 refused: token 0008 stands earlier in the batch",
+		"0012 refused: token 0012: its record asks for windows of 21, 21 and 21; want small <= medium <= large, small at most 20 and large at most 1000",
+		"0008 refused: token 0008 is in the batch twice",
 	}, "\n")
 	status, body := call(t, a, RoleAdmin, post, "/tokens/import", batch(`,"dry_run":true`, tokens...))
 	if status != http.StatusOK {
@@ -95,8 +95,8 @@ func TestEachTokenOfABatchIsAnsweredByItself(t *testing.T) {
 
 func TestTokensOfUnknownUsersAreTakenInAsAsked(t *testing.T) {
 	for _, c := range []struct{ unknown, want, commands string }{
-		{"leave", "0008 imported: belongs to nobody: there is no user \"zoe\"\n0009 imported: belongs to nobody: there is no user \"a\\tb\"", "import 0008 for ;import 0009 for "},
-		{"add", "0008 imported\n0009 refused: \"a\\tb\" cannot be a user: a user name has 1 to 128 characters, without spaces or control characters", "add zoe;import 0008 for zoe"},
+		{"leave", "0008 imported: not assigned: user \"zoe\" not found\n0009 imported: not assigned: user \"a\\tb\" not found", "import 0008 for ;import 0009 for "},
+		{"add", "0008 imported\n0009 refused: \"a\\tb\" is not a valid user name: a user name has 1 to 128 characters, without spaces or control characters", "add zoe;import 0008 for zoe"},
 	} {
 		f := newFake(t)
 		_, body := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch(`,"unknown_users":"`+c.unknown+`"`,
@@ -131,7 +131,7 @@ func TestTokenTooManyForItsUserIsRefusedBeforeTheImport(t *testing.T) {
 		record("0013", anotherSeed, `,"user":"zoe"`),
 		record("0014", anotherSeed, `,"user":"Zoe"`),
 	}
-	const tooMany = " has 3 tokens already, which is the most; unassign one first, or set tokens.per_user"
+	const tooMany = " already has 3 tokens, the maximum (tokens.per_user); unassign one first"
 	want := strings.Join([]string{
 		"0008 importable", "0009 importable", "0010 refused: user ada" + tooMany,
 		"0011 importable", "0012 importable", "0013 importable", "0014 refused: user zoe" + tooMany,

@@ -15,16 +15,16 @@ type (
 func (c IssueAPIToken) decide(s *State, _ events.Time) ([]events.Event, error) {
 	switch {
 	case !nameForm.MatchString(c.Token.Name):
-		return nil, refuse(Invalid, "%.80q cannot be a name: want 1 to 64 letters, digits, dots, dashes", c.Token.Name)
+		return nil, refuse(Invalid, "%.80q is not a valid name: use 1 to 64 letters, digits, dots, dashes or underscores", c.Token.Name)
 	case s.APIToken(c.Token.Name) != nil:
-		return nil, refuse(Exists, "an API token named %s exists already", c.Token.Name)
+		return nil, refuse(Exists, "API token %q already exists", c.Token.Name)
 	}
 	return one(c.Token)
 }
 
 func (c RevokeAPIToken) decide(s *State, _ events.Time) ([]events.Event, error) {
 	if s.APIToken(c.Name) == nil {
-		return nil, refuse(NotFound, "there is no API token named %.64q", c.Name)
+		return nil, refuse(NotFound, "API token %.64q not found", c.Name)
 	}
 	return one(events.APITokenRevoked{Name: c.Name})
 }

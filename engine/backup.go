@@ -18,14 +18,14 @@ type (
 
 func (c SetRecoveryKey) decide(*State, events.Time) ([]events.Event, error) {
 	if len(c.Key) == 0 {
-		return nil, refuse(Invalid, "there is no recovery key to be set")
+		return nil, refuse(Invalid, "the recovery key is empty")
 	}
 	return one(events.RecoveryKeySet(c))
 }
 
 func (c TakeBackup) decide(s *State, _ events.Time) ([]events.Event, error) {
 	if len(s.Cluster.RecoveryKey) == 0 {
-		return nil, refuseHelp(Conflict, HelpBackUp, "there is no recovery key to seal a backup for")
+		return nil, refuseHelp(Conflict, HelpBackUp, "no recovery key is set to seal the backup for")
 	}
 	return one(events.BackupTaken(c))
 }

@@ -62,9 +62,9 @@ func (c AddClient) decide(s *State, _ events.Time) ([]events.Event, error) {
 	e := c.Client
 	switch {
 	case !nameForm.MatchString(e.Client):
-		return nil, refuse(Invalid, "%.80q cannot be a client's name: want 1 to 64 letters, digits, dots, dashes", e.Client)
+		return nil, refuse(Invalid, "%.80q is not a valid client name: use 1 to 64 letters, digits, dots, dashes or underscores", e.Client)
 	case s.Client(e.Client) != nil:
-		return nil, refuseHelp(Exists, HelpSetClient, "client %s already exists", e.Client)
+		return nil, refuseHelp(Exists, HelpSetClient, "client %q already exists", e.Client)
 	case len(e.Sealed) == 0:
 		return nil, refuse(Invalid, "client %s: no shared secret", e.Client)
 	}
@@ -90,7 +90,7 @@ func (s *State) validClient(name, prefix, dialect, messageAuthenticator string) 
 	parsed = parsed.Masked()
 	for other := range s.Clients {
 		if other.Name != name && other.Prefix == parsed {
-			return parsed, refuse(Conflict, "client %s has the addresses %s already", other.Name, parsed)
+			return parsed, refuse(Conflict, "client %s already has the addresses %s", other.Name, parsed)
 		}
 	}
 	return parsed, nil

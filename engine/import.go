@@ -64,7 +64,7 @@ func (c ImportToken) decide(s *State, _ events.Time) ([]events.Event, error) {
 		if bytes.Equal(old.Seed, e.Sealed) {
 			return nil, nil // the same import again
 		}
-		return nil, refuse(Exists, "token %s exists already", e.Serial)
+		return nil, refuse(Exists, "token %s already exists", e.Serial)
 	}
 	t := newToken(0, e)
 	if err := t.importable(e); err != nil {
@@ -92,7 +92,7 @@ func (c ImportToken) decide(s *State, _ events.Time) ([]events.Event, error) {
 // importable returns the refusal of a token that cannot be imported, or nil.
 func (t *Token) importable(e events.TokenImported) error {
 	if !serialForm.MatchString(e.Serial) {
-		return refuse(Invalid, "%.80q cannot be a serial: want 1 to 64 letters, digits, dots, dashes", e.Serial)
+		return refuse(Invalid, "%.80q is not a valid serial: use 1 to 64 letters, digits, dots, dashes or underscores", e.Serial)
 	}
 	if t.onDemand() {
 		if err := badOnDemand(e); err != nil {
@@ -103,14 +103,14 @@ func (t *Token) importable(e events.TokenImported) error {
 	}
 	style := t.pinStyle()
 	if style != tokencode.Fob && style != tokencode.NoPIN && style != tokencode.PINpad || style == tokencode.PINpad && t.Kind != string(tokencode.SecurID) {
-		return refuse(Invalid, "token %s: a %s token cannot have the PIN style %.20q", e.Serial, e.Kind, e.PINStyle)
+		return refuse(Invalid, "token %s: PIN style %[3]q is not possible for a %[2]s token", e.Serial, e.Kind, e.PINStyle)
 	}
 	if w := t.Window; w != (Window{}) && (w.Small < 0 || w.Small > w.Medium || w.Medium > w.Large || w.Small > MaxOwnSmall || w.Large > MaxOwnLarge) {
-		return refuse(Invalid, "token %s: its record asks for the windows %d, %d, %d; want small <= medium <= large, at most %d and %d",
+		return refuse(Invalid, "token %s: its record asks for windows of %d, %d and %d; want small <= medium <= large, small at most %d and large at most %d",
 			e.Serial, w.Small, w.Medium, w.Large, MaxOwnSmall, MaxOwnLarge)
 	}
 	if len(e.Sealed) == 0 || e.Counter < 0 || e.Counter > maxCounter {
-		return refuse(Invalid, "token %s: without a seed, or with a counter that is negative or more than %d", e.Serial, int64(maxCounter))
+		return refuse(Invalid, "token %s: the seed is missing, or the counter is not between 0 and %d", e.Serial, int64(maxCounter))
 	}
 	return nil
 }

@@ -131,13 +131,13 @@ func (c LoseToken) decide(s *State, now events.Time) ([]events.Event, error) {
 	case err != nil:
 		return nil, err
 	case t.User == "":
-		return nil, refuse(Conflict, "token %s belongs to nobody; disable it", t.Serial)
+		return nil, refuse(Conflict, "token %s is not assigned to a user; disable it instead", t.Serial)
 	case e.Found != FoundRefuse && e.Found != FoundAllow && e.Found != FoundAfter:
-		return nil, refuse(Invalid, "what the token does when it is found: %.20q, want refuse, allow or after", e.Found)
+		return nil, refuse(Invalid, "%.20q is not what a found token can do: want refuse, allow or after", e.Found)
 	case len(e.Sealed) != 0 && t.wantsPIN():
 		return nil, refuseHelp(Conflict, HelpSetTemporaryPIN, "token %s has no PIN, which emergency tokencodes need; set a temporary PIN first, or issue no emergency tokencodes", t.Serial)
 	case e.Until <= now || e.Until.Sub(now) > s.Policy.EmergencyMost:
-		return nil, refuse(Invalid, "emergency access until %s: want a time from now on, within %v (emergency.most)", e.Until.Std().Format("2006-01-02 15:04"), s.Policy.EmergencyMost)
+		return nil, refuse(Invalid, "emergency access until %s is not possible: want a time in the future, within %v (emergency.most)", e.Until.Std().Format("2006-01-02 15:04"), s.Policy.EmergencyMost)
 	}
 	e.User = t.User
 	return one(e)

@@ -83,7 +83,7 @@ func TemporaryPIN(s *State, keys Keys, t *Token, typed Secret, common PINList) (
 	}
 	pin := canonicalTyped(typed)
 	if problem := unfit(pin, rules, t, t.User, common); problem != ProblemNone {
-		return "", refuse(Invalid, "this PIN will not do (%s): want %d to %d characters, nothing that is easily guessed", problem, rules.Min, rules.Max)
+		return "", refuse(Invalid, "this PIN is not allowed (%s): use %d to %d characters that are not easy to guess", problem, rules.Min, rules.Max)
 	}
 	return Secret(pin), nil
 }

@@ -41,11 +41,11 @@ func (c Invite) decide(*State, events.Time) ([]events.Event, error) {
 func (c AdmitNode) decide(s *State, now events.Time) ([]events.Event, error) {
 	switch {
 	case !nameForm.MatchString(c.Node):
-		return nil, refuse(Invalid, "%.80q cannot be a node's name: want 1 to 64 letters, digits, dots, dashes", c.Node)
+		return nil, refuse(Invalid, "%.80q is not a valid node name: use 1 to 64 letters, digits, dots, dashes or underscores", c.Node)
 	case s.invitation(c.Invitation) <= now:
 		return nil, refuseHelp(Invalid, HelpInvite, "the invitation is unknown, used or expired; ask for a new one")
 	case s.Node(c.Node) != nil:
-		return nil, refuse(Exists, "a node named %s is a member already; choose another name, or remove it first", c.Node)
+		return nil, refuse(Exists, "node %q is already a member; choose another name, or remove it first", c.Node)
 	}
 	return one(events.NodeJoined{Node: c.Node, Address: c.Address, Invitation: c.Invitation})
 }

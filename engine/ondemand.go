@@ -109,9 +109,9 @@ func badOnDemand(e events.TokenImported) error {
 	case e.Digits < MinSentDigits || e.Digits > MaxSentDigits:
 		return refuse(Invalid, "token %s: %d digits, want %d to %d", e.Serial, e.Digits, MinSentDigits, MaxSentDigits)
 	case e.Period != 0 || e.Algorithm != "":
-		return refuse(Invalid, "token %s: what is sent on demand follows no clock and no algorithm", e.Serial)
+		return refuse(Invalid, "token %s: a token whose tokencodes are sent has no period and no algorithm", e.Serial)
 	case e.PINStyle != "" && e.PINStyle != string(tokencode.Fob):
-		return refuse(Invalid, "token %s: a tokencode is sent for a PIN, so there must be one", e.Serial)
+		return refuse(Invalid, "token %s: a token whose tokencodes are sent needs a PIN", e.Serial)
 	}
 	return nil
 }

@@ -62,5 +62,5 @@ func (c SetTemporaryPIN) decide(s *State, _ events.Time) ([]events.Event, error)
 }
 
 func worksWithoutPIN(t *Token) error {
-	return refuse(Conflict, "token %s works without a PIN", t.Serial)
+	return refuse(Conflict, "token %s is used without a PIN", t.Serial)
 }

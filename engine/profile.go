@@ -28,7 +28,7 @@ func Profiles() []string { return append([]string{"default"}, slices.Sorted(maps
 func Profile(name string) (map[string]string, error) {
 	own, ok := profiles[name]
 	if !ok && name != "default" {
-		return nil, refuse(NotFound, "there is no profile %.40q; there are %v", name, Profiles())
+		return nil, refuse(NotFound, "policy profile %.40q not found; want one of %v", name, Profiles())
 	}
 	settings := map[string]string{}
 	for _, s := range Settings() {
@@ -89,7 +89,7 @@ func (c SetPolicy) decide(s *State, _ events.Time) ([]events.Event, error) {
 		return facts, err
 	}
 	for _, b := range risky(GuessBudgets(s.Policy), GuessBudgets(s.Policy.after(facts))) {
-		return nil, refuse(Risky, "whoever knows the PIN would guess in at a token of the form %s with a chance of %.2g a day, which is more than %.2g: %s; force it if that is meant",
+		return nil, refuse(Risky, "an attacker who knows the PIN could guess a tokencode of form %s with a chance of %.2g a day, more than %.2g: %s; force the change if that is intended",
 			b.Form, b.Day, MaxGuess, b.Arithmetic)
 	}
 	return facts, nil

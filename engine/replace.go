@@ -29,13 +29,13 @@ func (c ReplaceToken) decide(s *State, now events.Time) ([]events.Event, error) 
 	case err != nil:
 		return nil, err
 	case old.User == "":
-		return nil, refuse(Conflict, "token %s belongs to nobody; assign %s instead", old.Serial, t.Serial)
+		return nil, refuse(Conflict, "token %s is not assigned to a user; assign %s instead", old.Serial, t.Serial)
 	case t.User != "":
 		return nil, refuse(Conflict, "token %s belongs to %s; unassign it first", t.Serial, t.User)
 	case len(c.PIN) != 0 && c.Revision != t.PINRevision+1:
 		return nil, changedMeanwhile(t)
 	case len(c.PIN) != 0 && t.pinStyle() != old.pinStyle():
-		return nil, refuse(Conflict, "the PIN cannot move from %s to %s: one mixes it in and the other does not", old.Serial, t.Serial)
+		return nil, refuse(Conflict, "the PIN cannot move from token %s to %s: their PIN styles differ", old.Serial, t.Serial)
 	}
 	u, err := s.mustUser(old.User)
 	if err != nil {

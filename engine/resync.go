@@ -81,10 +81,10 @@ func (t *Token) resyncReach(p *Policy) int64 {
 func CheckInARow(s *State, keys Keys, serial string, first, second Secret, now events.Time) (TokenEvidence, error) {
 	t := s.Token(serial)
 	if t == nil {
-		return TokenEvidence{}, refuseHelp(NotFound, HelpListTokens, "token %.64q not found", serial)
+		return TokenEvidence{}, tokenNotFound(serial)
 	}
 	if t.onDemand() {
-		return TokenEvidence{}, refuse(Conflict, "token %s shows no tokencodes: they are sent", serial)
+		return TokenEvidence{}, refuse(Conflict, "token %s displays no tokencodes; they are sent", serial)
 	}
 	k := checker{CheckInput: CheckInput{State: s, Keys: keys, Now: now}}
 	g, err := k.generator(t)
@@ -184,9 +184,9 @@ func (c ResynchronizeToken) decide(s *State, now events.Time) ([]events.Event, e
 	case !e.speaksOf(t):
 		return nil, changedMeanwhile(t)
 	case !e.Found:
-		return nil, refuse(Invalid, "token %s does not show these two tokencodes one after the other within the policy's resync window", t.Serial)
+		return nil, refuse(Invalid, "token %s does not show these two tokencodes in a row within the resynchronization window of the policy", t.Serial)
 	case t.behind(e.Interval - 1):
-		return nil, refuse(Invalid, "token %s: these tokencodes are not newer than the last one used; wait for the next ones", t.Serial)
+		return nil, refuse(Invalid, "these tokencodes of token %s are not newer than the last one used; wait for the next two", t.Serial)
 	}
 	use := events.Use{Serial: t.Serial, Kind: t.Kind, Interval: e.Interval}
 	if t.timed() {

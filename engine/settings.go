@@ -264,7 +264,7 @@ func (p Policy) with(key, value string) Policy {
 // contradictions are what single bounds do not see.
 func (p Policy) contradictions() error {
 	if p.PINMin > p.PINMax {
-		return refuse(Invalid, "pin.min %d is more than pin.max %d, and no PIN would do: set both", p.PINMin, p.PINMax)
+		return refuse(Invalid, "pin.min %d is more than pin.max %d; set both", p.PINMin, p.PINMax)
 	}
 	if p.StopAfter < p.LockAfter {
 		return refuse(Invalid, "lock.stop_after %d is less than lock.after %d", p.StopAfter, p.LockAfter)

@@ -107,7 +107,7 @@ func (t *Token) assignTo(u *User, most int) ([]events.Event, error) {
 	case t.User != "":
 		return nil, refuse(Conflict, "token %s belongs to %s; unassign it first", t.Serial, t.User)
 	case len(u.Tokens) >= most:
-		return nil, refuse(Conflict, "user %s has %d tokens already, which is the most; unassign one first, or set tokens.per_user", u.Name, len(u.Tokens))
+		return nil, refuse(Conflict, "user %s already has %d tokens, the maximum (tokens.per_user); unassign one first", u.Name, len(u.Tokens))
 	}
 	return one(events.TokenAssigned{Serial: t.Serial, User: u.Name})
 }
@@ -117,11 +117,15 @@ func (s *State) mustToken(serial string) (*Token, error) {
 	if t := s.Token(serial); t != nil {
 		return t, nil
 	}
-	return nil, refuseHelp(NotFound, HelpListTokens, "token %.64q not found", serial)
+	return nil, tokenNotFound(serial)
+}
+
+func tokenNotFound(serial string) error {
+	return refuseHelp(NotFound, HelpListTokens, "token %.64q not found", serial)
 }
 
 // changedMeanwhile is the refusal of a command made for an older revision of a
 // token's secrets.
 func changedMeanwhile(t *Token) error {
-	return refuse(Conflict, "token %s was changed meanwhile; try again", t.Serial)
+	return refuse(Conflict, "token %s was changed in the meantime; try again", t.Serial)
 }

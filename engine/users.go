@@ -28,7 +28,7 @@ func (c AddUser) decide(s *State, _ events.Time) ([]events.Event, error) {
 	case err != nil:
 		return nil, err
 	case s.User(name) != nil:
-		return nil, refuse(Exists, "user %s exists already", name)
+		return nil, refuse(Exists, "user %q already exists", name)
 	}
 	return one(events.UserAdded{User: name})
 }
@@ -83,7 +83,7 @@ func (u *User) hasFailures() bool {
 func canonicalUser(typed string) (string, error) {
 	name, err := Canonical(typed)
 	if err != nil {
-		return "", refuse(Invalid, "%q cannot be a user: %v", typed, err)
+		return "", refuse(Invalid, "%q is not a valid user name: %v", typed, err)
 	}
 	return name, nil
 }
