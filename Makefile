@@ -33,10 +33,14 @@ soak:             ## kill nodes and cut networks at random for SOAKTIME seconds,
 bench: build      ## measure logins per second, and Raft alone for comparison
 	./bin/keyfob bench
 
+picture:          ## renew the picture of the wizard in the README
+	mkdir -p docs/pictures
+	go test ./webui -count=1 -run TestPictureShowsTheWizard -picture $(CURDIR)/docs/pictures/wizard.png
+
 timing:           ## compare the times of 50,000 refusals on one and on three nodes
 	KEYFOB_TIMING=50000 go test -count=1 -v -timeout 0 -run RefusalsCannotBeToldApart ./cmd/keyfob
 
 help:             ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: build demo test lint fuzz soak bench timing help
+.PHONY: build demo test lint fuzz soak bench picture timing help

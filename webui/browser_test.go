@@ -9,7 +9,7 @@ import (
 	"keyfob/webui/browsertest"
 )
 
-// startSite is the wizard on a TLS server of its own.
+// startSite serves the wizard over TLS.
 func startSite(t *testing.T) (string, *scriptedNode) {
 	t.Helper()
 	h, n := newSite(t, randomly, func(c *Config) { c.Now = time.Now })
@@ -19,7 +19,7 @@ func startSite(t *testing.T) (string, *scriptedNode) {
 	return server.URL, n
 }
 
-// looks are the ways in which every page must hold.
+// looks are the browsers and screens that every page is checked with.
 var looks = []struct {
 	name string
 	browsertest.Options
@@ -72,7 +72,7 @@ func signIn(p *browsertest.Page, url, user, passcode string) {
 	p.Follow("button[type=submit]")
 }
 
-// walk is the longest way through the wizard, with a slip at each page.
+// walk takes the longest path through the wizard, with a mistake on each page.
 func walk(t *testing.T, p *browsertest.Page, url string) {
 	t.Helper()
 	signIn(p, url, "nobody", "111111")
@@ -126,14 +126,14 @@ func TestWizardWorksWithoutScripts(t *testing.T) {
 		t.Errorf("without the countdown: %q", text)
 	}
 	if shown := browsertest.Evaluate[bool](p, `document.querySelector(".countdown-running").checkVisibility()`); shown {
-		t.Error("countdown is shown although nothing counts")
+		t.Error("countdown is visible without the script")
 	}
 	p.Fill("#tokencode", "222222")
 	p.Follow("button[type=submit]")
 	at(t, p, "/done", "Your token is now configured for use with your company VPN connection.")
 }
 
-func TestCountdownSaysOnceThatThereIsANewCode(t *testing.T) {
+func TestCountdownAnnouncesTheNewTokencodeOnce(t *testing.T) {
 	browser := browsertest.Start(t)
 	url, _ := startSite(t)
 	p := browser.Open(t, browsertest.Options{})
@@ -295,22 +295,22 @@ func TestTargetsAreLargeEnough(t *testing.T) {
 	}
 }
 
-// TestBrowserFindsWhatItLooksFor proves the nets of the tests above.
-func TestBrowserFindsWhatItLooksFor(t *testing.T) {
+// TestBrowserChecksFindProblems shows that the checks above can fail.
+func TestBrowserChecksFindProblems(t *testing.T) {
 	browser := browsertest.Start(t)
 	url, _ := startSite(t)
 	p := browser.Open(t, browsertest.Options{Width: 320})
 	p.Visit(url + "/")
 	browsertest.Evaluate[bool](p, `document.querySelector("#user").labels[0].remove(), true`)
 	if found := strings.Join(p.Findings(), "\n"); !strings.Contains(found, "label (critical)") {
-		t.Errorf("axe does not miss a label: %s", found)
+		t.Errorf("axe does not report a missing label: %s", found)
 	}
 	refused := browsertest.Evaluate[bool](p, `(() => { try { document.body.innerHTML = "<p>"; return false } catch { return true } })()`)
 	if !refused {
-		t.Error("policy lets a script write HTML")
+		t.Error("the content policy lets a script write HTML")
 	}
 	browsertest.Evaluate[bool](p, `document.body.setAttribute("style", "color: red"), true`)
 	if complaints := strings.Join(p.Complaints(), "\n"); !strings.Contains(complaints, "Content Security Policy") {
-		t.Errorf("console is silent about inline style: %q", complaints)
+		t.Errorf("inline style is not reported: %q", complaints)
 	}
 }

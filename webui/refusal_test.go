@@ -13,8 +13,8 @@ import (
 	"keyfob/events"
 )
 
-// answer is all that somebody outside sees of an answer, but for the two
-// numbers that are new each time and always of the same length.
+// answer is everything that an outsider sees of a response, without the two
+// random values that always have the same length.
 type answer struct {
 	Status  int
 	Header  http.Header
@@ -51,7 +51,7 @@ func TestFirstStepHasOneAnswerForEveryRefusal(t *testing.T) {
 			return
 		}
 		if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("%s can be told from the others:\n%s", what, d)
+			t.Errorf("%s can be distinguished:\n%s", what, d)
 		}
 	}
 	for _, reason := range reasons {
@@ -77,8 +77,8 @@ func TestFirstStepHasOneAnswerForEveryRefusal(t *testing.T) {
 	}
 }
 
-// Users are told to stop before they are locked, and not to wait for a lock that
-// only an administrator ends.
+// Users are told to stop before they are locked. They are not told to wait when
+// only an administrator can unlock them.
 func TestRefusalSaysWhenToStopByThePolicy(t *testing.T) {
 	for _, tt := range []struct {
 		after int
@@ -117,7 +117,7 @@ func TestResynchronizeHasOneAnswerForEveryRefusal(t *testing.T) {
 			want = got
 		}
 		if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("%s can be told from the others:\n%s", reason, d)
+			t.Errorf("%s can be distinguished:\n%s", reason, d)
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"keyfob/events"
 )
 
-// visitor walks through the wizard as a browser does: it keeps cookies and
-// follows redirects.
+// visitor uses the wizard as a browser does: it keeps cookies and follows
+// redirects.
 type visitor struct {
 	t       *testing.T
 	h       http.Handler
@@ -35,7 +35,7 @@ func (v *visitor) send(r *http.Request) *http.Response {
 	return res
 }
 
-// submit posts a form and returns where it led to.
+// submit posts a form and returns the path that it redirects to.
 func (v *visitor) submit(path string, form url.Values) string {
 	v.t.Helper()
 	res := v.send(post(path, form))
@@ -51,7 +51,7 @@ func newVisitor(t *testing.T) (*visitor, *scriptedNode) {
 	return &visitor{t: t, h: h, cookies: make(map[string]string)}, n
 }
 
-func TestNewPINLeadsOverALoginToTheLastPage(t *testing.T) {
+func TestNewPINLeadsToALoginAndTheLastPage(t *testing.T) {
 	v, n := newVisitor(t)
 	if to := v.submit("/", fields("user", "to-new", "passcode", "111 111")); to != "/pin" {
 		t.Fatalf("after the passcode: %s", to)
@@ -87,7 +87,7 @@ func TestChoiceLeadsToAFormOrToAGeneratedPIN(t *testing.T) {
 	v.submit("/", fields("user", "to-choose", "passcode", "111111"))
 	v.submit("/pin", fields("choice", "own"))
 	if page := body(t, v.send(get("/pin"))); !strings.Contains(page, `name="pin_again"`) {
-		t.Error("choosing one's own PIN does not lead to its form")
+		t.Error("choosing an own PIN does not lead to its form")
 	}
 	v.submit("/", fields("user", "to-choose", "passcode", "111111"))
 	if to := v.submit("/pin", fields("choice", "generated")); to != "/login" {
@@ -95,16 +95,16 @@ func TestChoiceLeadsToAFormOrToAGeneratedPIN(t *testing.T) {
 	}
 	for range 2 {
 		if page := body(t, v.send(get("/login"))); !strings.Contains(page, ">48215<") {
-			t.Error("generated PIN is not shown until the login is done")
+			t.Error("generated PIN is not shown before the login")
 		}
 	}
 	v.submit("/login", fields("passcode", "48215222222"))
 	if res := v.send(get("/login")); res.Header.Get("Location") != "/" {
-		t.Error("generated PIN can still be looked at after the login")
+		t.Error("generated PIN is still shown after the login")
 	}
 }
 
-func TestNextTokencodeIsToldWhatWasWrong(t *testing.T) {
+func TestNextPageSaysWhatWasWrong(t *testing.T) {
 	v, _ := newVisitor(t)
 	v.submit("/", fields("user", "to-next", "passcode", "111111"))
 	res := v.send(post("/next", fields("tokencode", "111111")))
@@ -142,7 +142,7 @@ func TestResynchronizeAsksForBothBeforeAnyAnswer(t *testing.T) {
 		}
 	}
 	if len(n.Attempts()) != 0 {
-		t.Fatal("the first passcode reached the node alone")
+		t.Fatal("the first passcode reached the node before the next tokencode")
 	}
 	res := v.send(post("/resync", fields("user", "nobody", "passcode", "111111", "tokencode", "222222")))
 	if page := body(t, res); res.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, "That did not work") || strings.Contains(page, "111111") {
@@ -153,7 +153,7 @@ func TestResynchronizeAsksForBothBeforeAnyAnswer(t *testing.T) {
 	}
 }
 
-func TestVerdictOfAnotherPurposeLetsNobodyOn(t *testing.T) {
+func TestVerdictOfAnotherPurposeIsRefused(t *testing.T) {
 	h, err := New(testConfig(fixedNode(engine.Outcome{Verdict: engine.Resynchronized})))
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestVerdictOfAnotherPurposeLetsNobodyOn(t *testing.T) {
 		t.Errorf("first step: status %d", res.StatusCode)
 	}
 	if res := serve(h, post("/login", fields("passcode", "1"), in("login"))); res.Header.Get("Location") == "/done" {
-		t.Error("login is done without an accept")
+		t.Error("the login succeeded without an accept")
 	}
 	h, err = New(testConfig(fixedNode(engine.Outcome{Verdict: engine.Accept})))
 	if err != nil {
@@ -173,7 +173,7 @@ func TestVerdictOfAnotherPurposeLetsNobodyOn(t *testing.T) {
 	}
 }
 
-func TestPagesOfOtherStepsLeadToTheRightOne(t *testing.T) {
+func TestPagesOfOtherStepsRedirectToTheCurrentStep(t *testing.T) {
 	h, n := newSite(t)
 	for _, tc := range []struct {
 		request *http.Request
@@ -219,8 +219,8 @@ func TestEmptyFieldsDoNotReachTheNode(t *testing.T) {
 	}
 }
 
-// More time is asked for once for each press of the button, with nothing that
-// was typed, and only where the engine grants it.
+// Each press of the button requests one extension. The request carries nothing
+// that was typed, and is made only for steps that can be extended.
 func TestMoreTimeIsANewTurnOfTheSameStep(t *testing.T) {
 	h, n := newSite(t)
 	more := fields("more", "1", "request", requestA, "pin", "4821", "pin_again", "4821", "choice", "own", "user", "eve")
@@ -235,7 +235,7 @@ func TestMoreTimeIsANewTurnOfTheSameStep(t *testing.T) {
 		t.Errorf("attempt %+v", a)
 	}
 	if a.Origin.Request != n.Attempts()[1].Origin.Request {
-		t.Error("the same form sent again asks a second time")
+		t.Error("the same form sent again is another request")
 	}
 	for _, r := range []*http.Request{
 		post("/pin", more, in("new.last")), post("/next", more, in("next")), post("/next", more, in("next.sent")),
@@ -245,11 +245,11 @@ func TestMoreTimeIsANewTurnOfTheSameStep(t *testing.T) {
 		}
 	}
 	if len(n.Attempts()) != 2 {
-		t.Error("more time was asked for where there is none")
+		t.Error("an extension was requested for a step without one")
 	}
 }
 
-// After more time the page shows what was wrong before, and is not an error.
+// After an extension the page still shows the problem, with status 200.
 func TestMoreTimeKeepsTheProblem(t *testing.T) {
 	v, _ := newVisitor(t)
 	v.cookies[conversationCookie] = "new.pins_differ"
@@ -282,7 +282,7 @@ func TestResynchronizationThatIsSwitchedOffIsNotOffered(t *testing.T) {
 	}
 }
 
-// The last page says how this user signs in at the VPN, whichever way led here.
+// The last page says how this user signs in at the VPN.
 func TestLastPageIsWordedForTheToken(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
@@ -313,7 +313,7 @@ func TestLastPageIsWordedForTheToken(t *testing.T) {
 	}
 }
 
-// A phone shows digits where a passcode has nothing else.
+// A phone shows a numeric keyboard only where passcodes have no letters.
 func TestKeyboardFollowsThePolicy(t *testing.T) {
 	h, n := newSite(t)
 	keyboard := func(path string) string {
@@ -346,7 +346,7 @@ func TestFormSentAgainIsARetryAndAnotherFormIsNot(t *testing.T) {
 	for _, r := range []*http.Request{
 		post("/", same),
 		post("/", same),
-		post("/", fields("user", "ada", "passcode", "2", "request", requestA)), // back in the history, filled in anew
+		post("/", fields("user", "ada", "passcode", "2", "request", requestA)), // back in the history, changed
 		post("/", fields("user", "ada", "passcode", "1", "request", requestB)),
 		post("/", fields("user", "ada", "passcode", "1")),
 		post("/", fields("user", "ada", "passcode", "1")),
@@ -369,7 +369,7 @@ func TestFormSentAgainIsARetryAndAnotherFormIsNot(t *testing.T) {
 func TestRetryOfAPastTurnGetsItsAnswer(t *testing.T) {
 	h, n := newSite(t)
 	a := post("/next", fields("tokencode", "222222", "request", requestA), in("turn-past"))
-	// The node has decided this form before its answer was lost.
+	// The node decided this form, but its answer was lost.
 	attempt, _ := form{tokencode: "222222", request: requestA}.attempt("/next", "turn-past")
 	n.Decide = func(engine.Attempt) (engine.Outcome, error) { return engine.Outcome{Verdict: engine.Accept}, nil }
 	if _, err := n.Authenticate(t.Context(), attempt); err != nil {
@@ -420,7 +420,7 @@ func TestUndecidedStepShowsItsFormAgain(t *testing.T) {
 	}
 }
 
-func TestOutcomeThatCannotBeRememberedIsUndecided(t *testing.T) {
+func TestConversationThatDoesNotFitIsUndecided(t *testing.T) {
 	for _, conversation := range []string{"", "a;b", "a\nb", strings.Repeat("a", maxConversation+1)} {
 		n := fixedNode(engine.Outcome{Verdict: engine.Challenge, Prompt: engine.Prompt{Step: events.StepLogin}, Conversation: conversation})
 		n.Impossible = true

@@ -37,7 +37,7 @@ func mentioned(words map[string]string) map[string][]string {
 	return all
 }
 
-func TestLanguagesSayTheSameThings(t *testing.T) {
+func TestLanguagesHaveTheSameSentences(t *testing.T) {
 	files, err := filepath.Glob("words/*.toml")
 	if err != nil || len(files) != len(languages) {
 		t.Errorf("%d files for %d languages", len(files), len(languages))
@@ -54,7 +54,7 @@ func TestLanguagesSayTheSameThings(t *testing.T) {
 // or in Go as the text of a problem.
 var sentence = regexp.MustCompile(`"([a-z][a-z_]*)"`)
 
-func TestEverySentenceIsUsedAndEveryUsedOneIsThere(t *testing.T) {
+func TestSentencesExistAndAreUsed(t *testing.T) {
 	words := readWords(t, languages[0])
 	used := make(map[string]bool)
 	asked := regexp.MustCompile(`\bsay\(ctx, "([a-z_]+)"`)
@@ -135,7 +135,7 @@ func TestLanguageIsChosenByURLThenCookieThenBrowser(t *testing.T) {
 	}
 }
 
-func TestMissingSentenceIsSeen(t *testing.T) {
+func TestMissingSentenceIsVisible(t *testing.T) {
 	w, err := loadWords()
 	if err != nil {
 		t.Fatal(err)

@@ -1,15 +1,16 @@
-// Package browsertest drives Debian's Chromium for tests of the pages: by hand
-// and keyboard, with scripts and without, in the light and in the dark, on a
-// narrow screen. It asks axe-core about accessibility. A message in the
-// browser's console, such as a breach of the content policy, fails the test.
+// Package browsertest drives Debian's Chromium in tests of the pages: with mouse
+// or keyboard, with or without scripts, in light or dark mode, on screens of any
+// width. It checks accessibility with axe-core. A message in the browser's
+// console, such as a violation of the content policy, fails the test.
 //
-// Only tests import it. Where no Chromium is installed they are skipped.
+// Only tests import it. They are skipped where Chromium is not installed.
 //
-// axe.min.js is axe-core 4.14.1 from npm, as it is, under the Mozilla Public
+// axe.min.js is the unchanged axe-core 4.14.1 from npm, under the Mozilla Public
 // License 2.0 (axe.LICENSE).
 package browsertest
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"net/url"
@@ -33,7 +34,7 @@ import (
 //go:embed axe.min.js
 var axe string
 
-// patience is how long one action may take on a busy machine.
+// patience limits how long one action may take on a busy machine.
 const patience = 60 * time.Second
 
 // Keys for Press.
@@ -43,10 +44,10 @@ const (
 	Space = " "
 )
 
-// Browser is a running Chromium. It ends with the test that started it.
+// Browser is a running Chromium. It is stopped at the end of the test.
 type Browser struct{ ctx context.Context }
 
-// Start starts a Chromium without a window. It accepts any certificate.
+// Start starts Chromium without a window. It accepts any certificate.
 func Start(t testing.TB) *Browser {
 	t.Helper()
 	program, err := exec.LookPath("chromium")
@@ -77,22 +78,24 @@ func Start(t testing.TB) *Browser {
 	return &Browser{ctx: ctx}
 }
 
-// Options are how a visitor looks at the pages.
+// Options describe the visitor's browser and screen.
 type Options struct {
 	NoScript bool
 	Dark     bool
-	Width    int64  // CSS pixels, default 1024
-	Language string // Accept-Language, default en
+	Width    int64   // CSS pixels, default 1024
+	Height   int64   // CSS pixels, default 800
+	Scale    float64 // device pixels per CSS pixel, default 1
+	Language string  // Accept-Language, default en
 }
 
-// Page is one visitor's tab, with cookies of its own.
+// Page is one visitor's tab. Each has its own cookies.
 type Page struct {
 	t       testing.TB
 	ctx     context.Context
 	console *console
 }
 
-// Open opens a tab. When the test ends, what the console said fails it.
+// Open opens a tab. Console messages fail the test when it ends.
 func (b *Browser) Open(t testing.TB, o Options) *Page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
@@ -114,16 +117,11 @@ func (b *Browser) Open(t testing.TB, o Options) *Page {
 }
 
 func prepare(ctx context.Context, tab *chromedp.Target, o Options) error {
-	scheme, width, language := "light", o.Width, o.Language
+	scheme := "light"
 	if o.Dark {
 		scheme = "dark"
 	}
-	if width == 0 {
-		width = 1024
-	}
-	if language == "" {
-		language = "en"
-	}
+	width, height := cmp.Or(o.Width, 1024), cmp.Or(o.Height, 800)
 	if _, err := cdp.Call(ctx, tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: o.NoScript}); err != nil {
 		return err
 	}
@@ -132,23 +130,23 @@ func prepare(ctx context.Context, tab *chromedp.Target, o Options) error {
 	}); err != nil {
 		return err
 	}
-	headers := network.Headers{"Accept-Language": language}
+	headers := network.Headers{"Accept-Language": cmp.Or(o.Language, "en")}
 	if _, err := cdp.Call(ctx, tab, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: headers}); err != nil {
 		return err
 	}
-	_, err := chromedp.EmulateViewport(width, 800)(ctx, tab)
+	_, err := chromedp.EmulateViewport(width, height, chromedp.EmulateScale(cmp.Or(o.Scale, 1)))(ctx, tab)
 	return err
 }
 
-// expected are the answers that Chromium reports as errors and that are part
-// of the wizard: a form to be filled in again, or to be sent later.
+// expected matches the statuses that Chromium reports as errors but that are
+// part of the wizard: forms to be corrected, or to be sent later.
 var expected = regexp.MustCompile(`the server responded with a status of (422|429|503) `)
 
-// settled is what the page is made to say so that we know that everything it
-// said before has been heard.
+// settled is a console message that the test itself makes. When it arrives, all
+// messages before it have arrived.
 const settled = "keyfob browsertest: nothing more to come"
 
-// console is what a page has said.
+// console collects the console messages of a page.
 type console struct {
 	mu      sync.Mutex // guards lines
 	lines   []string
@@ -156,7 +154,7 @@ type console struct {
 	done    sync.WaitGroup
 }
 
-// listen gathers what the console says until ctx ends.
+// listen collects console messages until ctx ends.
 func listen(ctx context.Context) *console {
 	c := &console{settled: make(chan struct{}, 1)}
 	messages := chromedp.Console(ctx)
@@ -177,8 +175,8 @@ func listen(ctx context.Context) *console {
 	return c
 }
 
-// Complaints are what the console has said since they were last asked for.
-// What nobody asked for fails the test when it ends.
+// Complaints returns the console messages since the last call. Messages that are
+// not collected fail the test when it ends.
 func (p *Page) Complaints() []string {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
@@ -223,43 +221,43 @@ func (p *Page) Visit(url string) {
 	p.do("visiting "+url, chromedp.Navigate(url))
 }
 
-// Fill types a text into a field, in the place of what is there.
+// Fill replaces the text of a field.
 func (p *Page) Fill(selector, text string) {
 	p.t.Helper()
 	p.do("filling "+selector, chromedp.Clear(chromedp.CSS(selector)), chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// Click clicks on something that does not lead to another page.
+// Click clicks on an element that does not lead to another page.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
 	p.do("clicking "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// Follow clicks on a button or link and waits for the page that it leads to.
+// Follow clicks on a button or link and waits for the next page.
 func (p *Page) Follow(selector string) {
 	p.t.Helper()
 	run(p, "following "+selector, chromedp.WaitEvent(page.LoadEventFired, nil, chromedp.Click(chromedp.CSS(selector))))
 }
 
-// Press presses keys, one after the other.
+// Press presses keys in order.
 func (p *Page) Press(keys ...string) {
 	p.t.Helper()
 	p.do("pressing keys", chromedp.KeyEvent(strings.Join(keys, "")))
 }
 
-// PressAndFollow presses a key that leads to another page.
+// PressAndFollow presses a key and waits for the next page.
 func (p *Page) PressAndFollow(key string) {
 	p.t.Helper()
 	run(p, "pressing key", chromedp.WaitEvent(page.LoadEventFired, nil, chromedp.KeyEvent(key)))
 }
 
-// Text is the visible text of something.
+// Text returns the visible text of an element.
 func (p *Page) Text(selector string) string {
 	p.t.Helper()
 	return run(p, "reading "+selector, chromedp.Text(chromedp.CSS(selector)))
 }
 
-// WaitFor waits until something can be seen.
+// WaitFor waits until an element is visible.
 func (p *Page) WaitFor(selector string) {
 	p.t.Helper()
 	p.do("waiting for "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
@@ -271,10 +269,10 @@ func (p *Page) WaitUntil(expression string) {
 	run(p, "waiting until "+expression, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience)))
 }
 
-// Title is the title of the page.
+// Title returns the page's title.
 func (p *Page) Title() string { p.t.Helper(); return run(p, "reading title", chromedp.Title()) }
 
-// Path is the path of the page's URL.
+// Path returns the path of the page's URL.
 func (p *Page) Path() string {
 	p.t.Helper()
 	u, err := url.Parse(run(p, "reading location", chromedp.Location()))
@@ -284,13 +282,13 @@ func (p *Page) Path() string {
 	return u.Path
 }
 
-// Evaluate is the value of a JavaScript expression in the page.
+// Evaluate returns the value of a JavaScript expression in the page.
 func Evaluate[T any](p *Page, expression string) T {
 	p.t.Helper()
 	return run(p, "evaluating "+expression, chromedp.Evaluate[T](expression))
 }
 
-// finding is a rule of axe that the page breaks.
+// finding is a violation of one of axe's rules.
 type finding struct {
 	ID, Impact, Help string
 	Nodes            []string
@@ -300,8 +298,8 @@ const findings = `
 ;axe.run(document, {runOnly: {type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}}).then(r =>
   r.violations.map(v => ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map(n => n.html)})))`
 
-// Findings are the rules of WCAG 2.2 AA and of good practice that axe finds
-// broken. It needs a page with scripts.
+// Findings returns the violations of WCAG 2.2 AA and of best practices that axe
+// finds. Scripts must be enabled.
 func (p *Page) Findings() []string {
 	p.t.Helper()
 	var lines []string
@@ -331,8 +329,14 @@ func (p *Page) CheckReflow() {
 	}
 }
 
-// Shoot writes a picture of the whole page below KEYFOB_SCREENSHOTS, when that
-// names a directory.
+// Picture returns what the window shows, as PNG.
+func (p *Page) Picture() []byte {
+	p.t.Helper()
+	return run(p, "taking picture", chromedp.CaptureScreenshot())
+}
+
+// Shoot writes a picture of the whole page to the directory that
+// KEYFOB_SCREENSHOTS names, if any.
 func (p *Page) Shoot(name string) {
 	p.t.Helper()
 	dir := os.Getenv("KEYFOB_SCREENSHOTS")

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// integrity is what the authors of axe-core 4.14.1 publish for axe.min.js
-// (sri-history.json of the npm package).
+// integrity is the hash that the npm package of axe-core 4.14.1 publishes for
+// axe.min.js (sri-history.json).
 const integrity = "sha256-KTSJmUUM3yhJqOcLeRL8LahahJ2jnA0NU5T1HUqe2Vw="
 
 func TestAxeIsTheReleasedFile(t *testing.T) {

@@ -89,6 +89,7 @@ func (n *Node) prepare(authority node.Issuer) error {
 	c.RADIUS = node.RADIUSConfig{Listen: Loopback(n.Ports.Radius), Acct: Loopback(n.Ports.acct), RadSec: Loopback(n.Ports.radsec), ClientCA: n.Cluster.file("ca.pem")}
 	c.NATS.Embedded.Listen = Loopback(n.Ports.nats)
 	c.Metrics.Listen = Loopback(n.Ports.Metrics)
+	c.Branding.Help = "This is a demo without a help desk."
 	c.Complete()
 	return cli.WriteFile(n.config, []byte(node.WriteConfig(&c)), 0o600)
 }

@@ -110,7 +110,7 @@ type LogConfig struct {
 // BrandingConfig is what the company says in its own words.
 type BrandingConfig struct {
 	Service string `yaml:"service" doc:"completes: Your token is now configured for use with your …"`
-	Help    string `yaml:"help" doc:"whom to call, on every page"`
+	Help    string `yaml:"help" doc:"how to reach the help desk, on every page; telephone numbers, mail addresses and URLs become links"`
 	Logo    string `yaml:"logo" doc:"file with an SVG, PNG, JPEG, GIF or WebP"`
 	Done    string `yaml:"done" doc:"text below the heading of the last page"`
 }
@@ -130,6 +130,14 @@ func DefaultConfig() Config {
 		Log:      LogConfig{Level: "info", Format: "text"},
 		OnDemand: defaultOnDemand(),
 	}
+}
+
+// warnings lists what works and should be changed all the same.
+func (c *Config) warnings() []string {
+	if c.Branding.Help == "" {
+		return []string{"branding.help is empty: the pages tell users to call the help desk, but not how; set it, for example to a telephone number"}
+	}
+	return nil
 }
 
 // loadConfig reads a file and the environment over it, and checks the whole.

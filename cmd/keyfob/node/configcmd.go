@@ -39,6 +39,9 @@ func (e *program) configCheck() *cobra.Command {
 		if err != nil {
 			return e.configProblems(err)
 		}
+		for _, w := range c.warnings() {
+			e.Say("warning: %s", w)
+		}
 		e.Say("the configuration of node %s is good", c.Node)
 		return nil
 	}), &file)

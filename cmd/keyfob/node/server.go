@@ -81,6 +81,10 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 		log.WarnContext(ctx, "self-signed certificate in use: browsers will warn; set web.tls.cert and web.tls.key", "certificate", cert.cert)
 	}
 
+	for _, w := range cfg.warnings() {
+		log.WarnContext(ctx, "configuration warning", "warning", w)
+	}
+
 	// The node, and the doors before it.
 	n, err := cluster.Open(node.Config)
 	if err != nil {

@@ -75,7 +75,7 @@ func TestCookiesAreBoundToTheHost(t *testing.T) {
 	}
 }
 
-func TestSignInTakesNoConversationThatWasPlanted(t *testing.T) {
+func TestSignInIgnoresAPlantedConversation(t *testing.T) {
 	h, n := newSite(t)
 	res := serve(h, post("/", fields("user", "to-new", "passcode", "111111"), in("login")))
 	if got := n.Attempts()[0].Conversation; got != "" {
@@ -115,7 +115,7 @@ func TestFormsFromOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
-func TestAbsurdFormsChangeNothing(t *testing.T) {
+func TestMalformedFormsAreRefused(t *testing.T) {
 	h, n := newSite(t)
 	raw := func(content string) *http.Request {
 		r := post("/", nil)
@@ -128,25 +128,25 @@ func TestAbsurdFormsChangeNothing(t *testing.T) {
 		return r
 	}
 	for name, r := range map[string]*http.Request{
-		"huge":                 raw("user=ada&passcode=1&x=" + strings.Repeat("a", maxBody)),
-		"repeated field":       raw("user=ada&user=eve&passcode=1"),
-		"no UTF-8":             raw("user=%ff&passcode=1"),
-		"NUL":                  raw("user=ada%00&passcode=1"),
-		"line break":           raw("user=ada&passcode=1%0d%0a2"),
-		"bad escape":           raw("user=%zz&passcode=1"),
-		"semicolon":            raw("user=ada;passcode=1"),
-		"long user":            raw("passcode=1&user=" + strings.Repeat("a", 257)),
-		"long passcode":        raw("user=ada&passcode=" + strings.Repeat("1", 129)),
-		"foreign choice":       raw("user=ada&passcode=1&choice=both"),
-		"malformed request":    raw("user=ada&passcode=1&request=1234"),
-		"request in capitals":  raw("user=ada&passcode=1&request=" + strings.ToUpper(requestA)),
-		"JSON":                 typed("application/json"),
-		"plain text":           typed("text/plain"),
-		"multipart":            typed("multipart/form-data; boundary=x"),
-		"no content type":      typed(""),
-		"unreadable type":      typed(";;"),
-		"interrupted":          brokenBody(),
-		"form in another case": typed("application/x-www-form-urlencoded, text/plain"),
+		"huge":                raw("user=ada&passcode=1&x=" + strings.Repeat("a", maxBody)),
+		"repeated field":      raw("user=ada&user=eve&passcode=1"),
+		"no UTF-8":            raw("user=%ff&passcode=1"),
+		"NUL":                 raw("user=ada%00&passcode=1"),
+		"line break":          raw("user=ada&passcode=1%0d%0a2"),
+		"bad escape":          raw("user=%zz&passcode=1"),
+		"semicolon":           raw("user=ada;passcode=1"),
+		"long user":           raw("passcode=1&user=" + strings.Repeat("a", 257)),
+		"long passcode":       raw("user=ada&passcode=" + strings.Repeat("1", 129)),
+		"foreign choice":      raw("user=ada&passcode=1&choice=both"),
+		"malformed request":   raw("user=ada&passcode=1&request=1234"),
+		"request in capitals": raw("user=ada&passcode=1&request=" + strings.ToUpper(requestA)),
+		"JSON":                typed("application/json"),
+		"plain text":          typed("text/plain"),
+		"multipart":           typed("multipart/form-data; boundary=x"),
+		"no content type":     typed(""),
+		"unreadable type":     typed(";;"),
+		"interrupted":         brokenBody(),
+		"two content types":   typed("application/x-www-form-urlencoded, text/plain"),
 	} {
 		res := serve(h, r)
 		if res.StatusCode != http.StatusBadRequest || !strings.Contains(body(t, res), "<h1>") || len(res.Cookies()) != 0 {
@@ -154,7 +154,7 @@ func TestAbsurdFormsChangeNothing(t *testing.T) {
 		}
 	}
 	if len(n.Attempts()) != 0 {
-		t.Error("an absurd form reached the node")
+		t.Error("a malformed form reached the node")
 	}
 }
 
@@ -168,7 +168,7 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
 
-func TestMethodsOtherThanThePagesOwnAreRefused(t *testing.T) {
+func TestOtherMethodsAreRefused(t *testing.T) {
 	h, _ := newSite(t)
 	for _, method := range []string{http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodOptions, http.MethodTrace, http.MethodConnect, "post"} {
 		for path, allow := range map[string]string{"/": "GET, HEAD, POST", "/pin": "GET, HEAD, POST", "/lost": "GET, HEAD", "/readyz": "GET, HEAD"} {
@@ -190,7 +190,7 @@ func TestMethodsOtherThanThePagesOwnAreRefused(t *testing.T) {
 	}
 }
 
-func TestNothingThatTheClientNamesComesBack(t *testing.T) {
+func TestPagesDoNotRepeatTheRequest(t *testing.T) {
 	h, _ := newSite(t)
 	for _, path := range []string{
 		"/?over=1", "/pin", "/done", "/lost", "//evil.example", "/\\evil.example", "/%2f%2fevil.example", "/https:evil.example",
@@ -207,12 +207,12 @@ func TestNothingThatTheClientNamesComesBack(t *testing.T) {
 			t.Errorf("%s: redirected to %q", path, to)
 		}
 		if strings.Contains(body(t, res), "evil") {
-			t.Errorf("%s: page repeats what the client sent", path)
+			t.Errorf("%s: page repeats the request", path)
 		}
 	}
 }
 
-func TestUserNameComesBackAsText(t *testing.T) {
+func TestUserNameIsEscaped(t *testing.T) {
 	h, _ := newSite(t)
 	page := body(t, serve(h, post("/", fields("user", `"><script>alert(1)</script>`, "passcode", "1"))))
 	if strings.Contains(page, "<script>alert") {
@@ -220,7 +220,7 @@ func TestUserNameComesBackAsText(t *testing.T) {
 	}
 }
 
-func TestForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
+func TestForwardedAddressesAreAcceptedFromProxiesOnly(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, tc := range []struct {
 		peer      string
@@ -228,12 +228,12 @@ func TestForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
 		want      string
 	}{
 		{"203.0.113.9:1234", nil, "203.0.113.9"},
-		{"203.0.113.9:1234", []string{"198.51.100.1"}, "203.0.113.9"}, // a stranger's claim
+		{"203.0.113.9:1234", []string{"198.51.100.1"}, "203.0.113.9"}, // not from a proxy
 		{"10.0.0.1:1234", nil, "10.0.0.1"},
 		{"10.0.0.1:1234", []string{"198.51.100.1"}, "198.51.100.1"},
-		{"10.0.0.1:1234", []string{"198.51.100.1, 203.0.113.9"}, "203.0.113.9"}, // rightmost that is not ours
+		{"10.0.0.1:1234", []string{"198.51.100.1, 203.0.113.9"}, "203.0.113.9"}, // rightmost that is not a proxy
 		{"10.0.0.1:1234", []string{"198.51.100.1, 203.0.113.9, 10.0.0.2"}, "203.0.113.9"},
-		{"10.0.0.1:1234", []string{"198.51.100.1", "203.0.113.9"}, "203.0.113.9"}, // two lines are one list
+		{"10.0.0.1:1234", []string{"198.51.100.1", "203.0.113.9"}, "203.0.113.9"}, // two headers are one list
 		{"10.0.0.1:1234", []string{"198.51.100.1, junk"}, "10.0.0.1"},
 		{"10.0.0.1:1234", []string{"203.0.113.9, unknown, 10.0.0.2"}, "10.0.0.2"},
 		{"10.0.0.1:1234", []string{"203.0.113.9:4711"}, "203.0.113.9"},
@@ -242,7 +242,7 @@ func TestForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
 		{"10.0.0.1:1234", []string{""}, "10.0.0.1"},
 		{"[fd00::1%eth0]:1234", []string{"2001:db8::7"}, "2001:db8::7"},
 		{"[::ffff:10.0.0.1]:1234", []string{"203.0.113.9"}, "203.0.113.9"},
-		{"10.0.0.1:1234", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"}, // proxies all the way
+		{"10.0.0.1:1234", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"}, // proxies only
 		{"@", []string{"203.0.113.9"}, "invalid IP"},
 	} {
 		r := get("/")
@@ -270,8 +270,8 @@ func TestGuessesWithRotatingHeadersAreOneSource(t *testing.T) {
 	}
 }
 
-// An office behind one address is not limited by how many forms it sends. The
-// node counts failures (source.failures).
+// An office behind one address can send any number of forms. Only failures count
+// (source.failures in the policy).
 func TestManyPeopleBehindOneAddressAreNotThrottled(t *testing.T) {
 	v, _ := newVisitor(t)
 	for range 100 {
@@ -283,7 +283,7 @@ func TestManyPeopleBehindOneAddressAreNotThrottled(t *testing.T) {
 	}
 }
 
-// A form that the node did not look at can be sent again.
+// A throttled form can be sent again later.
 func TestThrottledFormCanBeSentAgain(t *testing.T) {
 	h, err := New(testConfig(fixedNode(engine.Outcome{
 		Reason: events.ReasonThrottled, Reference: "7K3M-QX4P", Wait: 19500 * time.Millisecond,
@@ -318,7 +318,7 @@ func TestThrottledFormCanBeSentAgain(t *testing.T) {
 	}
 }
 
-func TestReadinessIsTheNodes(t *testing.T) {
+func TestReadyzFollowsTheNode(t *testing.T) {
 	h, n := newSite(t)
 	if res := serve(h, get("/readyz")); res.StatusCode != http.StatusOK {
 		t.Errorf("ready: %d", res.StatusCode)
@@ -333,7 +333,7 @@ func TestReadinessIsTheNodes(t *testing.T) {
 	}
 }
 
-func TestFilesMayBeKeptForEver(t *testing.T) {
+func TestFilesAreCachedForEver(t *testing.T) {
 	h, _ := newSite(t, func(c *Config) { c.Branding.Logo = []byte("\x89PNG\r\n\x1a\n") })
 	files, err := loadAssets([]byte("\x89PNG\r\n\x1a\n"))
 	if err != nil {
@@ -365,7 +365,7 @@ func TestNothingTypedIsLogged(t *testing.T) {
 	}
 }
 
-func TestConfigIsCheckedAsAWhole(t *testing.T) {
+func TestConfigReportsAllProblems(t *testing.T) {
 	_, err := New(Config{PublicURL: "http://x/y", Branding: Branding{Logo: []byte("no image")}})
 	if err == nil {
 		t.Fatal("an empty configuration is accepted")
@@ -384,7 +384,7 @@ func TestConfigIsCheckedAsAWhole(t *testing.T) {
 	}
 }
 
-func TestServerOverTLSSpeaksToAnOrdinaryClient(t *testing.T) {
+func TestOrdinaryClientCanUseTheServer(t *testing.T) {
 	h, _ := newSite(t, randomly)
 	server := httptest.NewTLSServer(h)
 	defer server.Close()
