@@ -152,7 +152,7 @@ func (c *clients) build(old *clientTable, records []*engine.Client) *clientTable
 		byPrefix: make(map[netip.Prefix]*client, len(records)),
 	}
 	for _, r := range records {
-		made, err := c.make(r, old.byName[r.Name])
+		made, err := c.clientOf(r, old.byName[r.Name])
 		if err != nil {
 			c.warn(DropUnusableClient, r.Name, err)
 			t.complete = false
@@ -175,9 +175,9 @@ func (c *clients) build(old *clientTable, records []*engine.Client) *clientTable
 	return t
 }
 
-// make turns a record into a client and carries over what still applies from the
-// client before.
-func (c *clients) make(r *engine.Client, before *client) (*client, error) {
+// clientOf turns a record into a client and carries over what still applies from
+// the client before.
+func (c *clients) clientOf(r *engine.Client, before *client) (*client, error) {
 	if before != nil && before.record == r {
 		return before, nil
 	}

@@ -3,6 +3,7 @@ package radius
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,8 @@ type finding struct {
 
 const findingQueue = 256
 
-// reportAgain is when a finding is reported again that has not been recorded.
+// reportAgain is how long a report may take to be recorded; then the finding is
+// reported again.
 const reportAgain = 10 * time.Second
 
 // throttled limits how often one finding is reported.
@@ -42,7 +44,7 @@ func (s *Server) report(c *client, from netip.Addr, command engine.Command) {
 	}
 }
 
-// recordFindings has findings recorded until ctx ends.
+// recordFindings has the queued findings recorded until ctx ends.
 func (s *Server) recordFindings(ctx context.Context) {
 	for {
 		select {
@@ -71,10 +73,11 @@ func (s *Server) record(ctx context.Context, f finding) {
 	}
 }
 
-// findingID is the ID of one try to record a finding.
+// findingID returns a new request ID for recording a finding.
 func (s *Server) findingID(f finding) events.Request {
 	d := newDigest("finding")
 	d.add([]byte(s.cfg.Node))
+	d.add(fmt.Appendf(nil, "%T", f.command))
 	d.add([]byte(f.client.name))
 	d.add(f.address.AsSlice())
 	d.add(binary.BigEndian.AppendUint64(nil, uint64(s.now().UnixNano()))) //nolint:gosec // any number will do

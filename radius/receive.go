@@ -103,7 +103,6 @@ func (s *Server) reserve(c *client) Cause {
 		c.load.Add(-1)
 		return DropBusy
 	}
-	s.open.Add(1)
 	return ""
 }
 
@@ -114,7 +113,6 @@ func (s *Server) release(r *request) {
 	r.packet, r.fields, r.transport, r.exchange = nil, fields{}, nil, nil
 	r.client, r.secret, r.oldSecret = nil, nil, nil
 	s.requests.Put(r)
-	s.open.Done()
 }
 
 // dropInvalid drops a packet that breaks the protocol. If that shows that the

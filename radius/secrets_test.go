@@ -183,6 +183,18 @@ func TestFirstUseOfTheNewSecretEndsTheOldOne(t *testing.T) {
 	}
 }
 
+func TestOnePacketCanShowTwoThings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := rotating(t, "auto")
+		b.answersUnder(newSecret, packetsUnder(newSecret, true).login("alice", "1234123456"))
+		b.recordAll()
+		client := b.node.State().Client("vpn")
+		if len(client.Signed) != 1 || client.Seen.IsZero() {
+			t.Errorf("recorded: signed %v, seen %v", client.Signed, client.Seen)
+		}
+	})
+}
+
 func TestFirstUseIsReportedOnceAndAgainUntilItIsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := rotating(t, "allow")

@@ -157,7 +157,6 @@ func TestWrongAnswerIsAskedForAgain(t *testing.T) {
 				p := newPackets(true).login("alice", "123456", with(State, "YmVmb3Jl"))
 				b.hand(b.auth, vpnAddress, p)
 				b.decide()
-				b.open.Wait()
 				mustAnswer(t, p, b.answer(), tc.want)
 				if got := messageOf(t, b.answer()); got != tc.says {
 					t.Errorf("it says %q, want %q", got, tc.says)
@@ -336,7 +335,6 @@ func TestRefusalLeavesWhenTheNodeAnswers(t *testing.T) {
 			b.hand(b.auth, vpnAddress, p)
 			b.decide()
 			b.ask(vpnAddress, p) // a retransmission does not hurry it
-			b.open.Wait()
 			mustAnswer(t, p, b.answer(), AccessReject)
 			if d := time.Since(start); d != took {
 				t.Errorf("the node answered after %v, the server after %v", took, d)

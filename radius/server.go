@@ -34,7 +34,6 @@ type Server struct {
 	// reader never waits to enqueue one.
 	queue       chan *request
 	outstanding atomic.Int64
-	open        sync.WaitGroup // requests enqueued and not yet released
 }
 
 // request is a packet being served. It is reused for another packet once it
@@ -161,7 +160,6 @@ func (s *Server) Run(ctx context.Context) error {
 	close(s.queue)
 	workers.Wait()
 	recorder.Wait()
-	s.open.Wait() // refusals leave some time after they are decided
 	return errors.Join(err, s.Close())
 }
 

@@ -44,8 +44,8 @@ func (s *signers) add(from netip.Addr, now time.Time) bool {
 	return true
 }
 
-// noteSigner remembers that an address has signed, where the client's policy
-// makes that a duty.
+// noteSigner remembers that an address has signed, if the client's policy is
+// auto.
 func (s *Server) noteSigner(c *client, from netip.Addr, now time.Time) {
 	if c.policy != policyAuto {
 		return

@@ -67,7 +67,7 @@ func (e *commands) clientSet() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var prefix, site, dialect, signed string
 	var trusted bool
-	c := cli.Command("set NAME", "Change the settings of a RADIUS client that are named", func(c *cobra.Command, args []string) error {
+	c := cli.Command("set NAME", "Change settings of a RADIUS client; those not named stay as they are", func(c *cobra.Command, args []string) error {
 		n := api.SetClientRequest{
 			CommandRequest:       r.Reason(c),
 			Prefix:               given(c, "address", prefix),
