@@ -11,12 +11,12 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// How a PIN was hashed; first byte of what is sealed.
+// How a PIN was hashed: the first byte of the sealed record.
 const schemeArgon2id = 1
 
-// Argon2id (RFC 9106) at OWASP's minimum. It buys time when the PIN key has
-// leaked too; against the thief of a disk the sealing is what protects, since
-// all PINs of four digits take four minutes.
+// Argon2id (RFC 9106) at OWASP's minimum. It gains time if the PIN key has leaked
+// too. Against the theft of a disk it is the sealing that protects: trying all
+// four-digit PINs takes four minutes.
 const (
 	argonTime   = 2
 	argonMemory = 19 << 10 // KiB
@@ -26,18 +26,17 @@ const (
 
 const (
 	pinRecordSize = 1 + saltSize + argonSize
-	maxPIN        = 128 // bytes; what a RADIUS password can hold
+	maxPIN        = 128 // bytes; the limit of a RADIUS password
 )
 
-// PINIdentity is the place of a token's PIN: that of one revision of the token's
-// secrets, so that a PIN that was replaced does not open in place of its
-// successor.
+// PINIdentity is the place of a token's PIN at one revision of the token's secrets.
+// A PIN that was replaced does not open in place of the new one.
 func PINIdentity(serial string, revision uint64) Identity {
 	return Identity{Table: "tokens", Record: serial, Field: "pin " + strconv.FormatUint(revision, 10)}
 }
 
-// SealPIN hashes and seals a PIN as the one that the token has at revision. It
-// waits for its turn like PINMatches, with the same errors.
+// SealPIN hashes and seals the PIN that the token has at revision. It may wait, and
+// has the same errors as PINMatches.
 func (v *Vault) SealPIN(ctx context.Context, serial string, revision uint64, pin Secret) ([]byte, error) {
 	if len(pin) == 0 || len(pin) > maxPIN {
 		return nil, errors.New("sealing PIN: it is empty or too long")
@@ -57,22 +56,22 @@ func (v *Vault) SealPIN(ctx context.Context, serial string, revision uint64, pin
 	return v.Seal(PINs, PINIdentity(serial, revision), record), nil
 }
 
-// PINMatches says whether pin is the one sealed for the token at revision. An
-// answer without an error is certain.
+// PINMatches reports whether pin is the PIN sealed for the token at revision.
+// Without an error the answer is certain.
 //
-// The first time it costs Argon2id, about 20 ms of a core. A PIN found right is
-// remembered in memory, as a digest under a key that lives and dies with the
-// process and bound to these very sealed bytes; from then on this token's PIN,
-// right or wrong, is answered in about two microseconds.
+// The first time it computes Argon2id, about 20 ms of a core. A correct PIN is then
+// kept in memory as a digest, under a key that exists only in this process and
+// bound to these sealed bytes. From then on any PIN for this token is checked in
+// about two microseconds.
 //
-// The errors are ErrDamaged, ErrBusy and that of ctx: whoever gets one knows
-// nothing about the PIN, and must not let anyone in.
+// The error is ErrDamaged, ErrBusy or that of ctx. With an error nothing is known
+// about the PIN, and nobody may be let in.
 func (v *Vault) PINMatches(ctx context.Context, serial string, revision uint64, sealed []byte, pin Secret) (bool, error) {
 	if len(pin) == 0 || len(pin) > maxPIN {
 		return false, nil
 	}
-	mark := v.seen.mark(serial, revision, sealed, pin)
-	if known, same := v.seen.recall(mark); known {
+	entry := v.known.entry(serial, revision, sealed, pin)
+	if known, same := v.known.lookup(entry); known {
 		return same, nil
 	}
 
@@ -85,19 +84,18 @@ func (v *Vault) PINMatches(ctx context.Context, serial string, revision uint64, 
 		return false, fmt.Errorf("verifying PIN: %w", err)
 	}
 	defer v.hashing.leave()
-	if known, same := v.seen.recall(mark); known { // learned while this one waited
+	if known, same := v.known.lookup(entry); known { // verified by another caller meanwhile
 		return same, nil
 	}
 	salt, want := record[1:1+saltSize], record[1+saltSize:]
 	if subtle.ConstantTimeCompare(argonHash(pin, salt), want) != 1 {
 		return false, nil
 	}
-	v.seen.remember(mark)
+	v.known.store(entry)
 	return true, nil
 }
 
-// Crowded reports whether a PIN that is to be hashed would be turned away now,
-// with ErrBusy.
+// Crowded reports whether PINMatches and SealPIN would return ErrBusy now.
 func (v *Vault) Crowded() bool { return v.hashing.full() }
 
 func (v *Vault) openPIN(serial string, revision uint64, sealed []byte) ([]byte, error) {

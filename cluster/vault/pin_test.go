@@ -25,11 +25,11 @@ func sealPIN(t testing.TB, v *Vault, serial string, revision uint64, pin string)
 // fullGate makes every Argon2id on v fail with ErrBusy, so that an answer is one
 // from memory.
 func fullGate(v *Vault) {
-	v.hashing = newGate(1, 0)
+	v.hashing = newLimiter(1, 0)
 	v.hashing.admitted <- struct{}{}
 }
 
-func TestPINMatchesTheRightPINOnly(t *testing.T) {
+func TestPINMatchesOnlyTheRightPIN(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	sealed := sealPIN(t, v, serial, 3, "2468")
 	for _, tc := range []struct {
@@ -53,7 +53,7 @@ func TestPINMatchesTheRightPINOnly(t *testing.T) {
 	}
 }
 
-func TestVerifiedPINIsAnsweredFromMemory(t *testing.T) {
+func TestVerifiedPINIsAnsweredFromTheCache(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	sealed := sealPIN(t, v, serial, 3, "2468")
 	if ok, err := v.PINMatches(t.Context(), serial, 3, sealed, Secret("2468")); err != nil || !ok {
@@ -68,7 +68,7 @@ func TestVerifiedPINIsAnsweredFromMemory(t *testing.T) {
 	}
 }
 
-func TestChangedPINIsNotAnsweredFromMemory(t *testing.T) {
+func TestChangedPINIsNotAnsweredFromTheCache(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	sealed := sealPIN(t, v, serial, 3, "2468")
 	again := sealPIN(t, v, serial, 3, "1357")
@@ -89,13 +89,13 @@ func TestChangedPINIsNotAnsweredFromMemory(t *testing.T) {
 	}
 }
 
-func TestWrongPINIsNotRemembered(t *testing.T) {
+func TestWrongPINIsNotCached(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	sealed := sealPIN(t, v, serial, 3, "2468")
 	if ok, err := v.PINMatches(t.Context(), serial, 3, sealed, Secret("1357")); err != nil || ok {
 		t.Fatalf("%v, %v", ok, err)
 	}
-	if n := len(v.seen.marks); n != 0 {
+	if n := len(v.known.entries); n != 0 {
 		t.Errorf("%d PINs are remembered", n)
 	}
 	if ok, err := v.PINMatches(t.Context(), serial, 3, sealed, Secret("2468")); err != nil || !ok {
@@ -123,7 +123,7 @@ func TestPINStaysWithItsTokenAndRevision(t *testing.T) {
 	}
 }
 
-func TestPINThatIsNoPINIsNotSealed(t *testing.T) {
+func TestInvalidPINIsNotSealed(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	for _, pin := range []Secret{nil, {}, bytes.Repeat([]byte("2"), maxPIN+1)} {
 		if _, err := v.SealPIN(t.Context(), serial, 3, pin); err == nil {
@@ -151,10 +151,10 @@ func TestPINsSealedByEveryReleaseMatch(t *testing.T) {
 	}
 }
 
-func TestGateShedsWhatIsBeyondItsQueue(t *testing.T) {
+func TestLimiterRefusesCallersBeyondItsQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const working, waiting, callers = 2, 3, 9
-		g := newGate(working, waiting)
+		g := newLimiter(working, waiting)
 		var (
 			mu           sync.Mutex
 			inside, peak int
@@ -197,9 +197,9 @@ func TestGateShedsWhatIsBeyondItsQueue(t *testing.T) {
 	})
 }
 
-func TestGateLetsGoOfWhoCannotWait(t *testing.T) {
+func TestLimiterReleasesCallersWhoseContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, 1)
+		g := newLimiter(1, 1)
 		if err := g.enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestGateLetsGoOfWhoCannotWait(t *testing.T) {
 	})
 }
 
-func TestPINErrorsSayThatNothingIsKnown(t *testing.T) {
+func TestPINErrorsGiveNoAnswer(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	sealed := sealPIN(t, v, serial, 3, "2468")
 	gone, cancel := context.WithCancel(t.Context())
@@ -251,11 +251,11 @@ func TestPINErrorsSayThatNothingIsKnown(t *testing.T) {
 	}
 }
 
-func TestPINLearnedWhileWaitingIsNotHashedAgain(t *testing.T) {
+func TestPINVerifiedWhileWaitingIsNotHashedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := testVault(t, testRoot(t), cluster)
 		sealed := sealPIN(t, v, serial, 3, "2468")
-		v.hashing = newGate(1, 1)
+		v.hashing = newLimiter(1, 1)
 		if err := v.hashing.enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +266,7 @@ func TestPINLearnedWhileWaitingIsNotHashedAgain(t *testing.T) {
 		}()
 		synctest.Wait()
 		// A lie, so that the answer tells where it comes from.
-		v.seen.remember(v.seen.mark(serial, 3, sealed, Secret("1357")))
+		v.known.store(v.known.entry(serial, 3, sealed, Secret("1357")))
 		v.hashing.leave()
 		if <-answer {
 			t.Error("it was hashed")
@@ -293,44 +293,44 @@ func TestPINsAreVerifiedConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-func TestMemoryIsBounded(t *testing.T) {
+func TestPINCacheIsBounded(t *testing.T) {
 	const limit = 8
-	m, err := newMemory(new(sequence), limit)
+	m, err := newPINCache(new(sequence), limit)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 100 {
-		pin := m.mark(fmt.Sprint(i), 1, []byte("sealed"), Secret("2468"))
-		m.remember(pin)
-		m.remember(pin)
-		if known, same := m.recall(pin); !known || !same {
+		pin := m.entry(fmt.Sprint(i), 1, []byte("sealed"), Secret("2468"))
+		m.store(pin)
+		m.store(pin)
+		if known, same := m.lookup(pin); !known || !same {
 			t.Fatalf("%d is forgotten at once", i)
 		}
-		if len(m.marks) != min(i+1, limit) {
-			t.Fatalf("after %d there are %d", i+1, len(m.marks))
+		if len(m.entries) != min(i+1, limit) {
+			t.Fatalf("after %d there are %d", i+1, len(m.entries))
 		}
 	}
 
-	none, err := newMemory(new(sequence), 0)
+	none, err := newPINCache(new(sequence), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	none.remember(none.mark("1", 1, nil, Secret("2468")))
-	if len(none.marks) != 0 {
+	none.store(none.entry("1", 1, nil, Secret("2468")))
+	if len(none.entries) != 0 {
 		t.Error("with no room, something is remembered")
 	}
 }
 
-func TestMemoryOfAnotherProcessIsOfNoUse(t *testing.T) {
-	a, err := newMemory(bytes.NewReader(bytes.Repeat([]byte{1}, 32)), 8)
+func TestPINCacheOfAnotherProcessIsUseless(t *testing.T) {
+	a, err := newPINCache(bytes.NewReader(bytes.Repeat([]byte{1}, 32)), 8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := newMemory(bytes.NewReader(bytes.Repeat([]byte{2}, 32)), 8)
+	b, err := newPINCache(bytes.NewReader(bytes.Repeat([]byte{2}, 32)), 8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, other := a.mark(serial, 1, []byte("sealed"), Secret("2468")), b.mark(serial, 1, []byte("sealed"), Secret("2468"))
+	one, other := a.entry(serial, 1, []byte("sealed"), Secret("2468")), b.entry(serial, 1, []byte("sealed"), Secret("2468"))
 	if one.sealed == other.sealed || one.pin == other.pin {
 		t.Error("the digests are the same")
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestKeyFileIsMadeForItsOwnerAlone(t *testing.T) {
+func TestKeyFileIsReadableByItsOwnerOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kek")
 	if err := CreateKeyFile(path, new(sequence)); err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestKeyFileIsNeverReplaced(t *testing.T) {
 	}
 }
 
-func TestUnfitKeyFileIsRefusedWithWhatToDo(t *testing.T) {
+func TestUnusableKeyFileIsRefusedWithARemedy(t *testing.T) {
 	key := bytes.Repeat([]byte{7}, keySize)
 	for _, tc := range []struct {
 		name string
@@ -50,12 +50,12 @@ func TestUnfitKeyFileIsRefusedWithWhatToDo(t *testing.T) {
 	}{
 		{"fit", 0o600, key, ""},
 		{"fit, read only", 0o400, key, ""},
-		{"group may read", 0o640, key, "mode 0640): chmod 600"},
-		{"others may read", 0o604, key, "mode 0604): chmod 600"},
-		{"others may write", 0o602, key, "mode 0602): chmod 600"},
-		{"empty", 0o600, nil, "has 0 bytes, not 32: put the one back"},
-		{"short", 0o600, key[1:], "has 31 bytes, not 32: put the one back"},
-		{"with a line end", 0o600, append(bytes.Clone(key), '\n'), "has 33 bytes, not 32: put the one back"},
+		{"group may read", 0o640, key, "mode 0640): run chmod 600"},
+		{"others may read", 0o604, key, "mode 0604): run chmod 600"},
+		{"others may write", 0o602, key, "mode 0602): run chmod 600"},
+		{"empty", 0o600, nil, "has 0 bytes, want 32: restore the one"},
+		{"short", 0o600, key[1:], "has 31 bytes, want 32: restore the one"},
+		{"with a line end", 0o600, append(bytes.Clone(key), '\n'), "has 33 bytes, want 32: restore the one"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "kek")
@@ -74,7 +74,7 @@ func TestUnfitKeyFileIsRefusedWithWhatToDo(t *testing.T) {
 			}
 		})
 	}
-	if _, err := NewKeyFile(t.TempDir()).Unwrap(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "is not a file") {
+	if _, err := NewKeyFile(t.TempDir()).Unwrap(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
 		t.Errorf("a directory: %v", err)
 	}
 	if _, err := NewKeyFile(filepath.Join(t.TempDir(), "gone")).Wrap(t.Context(), nil, nil); !errors.Is(err, fs.ErrNotExist) {
@@ -82,7 +82,7 @@ func TestUnfitKeyFileIsRefusedWithWhatToDo(t *testing.T) {
 	}
 }
 
-func TestProvidersUnwrapWhatTheyWrappedOnly(t *testing.T) {
+func TestProvidersUnwrapOnlyWhatTheyWrapped(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "keyfob"), bytes.Repeat([]byte{9}, keySize), 0o600); err != nil {
 		t.Fatal(err)

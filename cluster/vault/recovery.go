@@ -11,48 +11,47 @@ import (
 	"strings"
 )
 
-// RecoveryKey opens backups. The cluster knows only its public half, so no node
-// can open one. The key is made on the operator's machine and kept off the nodes.
+// RecoveryKey opens backups. The cluster stores only its public part, so no node can
+// open a backup. It is created on an operator's machine and kept off the nodes.
 //
-// What it opens is the root key, sealed by HPKE (RFC 9180) with ML-KEM-768 and
-// P-256 together, since a backup may lie about for longer than either is safe.
+// It opens the root key, which is sealed by HPKE (RFC 9180) with ML-KEM-768 and
+// P-256 together: a backup may be kept for longer than one of them is safe.
 type RecoveryKey struct{ key hpke.PrivateKey }
 
-// RecoveryPublic is the half of a recovery key that seals.
+// RecoveryPublic is the public part of a recovery key, which seals.
 type RecoveryPublic struct{ key hpke.PublicKey }
 
 var (
 	recoveryKEM = hpke.MLKEM768P256()
 
-	// recoverySpelling has no 0, 1, 8 and 9, which look like O, I and B and like
-	// nothing.
+	// recoverySpelling omits 0, 1, 8 and 9. The first three look like O, I and B.
 	recoverySpelling = base32.StdEncoding.WithPadding(base32.NoPadding)
 )
 
 const (
 	recoveryPrefix = "KFR-"
 	recoverySeed   = 32 // bytes of a key
-	recoverySum    = 3  // bytes of SHA-256 that tell a slip of the pen
-	recoveryGroup  = 8  // letters between two dashes
+	recoverySum    = 3  // bytes of SHA-256 that detect a typing error
+	recoveryGroup  = 8  // characters between two hyphens
 )
 
-// NewRecoveryKey makes one.
+// NewRecoveryKey creates a recovery key.
 func NewRecoveryKey() (RecoveryKey, error) {
 	key, err := recoveryKEM.GenerateKey()
 	if err != nil {
-		return RecoveryKey{}, fmt.Errorf("making recovery key: %w", err)
+		return RecoveryKey{}, fmt.Errorf("creating recovery key: %w", err)
 	}
 	return RecoveryKey{key}, nil
 }
 
-// Public is the half that seals.
+// Public is the public part.
 func (k RecoveryKey) Public() RecoveryPublic { return RecoveryPublic{k.key.PublicKey()} }
 
-// Reveal spells the key so that it can be kept on paper.
+// Reveal returns the key as text that can be kept on paper.
 func (k RecoveryKey) Reveal() (string, error) {
 	seed, err := k.key.Bytes()
 	if err != nil {
-		return "", fmt.Errorf("spelling recovery key: %w", err)
+		return "", fmt.Errorf("encoding recovery key: %w", err)
 	}
 	defer clear(seed)
 	sum := sha256.Sum256(seed)
@@ -64,50 +63,50 @@ func (k RecoveryKey) Reveal() (string, error) {
 	return recoveryPrefix + strings.Join(append(groups, text), "-"), nil
 }
 
-// ParseRecoveryKey reads what Reveal spelled; case, spaces and dashes do not
-// matter. The error quotes nothing of it.
+// ParseRecoveryKey parses the text of Reveal. Case, spaces and hyphens do not matter.
+// The error does not quote the text.
 func ParseRecoveryKey(text string) (RecoveryKey, error) {
 	text = strings.ToUpper(strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '-' || r == ' ' || r == '\n' || r == '\r' || r == '\t' }), ""))
 	body, ok := strings.CutPrefix(text, strings.TrimSuffix(recoveryPrefix, "-"))
 	if !ok {
-		return RecoveryKey{}, fmt.Errorf("this is no recovery key: one begins with %s", recoveryPrefix)
+		return RecoveryKey{}, fmt.Errorf("this is not a recovery key: a recovery key begins with %s", recoveryPrefix)
 	}
 	body = strings.NewReplacer("0", "O", "1", "I", "8", "B").Replace(body)
 	raw, err := recoverySpelling.DecodeString(body)
 	if err != nil || len(body) != recoverySpelling.EncodedLen(recoverySeed+recoverySum) {
-		return RecoveryKey{}, errors.New("the recovery key is not whole: copy all of it")
+		return RecoveryKey{}, errors.New("the recovery key is incomplete: copy all of it")
 	}
 	seed := raw[:recoverySeed]
 	defer clear(raw)
 	if sum := sha256.Sum256(seed); !bytes.Equal(sum[:recoverySum], raw[recoverySeed:]) {
-		return RecoveryKey{}, errors.New("the recovery key has a slip in it: compare it letter by letter")
+		return RecoveryKey{}, errors.New("the recovery key contains a typing error: compare it character by character")
 	}
 	key, err := recoveryKEM.NewPrivateKey(seed)
 	if err != nil {
-		return RecoveryKey{}, fmt.Errorf("reading recovery key: %w", err)
+		return RecoveryKey{}, fmt.Errorf("parsing recovery key: %w", err)
 	}
 	return RecoveryKey{key}, nil
 }
 
-// ParseRecoveryPublic reads what Bytes wrote.
+// ParseRecoveryPublic parses the result of Bytes.
 func ParseRecoveryPublic(raw []byte) (RecoveryPublic, error) {
 	key, err := recoveryKEM.NewPublicKey(raw)
 	if err != nil {
-		return RecoveryPublic{}, fmt.Errorf("reading the public half of a recovery key: %w", err)
+		return RecoveryPublic{}, fmt.Errorf("parsing the public part of a recovery key: %w", err)
 	}
 	return RecoveryPublic{key}, nil
 }
 
-// Bytes are the key as it is stored.
+// Bytes is the encoded key.
 func (p RecoveryPublic) Bytes() []byte { return p.key.Bytes() }
 
-// Name is a short name of the key, by which its holder finds the right one.
+// Name is a short name by which the holder finds the right key.
 func (p RecoveryPublic) Name() string {
 	sum := sha256.Sum256(p.key.Bytes())
 	return hex.EncodeToString(sum[:4])
 }
 
-// SealToRecovery seals the root for whoever holds the recovery key.
+// SealToRecovery seals the root key for the holder of the recovery key.
 func (r Root) SealToRecovery(p RecoveryPublic, clusterID string) ([]byte, error) {
 	plaintext := r.encode()
 	defer clear(plaintext)
@@ -118,11 +117,11 @@ func (r Root) SealToRecovery(p RecoveryPublic, clusterID string) ([]byte, error)
 	return sealed, nil
 }
 
-// OpenRootByRecovery opens what SealToRecovery made.
+// OpenRootByRecovery opens the result of SealToRecovery.
 func OpenRootByRecovery(sealed []byte, k RecoveryKey, clusterID string) (Root, error) {
 	plaintext, err := hpke.Open(k.key, hpke.HKDFSHA256(), hpke.AES256GCM(), recoveryPlace(clusterID), sealed)
 	if err != nil {
-		return Root{}, fmt.Errorf("opening root key by recovery key %s: %w", k.Public().Name(), ErrDamaged)
+		return Root{}, fmt.Errorf("opening root key with recovery key %s: %w", k.Public().Name(), ErrDamaged)
 	}
 	defer clear(plaintext)
 	return decodeRoot(plaintext)

@@ -22,7 +22,7 @@ func newRecovery(t *testing.T) (RecoveryKey, string) {
 	return key, text
 }
 
-func TestRecoveryKeyOpensTheRootThatWasSealedForIt(t *testing.T) {
+func TestRecoveryKeyOpensTheRootKeySealedForIt(t *testing.T) {
 	key, text := newRecovery(t)
 	root, err := NewRoot(rand.Reader)
 	if err != nil {
@@ -61,7 +61,7 @@ func TestRecoveryKeyOpensTheRootThatWasSealedForIt(t *testing.T) {
 	}
 }
 
-func TestRecoveryKeyIsReadAsPeopleTypeIt(t *testing.T) {
+func TestRecoveryKeyMayBeTypedFreely(t *testing.T) {
 	key, text := newRecovery(t)
 	for name, typed := range map[string]string{
 		"as it was shown": text,
@@ -77,7 +77,7 @@ func TestRecoveryKeyIsReadAsPeopleTypeIt(t *testing.T) {
 	}
 }
 
-func TestSlipsInARecoveryKeyAreNoticedAndNotShown(t *testing.T) {
+func TestTypingErrorsInARecoveryKeyAreDetectedAndNotShown(t *testing.T) {
 	_, text := newRecovery(t)
 	for i := len(recoveryPrefix); i < len(text); i++ {
 		if text[i] == '-' {

@@ -11,15 +11,15 @@ import (
 	"slices"
 )
 
-// Root is the root key of the cluster in all versions that are still in use. It
-// does not change; rotation makes new ones, in steps that every node must have
-// taken before any node takes the next:
+// Root is the root key of the cluster, in all versions that are still in use. It is
+// immutable. A rotation creates new ones in steps. Every node must have completed
+// a step before any node takes the next one:
 //
-//	Add      a new version opens, nothing is sealed under it yet
-//	Promote  everything new is sealed under it
-//	         … whatever Vault.Current says is not, is renewed with Vault.Move;
-//	         the Raft log and old snapshots are left behind …
-//	Drop     the old version is gone, and what it sealed with it
+//	Add      the new version opens values, but seals none yet
+//	Promote  the new version seals all new values
+//	         … values that are not Vault.Current are renewed with Vault.Move;
+//	         the Raft log and old snapshots expire …
+//	Drop     the old version, and what is still sealed under it, becomes unreadable
 type Root struct {
 	ring *rootRing
 }
@@ -29,22 +29,22 @@ type rootRing struct {
 	keys    map[byte]*[keySize]byte
 }
 
-// NewRoot makes the root key of a new cluster, of version 1.
+// NewRoot creates the root key of a new cluster, version 1.
 func NewRoot(random io.Reader) (Root, error) {
 	return Root{&rootRing{primary: 1}}.add(random, 1)
 }
 
-// Primary returns the version that seals.
+// Primary is the version that seals.
 func (r Root) Primary() byte { return r.ring.primary }
 
-// Versions returns the versions that open, in order.
+// Versions are all versions, in ascending order.
 func (r Root) Versions() []byte { return slices.Sorted(maps.Keys(r.ring.keys)) }
 
-// Add returns r with a new version, the next number after the highest.
+// Add returns r with a new version, numbered after the highest.
 func (r Root) Add(random io.Reader) (Root, error) {
 	highest := slices.Max(r.Versions())
 	if highest == 255 {
-		return Root{}, errors.New("adding root key: versions are used up")
+		return Root{}, errors.New("adding root key: all 255 versions are used")
 	}
 	return r.add(random, highest+1)
 }
@@ -52,30 +52,30 @@ func (r Root) Add(random io.Reader) (Root, error) {
 func (r Root) add(random io.Reader, version byte) (Root, error) {
 	key := new([keySize]byte)
 	if _, err := io.ReadFull(random, key[:]); err != nil {
-		return Root{}, fmt.Errorf("making root key: %w", err)
+		return Root{}, fmt.Errorf("creating root key: %w", err)
 	}
 	next := r.copy()
 	next.ring.keys[version] = key
 	return next, nil
 }
 
-// Promote returns r with version as the one that seals.
+// Promote returns r with another primary version.
 func (r Root) Promote(version byte) (Root, error) {
 	if r.ring.keys[version] == nil {
-		return Root{}, fmt.Errorf("promoting root key: there is no version %d", version)
+		return Root{}, fmt.Errorf("promoting root key: version %d not found", version)
 	}
 	next := r.copy()
 	next.ring.primary = version
 	return next, nil
 }
 
-// Drop returns r without a version that does not seal any more.
+// Drop returns r without a version that is not the primary.
 func (r Root) Drop(version byte) (Root, error) {
 	if version == r.ring.primary {
-		return Root{}, fmt.Errorf("dropping root key: version %d is in use, promote another first", version)
+		return Root{}, fmt.Errorf("dropping root key: version %d is the primary; promote another one first", version)
 	}
 	if r.ring.keys[version] == nil {
-		return Root{}, fmt.Errorf("dropping root key: there is no version %d", version)
+		return Root{}, fmt.Errorf("dropping root key: version %d not found", version)
 	}
 	next := r.copy()
 	clear(next.ring.keys[version][:])
@@ -83,7 +83,8 @@ func (r Root) Drop(version byte) (Root, error) {
 	return next, nil
 }
 
-// Wipe overwrites and forgets the keys. Vaults opened with r go on, r opens none.
+// Wipe overwrites the keys. Vaults that were opened with r keep working; r cannot be
+// used any more.
 func (r Root) Wipe() {
 	for _, key := range r.ring.keys {
 		clear(key[:])
@@ -111,32 +112,32 @@ func (r Root) encode() []byte {
 	return out
 }
 
-// decodeRoot reads what encode wrote, and nothing else: the versions ascend, the
-// primary is one of them.
+// decodeRoot decodes the result of encode. It accepts only versions in ascending
+// order that include the primary.
 func decodeRoot(data []byte) (Root, error) {
 	if len(data) == 0 || len(data)%(1+keySize) != 1 {
-		return Root{}, errors.New("root key has a wrong size")
+		return Root{}, errors.New("the root key has the wrong size")
 	}
 	ring := &rootRing{primary: data[0], keys: make(map[byte]*[keySize]byte)}
 	last := byte(0)
 	for rest := data[1:]; len(rest) > 0; rest = rest[1+keySize:] {
 		if rest[0] <= last {
-			return Root{}, errors.New("root key versions are out of order")
+			return Root{}, errors.New("the versions of the root key are not in order")
 		}
 		last = rest[0]
 		key := [keySize]byte(rest[1 : 1+keySize])
 		ring.keys[last] = &key
 	}
 	if ring.keys[ring.primary] == nil {
-		return Root{}, fmt.Errorf("root key version %d is missing", ring.primary)
+		return Root{}, fmt.Errorf("version %d of the root key is missing", ring.primary)
 	}
 	return Root{ring}, nil
 }
 
-const minInviteSecret = 16 // bytes: it must withstand guessing by whoever recorded the join
+const minInviteSecret = 16 // bytes: it must withstand offline guessing with a recorded join
 
-// SealFor seals the root for the node that holds the invitation's secret and
-// joins under that name, and for nobody else.
+// SealFor seals the root key for the node that has the secret of the invitation and
+// joins under that id.
 func (r Root) SealFor(inviteSecret []byte, clusterID, nodeID string) ([]byte, error) {
 	key, place, err := transfer(inviteSecret, clusterID, nodeID)
 	if err != nil {
@@ -147,7 +148,7 @@ func (r Root) SealFor(inviteSecret []byte, clusterID, nodeID string) ([]byte, er
 	return newAEAD(key).Seal([]byte{formatTransfer}, nil, plaintext, place), nil
 }
 
-// OpenRootFrom opens, on the node that joins, what SealFor made.
+// OpenRootFrom opens the result of SealFor on the joining node.
 func OpenRootFrom(sealed, inviteSecret []byte, clusterID, nodeID string) (Root, error) {
 	key, place, err := transfer(inviteSecret, clusterID, nodeID)
 	if err != nil {
@@ -167,7 +168,7 @@ func OpenRootFrom(sealed, inviteSecret []byte, clusterID, nodeID string) (Root, 
 
 func transfer(inviteSecret []byte, clusterID, nodeID string) (key [keySize]byte, place []byte, err error) {
 	if len(inviteSecret) < minInviteSecret {
-		return key, nil, fmt.Errorf("invitation's secret has %d bytes, needs %d", len(inviteSecret), minInviteSecret)
+		return key, nil, fmt.Errorf("the secret of the invitation has %d bytes, want at least %d", len(inviteSecret), minInviteSecret)
 	}
 	place = encode(nil, "keyfob root transfer", clusterID, nodeID)
 	out, err := hkdf.Key(sha256.New, inviteSecret, nil, string(place), keySize)

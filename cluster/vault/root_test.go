@@ -91,7 +91,7 @@ func TestSavedRootShowsNoKey(t *testing.T) {
 	}
 }
 
-func TestRootFileOfAnotherPlaceIsRefusedInWords(t *testing.T) {
+func TestForeignRootFileIsRefused(t *testing.T) {
 	kek := keyFile(t, 1)
 	root := testRoot(t)
 	for _, tc := range []struct {
@@ -101,12 +101,12 @@ func TestRootFileOfAnotherPlaceIsRefusedInWords(t *testing.T) {
 		cluster  string
 		want     string
 	}{
-		{"another cluster", keep, kek, "another", `of cluster "keyfob-test", this node of "another"`},
-		{"another provider", keep, NewCredential(t.TempDir(), "kek"), cluster, `wrapped by "keyfile", configured is "credential"`},
+		{"another cluster", keep, kek, "another", `to cluster "keyfob-test", but this node to "another"`},
+		{"another provider", keep, NewCredential(t.TempDir(), "kek"), cluster, `wrapped by provider "keyfile", but the configuration says "credential"`},
 		{"cluster rewritten", swap(cluster, "another"), kek, "another", "damaged"},
-		{"another format", swap(`"format": 1`, `"format": 2`), kek, cluster, "has format 2, this program reads 1"},
+		{"another format", swap(`"format": 1`, `"format": 2`), kek, cluster, "has format 2, but this program reads format 1"},
 		{"unknown key", swap(`"format"`, `"colour": 1, "format"`), kek, cluster, "colour"},
-		{"something after the end", func(s string) string { return s + "{}" }, kek, cluster, "follows the end"},
+		{"something after the end", func(s string) string { return s + "{}" }, kek, cluster, "data after the end"},
 		{"empty", func(string) string { return "" }, kek, cluster, "damaged"},
 		{"cut", func(s string) string { return s[:len(s)/2] }, kek, cluster, "damaged"},
 		{"zeros", func(s string) string { return strings.Repeat("\x00", len(s)) }, kek, cluster, "damaged"},
@@ -141,7 +141,7 @@ func swap(from, to string) func(string) string {
 	return func(s string) string { return strings.Replace(s, from, to, 1) }
 }
 
-func TestRootThatCannotBeSavedLeavesTheOldOne(t *testing.T) {
+func TestFailedSaveKeepsTheOldRootFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "root.json")
 	kek := keyFile(t, 1)
 	old := testRoot(t)
@@ -159,7 +159,7 @@ func TestRootThatCannotBeSavedLeavesTheOldOne(t *testing.T) {
 	sameRoot(t, got, old)
 }
 
-func TestRootRefusesStepsThatLoseKeys(t *testing.T) {
+func TestRotationStepsThatLoseKeysAreRefused(t *testing.T) {
 	root := threeVersions(t)
 	for name, step := range map[string]func() (Root, error){
 		"dropping what seals":        func() (Root, error) { return root.Drop(2) },
@@ -187,7 +187,7 @@ func TestRootRefusesStepsThatLoseKeys(t *testing.T) {
 	}
 }
 
-func TestStepsLeaveTheRootTheyStartFrom(t *testing.T) {
+func TestRotationStepsDoNotChangeTheirRoot(t *testing.T) {
 	root := threeVersions(t)
 	before := root.encode()
 	dropped, err := root.Drop(1)

@@ -17,8 +17,8 @@ const (
 	maxRootFile    = 64 << 10 // bytes; 255 versions wrapped and in base64 are 12 KB
 )
 
-// rootFile is the wrapped root key as it lies on the disk. Cluster and provider
-// are there to say what is wrong in words; both are bound to Wrapped as well.
+// rootFile is the wrapped root key as stored on disk. Cluster and provider are for
+// error messages; both are bound to Wrapped as well.
 type rootFile struct {
 	Format   int    `json:"format"`
 	Cluster  string `json:"cluster"`
@@ -26,8 +26,8 @@ type rootFile struct {
 	Wrapped  []byte `json:"wrapped"`
 }
 
-// Save wraps the root and writes it to path, at once or not at all. Saving it
-// again with another provider is how the provider's key is rotated.
+// Save wraps the root key and writes it to path atomically. To rotate the provider's
+// key, save it again with another provider.
 func (r Root) Save(ctx context.Context, path string, provider Provider, clusterID string) error {
 	plaintext := r.encode()
 	defer clear(plaintext)
@@ -45,17 +45,17 @@ func (r Root) Save(ctx context.Context, path string, provider Provider, clusterI
 	return nil
 }
 
-// LoadRoot reads what Save wrote.
+// LoadRoot reads and unwraps the result of Save.
 func LoadRoot(ctx context.Context, path string, provider Provider, clusterID string) (Root, error) {
 	file, err := readRootFile(path)
 	if err != nil {
 		return Root{}, fmt.Errorf("reading root key %s: %w", path, err)
 	}
 	if file.Cluster != clusterID {
-		return Root{}, fmt.Errorf("reading root key %s: it is of cluster %q, this node of %q", path, file.Cluster, clusterID)
+		return Root{}, fmt.Errorf("reading root key %s: it belongs to cluster %q, but this node to %q", path, file.Cluster, clusterID)
 	}
 	if file.Provider != provider.Name() {
-		return Root{}, fmt.Errorf("reading root key %s: it was wrapped by %q, configured is %q", path, file.Provider, provider.Name())
+		return Root{}, fmt.Errorf("reading root key %s: it was wrapped by provider %q, but the configuration says %q", path, file.Provider, provider.Name())
 	}
 	plaintext, err := provider.Unwrap(ctx, file.Wrapped, rootPlace(provider, clusterID))
 	if err != nil {
@@ -94,10 +94,10 @@ func (file *rootFile) decode(data []byte) error {
 		return fmt.Errorf("it is damaged: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("it is damaged: something follows the end")
+		return errors.New("it is damaged: there is data after the end")
 	}
 	if file.Format != rootFileFormat {
-		return fmt.Errorf("it has format %d, this program reads %d", file.Format, rootFileFormat)
+		return fmt.Errorf("it has format %d, but this program reads format %d", file.Format, rootFileFormat)
 	}
 	return nil
 }

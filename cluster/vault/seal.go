@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// First byte of everything sealed.
+// The first byte of every sealed value.
 const (
 	formatRecord   = 1
 	formatStream   = 2
@@ -19,14 +19,14 @@ const (
 	overheadSize = 12 + 16 // nonce and tag of AES-GCM
 )
 
-// Identity is the place a sealed value belongs to, and opens in: the field of a
+// Identity is the place that a sealed value belongs to and opens in: the field of a
 // record of a table, for example {"tokens", "000123456789", "seed"}.
 type Identity struct {
 	Table, Record, Field string
 }
 
-// Seal encrypts plaintext for the one place it belongs to. The result is 30
-// bytes longer.
+// Seal encrypts plaintext for the place that it belongs to. The result is 30 bytes
+// longer.
 func (v *Vault) Seal(p Purpose, id Identity, plaintext []byte) []byte {
 	ring := v.ring.Load()
 	place := v.place(p, id)
@@ -36,9 +36,9 @@ func (v *Vault) Seal(p Purpose, id Identity, plaintext []byte) []byte {
 	return aead.Seal(out, nil, plaintext, append(place, out...))
 }
 
-// Open decrypts what Seal made with the same purpose and identity in the same
-// cluster; anything else is ErrDamaged. It is fit for bytes of strangers: no
-// length is read from them, and the result is shorter than they are.
+// Open decrypts the result of Seal with the same purpose and identity in the same
+// cluster. Anything else is ErrDamaged. It is safe for untrusted input: it reads no
+// length from it, and the result is shorter.
 func (v *Vault) Open(p Purpose, id Identity, sealed []byte) ([]byte, error) {
 	if len(sealed) < headerSize+overheadSize || sealed[0] != formatRecord {
 		return nil, fmt.Errorf("opening %v: %w", p, ErrDamaged)
@@ -57,8 +57,8 @@ func (v *Vault) Open(p Purpose, id Identity, sealed []byte) ([]byte, error) {
 	return plaintext, nil
 }
 
-// Move opens sealed in one place and seals it, under the primary key, for
-// another. With twice the same place it renews what an older key sealed.
+// Move opens a value in one place and seals it for another, under the primary key.
+// With the same place twice it renews a value that an older key sealed.
 func (v *Vault) Move(p Purpose, from, to Identity, sealed []byte) ([]byte, error) {
 	plaintext, err := v.Open(p, from, sealed)
 	if err != nil {
@@ -68,21 +68,21 @@ func (v *Vault) Move(p Purpose, from, to Identity, sealed []byte) ([]byte, error
 	return v.Seal(p, to, plaintext), nil
 }
 
-// Current says whether sealed was sealed under the primary key, so that a
-// rotation, interrupted and taken up again, knows what is left to renew.
+// Current reports whether a value was sealed under the primary key, so that an
+// interrupted rotation can find what is left to renew.
 func (v *Vault) Current(sealed []byte) bool {
 	return len(sealed) >= headerSize && sealed[1] == v.ring.Load().primary
 }
 
-// SealText is Seal for places that take text only (a RADIUS State, a cookie):
-// base64url without padding.
+// SealText is Seal with a result in base64url without padding, for a RADIUS State or
+// a cookie.
 func (v *Vault) SealText(p Purpose, id Identity, plaintext []byte) string {
 	return base64.RawURLEncoding.EncodeToString(v.Seal(p, id, plaintext))
 }
 
-// OpenText opens what SealText made. A text has one spelling: what base64 would
-// overlook (line ends, spare bits of the last letter) is ErrDamaged too, so that
-// a text may be used as the key of what was spent.
+// OpenText opens the result of SealText. A value has exactly one text: what base64
+// would ignore (line ends, unused bits of the last character) is ErrDamaged too, so
+// a text can identify a value that was used.
 func (v *Vault) OpenText(p Purpose, id Identity, text string) ([]byte, error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || base64.RawURLEncoding.EncodeToString(sealed) != text {
@@ -91,14 +91,14 @@ func (v *Vault) OpenText(p Purpose, id Identity, text string) ([]byte, error) {
 	return v.Open(p, id, sealed)
 }
 
-// place encodes everything about a value but its format and key version.
+// place encodes everything about a value except its format and key version.
 func (v *Vault) place(p Purpose, id Identity) []byte {
 	const typical = 96
 	return encode(make([]byte, 0, typical), p.String(), v.cluster, id.Table, id.Record, id.Field)
 }
 
-// newAEAD returns AES-256-GCM that makes and prepends its own random nonces,
-// the one form of GCM that strict FIPS mode lets a program have.
+// newAEAD returns AES-256-GCM that creates and prepends its own random nonces, the
+// only form of GCM that strict FIPS mode permits.
 func newAEAD(key [keySize]byte) cipher.AEAD {
 	defer clear(key[:])
 	block, err := aes.NewCipher(key[:])

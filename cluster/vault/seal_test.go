@@ -13,7 +13,7 @@ import (
 
 var seedOfToken = Identity{"tokens", "000123456789", "seed"}
 
-func TestSealedValueOpensInItsPlaceOnly(t *testing.T) {
+func TestSealedValueOpensOnlyInItsPlace(t *testing.T) {
 	root := testRoot(t)
 	here, elsewhere := testVault(t, root, cluster), testVault(t, root, "another")
 	sealed := here.Seal(Seeds, seedOfToken, []byte("seed"))
@@ -48,7 +48,7 @@ func TestSealedValueOpensInItsPlaceOnly(t *testing.T) {
 	}
 }
 
-func TestAnyFlippedBitIsNoticed(t *testing.T) {
+func TestAnyFlippedBitIsDetected(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	sealed := v.Seal(Seeds, seedOfToken, []byte("sixteen bytes ok"))
 	for bit := range len(sealed) * 8 {
@@ -60,7 +60,7 @@ func TestAnyFlippedBitIsNoticed(t *testing.T) {
 	}
 }
 
-func TestAnyCutIsNoticed(t *testing.T) {
+func TestAnyTruncationIsDetected(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	sealed := v.Seal(Seeds, seedOfToken, []byte("seed"))
 	for n := range len(sealed) {
@@ -75,7 +75,7 @@ func TestAnyCutIsNoticed(t *testing.T) {
 	}
 }
 
-func TestSealingTwiceShowsNothingInCommon(t *testing.T) {
+func TestSealingTwiceHasNothingInCommon(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	a, b := v.Seal(Seeds, seedOfToken, []byte("seed")), v.Seal(Seeds, seedOfToken, []byte("seed"))
 	if bytes.Equal(a[headerSize:headerSize+12], b[headerSize:headerSize+12]) {
@@ -87,7 +87,7 @@ func TestSealingTwiceShowsNothingInCommon(t *testing.T) {
 }
 
 // For whatever is sealed wherever: it opens there, and at no other place.
-func TestPlacesNeverMeet(t *testing.T) {
+func TestPlacesDoNotCollide(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	place := rapid.Custom(func(t *rapid.T) Identity {
 		part := rapid.StringMatching(`[ab\x00\x01]{0,3}`)
@@ -115,7 +115,7 @@ func TestPlacesNeverMeet(t *testing.T) {
 	})
 }
 
-func TestTextHasOneSpelling(t *testing.T) {
+func TestSealedValueHasOneText(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	id := Identity{Table: "conversations", Record: "10.0.0.1"}
 	text := v.SealText(Conversations, id, []byte("step 2"))

@@ -8,13 +8,12 @@ import (
 
 const stars = "***"
 
-// Secret is a PIN, a seed or a shared secret on its way through the program. It
-// prints as *** whatever the verb, the logger or the encoder. (fmt cannot see
-// the methods of a value in an unexported field: a struct that keeps a Secret
-// there needs a Format of its own.)
+// Secret is a PIN, a seed or a shared secret in memory. It prints as *** with every
+// verb, logger and encoder. fmt does not call methods of a value in an unexported
+// field, so a struct with such a field needs a Format method of its own.
 type Secret []byte
 
-// Wipe overwrites the secret. Copies that others made are theirs to wipe.
+// Wipe overwrites the secret. It does not reach copies.
 func (s Secret) Wipe() { clear(s) }
 
 func (s Secret) String() string               { return stars }

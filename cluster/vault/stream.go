@@ -10,27 +10,26 @@ import (
 )
 
 const (
-	chunkSize = 64 << 10 // bytes of plaintext in every chunk but the last
+	chunkSize = 64 << 10 // bytes of plaintext in every chunk except the last
 	saltSize  = 16
 )
 
 var errClosed = errors.New("sealed stream is closed")
 
-// SealWriter returns a writer that seals what is written to it, however long,
-// into w. Close writes the last chunk, without which the stream does not open;
-// it does not close w.
+// SealWriter returns a writer that seals a stream of any length into w. Close writes
+// the last chunk, without which the stream does not open. It does not close w.
 //
-// Each stream has a key of its own, and the associated data of a chunk is its
-// number and whether it is the last: a chunk that is missing, out of order or
-// from elsewhere does not open, nor does a stream that was cut (the STREAM
-// construction: Hoang, Reyhanitabar, Rogaway, Vizár 2015).
+// Each stream has a key of its own. The associated data of a chunk is its number and
+// whether it is the last one. So a chunk that is missing, out of order or from another
+// stream does not open, and neither does a truncated stream (the STREAM construction:
+// Hoang, Reyhanitabar, Rogaway, Vizár 2015).
 func (v *Vault) SealWriter(w io.Writer, p Purpose, id Identity) io.WriteCloser {
 	return &sealWriter{vault: v, purpose: p, id: id, dst: w, plain: make([]byte, 0, chunkSize)}
 }
 
-// OpenReader returns a reader of what SealWriter sealed. What it hands out is
-// genuine and in order, but may be no more than the beginning until it says
-// io.EOF: an error (ErrDamaged, or that of r) means that nothing may be used.
+// OpenReader returns a reader of a sealed stream. What it returns is authentic and in
+// order, but may be only a part until it returns io.EOF. After an error (ErrDamaged,
+// or that of r) nothing that was read may be used.
 func (v *Vault) OpenReader(r io.Reader, p Purpose, id Identity) io.Reader {
 	return &openReader{vault: v, purpose: p, id: id, src: bufio.NewReaderSize(r, chunkSize+overheadSize+1)}
 }
@@ -65,9 +64,9 @@ type sealWriter struct {
 	dst     io.Writer
 
 	chunks *chunks // nil until the header is written
-	plain  []byte  // up to one chunk, held back because it may be the last
+	plain  []byte  // up to one chunk, kept because it may be the last
 	sealed []byte  // space for one chunk
-	err    error   // once set, stays
+	err    error   // permanent
 }
 
 // Write implements io.Writer.
@@ -114,7 +113,7 @@ func (s *sealWriter) begin() error {
 	header := make([]byte, headerSize+saltSize)
 	header[0], header[1] = formatStream, ring.primary
 	if _, err := io.ReadFull(s.vault.random, header[headerSize:]); err != nil {
-		return fmt.Errorf("beginning sealed stream: %w", err)
+		return fmt.Errorf("starting sealed stream: %w", err)
 	}
 	if _, err := s.dst.Write(header); err != nil {
 		return fmt.Errorf("writing sealed stream: %w", err)
@@ -132,8 +131,8 @@ type openReader struct {
 	chunks *chunks // nil until the header is read
 	sealed []byte  // space for one chunk
 	opened []byte  // space for one chunk
-	plain  []byte  // what of opened is not handed out yet
-	err    error   // once set, stays; returned when plain is empty
+	plain  []byte  // the part of opened that has not been returned
+	err    error   // permanent; returned when plain is empty
 }
 
 // Read implements io.Reader.
@@ -150,7 +149,7 @@ func (o *openReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// chunk opens the next chunk; with the last one it returns io.EOF as well.
+// chunk opens the next chunk. With the last one it returns io.EOF as well.
 func (o *openReader) chunk() ([]byte, error) {
 	if o.chunks == nil {
 		if err := o.begin(); err != nil {

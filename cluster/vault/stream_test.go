@@ -42,7 +42,7 @@ func openStream(v *Vault, sealed []byte) ([]byte, error) {
 	return io.ReadAll(v.OpenReader(bytes.NewReader(sealed), Snapshots, snapshot))
 }
 
-func TestSealedStreamOpensWhateverItsLength(t *testing.T) {
+func TestSealedStreamOpensAtAnyLength(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	for _, size := range []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 2 * chunkSize, 3*chunkSize + 17} {
 		for _, step := range []int{1000, chunkSize, 5 * chunkSize} {
@@ -59,7 +59,7 @@ func TestSealedStreamOpensWhateverItsLength(t *testing.T) {
 	}
 }
 
-func TestSealedStreamKeepsTheContractOfReaders(t *testing.T) {
+func TestSealedStreamIsAValidReader(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	plain := plaintext(2*chunkSize + 5)
 	sealed := sealStream(t, v, plain, 4096)
@@ -68,7 +68,7 @@ func TestSealedStreamKeepsTheContractOfReaders(t *testing.T) {
 	}
 }
 
-func TestSealedStreamOpensInItsPlaceOnly(t *testing.T) {
+func TestSealedStreamOpensOnlyInItsPlace(t *testing.T) {
 	root := testRoot(t)
 	v := testVault(t, root, cluster)
 	sealed := sealStream(t, v, plaintext(100), 100)
@@ -86,7 +86,7 @@ func TestSealedStreamOpensInItsPlaceOnly(t *testing.T) {
 	}
 }
 
-func TestAnyFlippedBitOfAStreamIsNoticed(t *testing.T) {
+func TestAnyFlippedBitOfAStreamIsDetected(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	sealed := sealStream(t, v, plaintext(20), 20)
 	for bit := range len(sealed) * 8 {
@@ -98,7 +98,7 @@ func TestAnyFlippedBitOfAStreamIsNoticed(t *testing.T) {
 	}
 }
 
-func TestStreamThatWasTamperedWithDoesNotEnd(t *testing.T) {
+func TestTamperedStreamDoesNotReachItsEnd(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	plain := plaintext(3*chunkSize + 100)
 	sealed, twin := sealStream(t, v, plain, chunkSize), sealStream(t, v, plain, chunkSize)
@@ -140,7 +140,7 @@ func join(head []byte, chunks ...[]byte) []byte {
 	return append(slices.Clone(head), bytes.Join(chunks, nil)...)
 }
 
-func TestErrorsOfTheDiskAreNotTakenForDamage(t *testing.T) {
+func TestDiskErrorsAreNotReportedAsDamage(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	sealed := sealStream(t, v, plaintext(2*chunkSize), chunkSize)
 	broken := errors.New("disk is broken")
@@ -171,7 +171,7 @@ func (w *brokenWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestClosedStreamTakesNothing(t *testing.T) {
+func TestClosedStreamRefusesWrites(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	var out bytes.Buffer
 	w := v.SealWriter(&out, Snapshots, snapshot)

@@ -1,5 +1,5 @@
-// Package vault owns the cluster's keys, and seals and opens what must not be
-// read by whoever gets hold of a disk, a backup or the Raft log.
+// Package vault holds the cluster's keys. It seals and opens what must stay
+// unreadable to anybody who gets a disk, a backup or the Raft log.
 //
 //	Provider (key file, systemd credential, …)     needed at start and rotation only
 //	  └─ Root: 32 random bytes a version           wrapped by the provider in a small file
@@ -7,27 +7,26 @@
 //	            └─ one key per record or stream    HKDF-SHA256 over its identity
 //	                 └─ AES-256-GCM, random nonce, the same identity as associated data
 //
-// The identity (cluster, purpose, table, record, field, key version) is what
-// keeps a sealed value in its place: moved to another token, another field or
-// another cluster, it does not open. It does not keep an old value of the same
-// record from being put back; that is the log's work.
+// The identity (cluster, purpose, table, record, field, key version) binds a
+// sealed value to its place: moved to another token, field or cluster, it does not
+// open. It does not prevent an old value of the same record from being restored;
+// that is the task of the log.
 //
-// A key for every record costs one or two microseconds, and makes the limit of
-// random nonces (2³² messages a key) one of the record, where a single key for
-// the log would reach it in the cluster's lifetime.
+// One key per record costs one or two microseconds. It makes the limit for random
+// nonces (2³² messages per key) apply to each record; a single key for the log
+// would reach it during the lifetime of a cluster.
 //
-// Sealed forms, all of them opaque to those who store them:
+// Sealed forms, which are opaque to those who store them:
 //
 //	record   1, key version, nonce (12), ciphertext, tag (16)           Seal
 //	stream   2, key version, salt (16), then chunks of nonce (12),      SealWriter
 //	         up to 64 KiB of ciphertext, tag (16)
 //	transfer 3, nonce (12), ciphertext, tag (16)                        Root.SealFor
 //
-// A PIN is sealed like any record; what is sealed is its Argon2id hash, so that
-// the PIN key can be rotated without the users. See PINMatches for why a login
-// seldom pays for Argon2id.
+// A PIN is stored as its sealed Argon2id hash, so the PIN key can be rotated
+// without the users. PINMatches explains why a login rarely computes Argon2id.
 //
-// Everything but Argon2id comes from the standard library and works under
+// Everything except Argon2id comes from the standard library and works under
 // GODEBUG=fips140=only.
 package vault
 
@@ -46,17 +45,18 @@ import (
 )
 
 var (
-	// ErrDamaged is returned for whatever does not open: changed, cut, moved from
-	// elsewhere, of another cluster, or sealed under a key this node does not hold.
+	// ErrDamaged is returned for a sealed value that does not open: it was changed,
+	// truncated, moved, comes from another cluster, or was sealed under a key that
+	// this node does not have.
 	ErrDamaged = errors.New("sealed value is damaged or belongs elsewhere")
 
-	// ErrBusy is returned when as many PINs are being hashed, and as many callers
-	// wait for their turn, as Config allows.
-	ErrBusy = errors.New("too many PINs to verify at once")
+	// ErrBusy is returned when Config allows no further caller to hash a PIN or to
+	// wait for that.
+	ErrBusy = errors.New("too many PINs are being verified")
 )
 
-// Purpose says what a key is for. Keys of different purposes know nothing of
-// each other, so that one that leaks is not all of them.
+// Purpose is what a key is used for. Keys of different purposes are independent:
+// if one leaks, the others stay secret.
 type Purpose uint8
 
 const (
@@ -70,10 +70,10 @@ const (
 	NATS                         // seeds of the NATS accounts and users
 	Signing                      // seed of the key that signs checkpoints
 	CA                           // the cluster's certificate authority
-	purposes                     // how many there are
+	purposes                     // number of purposes
 )
 
-// The names are part of every key: changing one makes what is sealed unreadable.
+// The names are part of every key. Changing one makes sealed values unreadable.
 var purposeNames = [purposes]string{
 	Seeds:         "seeds",
 	PINs:          "pins",
@@ -94,12 +94,12 @@ func (p Purpose) String() string {
 	return purposeNames[p]
 }
 
-// Config holds what a site may tune.
+// Config configures a vault.
 type Config struct {
 	Random     io.Reader // source of salts and of the process's own key, default crypto/rand.Reader
 	Hashes     int       // PINs hashed at once, each with 19 MiB and a core for about 20 ms, default GOMAXPROCS
-	Waiting    int       // callers that may wait for their turn, default 64 for each of Hashes (about 1.3 s)
-	Remembered int       // verified PINs remembered for the fast path, about 100 bytes each, default 1<<20
+	Waiting    int       // callers that may wait, default 64 per Hashes (about 1.3 s)
+	Remembered int       // verified PINs kept in memory, about 100 bytes each, default 1<<20
 }
 
 // DefaultConfig returns the defaults for this machine.
@@ -108,7 +108,7 @@ func DefaultConfig() Config {
 	return Config{Random: rand.Reader, Hashes: hashes, Waiting: 64 * hashes, Remembered: 1 << 20}
 }
 
-// Validate reports everything that is wrong with c.
+// Validate reports all errors in c.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Random == nil {
@@ -132,13 +132,13 @@ type Vault struct {
 	cluster string
 	random  io.Reader
 	ring    atomic.Pointer[keyring]
-	hashing gate
-	seen    *memory
+	hashing limiter
+	known   *pinCache
 }
 
-// keyring holds the purpose keys of every version of the root key. It never
-// changes once made; Vault and Root hold it behind a pointer, which is all that
-// printing them shows.
+// keyring contains the purpose keys of every version of the root key. It is
+// immutable. Vault and Root refer to it by a pointer, so printing them shows no
+// key.
 type keyring struct {
 	primary byte
 	keys    map[byte]*[purposes][keySize]byte
@@ -146,25 +146,25 @@ type keyring struct {
 
 const keySize = 32 // AES-256, and the output of HKDF-SHA256
 
-// Open derives the keys of the cluster from its root. The vault does not keep
-// the root: whoever wants to admit nodes or rotate keys does.
+// Open derives the keys of the cluster from its root key. The vault does not keep
+// the root key, which is needed to admit nodes and to rotate keys.
 func Open(root Root, clusterID string, cfg Config) (*Vault, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("opening vault: %w", err)
 	}
 	if clusterID == "" {
-		return nil, errors.New("opening vault: cluster has no name")
+		return nil, errors.New("opening vault: the cluster has no id")
 	}
 
-	seen, err := newMemory(cfg.Random, cfg.Remembered)
+	known, err := newPINCache(cfg.Random, cfg.Remembered)
 	if err != nil {
 		return nil, fmt.Errorf("opening vault: %w", err)
 	}
 	v := &Vault{
 		cluster: clusterID,
 		random:  cfg.Random,
-		hashing: newGate(cfg.Hashes, cfg.Waiting),
-		seen:    seen,
+		hashing: newLimiter(cfg.Hashes, cfg.Waiting),
+		known:   known,
 	}
 	if err := v.Replace(root); err != nil {
 		return nil, fmt.Errorf("opening vault: %w", err)
@@ -172,9 +172,9 @@ func Open(root Root, clusterID string, cfg Config) (*Vault, error) {
 	return v, nil
 }
 
-// Replace takes up a rotated root while the vault is in use: from now on
-// everything is sealed under its primary version, and what was sealed under any
-// of its versions opens. See Root for the order of a rotation.
+// Replace changes the root key while the vault is in use. From then on everything
+// is sealed under its primary version, and values sealed under any of its versions
+// open. See Root for the order of a rotation.
 func (v *Vault) Replace(root Root) error {
 	if root.ring == nil || root.ring.keys[root.ring.primary] == nil {
 		return errors.New("root key is missing")
@@ -195,27 +195,27 @@ func purposeKeys(root *[keySize]byte, cluster string, version byte) *[purposes][
 	return &keys
 }
 
-// Derive returns 32 bytes that depend on the purpose, the label and the primary
-// version of the root key and on nothing else: every node gets the same, and
-// nothing need be stored. A rotation changes them.
+// Derive returns 32 bytes that depend only on the purpose, the label and the
+// primary version of the root key. Every node gets the same, so nothing needs to
+// be stored. A rotation changes them.
 func (v *Vault) Derive(p Purpose, label string) [32]byte {
 	ring := v.ring.Load()
 	return derive(ring.keys[ring.primary][p][:], "keyfob derived", label)
 }
 
-// Pseudonym returns a keyed digest of text, 32 hexadecimal digits: in an event
-// it stands for a name that nobody in the company has, which may well be a
-// password typed into the wrong field. The same text has the same pseudonym on
-// every node until the root key is rotated.
+// Pseudonym returns a keyed digest of text, 32 hexadecimal digits. Events contain
+// it in place of an unknown user name, which may be a password that was typed into
+// the wrong field. A text has the same pseudonym on every node until the root key
+// is rotated.
 func (v *Vault) Pseudonym(text string) string {
 	ring := v.ring.Load()
 	digest := derive(ring.keys[ring.primary][Audit][:], "keyfob pseudonym", text)
 	return hex.EncodeToString(digest[:16])
 }
 
-// derive is HKDF-Expand with SHA-256 (RFC 5869, section 2.3); the key is uniform
-// already, so there is nothing to extract (section 3.3). Every use begins with a
-// label of its own.
+// derive is HKDF-Expand with SHA-256 (RFC 5869, section 2.3). The key is already
+// uniform, so the extract step is skipped (section 3.3). Each use has its own
+// label.
 func derive(key []byte, label string, parts ...string) [keySize]byte {
 	out, err := hkdf.Expand(sha256.New, key, string(encode(nil, label, parts...)), keySize)
 	if err != nil {
@@ -225,8 +225,8 @@ func derive(key []byte, label string, parts ...string) [keySize]byte {
 	return [keySize]byte(out)
 }
 
-// encode appends parts so that no two lists of parts look the same: each is
-// preceded by its length.
+// encode appends parts, each with its length in front, so that different lists of
+// parts have different encodings.
 func encode(dst []byte, label string, parts ...string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(label)))
 	dst = append(dst, label...)

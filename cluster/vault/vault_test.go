@@ -105,7 +105,7 @@ func TestDerivedBytesDependOnPurposeLabelClusterAndVersion(t *testing.T) {
 	}
 }
 
-func TestVaultRefusesWhatItCannotWorkWith(t *testing.T) {
+func TestVaultRefusesInvalidInput(t *testing.T) {
 	root, wiped := testRoot(t), testRoot(t)
 	wiped.Wipe()
 	for name, open := range map[string]func() (*Vault, error){
@@ -125,7 +125,7 @@ func TestVaultRefusesWhatItCannotWorkWith(t *testing.T) {
 	}
 }
 
-func TestConfigReportsAllThatIsWrong(t *testing.T) {
+func TestConfigReportsAllErrors(t *testing.T) {
 	err := Config{Hashes: 0, Waiting: -1, Remembered: -2}.Validate()
 	for _, want := range []string{"random", "hashes", "waiting", "remembered"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -171,7 +171,7 @@ func TestVaultAndRootPrintNoKeys(t *testing.T) {
 	}
 }
 
-func TestOnlyTheNextVersionIsNeededToRotate(t *testing.T) {
+func TestRotationNeedsOnlyTheNextVersion(t *testing.T) {
 	first := testRoot(t)
 	v, late := testVault(t, first, cluster), testVault(t, first, cluster)
 	id := Identity{"tokens", "000123456789", "seed"}
