@@ -16,38 +16,38 @@ import (
 )
 
 const (
-	// A certificate begins to be good a little before it is made, so that a
-	// node whose clock is behind accepts it at once.
+	// A certificate is valid from before its creation, so that a node whose clock
+	// is behind accepts it immediately.
 	backdate = time.Hour
 
 	caLifetime = 50 * 365 * 24 * time.Hour
 
-	// What ends a node's right is its removal from the cluster, checked at each
-	// handshake, not the end of its certificate. A short life would only add an
-	// outage on the day when somebody forgot to renew.
+	// A node loses its access by its removal from the cluster, which is checked in
+	// each handshake, not by the expiry of its certificate. A short lifetime would
+	// only cause an outage if a renewal was forgotten.
 	nodeLifetime = 10 * 365 * 24 * time.Hour
 )
 
-// A Key is a private key, PKCS #8 in DER. It prints as ***.
+// Key is a private key, PKCS #8 in DER. It prints as ***.
 type Key []byte
 
-// CA is the certificate authority of one cluster. It signs the certificates of
-// nodes and nothing else. It holds its private key, and prints as ***.
+// CA is the certificate authority of one cluster, with its private key. It signs
+// only the certificates of nodes. It prints as ***.
 type CA struct {
 	cluster string
 	cert    *x509.Certificate
 	key     *ecdsa.PrivateKey
 }
 
-// NewCA makes the authority of a new cluster. The key is ECDSA P-256, which is
-// allowed under FIPS 140 everywhere.
+// NewCA creates the CA of a new cluster. The key is ECDSA P-256, which FIPS 140
+// permits.
 func NewCA(clusterID string, now time.Time) (*CA, error) {
 	if err := checkClusterID(clusterID); err != nil {
 		return nil, err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making the key of the cluster's CA: %w", err)
+		return nil, fmt.Errorf("creating the key of the cluster's CA: %w", err)
 	}
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "keyfob cluster " + clusterID},
@@ -66,8 +66,7 @@ func NewCA(clusterID string, now time.Time) (*CA, error) {
 	return newCA(der, key)
 }
 
-// LoadCA puts an authority together again from what CertificateDER and
-// PrivateKey gave.
+// LoadCA returns the CA with the results of CertificateDER and PrivateKey.
 func LoadCA(certDER []byte, key Key) (*CA, error) {
 	private, err := key.parse()
 	if err != nil {
@@ -91,19 +90,18 @@ func newCA(certDER []byte, key *ecdsa.PrivateKey) (*CA, error) {
 	return &CA{cluster: cluster, cert: cert, key: key}, nil
 }
 
-// CertificateDER is the authority's own certificate, which is public.
+// CertificateDER is the CA's certificate, which is public.
 func (ca *CA) CertificateDER() []byte { return ca.cert.Raw }
 
-// PrivateKey is the authority's key, for the caller to seal and store. Whoever
-// has it can name any machine a member's id.
+// PrivateKey is the CA's key, for the caller to seal and store. Anybody who has it
+// can issue certificates with the id of any member.
 func (ca *CA) PrivateKey() (Key, error) { return marshalKey(ca.key) }
 
-// Issue signs a certificate that says that the holder of the request's key is
-// the node nodeID. Of the request it takes the public key only: who a machine
-// is, is decided by those who let it in, never by itself.
+// Issue signs a certificate for the node nodeID with the public key of the request.
+// It uses nothing else of the request: a machine does not choose its own identity.
 //
-// Node ids must never be given out twice. An id that a new machine gets again
-// after its first holder was removed would make the old certificate good again.
+// Node ids must never be reused. If a new machine got the id of a removed one, the
+// old certificate would become valid again.
 func (ca *CA) Issue(csrDER []byte, nodeID string, now time.Time) (certDER []byte, err error) {
 	if err := checkNodeID(nodeID); err != nil {
 		return nil, err
@@ -117,7 +115,7 @@ func (ca *CA) Issue(csrDER []byte, nodeID string, now time.Time) (certDER []byte
 	}
 	public, ok := csr.PublicKey.(*ecdsa.PublicKey)
 	if !ok || public.Curve != elliptic.P256() {
-		return nil, errors.New("certificate request: its key is not ECDSA P-256")
+		return nil, errors.New("the key of the certificate request is not ECDSA P-256")
 	}
 	notAfter := now.Add(nodeLifetime)
 	if notAfter.After(ca.cert.NotAfter) {
@@ -139,22 +137,22 @@ func (ca *CA) Issue(csrDER []byte, nodeID string, now time.Time) (certDER []byte
 	return der, nil
 }
 
-// NewNodeKey makes the key of a node and the request for its certificate. The
-// key stays on the node; the request goes to Issue.
+// NewNodeKey creates the key of a node and the request for its certificate. The key
+// stays on the node; the request is for Issue.
 func NewNodeKey() (key Key, csrDER []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making node key: %w", err)
+		return nil, nil, fmt.Errorf("creating the node's key: %w", err)
 	}
 	csrDER, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, private)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making certificate request: %w", err)
+		return nil, nil, fmt.Errorf("creating the certificate request: %w", err)
 	}
 	key, err = marshalKey(private)
 	return key, csrDER, err
 }
 
-// Pin names a CA in an invitation: SHA-256 of its certificate, base64url
+// Pin identifies a CA in an invitation: SHA-256 of its certificate, in base64url
 // without padding.
 func Pin(caDER []byte) string {
 	sum := sha256.Sum256(caDER)
@@ -172,7 +170,7 @@ func marshalKey(key *ecdsa.PrivateKey) (Key, error) {
 func (k Key) parse() (*ecdsa.PrivateKey, error) {
 	parsed, err := x509.ParsePKCS8PrivateKey(k)
 	if err != nil {
-		return nil, errors.New("it is not a PKCS #8 key") // the cause may quote the key
+		return nil, errors.New("it is not a PKCS #8 key") // the original error may quote the key
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok {

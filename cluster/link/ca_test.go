@@ -30,7 +30,7 @@ func mustCA(t *testing.T, clusterID string) *CA {
 	return ca
 }
 
-func TestCertificateNamesWhomTheIssuerNamedAndNotTheRequest(t *testing.T) {
+func TestCertificateContainsTheIssuersNodeID(t *testing.T) {
 	ca := mustCA(t, "blue")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -63,7 +63,7 @@ func TestCertificateNamesWhomTheIssuerNamedAndNotTheRequest(t *testing.T) {
 	}
 }
 
-func TestNoCertificateOutlivesTheCA(t *testing.T) {
+func TestCertificatesDoNotOutliveTheCA(t *testing.T) {
 	ca := mustCA(t, "blue")
 	_, csr, err := NewNodeKey()
 	if err != nil {
@@ -112,7 +112,7 @@ func TestLoadedCAIssuesUnderTheSameRoot(t *testing.T) {
 	}
 }
 
-func TestLoadCARefusesWhatDoesNotBelongTogether(t *testing.T) {
+func TestLoadCARefusesAForeignKey(t *testing.T) {
 	blue, red := mustCA(t, "blue"), mustCA(t, "red")
 	blueKey, err := blue.PrivateKey()
 	if err != nil {
@@ -181,7 +181,7 @@ func TestIssueRefuses(t *testing.T) {
 	}
 }
 
-func TestNodeNameIsExact(t *testing.T) {
+func TestNodeURIMustBeExact(t *testing.T) {
 	for _, c := range []struct {
 		names []string
 		want  string

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// Config is what a link is made of.
+// Config configures a link.
 type Config struct {
-	Listener    net.Listener // where other nodes connect; Run closes it
-	Advertise   string       // host:port that others dial, if not the listener's
+	Listener    net.Listener // for connections from other nodes; Run closes it
+	Advertise   string       // host:port that others dial; default: the listener's address
 	ClusterID   string
 	NodeID      string
 	Certificate []byte // this node's, DER, from CA.Issue
@@ -25,13 +25,13 @@ type Config struct {
 	Now         func() time.Time
 	Log         *slog.Logger
 
-	// Dial opens a connection to another node, nil means TCP. Tests cut the
-	// network here.
+	// Dial opens a connection to another node. Nil means TCP. Tests cut the network
+	// here.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// Validate reports everything that is wrong, also that the certificate is not
-// this node's, or not the CA's, or expired.
+// Validate reports all errors in c, including a certificate that has expired or
+// belongs to another node or CA.
 func (c Config) Validate() error {
 	var errs []error
 	need := func(ok bool, name string) {
@@ -58,8 +58,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// identity is what this node shows in handshakes, and the root it trusts.
-// The CA goes with it, for machines that know only its digest.
+// identity returns what this node shows in handshakes, and the root that it trusts.
+// It shows the CA too, for machines that know only its digest.
 func (c Config) identity() (tls.Certificate, *x509.Certificate, error) {
 	none := tls.Certificate{}
 	root, err := x509.ParseCertificate(c.CA)
@@ -69,7 +69,7 @@ func (c Config) identity() (tls.Certificate, *x509.Certificate, error) {
 	if cluster, err := clusterOf(root); err != nil {
 		return none, nil, err
 	} else if cluster != c.ClusterID {
-		return none, nil, fmt.Errorf("the CA is that of cluster %s, not of %s", cluster, c.ClusterID)
+		return none, nil, fmt.Errorf("the CA belongs to cluster %s, not to %s", cluster, c.ClusterID)
 	}
 	leaf, err := x509.ParseCertificate(c.Certificate)
 	if err != nil {
@@ -89,7 +89,7 @@ func (c Config) identity() (tls.Certificate, *x509.Certificate, error) {
 		return none, nil, err
 	}
 	if id != c.NodeID {
-		return none, nil, fmt.Errorf("the certificate is that of node %s, not of %s", id, c.NodeID)
+		return none, nil, fmt.Errorf("the certificate belongs to node %s, not to %s", id, c.NodeID)
 	}
 	return tls.Certificate{
 		Certificate: [][]byte{bytes.Clone(c.Certificate), bytes.Clone(c.CA)},

@@ -10,16 +10,16 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// plain is the link as hashicorp/raft's own transport would use it.
+// plain is the link with hashicorp/raft's own transport.
 type plain struct {
-	*outward
+	*dialer
 	ids map[raft.ServerAddress]raft.ServerID
 }
 
 func (p plain) Accept() (net.Conn, error) { return p.link.raft.Accept() }
 
 func (p plain) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return p.outward.Dial(target(p.ids[addr], addr), timeout)
+	return p.dialer.Dial(target(p.ids[addr], addr), timeout)
 }
 
 func plainTransport(s *site, l *Link) raft.Transport {
@@ -28,17 +28,17 @@ func plainTransport(s *site, l *Link) raft.Transport {
 		ids[server.Address] = server.ID
 	}
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:  plain{&outward{door: newDoor(l.advertise), link: l}, ids},
+		Stream:  plain{&dialer{listener: newListener(l.advertise), link: l}, ids},
 		Logger:  hclog.NewNullLogger(),
 		MaxPool: raftPool, MaxRPCsInFlight: raftInFlight, Timeout: raftTimeout,
 		MsgpackUseNewTimeFormat: newTimeFormat,
 	})
 }
 
-// A brawl is a leader under load that is deposed again and again by a heartbeat
-// of a newer term: hashicorp/raft issue 695. The other two nodes follow
-// whoever leads, so that the leader is always elected anew.
-type brawl struct {
+// A trial deposes a leader under load again and again by a heartbeat of a newer
+// term: hashicorp/raft issue 695. The other two nodes follow any leader, so the
+// leader is always elected again.
+type trial struct {
 	t        *testing.T
 	leader   *peer
 	follower *peer
@@ -47,10 +47,10 @@ type brawl struct {
 
 const proposers = 16
 
-func newBrawl(t *testing.T, guarded bool) *brawl {
+func newBrawl(t *testing.T, guarded bool) *trial {
 	t.Helper()
 	s := newSite(t, loopback{})
-	b := &brawl{t: t, book: newLedger()}
+	b := &trial{t: t, book: newLedger()}
 	b.leader = &peer{id: "n1", link: s.link("n1")}
 	b.leader.addr, _ = s.members.Address("n1")
 	done := make(chan struct{})
@@ -88,14 +88,14 @@ func propose(node *raft.Raft, done <-chan struct{}) {
 		default:
 		}
 		if node.Apply([]byte("event"), time.Second).Error() != nil {
-			<-pause.C // refused at once while there is no leader
+			<-pause.C // refused immediately while there is no leader
 		}
 	}
 }
 
-// depose waits until the leader is at work, and sends it one heartbeat of the
-// next term. It reports whether that was what ended its term.
-func (b *brawl) depose() bool {
+// depose waits until the leader is busy and sends it one heartbeat of the next
+// term. It reports whether that ended the leader's term.
+func (b *trial) depose() bool {
 	b.t.Helper()
 	before, _ := b.book.seen()
 	eventually(b.t, "a leader at work", func() bool {
@@ -114,7 +114,7 @@ func (b *brawl) depose() bool {
 	return resp.Term == term
 }
 
-func TestDeposedLeaderWritesNothingInATermItNeverLed(t *testing.T) {
+func TestDeposedLeaderWritesNothingInATermThatItNeverLed(t *testing.T) {
 	const trials = 100
 	b := newBrawl(t, true)
 	deposed := 0
@@ -126,16 +126,16 @@ func TestDeposedLeaderWritesNothingInATermItNeverLed(t *testing.T) {
 	commands, forged := b.book.seen()
 	t.Logf("deposed %d times in %d trials, %d commands, %d of them in a term never led", deposed, trials, commands, forged)
 	if deposed < trials/2 {
-		t.Errorf("deposed only %d times: too little was tested", deposed)
+		t.Errorf("deposed only %d times: the test proves too little", deposed)
 	}
 	if forged != 0 {
-		t.Errorf("%d commands written in a term never led", forged)
+		t.Errorf("%d commands written in a term that the node never led", forged)
 	}
 }
 
-// Without the guard the same brawl does find such commands, in more than half
-// of the trials. If this test fails, the one above proves nothing any more.
-func TestBrawlFindsTheFaultThatTheGuardPrevents(t *testing.T) {
+// Without the correction more than half of the trials find such commands. If this
+// test fails, the one above proves nothing.
+func TestFaultIsFoundWithoutTheCorrection(t *testing.T) {
 	const trials = 200
 	b := newBrawl(t, false)
 	for n := range trials {

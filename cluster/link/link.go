@@ -1,25 +1,24 @@
-// Package link owns the one TCP port between the nodes of a cluster.
+// Package link is the one TCP port between the nodes of a cluster.
 //
-// Every connection is TLS 1.3 under the cluster's own small CA, which is used
-// for nothing else. There is no plaintext mode. The ALPN protocol says what a
-// connection is for: Raft, requests between nodes, or a machine that wants to
-// join. A node's certificate carries its id, and the id is checked on both
-// sides of each handshake against the present membership: hashicorp/raft
-// authenticates nobody, and to be signed by the CA is not to be a member. Any
-// certificate of a node removed long ago would otherwise be enough to push the
-// term to the end of its range, and to depose every leader for ever.
-// Recheck closes what is open with nodes that are no longer members.
+// Every connection is TLS 1.3 under the cluster's own CA, which is used for
+// nothing else. There is no plaintext mode. The ALPN protocol says what a
+// connection is for: Raft, requests between nodes, or a machine that joins. A
+// node's certificate contains its id, and both sides of each handshake check the
+// id against the present membership. hashicorp/raft authenticates nobody, and a
+// certificate of the CA does not prove membership: the certificate of a removed
+// node would be enough to raise the term to the end of its range and to depose
+// every leader forever. Recheck closes the connections with nodes that are no
+// longer members.
 //
-// So the identity of a peer is settled here once. Above this package a request
-// has a sender (Peer), a URL names a node and not an address
-// (https://NODE/path), and a Raft message comes from the node that it says it
-// comes from.
+// So the identity of a peer is established here, once. For users of this package a
+// request has a sender (Peer), a URL names a node instead of an address
+// (https://NODE/path), and a Raft message comes from the node that it names.
 //
-// A machine that joins has no certificate yet. It checks the cluster by the CA
-// digest in its invitation (JoinClient), and is itself not authenticated here:
-// the handler for joins must do that, with what the invitation holds.
+// A joining machine has no certificate yet. It verifies the cluster by the digest
+// of the CA in its invitation (JoinClient). The machine itself is not
+// authenticated here; the handler for joins must do that with the invitation.
 //
-// Node ids must never be used twice; see CA.Issue.
+// Node ids must never be reused; see CA.Issue.
 package link
 
 import (
@@ -43,15 +42,15 @@ const (
 )
 
 const (
-	// From the first byte until the connection is in the hands of who serves it.
+	// From accepting a connection until its server takes it.
 	handshakeTimeout = 5 * time.Second
 
-	// How long requests under way may still take when Run ends.
+	// How long requests in progress may take after ctx of Run has ended.
 	shutdownGrace = 3 * time.Second
 )
 
-// Link is this node's end of its connections with the others.
-// Its methods may be called from any goroutine.
+// Link is this node's side of the connections with the other nodes. Its methods may
+// be called from any goroutine.
 type Link struct {
 	listener   net.Listener
 	advertise  address
@@ -62,12 +61,12 @@ type Link struct {
 	log        *slog.Logger
 	dialer     func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	lobby  lobby
-	raft   *door
+	conns  connections
+	raft   *listener
 	client *http.Client
 }
 
-// New makes a link. It may dial from now on, and takes connections in Run.
+// New returns a link. It can dial immediately and accepts connections in Run.
 func New(c Config) (*Link, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -92,56 +91,56 @@ func New(c Config) (*Link, error) {
 	if l.dialer == nil {
 		l.dialer = (&net.Dialer{KeepAliveConfig: keepAlive()}).DialContext
 	}
-	l.raft = newDoor(l.advertise)
+	l.raft = newListener(l.advertise)
 	l.client = newRPCClient(l)
 	return l, nil
 }
 
-// Run takes connections until ctx ends, and then closes all of them, those that
-// this node dialled too. It may be called once. rpc serves the requests of
-// members; Peer tells which. join serves machines that are not authenticated;
-// if it is nil, nobody can join here.
+// Run accepts connections until ctx ends. Then it closes all connections, including
+// those that this node dialed. It may be called once. rpc serves requests of
+// members, and Peer says of which. join serves machines that are not
+// authenticated; if it is nil, nobody can join through this node.
 //
-// Raft must be shut down before ctx ends, or it will find its peers gone.
+// Shut Raft down before ctx ends, otherwise it finds its peers gone.
 func (l *Link) Run(ctx context.Context, rpc, join http.Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
-	doors := map[string]*door{protoRaft: l.raft, protoRPC: newDoor(l.advertise)}
-	servers := []*http.Server{l.serve(&running, doors[protoRPC], rpcServer(rpc))}
+	listeners := map[string]*listener{protoRaft: l.raft, protoRPC: newListener(l.advertise)}
+	servers := []*http.Server{l.serve(&running, listeners[protoRPC], rpcServer(rpc))}
 	if join != nil {
-		doors[protoJoin] = newDoor(l.advertise)
-		servers = append(servers, l.serve(&running, doors[protoJoin], joinServer(join)))
+		listeners[protoJoin] = newListener(l.advertise)
+		servers = append(servers, l.serve(&running, listeners[protoJoin], joinServer(join)))
 	}
 	context.AfterFunc(ctx, func() { _ = l.listener.Close() })
-	err := l.accept(ctx, &running, doors)
+	err := l.accept(ctx, &running, listeners)
 
-	// Nobody comes in any more; who has not come in yet goes; requests under
-	// way get their answers; then all others go.
+	// No more connections are accepted, and unfinished handshakes are closed.
+	// Requests in progress get their answers, then everything is closed.
 	cancel()
-	l.lobby.clear(func(p place) bool { return p.kind == shakingHands })
+	l.conns.clear(func(p slot) bool { return p.kind == handshaking })
 	grace, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer done()
 	for _, s := range servers {
-		_ = s.Shutdown(grace) // what is left is closed next
+		_ = s.Shutdown(grace) // what remains is closed next
 	}
 	l.client.CloseIdleConnections()
-	l.lobby.close()
+	l.conns.close()
 	_ = l.raft.Close()
 	running.Wait()
 	return err
 }
 
-func (l *Link) serve(running *sync.WaitGroup, d *door, s *http.Server) *http.Server {
+func (l *Link) serve(running *sync.WaitGroup, in *listener, s *http.Server) *http.Server {
 	s.ErrorLog = slog.NewLogLogger(l.log.Handler(), slog.LevelDebug)
-	running.Go(func() { _ = s.Serve(d) }) // ends with Shutdown
+	running.Go(func() { _ = s.Serve(in) }) // ends with Shutdown
 	return s
 }
 
-// accept takes connections until ctx ends. An error of one accept, such as too
-// many open files, is waited out.
-func (l *Link) accept(ctx context.Context, running *sync.WaitGroup, doors map[string]*door) error {
-	config := l.serverConfig(doors)
+// accept accepts connections until ctx ends. It retries after an error, such as too
+// many open files.
+func (l *Link) accept(ctx context.Context, running *sync.WaitGroup, listeners map[string]*listener) error {
+	config := l.serverConfig(listeners)
 	const longest = time.Second
 	wait := 5 * time.Millisecond
 	for {
@@ -151,9 +150,9 @@ func (l *Link) accept(ctx context.Context, running *sync.WaitGroup, doors map[st
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("taking connections of other nodes: %w", err)
+			return fmt.Errorf("accepting connections from other nodes: %w", err)
 		default:
-			l.log.WarnContext(ctx, "cluster port cannot take a connection", "err", err)
+			l.log.WarnContext(ctx, "accepting a connection on the cluster port failed", "err", err)
 			select {
 			case <-time.After(wait):
 			case <-ctx.Done():
@@ -165,16 +164,16 @@ func (l *Link) accept(ctx context.Context, running *sync.WaitGroup, doors map[st
 		if tcp, ok := raw.(*net.TCPConn); ok {
 			_ = tcp.SetKeepAliveConfig(keepAlive())
 		}
-		leave, ok := l.lobby.enter(place{kind: shakingHands}, raw)
+		leave, ok := l.conns.enter(slot{kind: handshaking}, raw)
 		if !ok {
 			continue
 		}
-		running.Go(func() { l.receive(ctx, raw, leave, config, doors) })
+		running.Go(func() { l.receive(ctx, raw, leave, config, listeners) })
 	}
 }
 
-// receive shakes hands and hands the connection to whom it is for.
-func (l *Link) receive(ctx context.Context, raw net.Conn, leave func(), config *tls.Config, doors map[string]*door) {
+// receive does the handshake and passes the connection to its protocol's server.
+func (l *Link) receive(ctx context.Context, raw net.Conn, leave func(), config *tls.Config, listeners map[string]*listener) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	tc := tls.Server(raw, config)
@@ -186,23 +185,23 @@ func (l *Link) receive(ctx context.Context, raw net.Conn, leave func(), config *
 		return
 	}
 	state := tc.ConnectionState()
-	at := place{kind: joining}
+	at := slot{kind: joining}
 	if state.NegotiatedProtocol != protoJoin {
-		at.kind = calling
-		at.peer, _ = nodeOf(state.PeerCertificates[0], l.verifier.cluster) // checked in the handshake
+		at.kind = inbound
+		at.peer, _ = nodeOf(state.PeerCertificates[0], l.verifier.cluster) // verified in the handshake
 	}
 	c, err := l.admit(at, raw, tc)
 	if err != nil {
 		l.refused(ctx, raw, err)
 		return
 	}
-	if err := doors[state.NegotiatedProtocol].pass(ctx, c); err != nil {
+	if err := listeners[state.NegotiatedProtocol].pass(ctx, c); err != nil {
 		_ = c.Close()
 	}
 }
 
-// refused tells of a peer that could not come in. Strangers are many and prove
-// nothing; a node with a good certificate that is no member is worth a look.
+// refused logs a refused connection. Strangers are many and prove nothing. A node
+// with a valid certificate that is not a member is worth a warning.
 func (l *Link) refused(ctx context.Context, raw net.Conn, err error) {
 	level := slog.LevelDebug
 	if errors.Is(err, ErrNotMember) {
@@ -211,10 +210,10 @@ func (l *Link) refused(ctx context.Context, raw net.Conn, err error) {
 	l.log.Log(ctx, level, "connection refused on the cluster port", "remote", raw.RemoteAddr().String(), "err", err)
 }
 
-// admit notes a connection that has shaken hands. It asks for membership once
-// more: between the handshake and the note a Recheck may have missed it.
-func (l *Link) admit(at place, raw net.Conn, tc *tls.Conn) (*conn, error) {
-	leave, ok := l.lobby.enter(at, raw)
+// admit registers a connection after its handshake. It checks membership again,
+// because a Recheck between the handshake and the registration would miss it.
+func (l *Link) admit(at slot, raw net.Conn, tc *tls.Conn) (*conn, error) {
+	leave, ok := l.conns.enter(at, raw)
 	if !ok {
 		return nil, net.ErrClosed
 	}
@@ -230,10 +229,10 @@ func (l *Link) admit(at place, raw net.Conn, tc *tls.Conn) (*conn, error) {
 	return c, nil
 }
 
-// Recheck closes every connection with a node that is not a member any more.
-// Call it after each change of the membership.
+// Recheck closes all connections with nodes that are no longer members. Call it
+// after each change of the membership.
 func (l *Link) Recheck() {
-	closed := l.lobby.clear(func(p place) bool {
+	closed := l.conns.clear(func(p slot) bool {
 		if p.peer == "" {
 			return false
 		}

@@ -34,7 +34,7 @@ func ask(client *http.Client, url string) (string, error) {
 func TestConfigReportsEveryProblem(t *testing.T) {
 	_, err := New(Config{Advertise: "n1", ClusterID: "b l u e"})
 	if err == nil {
-		t.Fatal("an empty configuration was taken")
+		t.Fatal("an empty configuration is valid")
 	}
 	for _, want := range []string{"listener", "membership", "clock", "logger", "advertised address", "cluster id", "node id"} {
 		if !strings.Contains(err.Error(), want) {
@@ -43,7 +43,7 @@ func TestConfigReportsEveryProblem(t *testing.T) {
 	}
 }
 
-func TestLinkRefusesAnIdentityThatIsNotItsOwn(t *testing.T) {
+func TestLinkRefusesAForeignIdentity(t *testing.T) {
 	s := newSite(t, newPipes())
 	red := mustCA(t, "red")
 	twin := mustCA(t, "blue")
@@ -68,8 +68,8 @@ func TestLinkRefusesAnIdentityThatIsNotItsOwn(t *testing.T) {
 	}
 }
 
-// hello connects to n1 as the configuration says, and asks the way an RPC
-// client would. In TLS 1.3 a client learns only then whether it was let in.
+// hello connects to n1 with a TLS configuration and sends a request. In TLS 1.3 a
+// client learns only then whether it was accepted.
 func (s *site) hello(config *tls.Config) (string, error) {
 	addr, _ := s.members.Address("n1")
 	raw, err := s.net.dial(context.Background(), "tcp", addr)
@@ -98,11 +98,11 @@ const (
 	asServer = x509.ExtKeyUsageServerAuth
 )
 
-// intruders are the ways in that must be closed: T-32 of the threat model.
+// intruders are peers that must be refused: T-32 of the threat model.
 func (s *site) intruders() map[string]*tls.Config {
 	twin := mustCA(s.t, "blue")
 	foreign := certificate(s.t, twin, &x509.Certificate{URIs: []*url.URL{nodeURI("blue", "n2")}, ExtKeyUsage: []x509.ExtKeyUsage{asClient}})
-	foreign.Certificate[1] = s.ca.CertificateDER() // shows the true CA, which did not sign it
+	foreign.Certificate[1] = s.ca.CertificateDER() // shows the real CA, which did not sign it
 	nameless := certificate(s.t, s.ca, &x509.Certificate{DNSNames: []string{"n2"}, ExtKeyUsage: []x509.ExtKeyUsage{asClient}})
 	with := func(proto string, certs ...tls.Certificate) *tls.Config {
 		return &tls.Config{InsecureSkipVerify: true, NextProtos: []string{proto}, Certificates: certs, MinVersion: tls.VersionTLS12}
@@ -161,7 +161,7 @@ func TestIntrudersDoNotReachTheHandlers(t *testing.T) {
 	}
 }
 
-func TestNodeConnectsOnlyToWhomItDialled(t *testing.T) {
+func TestNodeConnectsOnlyToTheNodeItDialed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, newPipes())
 		l := s.link("n1")
@@ -211,7 +211,7 @@ func TestNodeConnectsOnlyToWhomItDialled(t *testing.T) {
 	})
 }
 
-func TestNodeDoesNotDialWhoIsNoMember(t *testing.T) {
+func TestNodeDoesNotDialNonmembers(t *testing.T) {
 	s := newSite(t, newPipes())
 	l := s.link("n1")
 	if _, err := l.dial(t.Context(), "n2", "n1:7400", protoRaft); !errors.Is(err, ErrNotMember) {
@@ -222,12 +222,12 @@ func TestNodeDoesNotDialWhoIsNoMember(t *testing.T) {
 	}
 }
 
-func TestHalfOpenHandshakesAreBoundedAndKeepNobodyOut(t *testing.T) {
+func TestUnfinishedHandshakesAreBoundedAndDoNotBlockMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, newPipes())
 		n1, n2 := s.link("n1"), s.link("n2")
 		s.run(n1, http.HandlerFunc(whoami), nil)
-		halfOpen := func() int { return n1.lobby.count(func(p place) bool { return p.kind == shakingHands }) }
+		halfOpen := func() int { return n1.conns.count(func(p slot) bool { return p.kind == handshaking }) }
 		before := runtime.NumGoroutine()
 		for i := range 10_000 {
 			if _, err := s.net.dial(t.Context(), "tcp", "n1:7400"); err != nil {
@@ -238,24 +238,24 @@ func TestHalfOpenHandshakesAreBoundedAndKeepNobodyOut(t *testing.T) {
 			}
 			n2.Client().CloseIdleConnections()
 			if who, err := ask(n2.Client(), "https://n1/"); who != "n2" || err != nil {
-				t.Fatalf("a member among %d half-open connections: %q, %v", i+1, who, err)
+				t.Fatalf("a member among %d unfinished handshakes: %q, %v", i+1, who, err)
 			}
 			synctest.Wait()
 			if n := halfOpen(); n > maxHandshakes {
-				t.Fatalf("%d half-open connections are kept, the bound is %d", n, maxHandshakes)
+				t.Fatalf("%d unfinished handshakes, the limit is %d", n, maxHandshakes)
 			}
-			// A handshake takes a goroutine, and one that watches its time.
+			// A handshake uses two goroutines, one for its timeout.
 			if n := runtime.NumGoroutine() - before; n > 2*maxHandshakes+50 {
-				t.Fatalf("%d goroutines for %d half-open connections", n, halfOpen())
+				t.Fatalf("%d goroutines for %d unfinished handshakes", n, halfOpen())
 			}
 		}
 		if n := halfOpen(); n == 0 {
-			t.Fatal("no half-open connection was there: nothing was tested")
+			t.Fatal("no unfinished handshake: the test proves nothing")
 		}
 		time.Sleep(handshakeTimeout + time.Second) // the bubble's clock
 		synctest.Wait()
 		if n := halfOpen(); n != 0 {
-			t.Errorf("%d half-open connections outlive the time for a handshake", n)
+			t.Errorf("%d unfinished handshakes after the timeout", n)
 		}
 	})
 }
@@ -288,12 +288,12 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 					}
 					go func() { _, _ = io.Copy(io.Discard, tc) }()
 					began := time.Now()
-					for err == nil { // one byte a second, for ever
+					for err == nil { // one byte per second, forever
 						_, err = io.WriteString(tc, "G")
 						time.Sleep(time.Second)
 					}
 					if took := time.Since(began); took > 40*time.Second {
-						t.Errorf("a request without an end was listened to for %s", took)
+						t.Errorf("an endless request was read for %s", took)
 					}
 				})
 			})
@@ -302,27 +302,27 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 }
 
 func TestConnectionsOfOnePeerAreBounded(t *testing.T) {
-	var b lobby
-	everywhere := func(place) bool { return true }
+	var b connections
+	everywhere := func(slot) bool { return true }
 	var first net.Conn
 	for range maxPerPeer + 1 {
 		near, far := net.Pipe()
-		if _, ok := b.enter(place{calling, "n2"}, far); !ok {
-			t.Fatal("turned away")
+		if _, ok := b.enter(slot{inbound, "n2"}, far); !ok {
+			t.Fatal("refused")
 		}
 		if first == nil {
 			first = near
 		}
 	}
 	if n := b.count(everywhere); n != maxPerPeer {
-		t.Errorf("%d connections of one peer, the bound is %d", n, maxPerPeer)
+		t.Errorf("%d connections of one peer, the limit is %d", n, maxPerPeer)
 	}
 	if _, err := first.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("the oldest connection gave no way: %v", err)
+		t.Errorf("the oldest connection was not closed: %v", err)
 	}
 	near, far := net.Pipe()
-	if _, ok := b.enter(place{calling, "n3"}, far); !ok || b.count(everywhere) != maxPerPeer+1 {
-		t.Error("one peer's connections cost another its own")
+	if _, ok := b.enter(slot{inbound, "n3"}, far); !ok || b.count(everywhere) != maxPerPeer+1 {
+		t.Error("the connections of one peer count against another")
 	}
 
 	b.close()
@@ -330,15 +330,15 @@ func TestConnectionsOfOnePeerAreBounded(t *testing.T) {
 		t.Errorf("open after closing: %v", err)
 	}
 	late, far := net.Pipe()
-	if _, ok := b.enter(place{calling, "n2"}, far); ok {
+	if _, ok := b.enter(slot{inbound, "n2"}, far); ok {
 		t.Error("entered after closing")
 	}
 	if _, err := late.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("turned away, but not closed: %v", err)
+		t.Errorf("refused, but not closed: %v", err)
 	}
 }
 
-func TestRecheckClosesConnectionsWithRemovedNodesAndNoOthers(t *testing.T) {
+func TestRecheckClosesOnlyConnectionsWithRemovedNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, newPipes())
 		n1, n2, n3 := s.link("n1"), s.link("n2"), s.link("n3")
@@ -380,7 +380,7 @@ func TestRecheckClosesConnectionsWithRemovedNodesAndNoOthers(t *testing.T) {
 	})
 }
 
-func TestNodeRemovedDuringItsHandshakeIsNotLetIn(t *testing.T) {
+func TestNodeRemovedDuringItsHandshakeIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, newPipes())
 		n1 := s.link("n1")
@@ -408,12 +408,12 @@ func TestNodeRemovedDuringItsHandshakeIsNotLetIn(t *testing.T) {
 			t.Errorf("answered %q", answer)
 		}
 		if times < 2 {
-			t.Errorf("membership was asked for %d times", times)
+			t.Errorf("membership was checked %d times", times)
 		}
 	})
 }
 
-func TestOnlyAKnownNodeThatIsRefusedIsWorthAWarning(t *testing.T) {
+func TestOnlyRefusedNodesOfTheClusterAreLoggedAsWarnings(t *testing.T) {
 	s := newSite(t, loopback{})
 	lines := make(chan string, 100)
 	c := s.config("n1")
@@ -441,7 +441,7 @@ func TestOnlyAKnownNodeThatIsRefusedIsWorthAWarning(t *testing.T) {
 	}
 }
 
-// lineWriter hands on what a log writes, a line at a time.
+// lineWriter passes on a log, line by line.
 type lineWriter chan<- string
 
 func (w lineWriter) Write(line []byte) (int, error) {
@@ -449,7 +449,7 @@ func (w lineWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func TestRunLetsRequestsFinishAndThenClosesEverything(t *testing.T) {
+func TestRunFinishesRequestsAndClosesAllConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, newPipes())
 		n1, n2 := s.link("n1"), s.link("n2")
@@ -471,13 +471,13 @@ func TestRunLetsRequestsFinishAndThenClosesEverything(t *testing.T) {
 		<-begun
 		stop()
 		if a := <-answers; a.who != "n2" || a.err != nil {
-			t.Errorf("the request under way got %q, %v", a.who, a.err)
+			t.Errorf("the request in progress got %q, %v", a.who, a.err)
 		}
-		if n := n1.lobby.count(func(place) bool { return true }); n != 0 {
+		if n := n1.conns.count(func(slot) bool { return true }); n != 0 {
 			t.Errorf("%d connections left", n)
 		}
 		if _, err := n1.dial(t.Context(), "n2", "n2:7400", protoRPC); err == nil {
-			t.Error("dialled after the end")
+			t.Error("dialed after the end")
 		}
 	})
 }

@@ -18,16 +18,17 @@ const (
 	raftPool     = 5 // connections kept with each peer
 	raftInFlight = 2
 
-	// Also set in the log store. A format on the wire and on disk: never change.
+	// The log store has the same setting. It is a format on disk and between nodes and
+	// must not change.
 	newTimeFormat = true
 )
 
-// RaftTransport carries Raft's messages over the link. Call it once; Raft
-// closes it when it is shut down.
+// RaftTransport returns a transport for Raft's messages over the link. Call it once.
+// Raft closes it when it is shut down.
 func (l *Link) RaftTransport(log hclog.Logger) raft.Transport {
 	t := &transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream:                  &outward{door: newDoor(l.advertise), link: l},
+			Stream:                  &dialer{listener: newListener(l.advertise), link: l},
 			Logger:                  log,
 			MaxPool:                 raftPool,
 			MaxRPCsInFlight:         raftInFlight,
@@ -43,22 +44,22 @@ func (l *Link) RaftTransport(log hclog.Logger) raft.Transport {
 	return t
 }
 
-// What Raft looks for in a transport besides raft.Transport itself.
+// Optional interfaces of a transport that Raft uses.
 var (
 	_ raft.WithPreVote = (*transport)(nil)
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-// transport is [raft.NetworkTransport] with two doubts removed.
+// transport is [raft.NetworkTransport] with two corrections.
 //
-// Who sent it. A NetworkTransport believes the sender's id inside a message. So
-// it is used here for this node's own calls only, and each connection of a peer
-// gets a NetworkTransport of its own, whose messages are compared with the
-// certificate before Raft sees them.
+// The sender: a NetworkTransport trusts the sender's id inside a message. So it is
+// used only for this node's own calls. Each connection of a peer gets a
+// NetworkTransport of its own, and its messages are compared with the certificate
+// before Raft receives them.
 //
-// Where it is handled. See SetHeartbeatHandler.
+// Heartbeats: see SetHeartbeatHandler.
 type transport struct {
-	*raft.NetworkTransport // calls others; is never called
+	*raft.NetworkTransport // for calls of this node only
 
 	link *Link
 	log  hclog.Logger
@@ -69,27 +70,27 @@ type transport struct {
 	running sync.WaitGroup
 }
 
-// SetHeartbeatHandler does nothing, which sends heartbeats through Raft's main
-// loop like every other message.
+// SetHeartbeatHandler does nothing, so heartbeats pass through Raft's main loop like
+// all other messages.
 //
-// Raft would have them handled at once, on the connection's goroutine. There
-// a heartbeat of a newer term changes the term and deposes the leader while the
-// main loop is inside an append: the deposed leader then stamps its clients'
-// entries with a term that it never led, and two logs can hold different
-// entries under the same index and term, which no later check can tell apart
-// (hashicorp/raft issue 695). A tokencode could be accepted twice.
+// Raft would handle them on the connection's goroutine. A heartbeat of a newer term
+// would change the term and depose the leader while the main loop is appending
+// entries. The deposed leader would then write entries with a term that it never
+// led. Two logs could contain different entries with the same index and term, which
+// no later check detects (hashicorp/raft issue 695). A tokencode could be accepted
+// twice.
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
 // Consumer implements [raft.Transport].
 func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
 
-// Close implements [raft.WithClose]. It waits until nothing reaches Raft.
+// Close implements [raft.WithClose]. It waits until no message can reach Raft.
 func (t *transport) Close() error {
 	t.once.Do(func() {
 		close(t.done)
 		_ = t.link.raft.Close()
 		_ = t.NetworkTransport.Close()
-		t.CloseStreams() // the pool, which Close forgets
+		t.CloseStreams() // the pool, which Close leaves open
 	})
 	t.running.Wait()
 	return nil
@@ -101,15 +102,15 @@ func (t *transport) listen() {
 		if err != nil {
 			return // closed
 		}
-		t.running.Go(func() { t.hear(c.(*conn)) })
+		t.running.Go(func() { t.receive(c.(*conn)) })
 	}
 }
 
-// hear passes the messages of one connection to Raft until either end is gone.
-func (t *transport) hear(c *conn) {
+// receive passes the messages of one connection to Raft until either side closes.
+func (t *transport) receive(c *conn) {
 	defer func() { _ = c.Close() }()
 	one := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:                  newOnly(c),
+		Stream:                  newSingle(c),
 		Logger:                  t.log,
 		Timeout:                 raftTimeout,
 		MsgpackUseNewTimeFormat: newTimeFormat,
@@ -136,22 +137,20 @@ func (t *transport) hear(c *conn) {
 	}
 }
 
-// sentBy checks that a message names the peer, and nobody else, as its sender.
+// sentBy checks that a message names the peer as its sender.
 func sentBy(peer string, rpc raft.RPC) error {
 	command, ok := rpc.Command.(raft.WithRPCHeader)
 	if !ok {
 		return fmt.Errorf("%T has no sender", rpc.Command)
 	}
 	if claimed := string(command.GetRPCHeader().ID); claimed != peer {
-		return fmt.Errorf("node %s sends in the name of %q", peer, claimed)
+		return fmt.Errorf("node %s sent a message in the name of %q", peer, claimed)
 	}
 	return nil
 }
 
-// Raft names a peer by id and address, but its transport dials an address
-// alone. So the address handed down to it carries the id, which a certificate
-// must show: id@host:port.
-
+// target adds a peer's id to its address, as id@host:port. Raft's transport dials by
+// address alone, but the peer must show a certificate with that id.
 func target(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
 	return raft.ServerAddress(id) + "@" + addr
 }
@@ -196,17 +195,17 @@ func (t *transport) TimeoutNow(id raft.ServerID, addr raft.ServerAddress,
 	return t.NetworkTransport.TimeoutNow(id, target(id, addr), args, resp)
 }
 
-// outward is the stream layer of this node's own calls. Nobody comes in by it.
-type outward struct {
-	*door
+// dialer is the stream layer for this node's calls. It accepts no connections.
+type dialer struct {
+	*listener
 	link *Link
 }
 
 // Dial implements [raft.StreamLayer].
-func (o *outward) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+func (o *dialer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	id, addr, ok := strings.Cut(string(to), "@")
 	if !ok {
-		return nil, fmt.Errorf("raft address %q names no node", to)
+		return nil, fmt.Errorf("raft address %q contains no node id", to)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -217,17 +216,17 @@ func (o *outward) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, 
 	return c, nil
 }
 
-// only is the stream layer of one peer's one connection.
-type only struct{ *door }
+// single is the stream layer for one connection of a peer.
+type single struct{ *listener }
 
-func newOnly(c *conn) only {
-	d := newDoor(c.LocalAddr())
-	d.in = make(chan net.Conn, 1)
-	d.in <- c
-	return only{d}
+func newSingle(c *conn) single {
+	l := newListener(c.LocalAddr())
+	l.in = make(chan net.Conn, 1)
+	l.in <- c
+	return single{l}
 }
 
 // Dial implements [raft.StreamLayer].
-func (only) Dial(raft.ServerAddress, time.Duration) (net.Conn, error) {
-	return nil, errNobodyThere
+func (single) Dial(raft.ServerAddress, time.Duration) (net.Conn, error) {
+	return nil, errNotAccepted
 }

@@ -91,7 +91,7 @@ func (s *site) start(p *peer, trans raft.Transport, logs raft.LogStore, patience
 	})
 }
 
-func TestRaftReplicatesOverTheLinkAndGoesOnWithoutARemovedNode(t *testing.T) {
+func TestRaftReplicatesAndContinuesWithoutARemovedNode(t *testing.T) {
 	s := newSite(t, loopback{})
 	var peers []*peer
 	for _, id := range []string{"n1", "n2", "n3"} {
@@ -142,12 +142,12 @@ func TestRaftReplicatesOverTheLinkAndGoesOnWithoutARemovedNode(t *testing.T) {
 			eventually(t, "more events at "+p.id, func() bool { return p.fsm.applied() == 40 })
 		}
 	}
-	if n := leader.link.lobby.count(func(at place) bool { return at.peer == out.id }); n != 0 {
+	if n := leader.link.conns.count(func(at slot) bool { return at.peer == out.id }); n != 0 {
 		t.Errorf("%d connections with the removed node", n)
 	}
 }
 
-// rawStream speaks Raft as whoever its TLS configuration says.
+// rawStream sends Raft messages with the identity of its TLS configuration.
 type rawStream struct {
 	net.Listener
 	config *tls.Config
@@ -175,7 +175,7 @@ func (s *site) heartbeatOf(name string, config *tls.Config, term uint64) error {
 	}, &resp)
 }
 
-func TestIntrudersDoNotMoveTheTerm(t *testing.T) {
+func TestIntrudersCannotChangeTheTerm(t *testing.T) {
 	s := newSite(t, loopback{})
 	n1 := s.peer("n1")
 	s.start(n1, n1.trans, raft.NewInmemStore(), 50*time.Millisecond)
@@ -210,7 +210,7 @@ func TestIntrudersDoNotMoveTheTerm(t *testing.T) {
 		t.Fatalf("the term went from %d to %d", term, got)
 	}
 
-	// The same heartbeat from a member in its own name does move it: the test can fail.
+	// The same heartbeat from a member in its own name changes it, so the test can fail.
 	if err := s.heartbeatOf("n2", member, term+100); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestTransportClosesWithRaft(t *testing.T) {
 	}
 	answered := make(chan error, 1)
 	go func() { answered <- vote() }()
-	rpc := <-n1.trans.Consumer() // heard, and never answered
+	rpc := <-n1.trans.Consumer() // received, never answered
 
 	closer, ok := n1.trans.(raft.WithClose)
 	if !ok {
@@ -242,18 +242,18 @@ func TestTransportClosesWithRaft(t *testing.T) {
 		}
 	}
 	if err := <-answered; err == nil {
-		t.Errorf("%T was answered by nobody", rpc.Command)
+		t.Errorf("%T got no answer", rpc.Command)
 	}
 	if err := vote(); err == nil {
 		t.Error("a vote was given after closing")
 	}
 	eventually(t, "connections to close", func() bool {
-		return n1.link.lobby.count(func(p place) bool { return p.kind == calling }) == 0
+		return n1.link.conns.count(func(p slot) bool { return p.kind == inbound }) == 0
 	})
 }
 
-// ledger is a log store that notes commands written in a term that its node
-// cannot have led, because nobody voted for it.
+// ledger is a log store that records commands of terms that its node cannot have
+// led, because nobody voted for it.
 type ledger struct {
 	*raft.InmemStore
 	mu       sync.Mutex
@@ -295,7 +295,7 @@ func (l *ledger) seen() (commands, forged int) {
 	return l.commands, len(l.forged)
 }
 
-// follow answers for a peer that votes for everybody and stores nothing.
+// follow answers as a peer that votes for every candidate and stores nothing.
 func follow(p *peer, book *ledger, done <-chan struct{}) {
 	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(p.id), Addr: []byte(p.addr)}
 	for {

@@ -12,28 +12,28 @@ import (
 
 const (
 	maxHeader   = 16 << 10
-	maxRPCBody  = 8 << 20  // a whole batch, or a piece of the journal
+	maxRPCBody  = 8 << 20  // a batch of commands, or journal records
 	maxJoinBody = 64 << 10 // a certificate request and an invitation
 
-	// Requests that wait for a free connection wait less than a handshake
-	// takes, and idle ones are kept, or each burst would shake hands anew.
+	// Connections to one node. Waiting for a free one takes less time than a
+	// handshake. Idle ones are kept, so a burst needs no new handshakes.
 	maxCalls = 64
 
 	clientIdle = 90 * time.Second
-	serverIdle = 2 * time.Minute // longer, so that the client closes, between requests
+	serverIdle = 2 * time.Minute // longer, so that the client closes first, between requests
 )
 
 type peerKey struct{}
 
-// Peer is the node that sent the request to which ctx belongs. It is empty for
-// a request to join.
+// Peer is the id of the node that sent the request with this context, empty for a
+// request to join.
 func Peer(ctx context.Context) string {
 	peer, _ := ctx.Value(peerKey{}).(string)
 	return peer
 }
 
-// rpcServer serves members. A handler that takes longer than the time allowed
-// to answer moves its own deadline, with [http.ResponseController].
+// rpcServer serves members. A handler that needs more time than WriteTimeout extends
+// its deadline with [http.ResponseController].
 func rpcServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           http.MaxBytesHandler(h, maxRPCBody),
@@ -48,7 +48,7 @@ func rpcServer(h http.Handler) *http.Server {
 	}
 }
 
-// joinServer serves strangers: little, once, and in a hurry.
+// joinServer serves strangers: one small request per connection, with short timeouts.
 func joinServer(h http.Handler) *http.Server {
 	s := &http.Server{
 		Handler:           http.MaxBytesHandler(h, maxJoinBody),
@@ -61,13 +61,13 @@ func joinServer(h http.Handler) *http.Server {
 	return s
 }
 
-// Client sends requests to members. The host of a URL is a node id, and the
-// scheme is https: https://n2/decide. Connections are kept and used again.
+// Client sends requests to members. The host of a URL is a node id, and the scheme is
+// https: https://n2/decide. Connections are reused.
 //
-// A connection kept may have died unnoticed. The request is then sent again on
-// a new one, without the caller seeing it, if that cannot do harm: if nothing
-// was sent yet, or the request is a GET or has a header Idempotency-Key (of any
-// value) and a body that can be read twice, as those of [bytes.Reader] can.
+// A reused connection may be broken. The request is then repeated on a new one if that
+// is safe: nothing was sent yet, or the request is a GET or has an Idempotency-Key
+// header (with any value) and a body that can be read twice, such as a
+// [bytes.Reader].
 func (l *Link) Client() *http.Client { return l.client }
 
 func newRPCClient(l *Link) *http.Client {
@@ -84,10 +84,10 @@ func newRPCClient(l *Link) *http.Client {
 	})
 }
 
-// JoinConfig is what a machine knows of the cluster that invited it.
+// JoinConfig is what a machine knows about the cluster from its invitation.
 type JoinConfig struct {
 	Addr      string // host:port of any member
-	Pin       string // of the cluster's CA, as by Pin
+	Pin       string // of the cluster's CA, as returned by Pin
 	ClusterID string
 	Now       func() time.Time
 
@@ -95,16 +95,16 @@ type JoinConfig struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// JoinClient sends requests to the handler for joins of the node at c.Addr,
-// whatever host the URL names (its scheme is https). The node must show a
-// certificate of the cluster, under the pinned CA.
+// JoinClient sends requests to the join handler of the node at c.Addr, whatever host
+// the URL names. The scheme is https. The node must show a certificate of the
+// cluster under the pinned CA.
 func JoinClient(c JoinConfig) *http.Client {
 	verify := verifier{cluster: c.ClusterID, now: c.Now}
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		NextProtos:         []string{protoJoin},
 		Time:               c.Now,
-		InsecureSkipVerify: true, // checked by VerifyConnection
+		InsecureSkipVerify: true, // VerifyConnection checks the node
 		VerifyConnection: func(state tls.ConnectionState) error {
 			root, err := pinned(state, c.Pin)
 			if err != nil {
@@ -131,7 +131,7 @@ func JoinClient(c JoinConfig) *http.Client {
 	return client
 }
 
-var errPlaintext = errors.New("nodes speak https only")
+var errPlaintext = errors.New("nodes use https only")
 
 func httpClient(dial func(ctx context.Context, network, hostPort string) (net.Conn, error)) *http.Client {
 	return &http.Client{

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-func TestRequestHasASenderAndGoesToTheNodeNamed(t *testing.T) {
+func TestRequestReachesItsNodeAndNamesItsSender(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, newPipes())
 		n1, n2, n3 := s.link("n1"), s.link("n2"), s.link("n3")
@@ -53,7 +53,7 @@ func counting(c *Config) *atomic.Int32 {
 	return &n
 }
 
-func TestConnectionsAreKeptAndReplacedWhenDead(t *testing.T) {
+func TestConnectionsAreReusedAndReplacedWhenBroken(t *testing.T) {
 	s := newSite(t, loopback{})
 	config := s.config("n1")
 	n1, err := New(config)
@@ -171,7 +171,7 @@ func (s *site) joiner(pin string) *http.Client {
 	return JoinClient(JoinConfig{Addr: addr, Pin: pin, ClusterID: "blue", Now: now, Dial: s.net.dial})
 }
 
-func TestMachineThatJoinsIsServedByTheHandlerForJoinsOnly(t *testing.T) {
+func TestJoiningMachineReachesOnlyTheJoinHandler(t *testing.T) {
 	s := newSite(t, loopback{})
 	s.run(s.link("n1"),
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "rpc") }),
@@ -186,7 +186,7 @@ func TestMachineThatJoinsIsServedByTheHandlerForJoinsOnly(t *testing.T) {
 	}
 }
 
-func TestNobodyJoinsWhereThereIsNoHandlerForIt(t *testing.T) {
+func TestNoJoinWithoutAJoinHandler(t *testing.T) {
 	s := newSite(t, loopback{})
 	s.run(s.link("n1"), http.HandlerFunc(whoami), nil)
 	if got, err := ask(s.joiner(Pin(s.ca.CertificateDER())), "https://n1/join"); err == nil {
@@ -194,7 +194,7 @@ func TestNobodyJoinsWhereThereIsNoHandlerForIt(t *testing.T) {
 	}
 }
 
-func TestMachineThatJoinsTrustsThePinnedCAOnly(t *testing.T) {
+func TestJoiningMachineTrustsOnlyThePinnedCA(t *testing.T) {
 	pinned := mustCA(t, "blue")
 	pin := Pin(pinned.CertificateDER())
 	wellFormed := func() *x509.Certificate {
@@ -238,7 +238,7 @@ func TestMachineThatJoinsTrustsThePinnedCAOnly(t *testing.T) {
 	}
 }
 
-func TestRequestWaitsForAConnectionInsteadOfOpeningOneMore(t *testing.T) {
+func TestRequestsShareALimitedNumberOfConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, newPipes())
 		n1 := s.link("n1")

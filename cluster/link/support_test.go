@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// roster is a Membership that tests change.
+// roster is a Membership that tests can change.
 type roster struct {
 	mu    sync.Mutex
 	nodes map[string]string
@@ -76,18 +76,18 @@ func (loopback) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return d.DialContext(ctx, network, addr)
 }
 
-// pipes is a network in memory, for tests that move the clock.
+// pipes is an in-memory network, for tests that advance the clock.
 type pipes struct {
 	mu    sync.Mutex
-	ports map[string]*door
+	ports map[string]*listener
 }
 
-func newPipes() *pipes { return &pipes{ports: make(map[string]*door)} }
+func newPipes() *pipes { return &pipes{ports: make(map[string]*listener)} }
 
 func (p *pipes) listen(_ *testing.T, name string) net.Listener {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ports[name+":7400"] = newDoor(address(name + ":7400"))
+	p.ports[name+":7400"] = newListener(address(name + ":7400"))
 	return p.ports[name+":7400"]
 }
 
@@ -120,7 +120,7 @@ func newSite(t *testing.T, n network) *site {
 
 func now() time.Time { return birth.Add(time.Hour) }
 
-// config is that of a member which has a port but takes nothing from it yet.
+// config is the configuration of a member that does not accept connections yet.
 func (s *site) config(id string) Config {
 	s.t.Helper()
 	key, csr, err := NewNodeKey()
@@ -172,7 +172,7 @@ func (s *site) run(l *Link, rpc, join http.Handler) (stop func()) {
 	return stop
 }
 
-// certificate is one that the CA signs as the template has it: for attackers.
+// certificate is signed by the CA from any template: for attackers.
 func certificate(t *testing.T, ca *CA, template *x509.Certificate) tls.Certificate {
 	t.Helper()
 	key, csrDER, err := NewNodeKey()
@@ -196,7 +196,7 @@ func certificate(t *testing.T, ca *CA, template *x509.Certificate) tls.Certifica
 	return tls.Certificate{Certificate: [][]byte{der, ca.cert.Raw}, PrivateKey: private}
 }
 
-// eventually waits for a condition that other goroutines bring about.
+// eventually waits for a condition.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(20 * time.Second)
@@ -207,7 +207,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("waited in vain: %s", what)
+			t.Fatalf("timed out waiting for: %s", what)
 		}
 	}
 }

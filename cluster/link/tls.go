@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// keepAlive notices a peer without power or network within 20 seconds.
+// keepAlive detects a peer that lost power or network within 20 seconds.
 func keepAlive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: 8 * time.Second, Interval: 3 * time.Second, Count: 4}
 }
 
-// base is what all handshakes have in common. Tickets are off: whoever comes
-// back shows the certificate again, and is checked again.
+// base is the common part of all handshakes. Session tickets are off, so every
+// connection shows a certificate that is checked again.
 func (l *Link) base() *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
@@ -27,9 +27,9 @@ func (l *Link) base() *tls.Config {
 	}
 }
 
-// serverConfig asks for a node's certificate, except from a client that wants
-// to join and nothing else.
-func (l *Link) serverConfig(doors map[string]*door) *tls.Config {
+// serverConfig requires a node's certificate, except from a client that only wants
+// to join.
+func (l *Link) serverConfig(listeners map[string]*listener) *tls.Config {
 	members := l.base()
 	members.NextProtos = []string{protoRaft, protoRPC}
 	members.ClientAuth = tls.RequireAnyClientCert // checked by VerifyConnection
@@ -46,8 +46,8 @@ func (l *Link) serverConfig(doors map[string]*door) *tls.Config {
 
 	front := l.base()
 	front.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if len(hello.SupportedProtos) != 1 || doors[hello.SupportedProtos[0]] == nil {
-			return nil, fmt.Errorf("client offers protocols %q, want one of this port", hello.SupportedProtos)
+		if len(hello.SupportedProtos) != 1 || listeners[hello.SupportedProtos[0]] == nil {
+			return nil, fmt.Errorf("the client offers protocols %q, want one of this port", hello.SupportedProtos)
 		}
 		if hello.SupportedProtos[0] == protoJoin {
 			return strangers, nil
@@ -57,14 +57,14 @@ func (l *Link) serverConfig(doors map[string]*door) *tls.Config {
 	return front
 }
 
-// dial connects to the member nodeID at addr, and to nobody else.
+// dial connects to the member nodeID at addr. It refuses any other node there.
 func (l *Link) dial(ctx context.Context, nodeID, addr, proto string) (*conn, error) {
 	if _, err := l.memberAddress(nodeID); err != nil {
 		return nil, err
 	}
 	config := l.base()
 	config.NextProtos = []string{proto}
-	config.InsecureSkipVerify = true // crypto/tls knows host names only; checked by VerifyConnection
+	config.InsecureSkipVerify = true // crypto/tls checks host names only; VerifyConnection checks the node
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		id, err := l.verifier.node(state, l.root, x509.ExtKeyUsageServerAuth)
 		if err != nil {
@@ -79,7 +79,7 @@ func (l *Link) dial(ctx context.Context, nodeID, addr, proto string) (*conn, err
 	if err != nil {
 		return nil, fmt.Errorf("connecting to node %s: %w", nodeID, err)
 	}
-	return l.admit(place{kind: called, peer: nodeID}, raw, tc)
+	return l.admit(slot{kind: outbound, peer: nodeID}, raw, tc)
 }
 
 func connect(ctx context.Context, dial func(ctx context.Context, network, addr string) (net.Conn, error),
@@ -99,7 +99,7 @@ func connect(ctx context.Context, dial func(ctx context.Context, network, addr s
 	return raw, tc, nil
 }
 
-// wantProtocol refuses a server that ignores ALPN, which crypto/tls lets pass.
+// wantProtocol refuses a server that ignores ALPN, which crypto/tls accepts.
 func wantProtocol(state tls.ConnectionState, proto string) error {
 	if state.NegotiatedProtocol != proto {
 		return fmt.Errorf("the peer does not speak %s", proto)
@@ -107,10 +107,10 @@ func wantProtocol(state tls.ConnectionState, proto string) error {
 	return nil
 }
 
-// A conn is a connection whose other end is known.
+// conn is a connection with a known peer.
 type conn struct {
 	*tls.Conn
-	peer  string // node id, empty for a machine that joins
+	peer  string // node id, empty for a joining machine
 	leave func()
 
 	once sync.Once
@@ -127,49 +127,49 @@ func (c *conn) Close() error {
 	return err
 }
 
-// A door is where one protocol takes its connections: a [net.Listener] behind
-// the handshake.
-type door struct {
+// listener is a [net.Listener] for the connections of one protocol, after their
+// handshakes.
+type listener struct {
 	addr net.Addr
 	in   chan net.Conn
 	once sync.Once
 	shut chan struct{}
 }
 
-func newDoor(addr net.Addr) *door {
-	return &door{addr: addr, in: make(chan net.Conn), shut: make(chan struct{})}
+func newListener(addr net.Addr) *listener {
+	return &listener{addr: addr, in: make(chan net.Conn), shut: make(chan struct{})}
 }
 
-var errNobodyThere = errors.New("nobody takes the connection")
+var errNotAccepted = errors.New("the connection was not accepted")
 
-func (d *door) pass(ctx context.Context, c net.Conn) error {
+func (l *listener) pass(ctx context.Context, c net.Conn) error {
 	select {
-	case d.in <- c:
+	case l.in <- c:
 		return nil
-	case <-d.shut:
+	case <-l.shut:
 		return net.ErrClosed
 	case <-ctx.Done():
-		return errNobodyThere
+		return errNotAccepted
 	}
 }
 
-func (d *door) Accept() (net.Conn, error) {
+func (l *listener) Accept() (net.Conn, error) {
 	select {
-	case c := <-d.in:
+	case c := <-l.in:
 		return c, nil
-	case <-d.shut:
+	case <-l.shut:
 		return nil, net.ErrClosed
 	}
 }
 
-func (d *door) Close() error {
-	d.once.Do(func() { close(d.shut) })
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.shut) })
 	return nil
 }
 
-func (d *door) Addr() net.Addr { return d.addr }
+func (l *listener) Addr() net.Addr { return l.addr }
 
-// An address is a host:port that others dial.
+// address is a host:port that others dial.
 type address string
 
 func (address) Network() string  { return "tcp" }
