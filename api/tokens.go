@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"keyfob/engine"
 	"keyfob/events"
@@ -24,6 +25,24 @@ type ListTokensQuery struct {
 	Page
 	User       string `query:"user" maxLength:"256" doc:"Only this user's."`
 	Unassigned bool   `query:"unassigned" doc:"Only those that belong to nobody."`
+	Mode       string `query:"mode" enum:"normal,new_pin,next_tokencode" doc:"Only those in this mode."`
+	Lost       bool   `query:"lost" doc:"Only those that are reported lost."`
+
+	ExpiresBefore time.Time `query:"expires_before" doc:"Only those that expire before this time, or have expired."`
+	PINSetBefore  time.Time `query:"pin_set_before" doc:"Only those with a PIN that was set before this time."`
+}
+
+// selects reports whether a token is one of those asked for.
+func (q ListTokensQuery) selects(s *engine.State, t *engine.Token, now events.Time) bool {
+	before := func(at events.Time, limit time.Time) bool {
+		return limit.IsZero() || !at.IsZero() && at < events.At(limit)
+	}
+	return (q.User == "" || t.User == canonical(q.User)) &&
+		(!q.Unassigned || t.User == "") &&
+		(q.Mode == "" || string(s.Mode(t, now)) == q.Mode) &&
+		(!q.Lost || t.Lost != nil) &&
+		before(t.Expires, q.ExpiresBefore) &&
+		(q.PINSetBefore.IsZero() || len(t.PIN) > 0 && before(t.PINSetAt, q.PINSetBefore))
 }
 
 // AssignTokenRequest assigns a token to a user.
@@ -75,15 +94,11 @@ func (a *API) tokenCommand(verb, summary string, who roles, command func(serial 
 }
 
 func (a *API) listTokens(_ context.Context, in *ListTokensQuery) (*answer[List[Token]], error) {
-	s, user, now := a.cfg.Node.State(), "", events.At(a.cfg.Now())
-	if in.User != "" {
-		user = canonical(in.User)
-	}
+	s, now := a.cfg.Node.State(), events.At(a.cfg.Now())
 	return answered(page(in.Page, s.Tokens,
 		func(t *engine.Token) string { return t.Serial },
 		func(t *engine.Token) (Token, bool) {
-			ok := (in.User == "" || t.User == user) && (!in.Unassigned || t.User == "")
-			if !ok {
+			if !in.selects(s, t, now) {
 				return Token{}, false
 			}
 			return viewToken(s, t, now), true

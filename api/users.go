@@ -60,6 +60,21 @@ type UserPath struct {
 	User string `path:"user" maxLength:"256"`
 }
 
+// ListUsersQuery asks for part of the users.
+type ListUsersQuery struct {
+	Page
+	Locked       bool `query:"locked" doc:"Only those that are locked."`
+	Disabled     bool `query:"disabled" doc:"Only those that are disabled."`
+	NeverUsed    bool `query:"never_used" doc:"Only those that have never logged in."`
+	WithoutToken bool `query:"without_token" doc:"Only those without a token."`
+}
+
+// selects reports whether a user is one of those asked for.
+func (q ListUsersQuery) selects(u User) bool {
+	return (!q.Locked || u.Locked) && (!q.Disabled || u.Disabled) &&
+		(!q.NeverUsed || u.LastSuccess == nil) && (!q.WithoutToken || len(u.Tokens) == 0)
+}
+
 // AddUserRequest adds a user.
 type AddUserRequest struct {
 	CommandRequest
@@ -101,11 +116,14 @@ func (a *API) userCommand(verb, summary string, who roles, command func(user str
 		})
 }
 
-func (a *API) listUsers(_ context.Context, in *Page) (*answer[List[User]], error) {
+func (a *API) listUsers(_ context.Context, in *ListUsersQuery) (*answer[List[User]], error) {
 	now := events.At(a.cfg.Now())
-	return answered(page(*in, a.cfg.Node.State().Users,
+	return answered(page(in.Page, a.cfg.Node.State().Users,
 		func(u *engine.User) string { return u.Name },
-		func(u *engine.User) (User, bool) { return viewUser(u, now), true })), nil
+		func(u *engine.User) (User, bool) {
+			v := viewUser(u, now)
+			return v, in.selects(v)
+		})), nil
 }
 
 func (a *API) addUser(ctx context.Context, in *addUserInput) (*answer[User], error) {

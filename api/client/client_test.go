@@ -113,7 +113,7 @@ func TestListingsAreReadToTheirEnd(t *testing.T) {
 	}
 	users, err := client.New(&recorder{answer: func(req *http.Request) *http.Response {
 		return respond(http.StatusOK, pages[req.URL.Query().Get("after")])
-	}}).ListUsers(t.Context())
+	}}).ListUsers(t.Context(), api.ListUsersQuery{})
 	if err != nil || len(users) != 3 || users[2].User != "carol" {
 		t.Errorf("got %+v, %v", users, err)
 	}

@@ -11,9 +11,9 @@ func (c *Client) AddUser(ctx context.Context, in api.AddUserRequest) (api.User, 
 	return post[api.User](ctx, c, "/users", in)
 }
 
-// ListUsers returns all users, in order of name.
-func (c *Client) ListUsers(ctx context.Context) ([]api.User, error) {
-	return list[api.User](ctx, c, "/users", values(api.Page{}))
+// ListUsers returns all users that a query selects, in order of name.
+func (c *Client) ListUsers(ctx context.Context, query api.ListUsersQuery) ([]api.User, error) {
+	return list[api.User](ctx, c, "/users", values(query))
 }
 
 // ShowUser returns what is known of a user.

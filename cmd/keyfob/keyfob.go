@@ -38,11 +38,29 @@ func run(args []string) int {
 	return env.Execute(ctx, root(env), args)
 }
 
+// about is what --help and the manual say first.
+const about = `keyfob is a two-factor authentication server for companies with several VPN gateways.
+
+Administrative commands are requests to a node. The node is named by --server URL and --ca FILE,
+with an API token in KEYFOB_TOKEN, or, for root on the node itself, by --data DIR.
+
+Environment:
+
+    KEYFOB_SERVER  URL of a node's API
+    KEYFOB_TOKEN   API token
+    KEYFOB_CA      file with the certificates that sign the node's
+    KEYFOB_DATA    data directory of the node on this machine
+    NO_COLOR       set to anything: no colors
+
+Exit status:
+
+    0  success
+    1  refused or failed; one line says why and what to do
+    2  wrong usage`
+
 func root(e *cli.Environment) *cobra.Command {
 	root := e.Group("keyfob", "Two-factor authentication for VPN gateways")
-	root.Long = "keyfob is a two-factor authentication server for companies with several VPN gateways.\n\n" +
-		"Administrative commands talk to a node: by --server URL and --ca FILE, or KEYFOB_SERVER and KEYFOB_CA, with an API\n" +
-		"token in KEYFOB_TOKEN; or, as root on the node, through its socket, --data DIR."
+	root.Long = about
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetOut(e.Out)
 	root.SetErr(e.Err)
@@ -61,6 +79,6 @@ func root(e *cli.Environment) *cobra.Command {
 		completionCommand(e),
 		manCommand(e),
 	)
-	explain(root)
+	cli.NameValues(root)
 	return root
 }

@@ -20,7 +20,11 @@ func Commands(e *cli.Environment, onFiles ...*cobra.Command) []*cobra.Command {
 	c := &commands{e}
 	cluster := c.clusterCommand()
 	cluster.AddCommand(onFiles...)
-	return []*cobra.Command{
+	all := []*cobra.Command{
 		cluster, c.userCommand(), c.tokenCommand(), c.clientCommand(), c.policyCommand(), c.auditCommand(), c.stateCommand(), c.apiTokenCommand(),
 	}
+	for _, group := range all {
+		explain(group)
+	}
+	return all
 }

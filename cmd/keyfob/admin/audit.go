@@ -1,9 +1,12 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,52 +16,97 @@ import (
 )
 
 func (e *commands) auditCommand() *cobra.Command {
-	return e.Group("audit", "The audit trail: what happened, in order", e.auditTail(), e.auditShow(), e.auditVerify(), e.auditExport(), e.auditReaderCommand())
+	return e.Group("audit", "Read and verify the audit trail", e.auditTail(), e.auditShow(), e.auditVerify(), e.auditExport(), e.auditReaderCommand())
+}
+
+// tailing is what keyfob audit tail shows, and how.
+type tailing struct {
+	since, until, format string
+	query                api.ReadAuditQuery
+	after                uint64
 }
 
 func (e *commands) auditTail() *cobra.Command {
 	r := e.Remote()
-	var since, format string
-	var follow bool
-	c := cli.Command("tail", "Show events as they happen, one JSON object a line", func(c *cobra.Command, _ []string) error {
-		from, err := e.Since(since)
+	var o tailing
+	c := cli.Command("tail", "Show events of the audit trail, as they happen with --follow", func(c *cobra.Command, _ []string) error {
+		format, err := e.auditFormat(cmp.Or(o.format, e.usualFormat()))
 		if err != nil {
 			return err
 		}
-		write, err := auditFormat(format)
-		if err != nil {
+		if o.query.Since, err = e.Since(o.since); err != nil {
 			return err
 		}
-		err = e.copyAudit(c.Context(), r, api.ReadAuditQuery{Since: from, Follow: follow}, write)
+		if o.until != "" {
+			if o.query.Until, err = e.Past("--until", o.until); err != nil {
+				return err
+			}
+		}
+		if c.Flags().Changed("after") {
+			o.query.From = o.after + 1
+			if !c.Flags().Changed("since") {
+				o.query.Since = time.Time{}
+			}
+		}
+		err = e.copyEvents(o.events(c.Context(), r), format)
 		if errors.Is(err, context.Canceled) {
 			return nil
 		}
 		return err
 	})
 	f := c.Flags()
-	f.StringVar(&since, "since", "1h", "how far back: a `TIME`, or a duration such as 1h or 90d")
-	f.BoolVarP(&follow, "follow", "f", false, "wait for more, until interrupted")
-	f.StringVar(&format, "format", "json", "of an event: json as on the stream, ocsf, or cef")
-	return r.Flags(c)
+	f.StringVar(&o.since, "since", "1h", "start at this `TIME`, or this long ago, such as 1h or 90d")
+	f.StringVar(&o.until, "until", "", "end at this `TIME`, or this long ago")
+	f.Uint64Var(&o.after, "after", 0, "start after the event with this number")
+	f.BoolVarP(&o.query.Follow, "follow", "f", false, "wait for more events until interrupted")
+	f.StringVar(&o.query.User, "user", "", "events of this `USER`")
+	f.StringVar(&o.query.Serial, "token", "", "events of the token with this `SERIAL`")
+	f.StringVar(&o.query.Actor, "actor", "", "commands of this administrator, as events name the `ACTOR`")
+	f.StringVar(&o.query.Outcome, "outcome", "", "attempts with this `OUTCOME`: accept, reject or challenge")
+	f.StringVar(&o.format, "format", "", "text, json, ocsf or cef (default text on a terminal, json elsewhere)")
+	r.CompletesFlag(c, "user", cli.Users)
+	r.CompletesFlag(c, "token", cli.Tokens)
+	r.CompletesFlag(c, "outcome", cli.Of("accept", "reject", "challenge"))
+	r.CompletesFlag(c, "format", cli.Of("text", "json", "ocsf", "cef"))
+	return r.Flags(r.Completes(c))
+}
+
+// usualFormat is the format of events that is used unless another is named.
+func (e *commands) usualFormat() string {
+	if e.OnTerminal() {
+		return "text"
+	}
+	return "json"
+}
+
+// events returns the events asked for. Those of one user are open to more roles
+// than the whole trail.
+func (o tailing) events(ctx context.Context, r *cli.Remote) iter.Seq2[[]byte, error] {
+	q := o.query
+	ofUser := api.ReadUserAuditQuery{Since: q.Since, Until: q.Until, Follow: q.Follow}
+	if q == (api.ReadAuditQuery{User: q.User, Since: q.Since, Until: q.Until, Follow: q.Follow}) && q.User != "" {
+		return r.ReadUserAudit(ctx, q.User, ofUser)
+	}
+	return r.ReadAudit(ctx, q)
 }
 
 func (e *commands) auditExport() *cobra.Command {
 	r := e.Remote()
 	var from uint64
-	c := cli.Command("export", "Write the audit trail, one JSON object a line, for keyfob audit verify and others", func(c *cobra.Command, _ []string) error {
-		write, err := auditFormat("json")
+	c := cli.Command("export", "Write the audit trail, one JSON object per line, for keyfob audit verify and other programs", func(c *cobra.Command, _ []string) error {
+		format, err := e.auditFormat("json")
 		if err != nil {
 			return err
 		}
-		return e.copyAudit(c.Context(), r, api.ReadAuditQuery{From: from}, write)
+		return e.copyEvents(r.ReadAudit(c.Context(), api.ReadAuditQuery{From: from}), format)
 	})
 	c.Flags().Uint64Var(&from, "from", 1, "the first sequence number")
 	return r.Flags(c)
 }
 
-// copyAudit writes the events that a query selects, each as format has it.
-func (e *commands) copyAudit(ctx context.Context, r *cli.Remote, query api.ReadAuditQuery, format func([]byte) ([]byte, error)) error {
-	for line, err := range r.ReadAudit(ctx, query) {
+// copyEvents writes events, each as format has it.
+func (e *commands) copyEvents(all iter.Seq2[[]byte, error], format func([]byte) ([]byte, error)) error {
+	for line, err := range all {
 		if err != nil {
 			return err
 		}
@@ -88,7 +136,7 @@ type verified struct {
 
 func (e *commands) auditVerify() *cobra.Command {
 	out := &cli.Output{}
-	return out.Flag(cli.Command("verify [DIR|FILE]", "Check the chain of a data directory or of an export; it needs no running node", func(_ *cobra.Command, args []string) error {
+	return out.Flag(cli.Command("verify [DIR|FILE]", "Verify the hash chain of a data directory or an export; needs no running node", func(_ *cobra.Command, args []string) error {
 		path := cli.JournalIn(append(args, e.Getenv("KEYFOB_DATA"), cli.DefaultData))
 		report, err := journal.Verify(path, nil)
 		if err != nil {

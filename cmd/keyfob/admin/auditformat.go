@@ -54,15 +54,18 @@ func (e *auditEvent) name() (domain, word string) {
 // letter of a code says.
 func (e *auditEvent) warning() bool { return strings.HasSuffix(e.Data.Code, "W") }
 
-// auditFormats turn a line of the audit stream into what others read.
-func auditFormat(name string) (func(line []byte) ([]byte, error), error) {
-	formats := map[string]func(*auditEvent) []byte{"cef": (*auditEvent).cef, "ocsf": (*auditEvent).ocsf}
+// auditFormat returns what turns a line of the audit stream into a format.
+func (e *commands) auditFormat(name string) (func(line []byte) ([]byte, error), error) {
+	formats := map[string]func(*auditEvent) []byte{
+		"cef": (*auditEvent).cef, "ocsf": (*auditEvent).ocsf,
+		"text": func(event *auditEvent) []byte { return event.text(e.Color()) },
+	}
 	if name == "json" {
 		return func(line []byte) ([]byte, error) { return line, nil }, nil
 	}
 	format, ok := formats[name]
 	if !ok {
-		return nil, cli.Usagef("--format %q: want json, ocsf or cef", name)
+		return nil, cli.Usagef("--format %q: want text, json, ocsf or cef", name)
 	}
 	return func(line []byte) ([]byte, error) {
 		var e auditEvent

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"keyfob/cmd/keyfob/cli"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -14,7 +16,7 @@ const refused = `{"data":{"client":"vpn=1","code":"KF1002W","door":"radius","has
 
 func format(t *testing.T, name, line string) string {
 	t.Helper()
-	f, err := auditFormat(name)
+	f, err := (&commands{&cli.Environment{}}).auditFormat(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +73,7 @@ func TestOCSFHasWhatItsClassRequires(t *testing.T) {
 }
 
 func TestUnknownFormatIsWrongUsage(t *testing.T) {
-	if _, err := auditFormat("leef"); err == nil {
+	if _, err := (&commands{&cli.Environment{}}).auditFormat("leef"); err == nil {
 		t.Error("no error")
 	}
 }

@@ -24,9 +24,9 @@ type backedUp struct {
 func (e *commands) clusterBackup() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var fresh bool
-	c := cli.Command("backup FILE", "Write a backup of the state and the audit trail to a new FILE, sealed for the recovery key", func(c *cobra.Command, args []string) error {
+	c := cli.Command("backup FILE", "Back up the state and the audit trail to a new FILE, sealed for the recovery key", func(c *cobra.Command, args []string) error {
 		if _, err := os.Lstat(args[0]); err == nil {
-			return fmt.Errorf("%s exists already: a backup is not written over another", args[0])
+			return fmt.Errorf("%s already exists; choose another name", args[0])
 		}
 		done := backedUp{File: args[0]}
 		var err error
@@ -34,7 +34,7 @@ func (e *commands) clusterBackup() *cobra.Command {
 			return err
 		}
 		if done.New != "" {
-			e.Say("The recovery key, shown only this once. Without it no backup can be opened; with it, all of them. Keep it on paper or in a safe, and not on these machines:")
+			e.Say("The recovery key, shown only once. It opens all backups, and no backup opens without it. Keep it on paper or in a safe, not on these machines:")
 			if !out.JSON() {
 				fmt.Fprintln(e.Out, done.New)
 			}
@@ -45,15 +45,13 @@ func (e *commands) clusterBackup() *cobra.Command {
 		e.Say("%s written, %d bytes; it opens with recovery key %s", done.File, done.Bytes, done.RecoveryKey)
 		return out.Shown(e.Environment, done)
 	})
-	c.Long = c.Short + ".\n\nThe first backup makes the recovery key and shows it, once. Later ones need nothing: the cluster knows the half that seals.\n" +
-		"keyfob cluster restore makes a cluster of the file again."
-	c.Flags().BoolVar(&fresh, "new-recovery-key", false, "make another recovery key; backups of before still need the old one")
+	c.Flags().BoolVar(&fresh, "new-recovery-key", false, "make a new recovery key; earlier backups still need the old one")
 	return out.Flag(r.Because(c))
 }
 
-// recoveryKey is the short name of the key that backups are sealed for. If
-// there is none, or a fresh one is wanted, it is made here, and its other half
-// never leaves this process but on the screen.
+// recoveryKey returns the short name of the key that backups are sealed for. If
+// there is none, or a new one is wanted, it is made here. Its private half leaves
+// this process only on the screen.
 func recoveryKey(r *cli.Remote, c *cobra.Command, fresh bool) (name, made string, err error) {
 	key, err := r.ShowRecoveryKey(c.Context())
 	if err != nil || key.Name != "" && !fresh {
@@ -70,7 +68,7 @@ func recoveryKey(r *cli.Remote, c *cobra.Command, fresh bool) (name, made string
 	return key.Name, made, err
 }
 
-// fetchBackup has a node write a backup into a file, whole or not at all.
+// fetchBackup writes a backup from a node to a file, whole or not at all.
 func (e *commands) fetchBackup(ctx context.Context, r *cli.Remote, file string, reason api.CommandRequest) (size int64, err error) {
 	backup, total, err := r.BackUp(ctx, reason)
 	if err != nil {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -155,5 +156,74 @@ func TestListingsAreCSV(t *testing.T) {
 		if listing := c.Name() == "list" || c.CommandPath() == "keyfob cluster status"; listing != (out != nil && strings.Contains(out.Usage, "csv")) && c.Name() != "import" {
 			t.Errorf("%s: -o csv is for listings", c.CommandPath())
 		}
+	}
+}
+
+func TestFiltersAreAskedOfTheNode(t *testing.T) {
+	for line, want := range map[string]string{
+		"user list --locked --disabled --never-used --without-token": "GET /users?disabled=true&locked=true&never_used=true&without_token=true",
+		"token list --unassigned --mode new_pin --lost":              "GET /tokens?lost=true&mode=new_pin&unassigned=true",
+		"token list --expiring 30d":                                  "GET /tokens?expires_before=2026-12-02T15%3A00%3A00Z",
+		"token list --pin-older-than 365d":                           "GET /tokens?pin_set_before=2025-11-02T15%3A00%3A00Z",
+		"audit tail --since 1h --until 10m --user ada":               "GET /users/ada/audit?since=2026-11-02T14%3A00%3A00Z&until=2026-11-02T14%3A50%3A00Z",
+		"audit tail --user ada --outcome reject --after 4711":        "GET /audit?from=4712&outcome=reject&user=ada",
+		"audit tail --token 0001 --actor desk --since 1h --after 7":  "GET /audit?actor=desk&from=8&serial=0001&since=2026-11-02T14%3A00%3A00Z",
+	} {
+		n := startNode(t, map[string]any{
+			"GET /users": api.List[api.User]{}, "GET /tokens": api.List[api.Token]{}, "GET /audit": "", "GET /users/ada/audit": "",
+		})
+		got := n.run(t, strings.Fields(line)...)
+		if got.status != 0 || len(n.seen) != 1 || n.seen[0] != want {
+			t.Errorf("%s: status %d, %s\ngot  %q\nwant %q", line, got.status, got.err, n.seen, want)
+		}
+	}
+}
+
+const event = `{"id":"7","time":"2026-11-02T14:00:00Z","type":"keyfob.auth.rejected.v1","data":{"sequence":7,"code":"A2W","door":"radius","client":"vpn","source_ip":"192.0.2.7","user":"ada","outcome":"reject","reason":"bad_pin","reference":"7K3M-QX4P","token":{"serial":"0001"}}}` + "\n"
+
+func TestAuditTailIsOneAlignedLineAnEvent(t *testing.T) {
+	n := startNode(t, map[string]any{"GET /audit": event + strings.Replace(event, `"bad_pin"`, `"a\u001b[2J"`, 1)})
+	got := n.run(t, "audit", "tail", "--format", "text")
+	lines := strings.Split(strings.TrimSuffix(got.out, "\n"), "\n")
+	const rest = "token 0001; RADIUS, client vpn, from 192.0.2.7; reference 7K3M-QX4P"
+	if len(lines) != 2 || !strings.HasSuffix(lines[0], rest) || strings.Index(lines[0], rest) != strings.Index(lines[1], rest) {
+		t.Errorf("the lines are not aligned:\n%s", got.out)
+	}
+	for _, part := range []string{"      7  ", "auth.rejected", "ada", "bad_pin"} {
+		if !strings.Contains(lines[0], part) {
+			t.Errorf("%q is missing in %s", part, lines[0])
+		}
+	}
+	if strings.Contains(got.out, "\x1b") {
+		t.Errorf("control characters, or colors away from a terminal: %q", got.out)
+	}
+	if got := n.run(t, "audit", "tail"); !strings.HasPrefix(got.out, `{"id":"7"`) {
+		t.Errorf("away from a terminal it is not JSON: %s", got.out)
+	}
+	var colored auditEvent
+	if err := json.Unmarshal([]byte(event), &colored); err != nil {
+		t.Fatal(err)
+	}
+	if text := string(colored.text(true)); !strings.HasPrefix(text, red) || !strings.Contains(text, plain) {
+		t.Errorf("a refusal is not red: %q", text)
+	}
+}
+
+func TestPolicyShowsOneKeyOrAGroup(t *testing.T) {
+	settings := []api.Setting{{Key: "lock.after", Value: "10"}, {Key: "pin.max", Value: "8"}, {Key: "pin.min", Value: "6"}}
+	n := startNode(t, map[string]any{"GET /policy": api.Policy{Settings: settings, Profiles: []api.Profile{{Name: "default"}}}})
+	for args, want := range map[string][]string{"": {"LOCK", "PIN", "lock.after", "pin.min"}, "pin": {"PIN", "pin.max", "pin.min"}, "pin.min": {"pin.min"}} {
+		got := n.run(t, append([]string{"policy", "show"}, strings.Fields(args)...)...)
+		for _, word := range want {
+			if !strings.Contains(got.out, word) {
+				t.Errorf("policy show %s: %s is missing in\n%s", args, word, got.out)
+			}
+		}
+		if args != "" && strings.Contains(got.out, "lock.after") {
+			t.Errorf("policy show %s shows more:\n%s", args, got.out)
+		}
+	}
+	if got := n.run(t, "policy", "show", "nothing"); got.status != 1 || !strings.Contains(got.err, "run keyfob policy show") {
+		t.Errorf("an unknown key: status %d, %s", got.status, got.err)
 	}
 }

@@ -91,7 +91,7 @@ func (n *node) run(t *testing.T, args ...string) result {
 	t.Helper()
 	var out, said bytes.Buffer
 	e := &cli.Environment{
-		In: strings.NewReader(""), Out: &out, Err: &said, Now: time.Now, Environ: func() []string { return nil },
+		In: strings.NewReader(""), Out: &out, Err: &said, Now: noon, Environ: func() []string { return nil },
 		Getenv: func(name string) string {
 			return map[string]string{"KEYFOB_SERVER": n.url, "KEYFOB_CA": n.ca, "KEYFOB_TOKEN": "kf_test"}[name]
 		},
@@ -103,3 +103,6 @@ func (n *node) run(t *testing.T, args ...string) result {
 	status := e.Execute(t.Context(), root, args)
 	return result{status, out.String(), said.String()}
 }
+
+// noon is a time to reckon from.
+func noon() time.Time { return time.Date(2026, 11, 2, 15, 0, 0, 0, time.UTC) }

@@ -13,18 +13,39 @@ import (
 )
 
 func (e *commands) policyCommand() *cobra.Command {
-	return e.Group("policy", "The numbers of the rules", e.policyShow(), e.policySet(), e.policySimulate())
+	return e.Group("policy", "Show and change the policy: the settings of the rules", e.policyShow(), e.policySet(), e.policySimulate())
 }
 
 func (e *commands) policyShow() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Flags(cli.Command("show", "Show the numbers of the rules, and the chance of guessing that they leave", func(c *cobra.Command, _ []string) error {
+	c := cli.Command("show [KEY]", "Show the settings of the policy, and the chance that guessing succeeds", func(c *cobra.Command, args []string) error {
 		p, err := r.ShowPolicy(c.Context())
 		if err != nil {
 			return err
 		}
-		return out.Show(e.Out, p, func(tw *cli.Table) { policyRows(tw, p) })
-	})))
+		if len(args) == 0 {
+			return out.Show(e.Out, p, func(t *cli.Table) { policyRows(t, p) })
+		}
+		if p.Settings = chosen(p.Settings, args[0]); len(p.Settings) == 0 {
+			return fmt.Errorf("no setting of the policy begins with %q; run keyfob policy show", args[0])
+		}
+		return out.Show(e.Out, p, func(t *cli.Table) { settingRows(t, p.Settings) })
+	})
+	return out.Flag(r.Flags(r.Completes(c, cli.PolicyKeys)))
+}
+
+// chosen are the settings with a key, or, if there is none, those with a prefix.
+func chosen(all []api.Setting, key string) []api.Setting {
+	var some []api.Setting
+	for _, s := range all {
+		if s.Key == key {
+			return []api.Setting{s}
+		}
+		if strings.HasPrefix(s.Key, key) {
+			some = append(some, s)
+		}
+	}
+	return some
 }
 
 // settingsOf reads KEY=VALUE arguments.
@@ -48,18 +69,7 @@ func settingsOf(args []string) (map[string]string, error) {
 func policyRows(tw *cli.Table, p api.Policy) {
 	tw.Row(profileInForce(p))
 	tw.Row()
-	tw.Row(" ", "SETTING", "VALUE", "MEANING")
-	for _, s := range p.Settings {
-		mark, bounds := " ", s.Bounds
-		if s.Value != s.Default {
-			mark, bounds = "*", bounds+"; default "+s.Default
-		}
-		text := cli.Wrap(s.Doc+" ("+bounds+")", meaningWidth)
-		tw.Row(mark, s.Key, measured(s), text[0])
-		for _, more := range text[1:] {
-			tw.Row(" ", " ", " ", more)
-		}
-	}
+	settingRows(tw, p.Settings)
 	tw.Row()
 	guessRows(tw, p)
 	tw.Row()
@@ -69,6 +79,27 @@ func policyRows(tw *cli.Table, p api.Policy) {
 		tw.Row(one.Name, text[0])
 		for _, more := range text[1:] {
 			tw.Row(" ", more)
+		}
+	}
+}
+
+// settingRows show settings by group, which is the first word of the key.
+func settingRows(tw *cli.Table, settings []api.Setting) {
+	tw.Row(" ", "SETTING", "VALUE", "MEANING")
+	before := ""
+	for _, s := range settings {
+		if group, _, _ := strings.Cut(s.Key, "."); group != before && len(settings) > 1 {
+			before = group
+			tw.Row(" ", strings.ToUpper(strings.ReplaceAll(group, "_", " ")), " ", " ")
+		}
+		mark, bounds := " ", s.Bounds
+		if s.Value != s.Default {
+			mark, bounds = "*", bounds+"; default "+s.Default
+		}
+		text := cli.Wrap(s.Doc+" ("+bounds+")", meaningWidth)
+		tw.Row(mark, s.Key, measured(s), text[0])
+		for _, more := range text[1:] {
+			tw.Row(" ", " ", " ", more)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (e *commands) then(text string) (string, error) {
 	case !ok:
 		return "", cli.Usagef("--at %q is neither the number of an event, nor a time like 2026-11-02 15:04:05, nor a duration ago like 5m", text)
 	case t.After(e.Now()):
-		return "", cli.Usagef("--at %q is yet to come", text)
+		return "", cli.Usagef("--at %q is in the future", text)
 	}
 	return t.Format(time.RFC3339Nano), nil
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,12 +39,19 @@ func (e *commands) tokenList() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var query api.ListTokensQuery
 	var drifting bool
+	var expiring, pinAge time.Duration
 	c := cli.Command("list", "List tokens", func(c *cobra.Command, _ []string) error {
-		if drifting && (query.User != "" || query.Unassigned) {
-			return cli.Usagef("--drifting cannot be combined with --user or --unassigned")
-		}
-		if drifting {
+		switch {
+		case drifting && (query != api.ListTokensQuery{} || expiring != 0 || pinAge != 0):
+			return cli.Usagef("--drifting cannot be combined with other filters")
+		case drifting:
 			return e.listDrifting(c.Context(), r, out)
+		}
+		if c.Flags().Changed("expiring") {
+			query.ExpiresBefore = e.Now().Add(expiring)
+		}
+		if c.Flags().Changed("pin-older-than") {
+			query.PINSetBefore = e.Now().Add(-pinAge)
 		}
 		tokens, err := r.ListTokens(c.Context(), query)
 		if err != nil {
@@ -51,10 +59,16 @@ func (e *commands) tokenList() *cobra.Command {
 		}
 		return out.Show(e.Out, tokens, func(t *cli.Table) { tokenRows(t, tokens...) })
 	})
-	c.Flags().StringVar(&query.User, "user", "", "tokens of this `USER`")
-	c.Flags().BoolVar(&query.Unassigned, "unassigned", false, "tokens without an owner")
-	c.Flags().BoolVar(&drifting, "drifting", false, "tokens whose clock drifts, by how soon it leaves the small window, or is off by more than that")
+	f := c.Flags()
+	f.StringVar(&query.User, "user", "", "tokens of this `USER`")
+	f.BoolVar(&query.Unassigned, "unassigned", false, "tokens without an owner")
+	f.StringVar(&query.Mode, "mode", "", "tokens in this `MODE`: normal, new_pin or next_tokencode")
+	f.BoolVar(&query.Lost, "lost", false, "tokens that are reported lost")
+	cli.DurationVar(f, &expiring, "expiring", 0, "tokens that expire within this time, such as 30d, or have expired")
+	cli.DurationVar(f, &pinAge, "pin-older-than", 0, "tokens whose PIN was set longer ago than this, such as 365d")
+	f.BoolVar(&drifting, "drifting", false, "tokens whose clock drifts, by how soon it leaves the small window, or is off by more than that")
 	r.CompletesFlag(c, "user", cli.Users)
+	r.CompletesFlag(c, "mode", cli.Of(api.ModeNormal, api.ModeNewPIN, api.ModeNextTokencode))
 	return out.Listing(r.Flags(c))
 }
 

@@ -41,13 +41,20 @@ func (e *commands) userAdd() *cobra.Command {
 
 func (e *commands) userList() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Listing(r.Flags(cli.Command("list", "List users", func(c *cobra.Command, _ []string) error {
-		users, err := r.ListUsers(c.Context())
+	var query api.ListUsersQuery
+	c := cli.Command("list", "List users", func(c *cobra.Command, _ []string) error {
+		users, err := r.ListUsers(c.Context(), query)
 		if err != nil {
 			return err
 		}
 		return out.Show(e.Out, users, func(t *cli.Table) { userRows(t, users...) })
-	})))
+	})
+	f := c.Flags()
+	f.BoolVar(&query.Locked, "locked", false, "users who are locked")
+	f.BoolVar(&query.Disabled, "disabled", false, "users who are disabled")
+	f.BoolVar(&query.NeverUsed, "never-used", false, "users who have never logged in")
+	f.BoolVar(&query.WithoutToken, "without-token", false, "users without a token")
+	return out.Listing(r.Flags(c))
 }
 
 func (e *commands) userShow() *cobra.Command {

@@ -83,24 +83,24 @@ func listed[T any](list func(*client.Client, context.Context) ([]T, error), name
 
 // Names of what a cluster has.
 var (
-	Users        = listed((*client.Client).ListUsers, func(u api.User) string { return u.User })
 	Clients      = listed((*client.Client).ListClients, func(c api.Client) string { return c.Name })
 	AuditReaders = listed((*client.Client).ListAuditReaders, func(r api.AuditReader) string { return r.Name })
 	APITokens    = listed((*client.Client).ListAPITokens, func(t api.APIToken) string { return t.Name })
 )
 
-// Serials are those of all tokens.
-func Serials(ctx context.Context, c *client.Client) ([]string, error) {
-	return serials(ctx, c, api.ListTokensQuery{})
+// Users are the names of all users.
+func Users(ctx context.Context, c *client.Client) ([]string, error) {
+	users, err := c.ListUsers(ctx, api.ListUsersQuery{})
+	var names []string
+	for _, u := range users {
+		names = append(names, u.User)
+	}
+	return names, err
 }
 
 // UnassignedSerials are those of the tokens that belong to nobody.
 func UnassignedSerials(ctx context.Context, c *client.Client) ([]string, error) {
-	return serials(ctx, c, api.ListTokensQuery{Unassigned: true})
-}
-
-func serials(ctx context.Context, c *client.Client, query api.ListTokensQuery) ([]string, error) {
-	tokens, err := c.ListTokens(ctx, query)
+	tokens, err := c.ListTokens(ctx, api.ListTokensQuery{Unassigned: true})
 	var names []string
 	for _, t := range tokens {
 		names = append(names, t.Serial)

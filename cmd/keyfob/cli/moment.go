@@ -27,12 +27,17 @@ func (e *Environment) Moment(text string) (t time.Time, ok bool) {
 
 // Since reads the value of a flag that says from when on.
 func (e *Environment) Since(text string) (time.Time, error) {
+	return e.Past("--since", text)
+}
+
+// Past reads the value of a flag that names a time in the past.
+func (e *Environment) Past(flag, text string) (time.Time, error) {
 	t, ok := e.Moment(text)
 	switch {
 	case !ok:
-		return t, Usagef("--since %q is neither a duration like 1h or 90d nor a time like 2026-11-02 15:04", text)
+		return t, Usagef("%s %q is neither a duration like 1h or 90d nor a time like 2026-11-02 15:04", flag, text)
 	case t.After(e.Now()):
-		return t, Usagef("--since %q is yet to come", text)
+		return t, Usagef("%s %q is in the future", flag, text)
 	}
 	return t, nil
 }

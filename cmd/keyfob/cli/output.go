@@ -70,7 +70,7 @@ func (o *Output) Show(w io.Writer, value any, rows func(*Table)) error {
 	}
 	t := NewTable(w)
 	if o.format == "csv" {
-		t = &Table{csv: csv.NewWriter(w)}
+		t.csv = csv.NewWriter(w)
 	}
 	rows(t)
 	return t.Flush()

@@ -46,7 +46,7 @@ var fieldWords = map[string]string{
 	"first": "TOKENCODE", "second": "NEXT", "dialect": "--dialect", "message_authenticator": "--message-authenticator",
 	"role": "--role", "reason": "--reason", "user": "USER", "name": "NAME", "serial": "SERIAL", "replacement": "NEW",
 	"digits": "--digits", "algorithm": "--algorithm", "pin_style": "--pin-style", "pin_source": "--pin-source", "kind": "--kind",
-	"counter": "--counter", "form": "--form", "site": "--site",
+	"counter": "--counter", "mode": "--mode", "outcome": "--outcome", "form": "--form", "site": "--site",
 }
 
 var schemaLength = regexp.MustCompile(`expected length ([<>])= (\d+)`)

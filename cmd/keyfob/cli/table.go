@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -16,13 +17,17 @@ const Width = 100
 // Table is what a command shows as rows: aligned for people, or as CSV (RFC
 // 4180).
 type Table struct {
+	out     io.Writer
+	lines   bytes.Buffer // aligned
 	aligned *tabwriter.Writer
 	csv     *csv.Writer
 }
 
 // NewTable returns a table that is written to w, aligned, by Flush.
 func NewTable(w io.Writer) *Table {
-	return &Table{aligned: tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)}
+	t := &Table{out: w}
+	t.aligned = tabwriter.NewWriter(&t.lines, 0, 8, 2, ' ', 0)
+	return t
 }
 
 // Row writes a row. Control characters in what other people chose are not
@@ -34,7 +39,7 @@ func (t *Table) Row(cells ...any) {
 		}
 		return
 	}
-	fmt.Fprintln(t.aligned, strings.TrimRight(strings.Join(texts(cells, Cell), "\t"), "\t "))
+	fmt.Fprintln(t.aligned, strings.Join(texts(cells, Cell), "\t"))
 }
 
 // Line writes a line of a sheet, unless there is nothing to say.
@@ -43,9 +48,6 @@ func (t *Table) Line(name, value string) {
 		t.Row(name, value)
 	}
 }
-
-// Print writes text that is no row.
-func (t *Table) Print(text string) { fmt.Fprint(t.aligned, text) }
 
 // Write implements io.Writer for text that is no row.
 func (t *Table) Write(b []byte) (int, error) { return t.aligned.Write(b) }
@@ -56,7 +58,21 @@ func (t *Table) Flush() error {
 		t.csv.Flush()
 		return t.csv.Error()
 	}
-	return t.aligned.Flush()
+	if err := t.aligned.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(t.lines.String()) {
+		text, end := strings.CutSuffix(line, "\n")
+		text = strings.TrimRight(text, " ")
+		if end {
+			text += "\n"
+		}
+		if _, err := io.WriteString(t.out, text); err != nil {
+			return err
+		}
+	}
+	t.lines.Reset()
+	return nil
 }
 
 func texts(cells []any, text func(any) string) []string {

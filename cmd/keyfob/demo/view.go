@@ -23,10 +23,7 @@ import (
 // once elsewhere. It returns when ctx ends.
 func (d *Cluster) show(ctx context.Context) error {
 	v := &devView{cluster: d, out: d.Env.Out, api: d.API()}
-	if f, ok := d.Env.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		v.terminal = true
-		v.colour = d.Env.Getenv("NO_COLOR") == "" && d.Env.Getenv("TERM") != "dumb"
-	}
+	v.terminal, v.color = d.Env.OnTerminal(), d.Env.Color()
 	v.draw(ctx)
 	if !v.terminal {
 		<-ctx.Done()
@@ -51,7 +48,7 @@ type devView struct {
 	out      io.Writer
 	api      *client.Client
 	terminal bool
-	colour   bool
+	color    bool
 	lines    int // drawn last time
 }
 
@@ -186,7 +183,7 @@ func (d *Cluster) display(s Sample, t api.Token, now time.Time) (code, passcode,
 }
 
 func (v *devView) bold(s string) string {
-	if !v.colour {
+	if !v.color {
 		return s
 	}
 	return "\x1b[1m" + s + "\x1b[0m"

@@ -34,26 +34,29 @@ type restoring struct {
 func (e *program) clusterRestore() *cobra.Command {
 	var how restoring
 	out := &cli.Output{}
-	c := cli.Command("restore FILE", "Make the first node of a cluster again of a backup, and print an administrator's API token once", func(c *cobra.Command, args []string) error {
+	c := cli.Command("restore FILE", "Restore the first node of a cluster from a backup, and print an administrator's API token once", func(c *cobra.Command, args []string) error {
 		done, err := e.restore(c, args[0], how)
 		if err != nil {
 			return err
 		}
-		e.Say("node %s made in %s of what was known until %s; start it with keyfob server, and let the others join anew with empty data directories", done.Node, done.Data, cli.Cell(&done.Until))
-		e.Say("every API token, invitation and emergency tokencode of before is over. The administrator's API token, shown only this once:")
+		e.Say("node %s restored in %s with data up to %s; start it with keyfob server, and join the other nodes again with empty data directories", done.Node, done.Data, cli.Cell(&done.Until))
+		e.Say("earlier API tokens, invitations and emergency tokencodes are void. The administrator's API token, shown only once:")
 		return out.Show(e.Out, done, func(tw *cli.Table) { tw.Row(done.Token) })
 	})
 	c.Long = c.Short + `.
 
-All nodes of the old cluster must be stopped, for good: two clusters would each accept a tokencode once. What was accepted
-between the backup and now is not known, so no tokencode up to now is good any more, what a fast clock may have shown
-needs the next one, and event tokens show two in a row at their first login.
+Stop all nodes of the old cluster first, for good: two clusters would each accept the same
+tokencode. Logins after the backup are not known. Therefore no tokencode up to now is accepted;
+what a fast clock may have shown needs the next tokencode, and an event token two consecutive
+tokencodes at the first login.
 
-PINs, locks, users and policy are as the backup has them. With --journal they are as the last record of a journal that
-outlived the backup has them: give the data directory of the node that ran the longest.`
+PINs, locks, users and policy are those of the backup. With --journal they are those of the last
+record of a journal that is newer than the backup: give the data directory of the node that ran
+the longest.`
+	c.Example = "  keyfob cluster restore /backup/keyfob.kfb --config /etc/keyfob/keyfob.yaml"
 	f := c.Flags()
-	f.StringVar(&how.keyFile, "recovery-key-file", "", "`FILE` with the recovery key, - for standard input; default: it is asked for")
-	f.StringVar(&how.survivor, "journal", "", "data `DIR` of a node that outlived the backup, whose journal is folded in")
+	f.StringVar(&how.keyFile, "recovery-key-file", "", "`FILE` with the recovery key, - for standard input (default: ask for it)")
+	f.StringVar(&how.survivor, "journal", "", "data `DIR` of a node of the old cluster, whose journal is replayed after the backup")
 	return cli.Destructive(out.Flag(configFlag(c, &how.config)))
 }
 

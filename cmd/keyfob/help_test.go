@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,28 +28,14 @@ func leaves(c *cobra.Command) map[string]*cobra.Command {
 	return all
 }
 
-func TestEveryAdministratorsCommandHasAPageWithAnExample(t *testing.T) {
-	commands := leaves(testRoot())
-	for name, c := range commands {
-		switch group, _, _ := strings.Cut(name, " "); group {
-		case "user", "token", "client", "policy", "state", "audit", "api-token":
-			if c.Example == "" {
-				t.Errorf("keyfob %s has no example", name)
+func TestExamplesAreWellFormed(t *testing.T) {
+	for name, of := range leaves(testRoot()) {
+		for line := range strings.Lines(of.Example) {
+			words := split(strings.TrimSpace(line))
+			if name == "man" && slices.Contains(words, "|") {
+				continue // which is for the shell
 			}
-		}
-	}
-	for name := range manual {
-		if commands[name] == nil {
-			t.Errorf("the manual has a page for keyfob %s, which is no command", name)
-		}
-	}
-}
-
-func TestExamplesOfTheManualAreWellFormed(t *testing.T) {
-	for name, p := range manual {
-		for line := range strings.SplitSeq(strings.TrimPrefix(p.examples, "\n"), "\n") {
-			words := split(line)
-			if len(words) < 2 || words[0] != "keyfob" || !strings.HasPrefix(line, "keyfob "+name) {
+			if len(words) < 2 || words[0] != "keyfob" || !strings.HasPrefix(strings.TrimSpace(line), "keyfob "+name) {
 				t.Errorf("%q is no example of keyfob %s", line, name)
 				continue
 			}
@@ -79,10 +66,10 @@ func split(line string) []string {
 	return words
 }
 
-func TestPagesFitATerminal(t *testing.T) {
-	for name, p := range manual {
-		for line := range strings.SplitSeq(p.long+"\n"+p.examples, "\n") {
-			if len(line) > cli.Width {
+func TestHelpFitsATerminal(t *testing.T) {
+	for name, c := range leaves(testRoot()) {
+		for line := range strings.Lines(c.Long + "\n" + c.Example) {
+			if len(strings.TrimSuffix(line, "\n")) > cli.Width && !strings.HasPrefix(line, c.Short) {
 				t.Errorf("keyfob %s: %d columns: %s", name, len(line), line)
 			}
 		}

@@ -1,0 +1,241 @@
+package admin
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// page is what --help and the manual say of a command beyond its one line. Lines
+// are shown as they are; those indented by four are a table.
+type page struct{ long, examples string }
+
+// pages has one for each command of administrators; a test checks the examples.
+var pages = map[string]page{
+	"user add": {`
+Names are not case-sensitive. Full-width and composed characters are equal to their plain
+forms.`, `
+keyfob user add ada`},
+	"user list": {`
+Filters are combined: a user is listed if all of them apply.`, `
+keyfob user list
+keyfob user list --locked
+keyfob user list --never-used --without-token -o csv`},
+	"user show": {`
+keyfob state show USER adds the last refusals and what to do about them.`, `
+keyfob user show ada`},
+	"user disable": {`
+Every login is refused, and the refusal looks like any other. Conversations in progress end.
+Failure counts and tokens do not change.`, `
+keyfob user disable ada --reason 'on leave until June'`},
+	"user enable": {"", `
+keyfob user enable ada`},
+	"user unlock": {`
+Ends the locks and resets both failure counts: that of strangers and that of trusted clients.
+Check first whose failures they were: keyfob state show USER. A token in Next Tokencode mode
+stays in it until the next tokencode is entered.`, `
+keyfob user unlock ada --reason 'called, identity checked'`},
+	"user delete": {`
+The tokens are unassigned and lose their PINs. The audit trail keeps the user's events.`, `
+keyfob user delete ada --reason 'has left'`},
+
+	"token import": {`
+Reads RSA token records (sdtid), CTF strings, PSKC, otpauth URIs, CSV and stoken files. Prints
+what was read, what was refused, and why. All tokens are imported or none, unless --partial is
+given. Tokens that are present with the same seed are not changed.`, `
+keyfob token import batch.xml --password-file pw --dry-run
+keyfob token import batch.xml --password-file pw --add-users`},
+	"token add": {`
+The secret is read from a file or from standard input, so that it does not appear in the list
+of processes. A token of kind ondemand has no secret: tokencodes are sent to its user.`, `
+keyfob token add --serial 1234 --kind totp --secret-file secret --user ada
+keyfob token add --kind ondemand --user ada --mail ada@example.com --pin-temporary`},
+	"token issue": {`
+The seed is shown only once, as a URI and a QR code, or written to a page or a file.`, `
+keyfob token issue ada
+keyfob token issue ada --page ada.html
+keyfob token issue ada --kind securid --sdtid ada.sdtid --password-file pw`},
+	"token list": {`
+Filters are combined: a token is listed if all of them apply. --drifting has columns of its
+own: how fast a clock drifts, and when it leaves the small window if the token is not used.`, `
+keyfob token list --user ada
+keyfob token list --unassigned
+keyfob token list --mode new_pin --pin-older-than 365d
+keyfob token list --drifting`},
+	"token show": {"", `
+keyfob token show 000123456789
+keyfob token show ada -o json`},
+	"token assign": {`
+Where the policy sets pin.first=activation_code, an activation code is made and shown only
+once. Give it to the owner by another way than the token.`, `
+keyfob token assign 000123456789 ada`},
+	"token unassign": {`
+The PIN, the drift history and the modes are cleared. Tokencodes that were used stay used.`, `
+keyfob token unassign 000123456789 --reason 'returned'`},
+	"token enable": {"", `
+keyfob token enable 000123456789`},
+	"token disable": {"", `
+keyfob token disable 000123456789 --reason 'in repair'`},
+	"token clear-pin": {`
+The token enters New PIN mode: the owner sets a PIN at the VPN or on the page. Where the policy
+sets pin.first=activation_code, an activation code is made and shown only once; read it out. To
+read out a PIN instead: keyfob token set-temporary-pin SERIAL.`, `
+keyfob token clear-pin 000123456789 --reason 'forgot the PIN'`},
+	"token new-pin": {`
+The next login asks for the present PIN and then for a new one.`, `
+keyfob token new-pin 000123456789`},
+	"token next-tokencode": {"", `
+keyfob token next-tokencode 000123456789`},
+	"token zero-drift": {`
+Resets the drift and its history, for a device whose clock was set right. Tokencodes up to the
+last one used stay invalid. A token that was fast is therefore refused until its clock passes
+that point; the command prints when.`, `
+keyfob token zero-drift 000123456789 --reason 'the phone has network time now'`},
+	"token set-temporary-pin": {`
+The PIN is random and shown only once. The owner must change it at the first login.`, `
+keyfob token set-temporary-pin 000123456789`},
+	"token resync": {`
+The owner reads out two consecutive tokencodes, without the PIN. They are searched within
+resync.within (for tokens with a button, resync.ahead presses). Neither may have been used. The
+command does not unlock the user.`, `
+keyfob token resync 000123456789 31415926 27182818`},
+	"token lost": {`
+Emergency tokencodes are entered after the PIN, in place of the token's own: a set of them,
+each valid once, or with --fixed a single one that is valid until the end. Earlier ones become
+void. The token must have a PIN. --found decides about the token's own tokencodes:
+
+    refuse  refused until keyfob token found (the default)
+    allow   accepted; the first login with one ends the emergency access
+    after   refused until the emergency access ends, then accepted`, `
+keyfob token lost 000123456789
+keyfob token lost 000123456789 --page emergency.html
+keyfob token lost 000123456789 --fixed --for 48h --found allow
+keyfob token lost 000123456789 --tokencodes 0 --reason 'stolen'`},
+	"token found": {`
+The emergency tokencodes end, and the token's own are accepted again.`, `
+keyfob token found 000123456789`},
+	"token replace": {`
+NEW is a token without an owner, such as one just imported. Both tokens work until the first
+login with NEW; then the old one is unassigned. For an app, use keyfob token issue USER, and
+unassign the old token later.`, `
+keyfob token replace 000123456789 000987654321`},
+	"token delete": {`
+The seed is destroyed. If the same token is imported again, used tokencodes stay used.`, `
+keyfob token delete 000123456789 --reason 'broken'`},
+
+	"client add": {`
+The client with the longest prefix that contains the source address of a packet is used.
+Without --secret-file a shared secret is made and shown only once. Dialects:
+
+    rsa          the prompts that most gateways know (the default)
+    cisco-sdi    for ASA and FTD with SDI messages
+    plain        plain English
+    nochallenge  for a VPN that cannot show a prompt`, `
+keyfob client add vpn-berlin 192.0.2.7 --site berlin --trusted
+keyfob client add vpn-paris 198.51.100.0/28 --dialect nochallenge --secret-file secret`},
+	"client set": {`
+Settings that are not named keep their values.`, `
+keyfob client set vpn-berlin --dialect cisco-sdi`},
+	"client rotate-secret": {`
+Both secrets are valid until the new one is used, at most for --overlap. keyfob client show
+names the one in use.`, `
+keyfob client rotate-secret vpn-berlin --secret-file secret`},
+	"client list":   {"", "\nkeyfob client list"},
+	"client show":   {"", "\nkeyfob client show vpn-berlin"},
+	"client remove": {"", "\nkeyfob client remove vpn-berlin --reason 'out of service'"},
+
+	"cluster backup": {`
+The first backup makes the recovery key and shows it once. Later backups need no key: the
+cluster knows the public half. keyfob cluster restore opens a backup.`, `
+keyfob cluster backup /backup/keyfob.kfb`},
+	"cluster invite": {`
+The invitation contains the fingerprint of the cluster's CA, so that the new node cannot join
+another cluster by mistake.`, `
+keyfob cluster invite --ttl 15m`},
+	"cluster remove": {"", "\nkeyfob cluster remove n3"},
+	"cluster status": {`
+The first line says who leads, how many nodes are up, and what does not work.`, `
+keyfob cluster status
+keyfob cluster status -o json`},
+	"cluster transfer": {"", "\nkeyfob cluster transfer n2 --reason 'kernel update on n1'"},
+
+	"policy show": {`
+Shows the settings by group, each with its unit, bounds and meaning; * marks those that differ
+from the default. Then the chance that guessing succeeds, with the arithmetic and its
+assumptions, and the profiles. A key or a prefix shows only those settings.`, `
+keyfob policy show
+keyfob policy show pin
+keyfob policy show lock.after
+keyfob policy show -o json`},
+	"policy set": {`
+Keys are those of keyfob policy show. profile=NAME (default, rsa, strict) sets all of them: the
+values of the profile, and defaults for the rest. Other settings given with it take precedence.
+The command prints the changes and how many users must change their PIN, and asks. Without a
+terminal, a change that users notice needs --yes. A change that makes guessing too easy needs
+--force.`, `
+keyfob policy set pin.min=6 lock.for=1h
+keyfob policy set profile=rsa pin.min=5
+keyfob policy set profile=strict --yes --reason 'PCI DSS'`},
+	"policy simulate": {`
+Replays the node's audit trail under other settings and changes nothing. Shows, by user, how
+many logins would have been refused or asked for more.`, `
+keyfob policy simulate --since 90d lock.after=5 pin.min=6
+keyfob policy simulate --since 7d profile=strict`},
+
+	"state show": {`
+The first lines say what is wrong and what to do. Then failures and locks, the tokens and their
+clocks, and the last refusals with reason and reference. --at shows the state at an earlier
+time.`, `
+keyfob state show ada
+keyfob state show ada --at 2026-11-20T08:00:00Z
+keyfob state show ada --at 4711`},
+
+	"audit tail": {`
+On a terminal each event is one line; elsewhere it is a JSON object. Filters are combined. To
+resume, give --after the number of the last event that was read; --since is then not applied.`, `
+keyfob audit tail --since 24h --follow
+keyfob audit tail --user ada --outcome reject
+keyfob audit tail --after 4711 --format json
+keyfob audit tail --format cef`},
+	"audit show": {`
+A reference has eight letters and digits. The page shows one with each refusal, and keyfob
+state show lists them. Case, dashes and spaces do not matter.`, `
+keyfob audit show 7K3M-QX4P`},
+	"audit export": {"", "\nkeyfob audit export"},
+	"audit verify": {`
+Exits with 1 and names the first event that was changed, removed or inserted.`, `
+keyfob audit verify /var/lib/keyfob
+keyfob audit verify trail.jsonl`},
+	"audit reader add": {`
+Credentials work at the embedded NATS server of every node, until they expire or are revoked.`, `
+keyfob audit reader add siem --ttl 90d`},
+	"audit reader list":   {"", "\nkeyfob audit reader list"},
+	"audit reader revoke": {"", "\nkeyfob audit reader revoke siem"},
+
+	"api-token issue": {`
+Roles:
+
+    admin      all operations
+    helpdesk   help users: view, unlock, set PINs, resynchronize, replace tokens, delete users
+    enrolment  add users; import, issue, assign, replace and delete tokens
+    auditor    view everything, change nothing
+    login      decide logins, for applications that do not use RADIUS`, `
+keyfob api-token issue desk-anna --role helpdesk --ttl 365d`},
+	"api-token list":   {"", "\nkeyfob api-token list"},
+	"api-token revoke": {"", "\nkeyfob api-token revoke desk-anna"},
+}
+
+// explain gives the commands below c their pages.
+func explain(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		explain(sub)
+	}
+	p, ok := pages[strings.TrimPrefix(c.CommandPath(), "keyfob ")]
+	if !ok {
+		return
+	}
+	if p.long != "" {
+		c.Long = c.Short + ".\n" + p.long
+	}
+	c.Example = "  " + strings.ReplaceAll(strings.TrimPrefix(p.examples, "\n"), "\n", "\n  ")
+}
