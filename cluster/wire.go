@@ -10,6 +10,7 @@ import (
 
 	"keyfob/engine"
 	"keyfob/events"
+	"keyfob/events/strictcbor"
 )
 
 // Messages between nodes are CBOR: arrays of commands and answers, which are maps
@@ -28,29 +29,8 @@ const (
 )
 
 var (
-	wireEncoding = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	wireDecoding = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-			MaxNestedLevels:   12,
-			MaxArrayElements:  maxCommands,
-			MaxMapPairs:       256,
-			IndefLength:       cbor.IndefLengthForbidden,
-			TagsMd:            cbor.TagsForbidden,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-			UTF8:              cbor.UTF8DecodeInvalid, // as in events: input arrives as it was typed
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
+	wireEncoding = strictcbor.Encoding()
+	wireDecoding = strictcbor.Decoding(strictcbor.Limits{Nesting: 12, Elements: maxCommands, Pairs: 256})
 )
 
 // form is the encoding of one kind of command.

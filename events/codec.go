@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"keyfob/events/strictcbor"
 )
 
 // The binary form is one byte, the version of the format, and CBOR in core
@@ -88,26 +90,9 @@ type (
 )
 
 var (
-	encoding = must(cbor.CoreDetEncOptions().UserBufferEncMode())
-	decoding = must(cbor.DecOptions{
-		MaxNestedLevels:   8,
-		MaxArrayElements:  MaxDrafts,
-		MaxMapPairs:       64,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		// What was decided must be writable whatever bytes a door let in;
-		// text is made fit to be shown where it is shown (cloudevent.go).
-		UTF8: cbor.UTF8DecodeInvalid,
-	}.DecMode())
+	encoding = strictcbor.Encoding()
+	decoding = strictcbor.Decoding(strictcbor.Limits{Nesting: 8, Elements: MaxDrafts, Pairs: 64})
 )
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(fmt.Sprintf("events: setting up the codec: %v", err))
-	}
-	return v
-}
 
 // EncodeBatch is the binary form of a batch. An error means that it holds more
 // than MaxDrafts.

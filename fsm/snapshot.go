@@ -14,6 +14,7 @@ import (
 
 	"keyfob/engine"
 	"keyfob/events"
+	"keyfob/events/strictcbor"
 )
 
 // A snapshot is a sequence of CBOR items: a header, one row for each record,
@@ -42,30 +43,9 @@ type row struct {
 	Record cbor.RawMessage
 }
 
-// encoder and decoder are the one CBOR of snapshots. A field that is not known
-// is an error: dropped, it would be a state that differs from the others'.
 var (
-	encoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	decoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-			IndefLength:       cbor.IndefLengthForbidden,
-			TagsMd:            cbor.TagsForbidden,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-			MaxNestedLevels:   16,
-			UTF8:              cbor.UTF8DecodeInvalid, // as in events
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
+	encoder = strictcbor.Encoding()
+	decoder = strictcbor.Decoding(strictcbor.Limits{Nesting: 16})
 )
 
 // Digest is SHA-256 over all records of a state: equal for equal states.
