@@ -1,20 +1,19 @@
-// Package sender brings tokencodes on demand to their users: by mail, and by
-// a gateway for short messages.
+// Package delivery sends on-demand tokencodes to their users, by mail and
+// through an SMS gateway.
 //
-// It owns what lies between engine.Delivery and the wire. Each way has a queue
-// and workers of its own, so that a mail server that is down does not hold up
-// the messages to telephones. Deliver never blocks: a login waits for no mail
-// server, and who asked sees the same answer whether the message arrives or
-// not. A message is tried again, less and less often, as long as its tokencode
-// is good and waited for; it may arrive twice, which harms nobody, because the tokencode is
-// good once.
+// Each route has its own queue and workers, so that a mail server that is down
+// does not delay SMS. Deliver never blocks: a login does not wait for a mail
+// server, and the user sees the same answer whether or not the message arrives.
+// A message is retried at growing intervals while its tokencode is valid and
+// expected. It may arrive twice, which is harmless, because the tokencode is
+// valid once.
 //
-// Nothing is kept on disk. A tokencode that was waiting when the process died
-// is asked for again by its user; the cost is one message of the hour's.
+// Nothing is stored on disk. If the process dies, the user requests another
+// tokencode, which counts towards the hourly limit.
 //
-// An address and a tokencode are secrets. They are in no log line and in no
-// error, and neither is what a server answered, because it may quote them:
-// what is left of its answer is the number.
+// Addresses and tokencodes are secrets. They do not appear in logs or errors,
+// and neither does a server's answer, which may quote them; only its status
+// code is kept.
 package delivery
 
 import (
