@@ -92,6 +92,9 @@ type Config struct {
 	// NewReader makes credentials to read the audit stream; the embedded servers
 	// accept them once the state lists their key.
 	NewReader func(name string, expires time.Time) (key string, credentials []byte, err error)
+	// SyncReaders makes the embedded server of this node accept the readers of
+	// the state at once. It does so by itself a moment later.
+	SyncReaders func(context.Context)
 
 	// Refused records a request that was refused here, or counts it towards the
 	// next record of its kind. It does not wait. The label tells refusals of a
@@ -123,6 +126,7 @@ func (c Config) Validate() error {
 	need(c.Cluster != nil, "cluster")
 	need(c.Journal != nil, "journal")
 	need(c.NewReader != nil, "reader credentials")
+	need(c.SyncReaders != nil, "reader update")
 	need(c.Refused != nil, "refused")
 	need(c.Now != nil, "now")
 	need(c.Random != nil, "random")

@@ -47,7 +47,10 @@ func (a *API) auditReaders() {
 	register(a, route{remove, "/audit/readers/{name}", "revoke-audit-reader", "Revoke the credentials of an audit reader and close its connections", administrators, 0}, a.revokeAuditReader)
 }
 
-func (a *API) listAuditReaders(_ context.Context, in *Page) (*answer[List[AuditReader]], error) {
+// listAuditReaders lists the readers. The embedded server of this node accepts
+// them when it answers.
+func (a *API) listAuditReaders(ctx context.Context, in *Page) (*answer[List[AuditReader]], error) {
+	a.cfg.SyncReaders(ctx)
 	return answered(page(*in, a.cfg.Node.State().AuditReaders,
 		func(r *engine.AuditReader) string { return r.Name },
 		func(r *engine.AuditReader) (AuditReader, bool) { return viewAuditReader(r), true })), nil
@@ -64,10 +67,15 @@ func (a *API) issueAuditReader(ctx context.Context, in *issueAuditReaderInput) (
 	if err := a.do(ctx, in.Body.Reason, engine.IssueAuditReader{Reader: issued}); err != nil {
 		return nil, err
 	}
+	a.cfg.SyncReaders(ctx)
 	r := AuditReader{Name: issued.Name, Key: key, Issued: instant(events.At(now)), IssuedBy: callerOf(ctx).name, Expires: instant(issued.Expires)}
 	return answered(IssuedAuditReader{AuditReader: r, Credentials: string(credentials)}), nil
 }
 
 func (a *API) revokeAuditReader(ctx context.Context, in *auditReaderRemoval) (*none, error) {
-	return nil, a.do(ctx, in.Reason, engine.RevokeAuditReader{Name: in.Name})
+	if err := a.do(ctx, in.Reason, engine.RevokeAuditReader{Name: in.Name}); err != nil {
+		return nil, err
+	}
+	a.cfg.SyncReaders(ctx)
+	return nil, nil
 }

@@ -41,6 +41,7 @@ type fake struct {
 	recovery   string
 	sends      string // the beginning of the addresses that can be sent to
 	broken     error  // in the middle of a backup
+	synced     int    // calls of SyncReaders
 	refused    []refused
 }
 
@@ -228,7 +229,8 @@ func (f *fake) api(t testing.TB) *API {
 		NewReader: func(name string, _ time.Time) (string, []byte, error) {
 			return "KEY", []byte("credentials of " + name), nil
 		},
-		Name: "n1", Site: "hq", Now: func() time.Time { return f.now }, Random: rand.Reader,
+		SyncReaders: func(context.Context) { f.synced++ },
+		Name:        "n1", Site: "hq", Now: func() time.Time { return f.now }, Random: rand.Reader,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

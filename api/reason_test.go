@@ -86,6 +86,9 @@ func TestAuditReaderIsIssuedListedAndRevoked(t *testing.T) {
 		t.Fatalf("status %d: %s", status, answer)
 	}
 	issued := decode[IssuedAuditReader](t, answer)
+	if f.synced != 1 {
+		t.Error("the credentials are not accepted when they are shown")
+	}
 	if issued.Credentials != "credentials of siem" || !issued.Expires.Equal(noon.Add(engine.DefaultAuditReaderTTL)) {
 		t.Errorf("issued %+v", issued)
 	}
@@ -106,6 +109,9 @@ func TestAuditReaderIsIssuedListedAndRevoked(t *testing.T) {
 	}
 	if status, answer = call(t, a, RoleAdmin, remove, "/audit/readers/siem?reason=gone", ""); status != http.StatusOK && status != http.StatusNoContent {
 		t.Fatalf("status %d: %s", status, answer)
+	}
+	if f.synced != 3 {
+		t.Errorf("the NATS server was updated %d times for issue, list and revocation", f.synced)
 	}
 	commands := f.Commands()
 	if last := commands[len(commands)-1]; last != (engine.RevokeAuditReader{Name: "siem"}) {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -8,7 +9,8 @@ import (
 )
 
 // SetReaders lets in the readers with these keys and no others. Connections of
-// all other readers are closed before it returns.
+// all other readers are closed before it returns. The first call makes the
+// server listen.
 //
 // A client whose login is being checked while the list changes can still get
 // in. Call SetReaders again after a moment, and it is closed: calling with an
@@ -25,6 +27,18 @@ func (s *Server) SetReaders(keys []string) error {
 	}
 	if err := s.closeOthers(); err != nil {
 		return fmt.Errorf("closing connections of former readers: %w", err)
+	}
+	return s.listen()
+}
+
+// listen starts listening for readers. The caller holds mu.
+func (s *Server) listen() error {
+	if s.nats.Addr() != nil {
+		return nil
+	}
+	s.nats.AcceptLoop(make(chan struct{})) // returns when it listens, or has logged why not
+	if s.nats.Addr() == nil {
+		return errors.New("the NATS server does not listen")
 	}
 	return nil
 }

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +46,30 @@ func within(t *testing.T, limit time.Duration, closed <-chan nats.Status, what s
 	case <-closed:
 	case <-time.After(limit):
 		t.Fatalf("%s: still open after %v", what, limit)
+	}
+}
+
+// A client that is refused twice gives up for good (nats.go), so a server that
+// does not know its readers yet must not answer them.
+func TestServerListensOnceItKnowsItsReaders(t *testing.T) {
+	config := ServerConfig{Name: "n1", Dir: t.TempDir(), Listen: "127.0.0.1:0", Keys: testKeys(), Log: slog.New(slog.DiscardHandler)}
+	s, err := Start(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	j := story(5)
+	publish(t, s, j, 5) // in-process
+	if url := s.URL(); url != "" {
+		t.Fatalf("listens on %s", url)
+	}
+	admit(t, s)
+	holds(t, readerOf(t, s), j, 5)
+
+	config.Dir, config.Listen = t.TempDir(), strings.TrimPrefix(s.URL(), "nats://")
+	if other, err := Start(config); err == nil {
+		other.Close()
+		t.Error("started on a port in use")
 	}
 }
 

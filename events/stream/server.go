@@ -84,8 +84,9 @@ type Server struct {
 	readers []string   // keys of the readers let in, sorted
 }
 
-// Start starts a server and returns when it accepts connections. It accepts no
-// readers until SetReaders is called.
+// Start starts a server for the publisher. It listens for readers from the first
+// call of SetReaders on: a reader that is refused while the list is not known yet
+// might give up for good.
 func Start(c ServerConfig) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("starting NATS server: %w", err)
@@ -114,6 +115,9 @@ func start(c ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := free(c.Listen); err != nil {
+		return nil, err
+	}
 	if s.nats, err = server.NewServer(options); err != nil {
 		return nil, err
 	}
@@ -121,9 +125,19 @@ func start(c ServerConfig) (*Server, error) {
 	s.nats.Start()
 	if !s.nats.ReadyForConnections(readyWithin) {
 		s.Close()
-		return nil, fmt.Errorf("not ready on %s after %v", c.Listen, readyWithin)
+		return nil, fmt.Errorf("not ready after %v", readyWithin)
 	}
 	return s, nil
+}
+
+// free reports whether the address can be listened on, so that a port in use is
+// an error at the start.
+func free(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 func options(c ServerConfig, a *authority) (*server.Options, error) {
@@ -135,6 +149,7 @@ func options(c ServerConfig, a *authority) (*server.Options, error) {
 		ServerName:       c.Name,
 		Host:             host,
 		Port:             port,
+		DontListen:       true, // see SetReaders
 		NoSigs:           true,
 		MaxPayload:       maxPayload,
 		JetStream:        true,
@@ -157,7 +172,7 @@ func options(c ServerConfig, a *authority) (*server.Options, error) {
 	return o, nil
 }
 
-// URL is the address for consumers on this machine.
+// URL is the address for consumers on this machine, empty before it listens.
 func (s *Server) URL() string {
 	scheme, host := "nats://", "127.0.0.1"
 	if s.tls {

@@ -29,6 +29,7 @@ func startServer(t *testing.T, dir string) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	admit(t, s)
 	return s
 }
 

@@ -57,6 +57,7 @@ func TestServerWithCertificateAcceptsNoPlaintext(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	admit(t, s)
 	if !strings.HasPrefix(s.URL(), "tls://127.0.0.1:") {
 		t.Fatal(s.URL())
 	}

@@ -317,26 +317,56 @@ func (d *Cluster) End() {
 	}
 }
 
-// credentials writes the credentials of an audit reader to a file. Those of an
-// earlier start are kept while they are valid.
+// credentials writes the credentials of an audit reader to a file, and waits
+// until every node accepts them.
 func (d *Cluster) credentials(ctx context.Context) error {
+	key, err := d.auditReader(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, ReadyWait)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for _, n := range d.Nodes {
+		for {
+			readers, err := n.API().ListAuditReaders(ctx)
+			if err != nil {
+				return fmt.Errorf("listing audit readers at node %s: %w", n.Name, err)
+			}
+			if slices.ContainsFunc(readers, func(r api.AuditReader) bool { return r.Key == key }) {
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return fmt.Errorf("node %s does not know audit reader %s; see %s", n.Name, devReader, filepath.Join(n.Dir, "log"))
+			}
+		}
+	}
+	return nil
+}
+
+// auditReader returns the key of the audit reader. Credentials of an earlier
+// start are kept while they are valid.
+func (d *Cluster) auditReader(ctx context.Context) (key string, err error) {
 	r := d.API()
 	readers, err := r.ListAuditReaders(ctx)
 	if err != nil {
-		return fmt.Errorf("listing audit readers: %w", err)
+		return "", fmt.Errorf("listing audit readers: %w", err)
 	}
 	i := slices.IndexFunc(readers, func(r api.AuditReader) bool { return r.Name == devReader })
 	if i >= 0 {
 		if _, err := os.Stat(d.file(credsFile)); err == nil && readers[i].Expires.After(d.Env.Now()) {
-			return nil
+			return readers[i].Key, nil
 		}
 		if err := r.RevokeAuditReader(ctx, devReader, byDemo().Reason); err != nil {
-			return fmt.Errorf("revoking audit reader %s: %w", devReader, err)
+			return "", fmt.Errorf("revoking audit reader %s: %w", devReader, err)
 		}
 	}
 	issued, err := r.IssueAuditReader(ctx, api.IssueAuditReaderRequest{CommandRequest: byDemo(), Name: devReader})
 	if err != nil {
-		return fmt.Errorf("issuing NATS credentials: %w", err)
+		return "", fmt.Errorf("issuing NATS credentials: %w", err)
 	}
-	return cli.WriteFile(d.file(credsFile), []byte(issued.Credentials), 0o600)
+	return issued.Key, cli.WriteFile(d.file(credsFile), []byte(issued.Credentials), 0o600)
 }

@@ -119,7 +119,7 @@ func (v *devView) write(ctx context.Context, b *bytes.Buffer) {
 
 // states is what each node is.
 func (v *devView) states(ctx context.Context) map[string]string {
-	ctx, cancel := context.WithTimeout(ctx, 900*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, v.timeout())
 	defer cancel()
 	states := map[string]string{}
 	s, err := v.api.ClusterStatus(ctx)
@@ -137,9 +137,18 @@ func (v *devView) states(ctx context.Context) map[string]string {
 	return states
 }
 
+// timeout limits a request. On a terminal, the view is drawn every second, with
+// what is known; elsewhere it is drawn once.
+func (v *devView) timeout() time.Duration {
+	if v.terminal {
+		return 900 * time.Millisecond
+	}
+	return ReadyWait
+}
+
 // tokens writes the lines of the sample tokens.
 func (v *devView) tokens(ctx context.Context, tw *cli.Table) {
-	ctx, cancel := context.WithTimeout(ctx, 900*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, v.timeout())
 	defer cancel()
 	known := map[string]api.Token{}
 	if tokens, err := v.api.ListTokens(ctx, api.ListTokensQuery{}); err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"keyfob/cluster"
@@ -14,8 +15,9 @@ import (
 )
 
 const (
-	// readersInterval is how often the NATS server gets the list of audit readers.
-	// A revocation takes effect within it.
+	// The NATS server gets the list of audit readers readersDelay after a change of
+	// the journal, and at least every readersInterval.
+	readersDelay    = 50 * time.Millisecond
 	readersInterval = 250 * time.Millisecond
 
 	leaderInterval = 200 * time.Millisecond
@@ -30,6 +32,8 @@ type outlet struct {
 	publisher *stream.Publisher // nil if nothing is published
 	leads     func() bool       // nil if every node publishes
 	log       *slog.Logger
+
+	syncing sync.Mutex // held from reading the readers to updating the server
 }
 
 // natsKeys are the keys of the embedded NATS servers, the same on all nodes.
@@ -96,8 +100,7 @@ func (o *outlet) run(ctx context.Context) error {
 }
 
 // admitReaders keeps the embedded server's list of readers up to date until ctx
-// ends. After a start, the server accepts no readers until this node has caught
-// up: its state may be older than a revocation.
+// ends.
 func (o *outlet) admitReaders(ctx context.Context) {
 	if o.server == nil {
 		return
@@ -106,21 +109,36 @@ func (o *outlet) admitReaders(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		select {
+		case <-o.node.Journal().Changed():
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		if o.node.CaughtUp() != nil {
-			continue
+		select {
+		case <-time.After(readersDelay): // one update for many changes
+		case <-ctx.Done():
+			return
 		}
-		var keys []string
-		o.node.State().AuditReaders(func(r *engine.AuditReader) bool {
-			keys = append(keys, r.Key)
-			return true
-		})
-		if err := o.server.SetReaders(keys); err != nil {
-			o.log.ErrorContext(ctx, "audit readers not updated", "err", err)
-		}
+		o.syncReaders(ctx)
+	}
+}
+
+// syncReaders makes the embedded server accept the readers of the state. After a
+// start it does not listen until this node has caught up: its state may be older
+// than a revocation.
+func (o *outlet) syncReaders(ctx context.Context) {
+	if o.server == nil || o.node.CaughtUp() != nil {
+		return
+	}
+	o.syncing.Lock()
+	defer o.syncing.Unlock()
+	var keys []string
+	o.node.State().AuditReaders(func(r *engine.AuditReader) bool {
+		keys = append(keys, r.Key)
+		return true
+	})
+	if err := o.server.SetReaders(keys); err != nil {
+		o.log.ErrorContext(ctx, "audit readers not updated", "err", err)
 	}
 }
 

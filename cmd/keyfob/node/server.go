@@ -135,7 +135,7 @@ func (h *house) doors(ports *ports, cert *certificate) (*doors, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.outlet.close())
 	}
-	commands, err := h.api()
+	commands, err := h.api(d.outlet)
 	if err != nil {
 		return nil, errors.Join(err, d.outlet.close())
 	}
@@ -258,12 +258,12 @@ func (h *house) pages() (http.Handler, error) {
 	return pages, nil
 }
 
-func (h *house) api() (http.Handler, error) {
+func (h *house) api(o *outlet) (http.Handler, error) {
 	return api.New(api.Config{
 		Node: h.asked, Seal: h.node, Remedies: remedies{h.node}, Cluster: members{h.node}, Journal: h.node.Journal(),
-		NewReader: natsKeys(h.node).NewReader,
-		Refused:   h.node.CountRefusal,
-		Name:      h.cfg.Node, Site: h.cfg.Site, Now: h.env.Now, Random: rand.Reader, Log: h.log,
+		NewReader: natsKeys(h.node).NewReader, SyncReaders: o.syncReaders,
+		Refused: h.node.CountRefusal,
+		Name:    h.cfg.Node, Site: h.cfg.Site, Now: h.env.Now, Random: rand.Reader, Log: h.log,
 		Sound: func() bool { return h.node.Stats().ClockSound }, CaughtUp: h.node.CaughtUp,
 	})
 }
