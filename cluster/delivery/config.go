@@ -17,29 +17,29 @@ import (
 	"keyfob/engine"
 )
 
-// Config is how a sender is made.
+// Config configures a sender.
 type Config struct {
 	Mail    Mail
 	SMS     SMS
-	Service string // what {service} stands for, default "company VPN connection"
+	Service string // replaces {service}, default "company VPN connection"
 
-	Queue     int           // deliveries that may wait for one way, default 256
-	Workers   int           // deliveries under way at once by one way, default 8
+	Queue     int           // deliveries that may wait per way, default 256
+	Workers   int           // deliveries at once per way, default 8
 	Timeout   time.Duration // of one attempt, default 15s
-	Attempts  int           // at one delivery, default 8
-	Pause     time.Duration // before the second attempt, doubled before each further one; default 1s
+	Attempts  int           // per delivery, default 8
+	Pause     time.Duration // before the second attempt, doubled for each further one; default 1s
 	PauseMost time.Duration // longest pause, default 15s
-	Drain     time.Duration // for what is waiting when Run ends, default 8s
+	Drain     time.Duration // time for waiting deliveries when Run ends, default 8s
 
 	Now func() time.Time
 	Log *slog.Logger
 
-	// Observe is told what became of each delivery by which way: mail, sms or
-	// none. It must not block. Nil is allowed.
+	// Observe is called with the way (mail, sms or none) and result of each
+	// delivery. It must not block. It may be nil.
 	Observe func(way string, r Result)
 }
 
-// Mail is the way to mailto: addresses. No Host: there is none.
+// Mail configures sending to mailto: addresses. Without Host it is off.
 type Mail struct {
 	Host     string
 	Port     int    // default 587
@@ -47,43 +47,43 @@ type Mail struct {
 	User     string // empty: without authentication
 	Password engine.Secret
 	From     string         // such as "Example Travel <noreply@example.com>"
-	Roots    *x509.CertPool // that the server's certificate is checked against; nil: the machine's
-	Subject  string         // of one line
-	Text     string         // of the mail; both may hold {tokencode}, {minutes}, {asked} and {service}
+	Roots    *x509.CertPool // for the server's certificate; nil: those of the system
+	Subject  string         // one line
+	Text     string         // may contain, like Subject, {tokencode}, {minutes}, {asked} and {service}
 }
 
-// How a mail server is spoken to.
+// The modes of TLS for a mail server.
 const (
-	StartTLS      = "starttls"      // TLS is demanded before anything is said (RFC 3207)
+	StartTLS      = "starttls"      // TLS is required before anything is sent (RFC 3207)
 	Implicit      = "implicit"      // TLS from the first byte (RFC 8314)
-	Opportunistic = "opportunistic" // TLS where the server offers it: whoever sits between can read along
+	Opportunistic = "opportunistic" // TLS if the server offers it; an attacker in between can prevent it
 )
 
-// SMS is the way to tel: addresses: a request to a gateway. No URL: there is
-// none.
+// SMS configures sending to tel: addresses, by a request to a gateway. Without URL it
+// is off.
 type SMS struct {
-	URL         string // https; may hold {to}, {number} and {text} in path and query
+	URL         string // https; may contain {to}, {number} and {text} in path and query
 	Method      string // default POST
-	ContentType string // of Body: JSON or Form; tells how what is filled in is escaped
+	ContentType string // of Body: JSON or Form; determines how values are escaped
 	Body        string // with {to}: +441632960961, {number}: 441632960961, {text}
-	// Headers are lines of the form "Name: value", such as the gateway's key.
+	// Headers are lines of the form "Name: value", for example with an API key.
 	Headers engine.Secret
-	Text    string         // of the message, at most 140 bytes; may hold what Mail.Text may
-	Roots   *x509.CertPool // that the gateway's certificate is checked against; nil: the machine's
+	Text    string         // of the message, at most 140 bytes; may contain the same words as Mail.Text
+	Roots   *x509.CertPool // for the gateway's certificate; nil: those of the system
 }
 
-// The types of a gateway's body.
+// The content types of a gateway's body.
 const (
 	JSON = "application/json"
 	Form = "application/x-www-form-urlencoded"
 )
 
-// maxSMS is what fits into one short message: 140 bytes.
+// maxSMS is the size of one text message: 140 bytes.
 const maxSMS = 140
 
 const defaultService = "company VPN connection"
 
-// DefaultConfig sends nothing until a way is configured.
+// DefaultConfig returns the default configuration, which sends nothing.
 func DefaultConfig() Config {
 	return Config{
 		Service: defaultService,
@@ -113,8 +113,7 @@ func (c Config) observe(way string, r Result) {
 	}
 }
 
-// Validate reports all that is wrong with c. A way that is not configured is
-// not looked at.
+// Validate reports all errors in c. It ignores ways that are off.
 func (c Config) Validate() error {
 	var errs []error
 	want := func(ok bool, format string, args ...any) {
@@ -143,18 +142,18 @@ func (m Mail) validate() error {
 			errs = append(errs, fmt.Errorf("smtp."+format, args...))
 		}
 	}
-	want(m.Port > 0 && m.Port < 1<<16, "port: %d is no port", m.Port)
+	want(m.Port > 0 && m.Port < 1<<16, "port: %d is not a port", m.Port)
 	want(slices.Contains([]string{StartTLS, Implicit, Opportunistic}, m.TLS), "tls: %q: want %s, %s or %s", m.TLS, StartTLS, Implicit, Opportunistic)
 	_, err := mail.ParseAddress(m.From)
-	want(err == nil, "from: %q is no mail address", m.From)
-	want((m.User == "") == (m.Password == ""), "user: it and the password go together, one of them is missing")
-	want(m.User == "" || m.TLS != Opportunistic, "tls: a password is sent over TLS only; want %s or %s", StartTLS, Implicit)
+	want(err == nil, "from: %q is not a mail address", m.From)
+	want((m.User == "") == (m.Password == ""), "user: give both user and password, or neither")
+	want(m.User == "" || m.TLS != Opportunistic, "tls: a password is sent only over TLS; want %s or %s", StartTLS, Implicit)
 	want(oneLine(m.Subject), "subject: want one line")
 	_, err = parseTemplate(m.Subject, wordsOfText)
 	want(err == nil, "subject: %v", err)
 	text, err := parseTemplate(m.Text, wordsOfText)
 	want(err == nil, "text: %v", err)
-	want(err != nil || text.has(wordTokencode), "text: without {%s}", wordTokencode)
+	want(err != nil || text.has(wordTokencode), "text: {%s} is missing", wordTokencode)
 	return errors.Join(errs...)
 }
 
@@ -167,7 +166,7 @@ func (s SMS) validate(service string) error {
 	}
 	u, err := url.Parse(s.URL)
 	want(err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && !strings.ContainsAny(u.Host, "{}"),
-		"url: want https://host/… without a user in it")
+		"url: want https://host/… without a user name")
 	want(slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut}, s.Method), "method: %q: want GET, POST or PUT", s.Method)
 	want(s.ContentType == JSON || s.ContentType == Form, "content_type: %q: want %s or %s", s.ContentType, JSON, Form)
 	_, err = parseHeaders(s.Headers)
@@ -177,18 +176,18 @@ func (s SMS) validate(service string) error {
 	want(err == nil, "url: %v", err)
 	body, err := parseTemplate(s.Body, wordsOfRequest)
 	want(err == nil, "body: %v", err)
-	want(s.Method != http.MethodGet || s.Body == "", "body: a GET has none")
-	want(request.has(wordText) || body.has(wordText), "body: {%s} is neither here nor in url", wordText)
-	want(request.has(wordTo) || request.has(wordNumber) || body.has(wordTo) || body.has(wordNumber), "body: neither {%s} nor {%s} is here or in url", wordTo, wordNumber)
+	want(s.Method != http.MethodGet || s.Body == "", "body: a GET request has no body")
+	want(request.has(wordText) || body.has(wordText), "body: {%s} is missing here and in url", wordText)
+	want(request.has(wordTo) || request.has(wordNumber) || body.has(wordTo) || body.has(wordNumber), "body: {%s} and {%s} are both missing here and in url", wordTo, wordNumber)
 	if s.ContentType == JSON && s.Body != "" {
-		want(json.Valid([]byte(body.fill(filledRequest("+15005550006", `a "b"`), escapeJSON))), "body: is no JSON when it is filled in")
+		want(json.Valid([]byte(body.fill(filledRequest("+15005550006", `a "b"`), escapeJSON))), "body: it is not JSON after the values are filled in")
 	}
 
 	text, err := parseTemplate(s.Text, wordsOfText)
 	want(err == nil, "text: %v", err)
-	want(err != nil || text.has(wordTokencode), "text: without {%s}", wordTokencode)
+	want(err != nil || text.has(wordTokencode), "text: {%s} is missing", wordTokencode)
 	longest := len(text.fill(filledText(message{code: "0123456789", asked: time.Unix(0, 0), minutes: 70}, service), asItIs))
-	want(longest <= maxSMS, "text: up to %d bytes when it is filled in, and %d fit", longest, maxSMS)
+	want(longest <= maxSMS, "text: up to %d bytes after the values are filled in, at most %d fit", longest, maxSMS)
 	return errors.Join(errs...)
 }
 

@@ -1,7 +1,7 @@
 // Package delivery sends on-demand tokencodes to their users, by mail and
 // through an SMS gateway.
 //
-// Each route has its own queue and workers, so that a mail server that is down
+// Each way has its own queue and workers, so that a mail server that is down
 // does not delay SMS. Deliver never blocks: a login does not wait for a mail
 // server, and the user sees the same answer whether or not the message arrives.
 // A message is retried at growing intervals while its tokencode is valid and
@@ -29,34 +29,34 @@ import (
 	"keyfob/engine"
 )
 
-// Result is what became of a delivery.
+// Result is the result of a delivery.
 type Result string
 
 // The results.
 const (
-	Sent     Result = "sent"     // the server took it
-	Failed   Result = "failed"   // it was refused, or tried too often
-	Expired  Result = "expired"  // its tokencode was not good any more
-	Overflow Result = "overflow" // too many were waiting, or the node stops
-	NoWay    Result = "no_way"   // nothing is configured for such an address
-	Unwanted Result = "unwanted" // its user has asked for another one, or is in already
+	Sent     Result = "sent"     // the server accepted it
+	Failed   Result = "failed"   // it was refused, or all attempts failed
+	Expired  Result = "expired"  // its tokencode was no longer valid
+	Overflow Result = "overflow" // too many were waiting, or the node is stopping
+	NoWay    Result = "no_way"   // no way is configured for the address
+	Unwanted Result = "unwanted" // the user has requested another one, or has logged in
 )
 
-// The ways, as metrics and logs name them.
+// The ways of sending, as named in metrics and logs.
 const (
 	wayMail = "mail"
 	waySMS  = "sms"
 	wayNone = "none"
 )
 
-// Sender sends what it is given. New makes one; Run must be called once.
+// Sender sends tokencodes. Run must be called once.
 type Sender struct {
 	c    Config
 	ways map[string]*way
 
-	stopping chan struct{} // closed when Run ends: nobody waits to try again
+	stopping chan struct{} // closed when Run ends: retries no longer wait
 
-	mu     sync.RWMutex // guards closed, and the queues against being closed under a sender
+	mu     sync.RWMutex // guards closed, and the queues against being closed during a send
 	closed bool
 }
 
@@ -67,21 +67,21 @@ type way struct {
 	queue     chan engine.Delivery
 }
 
-// transport makes one attempt. ctx bounds it. The error holds no secret; one that
-// wraps errFinal is not worth another attempt.
+// transport makes one attempt within ctx. The error contains no secret. If it wraps
+// errFinal, another attempt would fail too.
 type transport interface {
 	send(ctx context.Context, m message) error
 }
 
-// message is what goes out.
+// message is what is sent.
 type message struct {
 	to      string // ada@example.com or +441632960961
 	code    string
 	asked   time.Time
-	minutes int // that the code is still good for, the last one begun included
+	minutes int // for which the code is still valid, rounded up
 }
 
-// New makes a sender. The error holds all that is wrong with c.
+// New returns a sender. The error reports all errors in c.
 func New(c Config) (*Sender, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -100,19 +100,19 @@ func (s *Sender) add(name string, t transport) {
 	s.ways[name] = &way{name: name, transport: t, queue: make(chan engine.Delivery, s.c.Queue)}
 }
 
-// Deliver takes a tokencode to be sent. It never blocks: what finds the queue
-// full is not sent, and its user asks again.
+// Deliver queues a tokencode. It never blocks: if the queue is full, the tokencode is
+// not sent, and the user requests another one.
 func (s *Sender) Deliver(d engine.Delivery) {
 	name, _ := route(d.Address)
 	w := s.ways[name]
 	if w == nil {
-		s.unsent(d, name, NoWay, 0, errors.New("no way of sending is configured for such an address"))
+		s.unsent(d, name, NoWay, 0, errors.New("no way of sending is configured for the address"))
 		return
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
-		s.unsent(d, name, Overflow, 0, errors.New("the node stops"))
+		s.unsent(d, name, Overflow, 0, errors.New("the node is stopping"))
 		return
 	}
 	select {
@@ -122,14 +122,14 @@ func (s *Sender) Deliver(d engine.Delivery) {
 	}
 }
 
-// Sends reports whether there is a way to an address.
+// Sends reports whether the address can be reached.
 func (s *Sender) Sends(address engine.Secret) bool {
 	name, _ := route(address)
 	return s.ways[name] != nil
 }
 
-// Run sends until ctx ends. Then what is waiting gets one attempt more, in
-// Config.Drain altogether, and Run returns when the last worker has.
+// Run sends until ctx ends. Then what is waiting gets one more attempt, within
+// Config.Drain for all, and Run returns when the workers have finished.
 func (s *Sender) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -157,18 +157,18 @@ func (s *Sender) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// carry brings one tokencode on its way, or gives it up.
+// carry sends one tokencode, or gives up.
 func (s *Sender) carry(ctx context.Context, w *way, d engine.Delivery) {
 	began, pause := s.c.Now(), s.c.Pause
 	for attempt := 1; ; attempt++ {
 		left := d.Expires.Sub(s.c.Now())
 		if left <= 0 {
-			s.unsent(d, w.name, Expired, attempt-1, errors.New("the tokencode is not good any more"))
+			s.unsent(d, w.name, Expired, attempt-1, errors.New("the tokencode is no longer valid"))
 			return
 		}
 		if d.Wanted != nil && !d.Wanted() {
-			// Of several that arrive together only the last one would be good.
-			s.c.Log.InfoContext(ctx, "tokencode is not sent: it is not waited for any more", "serial", d.Serial, "way", w.name, "attempts", attempt-1)
+			// Of several that arrive together only the last one would be valid.
+			s.c.Log.InfoContext(ctx, "tokencode not sent: nobody waits for it any more", "serial", d.Serial, "way", w.name, "attempts", attempt-1)
 			s.c.observe(w.name, Unwanted)
 			return
 		}
@@ -182,7 +182,7 @@ func (s *Sender) carry(ctx context.Context, w *way, d engine.Delivery) {
 			s.unsent(d, w.name, Failed, attempt, err)
 			return
 		}
-		s.c.Log.WarnContext(ctx, "tokencode will be sent again", "serial", d.Serial, "way", w.name, "attempts", attempt, "wait", pause, "err", err)
+		s.c.Log.WarnContext(ctx, "tokencode not sent yet; it will be retried", "serial", d.Serial, "way", w.name, "attempts", attempt, "wait", pause, "err", err)
 		s.wait(pause)
 		pause = min(2*pause, s.c.PauseMost)
 	}
@@ -196,7 +196,7 @@ func (s *Sender) attempt(ctx context.Context, w *way, d engine.Delivery, left ti
 	return w.transport.send(ctx, message{to: to, code: d.Tokencode.Reveal(), asked: d.Asked, minutes: int((left + minute - 1) / minute)})
 }
 
-// wait lets time pass, less when the node stops.
+// wait waits, but not once the node is stopping.
 func (s *Sender) wait(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -215,21 +215,21 @@ func (s *Sender) isStopping() bool {
 	}
 }
 
-// unsent says that a user waits in vain.
+// unsent reports a tokencode that was not sent.
 func (s *Sender) unsent(d engine.Delivery, way string, r Result, attempts int, why error) {
-	s.c.Log.Error("tokencode was not sent", "serial", d.Serial, "way", way, "result", string(r), "attempts", attempts, "err", why)
+	s.c.Log.Error("tokencode not sent", "serial", d.Serial, "way", way, "result", string(r), "attempts", attempts, "err", why)
 	s.c.observe(way, r)
 	if d.NotSent != nil {
 		d.NotSent(way, string(r))
 	}
 }
 
-// E.164: a plus, and 15 digits at most. Shorter than 7 is no subscriber.
+// E.164: a plus and at most 15 digits. No subscriber has fewer than 7.
 var telephone = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 
-// route tells the way of an address, and what the way calls it. An address is
-// sealed when an administrator gives it, and checked then; it is checked again
-// because what is sent to two addresses at once is no secret any more.
+// route returns the way for an address, and the address in the form of that way. The
+// address was checked when an administrator entered it. It is checked again because
+// a tokencode that is sent to two addresses is no longer secret.
 func route(address engine.Secret) (way, to string) {
 	if to, ok := strings.CutPrefix(address.Reveal(), "mailto:"); ok {
 		if one, err := mail.ParseAddress(to); err == nil && one.Address == to {

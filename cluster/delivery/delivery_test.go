@@ -24,7 +24,7 @@ func config() Config {
 	return c
 }
 
-// fakeSender answers what it is told to, and remembers what it was given.
+// fakeSender answers as configured and records the messages.
 type fakeSender struct {
 	mu    sync.Mutex
 	tries []time.Time
@@ -101,7 +101,7 @@ func delivery(address engine.Secret, good time.Duration) engine.Delivery {
 
 const olgasMail engine.Secret = "mailto:olga@example.com"
 
-func TestFailedDeliveryIsTriedAgainLessAndLessOften(t *testing.T) {
+func TestFailedDeliveryIsRetriedWithGrowingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		b.fake.fails = func(attempt int) error {
@@ -129,7 +129,7 @@ func TestFailedDeliveryIsTriedAgainLessAndLessOften(t *testing.T) {
 	})
 }
 
-func TestDeadTokencodeIsNotSent(t *testing.T) {
+func TestExpiredTokencodeIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		b.fake.fails = func(int) error { return errors.New("mail server answered 451") }
@@ -146,8 +146,8 @@ func TestDeadTokencodeIsNotSent(t *testing.T) {
 	})
 }
 
-// TestOnlyTheLatestTokencodeIsSent: while the mail server was away a user asked
-// three times; two of the mails would only mislead.
+// While the mail server was down a user asked three times. Two of the mails would
+// mislead.
 func TestOnlyTheLatestTokencodeIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(c *Config) { c.Workers = 1 })
@@ -176,7 +176,7 @@ func TestOnlyTheLatestTokencodeIsSent(t *testing.T) {
 	})
 }
 
-func TestFinalRefusalIsNotTriedAgain(t *testing.T) {
+func TestFinalRefusalIsNotRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		b.fake.fails = func(int) error { return answered("mail server", 550, false) }
@@ -193,7 +193,7 @@ func TestFinalRefusalIsNotTriedAgain(t *testing.T) {
 	})
 }
 
-func TestAttemptsHaveAnEnd(t *testing.T) {
+func TestAttemptsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		b.fake.fails = func(int) error { return errors.New("mail server answered 451") }
@@ -208,8 +208,7 @@ func TestAttemptsHaveAnEnd(t *testing.T) {
 	})
 }
 
-// TestDeliverNeverBlocks: nobody takes from the queue before Run, and what it
-// does not hold is counted.
+// Before Run nothing is taken from the queue. What does not fit is counted.
 func TestDeliverNeverBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(c *Config) { c.Queue = 2 })
@@ -226,9 +225,9 @@ func TestDeliverNeverBlocks(t *testing.T) {
 	})
 }
 
-// TestStopDrainsWhatIsWaiting: what is between two attempts gets one more at
-// once, and Run ends though the server does not answer.
-func TestStopDrainsWhatIsWaiting(t *testing.T) {
+// A delivery between two attempts gets one more immediately, and Run ends even if the
+// server does not answer.
+func TestStopSendsWhatIsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(c *Config) { c.Pause, c.PauseMost = time.Minute, time.Minute })
 		b.fake.fails = func(attempt int) error {
@@ -262,7 +261,7 @@ func TestStopDrainsWhatIsWaiting(t *testing.T) {
 	})
 }
 
-// deafSender waits as long as it may.
+// deafSender waits until its context ends.
 type deafSender struct{}
 
 func (deafSender) send(ctx context.Context, _ message) error {
@@ -270,7 +269,7 @@ func (deafSender) send(ctx context.Context, _ message) error {
 	return ctx.Err()
 }
 
-func TestOnlyOneAddressIsSentTo(t *testing.T) {
+func TestTokencodeIsSentToOneAddressOnly(t *testing.T) {
 	for address, want := range map[engine.Secret]string{
 		"mailto:olga@example.com":                   "mail olga@example.com",
 		"tel:+441632960961":                         "sms +441632960961",

@@ -8,11 +8,11 @@ import (
 	"net"
 )
 
-// errFinal says that another attempt would end alike.
-var errFinal = errors.New("no use trying again")
+// errFinal means that another attempt would fail too.
+var errFinal = errors.New("another attempt would fail too")
 
-// answered is a server's refusal by its number, of SMTP or of HTTP. Its words
-// are left out: they may quote the address, or the message.
+// answered is the error for an SMTP or HTTP status. It omits the text of the answer,
+// which may quote the address or the message.
 func answered(who string, number int, again bool) error {
 	if again {
 		return fmt.Errorf("%s answered %d", who, number)
@@ -20,11 +20,11 @@ func answered(who string, number int, again bool) error {
 	return fmt.Errorf("%s answered %d: %w", who, number, errFinal)
 }
 
-// shown is an error as far as it is known to hold nothing of what was sent:
-// what this machine says of time, the network and certificates. Of everything
-// else it says only what was being done.
+// shown removes from an error what may contain parts of the message. It keeps errors
+// of time, network and certificates, which this machine makes. Of all others it keeps
+// only what was being done.
 func shown(ctx context.Context, doing string, err error) error {
-	if ctx.Err() != nil { // whatever the closed connection says
+	if ctx.Err() != nil { // regardless of the error of the closed connection
 		return fmt.Errorf("%s: %w", doing, ctx.Err())
 	}
 	var (
@@ -37,12 +37,12 @@ func shown(ctx context.Context, doing string, err error) error {
 	case errors.As(err, &certificate):
 		return fmt.Errorf("%s: %w", doing, certificate)
 	case errors.As(err, &record):
-		return fmt.Errorf("%s: the server does not speak TLS there", doing)
+		return fmt.Errorf("%s: the server does not use TLS on this port", doing)
 	case errors.As(err, &name):
 		return fmt.Errorf("%s: %w", doing, name)
 	case errors.As(err, &network):
 		return fmt.Errorf("%s: %w", doing, network)
 	default:
-		return fmt.Errorf("%s: the conversation broke off", doing)
+		return fmt.Errorf("%s: the connection failed", doing)
 	}
 }

@@ -16,8 +16,7 @@ import (
 	"keyfob/engine"
 )
 
-// gateway sends short messages by a request to somebody who has a telephone
-// network.
+// gateway sends text messages by a request to an SMS gateway.
 type gateway struct {
 	c                       SMS
 	service                 string
@@ -35,12 +34,12 @@ func newGateway(c SMS, service string) *gateway {
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: 64 << 10,
 		},
-		// A redirect would carry the tokencode to where nobody configured it,
-		// or turn a POST into a GET that says yes to everything.
+		// A redirect would send the tokencode to a host that nobody configured, or
+		// turn a POST into a GET that always succeeds.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	path, query, _ := strings.Cut(c.URL, "?")
-	g.path, _ = parseTemplate(path, wordsOfRequest) // Validate has read all of them
+	g.path, _ = parseTemplate(path, wordsOfRequest) // checked by Validate
 	g.query, _ = parseTemplate(query, wordsOfRequest)
 	g.body, _ = parseTemplate(c.Body, wordsOfRequest)
 	g.text, _ = parseTemplate(c.Text, wordsOfText)
@@ -56,14 +55,14 @@ func (g *gateway) send(ctx context.Context, m message) error {
 	}
 	response, err := g.client.Do(request)
 	if err != nil {
-		var outer *url.Error // quotes the URL, which may hold the text
+		var outer *url.Error // quotes the URL, which may contain the text
 		if errors.As(err, &outer) {
 			err = outer.Err
 		}
-		return shown(ctx, "asking the SMS gateway", err)
+		return shown(ctx, "sending to the SMS gateway", err)
 	}
 	defer response.Body.Close()
-	_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // so that the connection can be reused
 	if response.StatusCode/100 == 2 {
 		return nil
 	}
@@ -74,8 +73,8 @@ func (g *gateway) send(ctx context.Context, m message) error {
 
 func (g *gateway) request(ctx context.Context, m message) (*http.Request, error) {
 	text := g.text.fill(filledText(m, g.service), asItIs)
-	if len(text) > maxSMS { // Validate has computed the longest
-		return nil, fmt.Errorf("writing the message: it does not fit into %d bytes: %w", maxSMS, errFinal)
+	if len(text) > maxSMS { // Validate has checked the longest text
+		return nil, fmt.Errorf("writing the message: it is longer than %d bytes: %w", maxSMS, errFinal)
 	}
 	words := filledRequest(m.to, text)
 	address := g.path.fill(words, url.PathEscape)
@@ -88,7 +87,7 @@ func (g *gateway) request(ctx context.Context, m message) (*http.Request, error)
 	}
 	request, err := http.NewRequestWithContext(ctx, g.c.Method, address, strings.NewReader(g.body.fill(words, escape)))
 	if err != nil { // quotes the URL
-		return nil, fmt.Errorf("writing the request: sms.url is no URL when it is filled in: %w", errFinal)
+		return nil, fmt.Errorf("writing the request: sms.url is not a URL after the values are filled in: %w", errFinal)
 	}
 	request.Header = g.headers.Clone()
 	if g.c.Body != "" && request.Header.Get("Content-Type") == "" {
@@ -99,9 +98,9 @@ func (g *gateway) request(ctx context.Context, m message) (*http.Request, error)
 
 var headerName = regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]+$") // RFC 9110, section 5.1
 
-// parseHeaders reads lines of the form "Name: value". Empty lines and lines
-// that begin with # are nothing. Errors name the line by its number: it may
-// hold a key.
+// parseHeaders parses lines of the form "Name: value". It ignores empty lines and
+// lines that begin with #. Errors give the number of the line and do not quote it,
+// because it may contain a key.
 func parseHeaders(lines engine.Secret) (http.Header, error) {
 	headers := http.Header{}
 	in := bufio.NewScanner(strings.NewReader(lines.Reveal()))
@@ -113,7 +112,7 @@ func parseHeaders(lines engine.Secret) (http.Header, error) {
 		name, value, ok := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
 		if !ok || !headerName.MatchString(name) || !oneLine(value) {
-			return nil, fmt.Errorf("line %d is not of the form Name: value", n)
+			return nil, fmt.Errorf("line %d does not have the form Name: value", n)
 		}
 		headers.Add(name, value)
 	}

@@ -23,7 +23,7 @@ type asked struct {
 	Method, Path, Query, Type, Key, Body string
 }
 
-// startGateway is one that answers with a status, and keeps what it is asked.
+// startGateway starts a gateway that answers with a status and records requests.
 func startGateway(t *testing.T, answer http.HandlerFunc) (SMS, *[]asked) {
 	t.Helper()
 	var got []asked
@@ -64,7 +64,7 @@ func ask(t *testing.T, s SMS, service string) error {
 	return g.send(ctx, olgasPhone)
 }
 
-func TestGatewayIsAskedAsItWantsToBe(t *testing.T) {
+func TestGatewayGetsTheConfiguredRequest(t *testing.T) {
 	const service = `Ann & Bob's "VPN"`
 	const text = `40713286 for Ann & Bob's "VPN"`
 	for name, try := range map[string]struct {
@@ -99,7 +99,7 @@ func TestGatewayIsAskedAsItWantsToBe(t *testing.T) {
 	}
 }
 
-func TestWhatAGatewayAnswersDecides(t *testing.T) {
+func TestStatusOfTheGatewayDecides(t *testing.T) {
 	for code, want := range map[int]struct{ ok, again bool }{
 		200: {ok: true}, 202: {ok: true}, 204: {ok: true},
 		302: {}, 307: {}, 400: {}, 401: {}, 404: {},
@@ -119,9 +119,8 @@ func TestWhatAGatewayAnswersDecides(t *testing.T) {
 	}
 }
 
-// TestRefusalOfAGatewayTellsNoSecret: net/http puts the URL into its errors, and
-// servers what they were sent.
-func TestRefusalOfAGatewayTellsNoSecret(t *testing.T) {
+// net/http puts the URL into its errors, and servers quote the request.
+func TestGatewayErrorsContainNoSecret(t *testing.T) {
 	in := func(s SMS) SMS {
 		s.Method, s.Body, s.URL = "GET", "", s.URL+"?to={to}&text={text}&account=sesame"
 		return s
@@ -145,7 +144,7 @@ func TestRefusalOfAGatewayTellsNoSecret(t *testing.T) {
 		says string
 	}{
 		"refuses":   {refusing, "SMS gateway answered 403"},
-		"no HTTP":   {strange, "the conversation broke off"},
+		"no HTTP":   {strange, "the connection failed"},
 		"untrusted": {untrusted, "certificate"},
 		"gone":      {gone, "connection refused"},
 	} {
@@ -165,7 +164,7 @@ func TestRefusalOfAGatewayTellsNoSecret(t *testing.T) {
 	}
 }
 
-func TestConfigurationSaysAllThatIsWrong(t *testing.T) {
+func TestConfigurationReportsAllErrors(t *testing.T) {
 	if err := config().Validate(); err != nil {
 		t.Errorf("nothing is configured: %v", err)
 	}
@@ -178,8 +177,8 @@ func TestConfigurationSaysAllThatIsWrong(t *testing.T) {
 		t.Fatal("all is well")
 	}
 	for _, want := range []string{
-		"workers", "service", "smtp.port", "smtp.tls", "smtp.from", "smtp.user", "smtp.subject: want one line", "smtp.text: {code} stands for nothing",
-		"sms.url: want https", "sms.method", "sms.content_type", "sms.headers_file: line 1", "sms.body: {body} stands", "sms.text: without {tokencode}", "sms.text: up to 141 bytes",
+		"workers", "service", "smtp.port", "smtp.tls", "smtp.from", "smtp.user", "smtp.subject: want one line", "smtp.text: {code} is unknown here",
+		"sms.url: want https", "sms.method", "sms.content_type", "sms.headers_file: line 1", "sms.body: {body} is unknown", "sms.text: {tokencode} is missing", "sms.text: up to 141 bytes",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in\n%v", want, err)
@@ -202,7 +201,7 @@ func TestConfigurationSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
-// FuzzBody: whatever the text, a body stays one, and says it.
+// FuzzBody checks that a body stays valid with any text, and contains it.
 func FuzzBody(f *testing.F) {
 	f.Add(`a "quoted" {to} text & more`)
 	f.Add("line\nbreak\x00\u2028")
@@ -230,7 +229,7 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// FuzzHeaders: an error says no more than which line is wrong.
+// FuzzHeaders checks that an error contains only the number of the line.
 func FuzzHeaders(f *testing.F) {
 	f.Add("Authorization: Bearer sesame\n# comment\nX: y")
 	f.Add("no header")

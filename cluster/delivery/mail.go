@@ -14,8 +14,8 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// mailer sends by SMTP, one connection for each mail: codes are few, and a
-// connection that was kept is the one that has died.
+// mailer sends by SMTP, with one connection per mail: tokencodes are few, and a
+// connection that is kept open may be broken when it is needed.
 type mailer struct {
 	c             Mail
 	service       string
@@ -25,13 +25,13 @@ type mailer struct {
 
 func newMailer(c Mail, service string, timeout time.Duration) *mailer {
 	m := &mailer{c: c, service: service, timeout: timeout}
-	m.subject, _ = parseTemplate(c.Subject, wordsOfText) // Validate has read both
+	m.subject, _ = parseTemplate(c.Subject, wordsOfText) // checked by Validate
 	m.text, _ = parseTemplate(c.Text, wordsOfText)
 	return m
 }
 
-// How a user is proved to the mail server, best first.
-var proofs = []mail.SMTPAuthType{
+// Methods of authentication at the mail server, best first.
+var authTypes = []mail.SMTPAuthType{
 	mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1, mail.SMTPAuthPlain, mail.SMTPAuthLogin,
 }
 
@@ -45,19 +45,19 @@ func (m *mailer) send(ctx context.Context, msg message) error {
 	if err != nil {
 		return err
 	}
-	conversation, err := client.DialToSMTPClientWithContext(ctx)
+	session, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
-		return m.refused(ctx, "greeting the mail server", err)
+		return m.refused(ctx, "connecting to the mail server", err)
 	}
-	err = client.SendWithSMTPClient(conversation, letter)
-	_ = client.CloseWithSMTPClient(conversation) // how it ends matters to nobody
+	err = client.SendWithSMTPClient(session, letter)
+	_ = client.CloseWithSMTPClient(session) // the mail has been sent or not
 	if err != nil && !letter.IsDelivered() {
-		return m.refused(ctx, "handing over the mail", err)
+		return m.refused(ctx, "sending the mail", err)
 	}
 	return nil
 }
 
-// write makes the mail.
+// write composes the mail.
 func (m *mailer) write(msg message) (*mail.Msg, error) {
 	words := filledText(msg, m.service)
 	letter := mail.NewMsg(mail.WithNoDefaultUserAgent())
@@ -70,7 +70,7 @@ func (m *mailer) write(msg message) (*mail.Msg, error) {
 	letter.Subject(m.subject.fill(words, asItIs))
 	letter.SetDate()
 	letter.SetMessageID()
-	letter.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834, section 5: no answers from holiday
+	letter.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834, section 5: prevents automatic replies
 	letter.SetBodyString(mail.TypeTextPlain, m.text.fill(words, asItIs))
 	return letter, nil
 }
@@ -82,7 +82,7 @@ func (m *mailer) client(ctx context.Context) (*mail.Client, error) {
 	case Opportunistic:
 		policy = mail.TLSOpportunistic
 	case Implicit:
-		policy = mail.NoTLS // the connection is TLS when the library gets it
+		policy = mail.NoTLS // the connection that the library gets already uses TLS
 	}
 	options := []mail.Option{
 		mail.WithPort(m.c.Port), mail.WithTimeout(m.timeout), mail.WithTLSConfig(secure), mail.WithTLSPolicy(policy),
@@ -92,17 +92,17 @@ func (m *mailer) client(ctx context.Context) (*mail.Client, error) {
 		}),
 	}
 	if m.c.User != "" {
-		options = append(options, mail.WithUsername(m.c.User), mail.WithPassword(m.c.Password.Reveal()), mail.WithOpportunisticSMTPAuth(proofs...))
+		options = append(options, mail.WithUsername(m.c.User), mail.WithPassword(m.c.Password.Reveal()), mail.WithOpportunisticSMTPAuth(authTypes...))
 	}
 	client, err := mail.NewClient(m.c.Host, options...)
 	if err != nil {
-		return nil, fmt.Errorf("preparing for the mail server: %w", errFinal) // options are checked by Validate
+		return nil, fmt.Errorf("configuring the mail client: %w", errFinal) // options are checked by Validate
 	}
 	return client, nil
 }
 
-// dial connects. The connection is closed when attempt ends: the library looks
-// at its context while it dials and not afterwards.
+// dial connects. It closes the connection when attempt ends, because the library
+// observes its context only while it dials.
 func (m *mailer) dial(ctx, attempt context.Context, network, address string, secure *tls.Config) (net.Conn, error) {
 	var conn net.Conn
 	var err error
@@ -118,7 +118,7 @@ func (m *mailer) dial(ctx, attempt context.Context, network, address string, sec
 	return conn, nil
 }
 
-// refused says why a mail did not leave.
+// refused explains why a mail was not sent.
 func (m *mailer) refused(ctx context.Context, doing string, err error) error {
 	var reply *textproto.Error
 	if errors.As(err, &reply) {
@@ -128,11 +128,11 @@ func (m *mailer) refused(ctx context.Context, doing string, err error) error {
 	if errors.As(err, &send) && send.ErrorCode() != 0 {
 		return answered("mail server", send.ErrorCode(), send.ErrorCode() < 500)
 	}
-	switch said := err.Error(); { // the library has no error of its own for two of these
+	switch said := err.Error(); { // the library has no error values for two of these
 	case strings.HasPrefix(said, "STARTTLS mode"):
-		return fmt.Errorf("%s: it offers no STARTTLS", doing)
+		return fmt.Errorf("%s: the server does not offer STARTTLS", doing)
 	case errors.Is(err, smtp.ErrUnencrypted), errors.Is(err, mail.ErrNoSupportedAuthDiscovered), said == "server does not support SMTP AUTH":
-		return fmt.Errorf("%s: it offers no safe way of proving who smtp.user is", doing)
+		return fmt.Errorf("%s: the server offers no safe method of authentication for smtp.user", doing)
 	}
 	return shown(ctx, doing, err)
 }

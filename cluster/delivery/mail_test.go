@@ -62,7 +62,7 @@ func TestMailArrives(t *testing.T) {
 	}
 }
 
-func TestNothingIsSaidToAServerThatCannotBeTrusted(t *testing.T) {
+func TestNothingIsSentToAnUntrustedServer(t *testing.T) {
 	s, plain := mailtest.Start(t, StartTLS), mailtest.Start(t, "plain")
 	change := func(m Mail, f func(*Mail)) Mail { f(&m); return m }
 	for name, try := range map[string]struct {
@@ -71,8 +71,8 @@ func TestNothingIsSaidToAServerThatCannotBeTrusted(t *testing.T) {
 	}{
 		"a stranger's certificate": {change(mailTo(s, StartTLS), func(m *Mail) { m.Roots = x509.NewCertPool() }), "unknown authority"},
 		"another name":             {change(mailTo(s, StartTLS), func(m *Mail) { m.Host = "127.0.0.1" }), "cannot validate certificate for 127.0.0.1"},
-		"no STARTTLS":              {mailTo(plain, StartTLS), "it offers no STARTTLS"},
-		"no TLS at all":            {mailTo(plain, Implicit), "does not speak TLS"},
+		"no STARTTLS":              {mailTo(plain, StartTLS), "does not offer STARTTLS"},
+		"no TLS at all":            {mailTo(plain, Implicit), "does not use TLS"},
 	} {
 		if err := attempt(t, try.mail, olga); err == nil || !strings.Contains(err.Error(), try.says) {
 			t.Errorf("%s: %v, want %q", name, err, try.says)
@@ -83,7 +83,7 @@ func TestNothingIsSaidToAServerThatCannotBeTrusted(t *testing.T) {
 	}
 }
 
-func TestOpportunisticTLSIsWhatTheConfigurationMustSay(t *testing.T) {
+func TestOpportunisticTLSMustBeConfigured(t *testing.T) {
 	s := mailtest.Start(t, "plain")
 	m := mailTo(s, Opportunistic)
 	c := config()
@@ -99,8 +99,8 @@ func TestOpportunisticTLSIsWhatTheConfigurationMustSay(t *testing.T) {
 	}
 }
 
-// TestRefusalOfAMailServerTellsNoSecret: its words hold the address.
-func TestRefusalOfAMailServerTellsNoSecret(t *testing.T) {
+// The answer of the server contains the address.
+func TestMailServerErrorsContainNoSecret(t *testing.T) {
 	s := mailtest.Start(t, StartTLS)
 	wrong := mailTo(s, StartTLS)
 	wrong.Password = "open up"
@@ -127,8 +127,8 @@ func TestRefusalOfAMailServerTellsNoSecret(t *testing.T) {
 	}
 }
 
-// TestSilentMailServerHoldsNobodyUp: it takes connections and says nothing.
-func TestSilentMailServerHoldsNobodyUp(t *testing.T) {
+// The server accepts connections and sends nothing.
+func TestSilentMailServerDoesNotBlock(t *testing.T) {
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The words that a template may hold in braces.
+// The placeholders that a template may contain, in braces.
 const (
 	wordTokencode = "tokencode"
 	wordMinutes   = "minutes"
@@ -25,15 +25,15 @@ var (
 	wordsOfRequest = []string{wordTo, wordNumber, wordText}
 )
 
-// askedForm is how a user reads when a tokencode was asked for: by the clock of
-// the machine, as everybody at the site has it.
+// askedForm is how the time of the request is shown to the user: in the time zone of
+// this machine, which is that of the site.
 const askedForm = "15:04:05 MST"
 
-// template is a text with words in braces. Braces around anything but small
-// letters are text: a body may be JSON.
+// template is a text with placeholders in braces. Braces around anything except
+// lowercase letters are text, because a body may be JSON.
 type template []part
 
-// part is a word to be filled in, or text as it is.
+// part is a placeholder or literal text.
 type part struct {
 	text string
 	word bool
@@ -41,14 +41,14 @@ type part struct {
 
 var inBraces = regexp.MustCompile(`\{[a-z]+\}`)
 
-// parseTemplate reads a template that may hold the given words and no others.
+// parseTemplate parses a template that may contain the given placeholders.
 func parseTemplate(text string, words []string) (template, error) {
 	var t template
 	rest := 0
 	for _, at := range inBraces.FindAllStringIndex(text, -1) {
 		word := text[at[0]+1 : at[1]-1]
 		if !slices.Contains(words, word) {
-			return nil, fmt.Errorf("{%s} stands for nothing here; there is {%s}", word, strings.Join(words, "}, {"))
+			return nil, fmt.Errorf("{%s} is unknown here; use {%s}", word, strings.Join(words, "}, {"))
 		}
 		t = append(t, part{text: text[rest:at[0]]}, part{text: word, word: true})
 		rest = at[1]
@@ -60,8 +60,8 @@ func (t template) has(word string) bool {
 	return slices.Contains(t, part{text: word, word: true})
 }
 
-// fill puts values in place of the words. Each is escaped, and not looked at
-// again: a value is never a template.
+// fill replaces the placeholders by escaped values. A value is never parsed as a
+// template.
 func (t template) fill(values map[string]string, escape func(string) string) string {
 	var b strings.Builder
 	for _, p := range t {
@@ -84,11 +84,11 @@ func filledRequest(to, text string) map[string]string {
 
 func asItIs(s string) string { return s }
 
-// escapeJSON is s as it stands between the quotes of a JSON string.
+// escapeJSON escapes s for a JSON string, without the quotes.
 func escapeJSON(s string) string {
 	quoted, err := json.Marshal(s)
 	if err != nil {
-		return "" // a string can always be marshalled
+		return "" // cannot happen for a string
 	}
 	return string(quoted[1 : len(quoted)-1])
 }

@@ -1,5 +1,5 @@
-// Package mailtest is a real mail server for tests: Debian's python3-aiosmtpd,
-// with a certificate made by the test, and a Maildir to look into.
+// Package mailtest runs a real mail server for tests: Debian's python3-aiosmtpd, with
+// a certificate made by the test, and a Maildir that the test reads.
 package mailtest
 
 import (
@@ -26,9 +26,9 @@ import (
 
 // The modes of a server.
 const (
-	StartTLS = "starttls" // takes mail after STARTTLS and a password
+	StartTLS = "starttls" // accepts mail after STARTTLS and a password
 	Implicit = "implicit" // TLS from the first byte, and a password
-	Plain    = "plain"    // knows no TLS, and takes mail from anybody
+	Plain    = "plain"    // without TLS; accepts mail from anybody
 )
 
 // Who may send.
@@ -43,17 +43,17 @@ const python = "/usr/bin/python3"
 //go:embed server.py
 var program string
 
-// Server is a mail server that runs until the test ends. Mail to nobody@… is
-// refused, mail to busy@… put off twice.
+// Server is a mail server that runs until the test ends. It refuses mail to nobody@…
+// and defers mail to busy@… twice.
 type Server struct {
 	Port  int            // at localhost
-	Roots *x509.CertPool // that trust its certificate
+	Roots *x509.CertPool // for its certificate
 	CA    string         // file with the same
 
 	box string
 }
 
-// Start starts a server, or skips the test where there is none.
+// Start starts a server, or skips the test if aiosmtpd is not installed.
 func Start(t testing.TB, mode string) *Server {
 	t.Helper()
 	if err := exec.CommandContext(t.Context(), python, "-c", "import aiosmtpd").Run(); err != nil {
