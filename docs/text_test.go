@@ -150,3 +150,26 @@ func TestPromisesOfSecurityNameTheirTests(t *testing.T) {
 		}
 	}
 }
+
+// TestCitedRulesExist checks that rules.md has the headings that comments cite.
+func TestCitedRulesExist(t *testing.T) {
+	headings := map[string]bool{}
+	for _, m := range heading.FindAllStringSubmatch(documents(t)["docs/rules.md"], -1) {
+		headings[m[1]] = true
+	}
+	cited := regexp.MustCompile(`rules\.md, "([^"]+)"`)
+	n := 0
+	for _, f := range tree(t) {
+		for _, group := range f.syntax.Comments {
+			for _, m := range cited.FindAllStringSubmatch(group.Text(), -1) {
+				n++
+				if title := strings.Join(strings.Fields(m[1]), " "); !headings[title] {
+					t.Errorf("%s cites %q of rules.md, which has no such heading", f.path, title)
+				}
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no comment cites rules.md")
+	}
+}

@@ -115,7 +115,7 @@ func (k *checker) generator(t *Token) (*tokencode.Generator, error) {
 	return g, nil
 }
 
-// resynchronize decides two tokencodes in a row: rules.md, "Resynchronise".
+// resynchronize decides two tokencodes in a row: rules.md, "Resynchronization".
 func (d *decider) resynchronize() (Decision, error) {
 	if !d.state.Policy.ResyncByUser {
 		return d.quietly(events.ReasonThrottled), nil
