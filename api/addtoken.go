@@ -17,10 +17,10 @@ import (
 type AddTokenRequest struct {
 	CommandRequest
 	TokenRecord
-	PIN Secret `json:"pin,omitempty" maxLength:"64" doc:"Of a token that comes with its PIN from another system."`
+	PIN Secret `json:"pin,omitempty" maxLength:"64" doc:"The PIN of a token that comes from another system with its PIN."`
 }
 
-// TokenRecord is a token as whoever made it describes it, with its seed.
+// TokenRecord describes a token with its seed.
 type TokenRecord struct {
 	Serial        string     `json:"serial" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
 	Kind          string     `json:"kind" enum:"totp,hotp,securid"`
@@ -28,20 +28,20 @@ type TokenRecord struct {
 	Digits        int        `json:"digits,omitempty" minimum:"6" maximum:"8" doc:"Default 6; SecurID: 8."`
 	PeriodSeconds int        `json:"period_seconds,omitempty" enum:"30,60" doc:"Default 30; SecurID: 60."`
 	PINStyle      string     `json:"pin_style,omitempty" enum:"fob,pinpad,none" doc:"Default fob: PIN, then tokencode."`
-	Form          string     `json:"form,omitempty" enum:"fob,pinpad,app,event" doc:"Which windows apply; default by kind and PIN style."`
-	Windows       *Windows   `json:"windows,omitempty" doc:"That the token's own record asks for, instead of those of its form."`
+	Form          string     `json:"form,omitempty" enum:"fob,pinpad,app,event" doc:"The windows that apply; default by kind and PIN style."`
+	Windows       *Windows   `json:"windows,omitempty" doc:"Windows of this token, instead of those of its form."`
 	Seed          Secret     `json:"seed" minLength:"1" maxLength:"600" doc:"In the given encoding."`
 	Encoding      string     `json:"encoding,omitempty" enum:"base32,hex" doc:"Of the seed; default base32."`
-	Counter       int64      `json:"counter,omitempty" minimum:"0" doc:"HOTP: the next to be expected."`
-	Flags         uint32     `json:"flags,omitempty" doc:"SecurID's own."`
+	Counter       int64      `json:"counter,omitempty" minimum:"0" doc:"HOTP: the next counter value."`
+	Flags         uint32     `json:"flags,omitempty" doc:"SecurID flags."`
 	Born          *time.Time `json:"born,omitempty"`
 	Expires       *time.Time `json:"expires,omitempty"`
-	PINSource     string     `json:"pin_source,omitempty" enum:"own,generated,either" doc:"Who makes a new PIN; default as the policy says."`
-	User          string     `json:"user,omitempty" maxLength:"256" doc:"To whom it is given at once."`
+	PINSource     string     `json:"pin_source,omitempty" enum:"own,generated,either" doc:"Who makes a new PIN; default: pin.source of the policy."`
+	User          string     `json:"user,omitempty" maxLength:"256" doc:"Assign the token to this user."`
 }
 
-// Windows are how far a tokencode may lie from where the token's clock is
-// believed to be, in intervals either side.
+// Windows are the distances, in intervals in either direction, up to which a
+// tokencode is accepted from where the token's clock is believed to be.
 type Windows struct {
 	Small  int64 `json:"small" minimum:"0" doc:"Accepted."`
 	Medium int64 `json:"medium" minimum:"0" doc:"Accepted with the next tokencode."`
@@ -52,42 +52,41 @@ type addTokenInput struct{ Body AddTokenRequest }
 
 func (a *API) addToken(ctx context.Context, in *addTokenInput) (*answer[GivenToken], error) {
 	n := in.Body
-	arrived, err := n.arrive()
+	checked, err := n.check()
 	if err != nil {
 		return nil, err
 	}
-	defer clear(arrived.seed)
-	if a.cfg.Node.State().Token(n.Serial) != nil { // asked before Argon2id is paid for
+	defer clear(checked.seed)
+	if a.cfg.Node.State().Token(n.Serial) != nil { // before the cost of Argon2id
 		return nil, &engine.Refusal{Code: engine.Exists, Text: "token " + n.Serial + " already exists"}
 	}
 	if n.PIN != "" && (n.User == "" || n.PINStyle == string(tokencode.NoPIN)) {
 		return nil, invalid("token " + n.Serial + ": a PIN needs a user, and a PIN style other than none")
 	}
-	command, err := a.seal(arrived)
+	command, err := a.seal(checked)
 	if err != nil {
 		return nil, err
 	}
 	if n.PIN != "" {
-		const first = 1 // the revision of the PIN that a token comes with
-		if command.PIN, err = a.sealPIN(ctx, n.Serial, arrived.token.PINStyle, first, engine.Secret(n.PIN)); err != nil {
+		const first = 1 // revision of the PIN of an imported token
+		if command.PIN, err = a.sealPIN(ctx, n.Serial, checked.token.PINStyle, first, engine.Secret(n.PIN)); err != nil {
 			return nil, err
 		}
 	}
 	return a.giveOut(ctx, n.Reason, command, n.Serial)
 }
 
-// arrival is a token on its way in: complete and checked, its seed in the
-// clear.
-type arrival struct {
+// checkedToken is a token to be imported: complete and checked, its seed not yet
+// sealed.
+type checkedToken struct {
 	token events.TokenImported
 	user  string
 	seed  []byte
 }
 
-// arrive reads a record. Its error is a refusal in words that do not repeat
-// the seed.
-func (n TokenRecord) arrive() (arrival, error) {
-	r := arrival{token: engine.WithDefaults(n.imported())}
+// check checks a record. Its error is a refusal that does not repeat the seed.
+func (n TokenRecord) check() (checkedToken, error) {
+	r := checkedToken{token: engine.WithDefaults(n.imported())}
 	if n.User != "" {
 		r.user = canonical(n.User)
 	}
@@ -97,13 +96,13 @@ func (n TokenRecord) arrive() (arrival, error) {
 	}
 	if err != nil {
 		clear(r.seed)
-		return arrival{}, &engine.Refusal{Code: engine.Invalid, Text: "token " + n.Serial + ": " + err.Error()}
+		return checkedToken{}, &engine.Refusal{Code: engine.Invalid, Text: "token " + n.Serial + ": " + err.Error()}
 	}
 	return r, nil
 }
 
-// seal is the command that imports the token.
-func (a *API) seal(r arrival) (engine.ImportToken, error) {
+// seal returns the command that imports the token.
+func (a *API) seal(r checkedToken) (engine.ImportToken, error) {
 	c := engine.ImportToken{Token: r.token, User: r.user}
 	var err error
 	c.Token.Sealed, err = a.cfg.Seal.SealSeed(r.token.Serial, engine.Secret(r.seed))
@@ -118,8 +117,8 @@ func (a *API) sealPIN(ctx context.Context, serial, style string, revision uint64
 	return a.cfg.Seal.SealPIN(ctx, serial, revision, pin)
 }
 
-// decode is the seed's bytes. Base32 is read as apps show it: in groups, in
-// small letters, without padding.
+// decode returns the bytes of the seed. Base32 may be in groups, in lower case and
+// without padding.
 func (n TokenRecord) decode() ([]byte, error) {
 	text := strings.Join(strings.Fields(n.Seed.Reveal()), "")
 	if n.Encoding == "hex" {
@@ -137,7 +136,7 @@ func (n TokenRecord) decode() ([]byte, error) {
 	return seed, nil
 }
 
-// errNotEncoded leaves out what the decoder says: it may quote the seed.
+// errNotEncoded replaces the error of the decoder, which may quote the seed.
 type errNotEncoded string
 
 func (e errNotEncoded) Error() string { return "seed is not " + string(e) }

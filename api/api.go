@@ -1,16 +1,19 @@
-// Package api is the door for machines and administrators: the HTTP API under
-// /api/v1 of the admin listener, described by its own OpenAPI 3.1 document.
+// Package api is the front end for administrators and programs: the HTTP API
+// under /api/v1 of the admin listener, described by an OpenAPI 3.1 document.
 //
-// Its operations are the administrator's commands, the views of the state that
-// go with them, the journal, and the same login that RADIUS clients get. It
-// translates and never decides: what a command comes to is the engine's answer.
+// It offers the administrator's commands, views of the state, the journal, and
+// logins for applications. It translates and never decides: the engine decides
+// what a command comes to.
 //
-// A caller is known by a bearer token, of which the state holds the digest
-// alone, or by being root (or the server's own user) at the other end of the
-// unix socket. Each operation names the roles that may call it; one that names
-// none is open to nobody. An answer never holds a seed, a PIN that an
-// administrator set or a shared secret. What must be shown once, to its owner,
-// is listed with the reason in schema_test.go.
+// A caller is identified by an API token, of which the state holds only the
+// digest, or as root or the server's own user on the unix socket. Each operation
+// lists the roles that may call it; an operation without roles is open to nobody.
+// No answer contains a seed, a PIN that an administrator chose, or a shared
+// secret. Secrets that are shown once are listed with the reason in
+// schema_test.go.
+//
+// The English wording of findings and events is in words.go, eventwords.go and
+// steps.go. Package diagnosis answers them as types.
 package api
 
 import (
@@ -33,64 +36,64 @@ import (
 	"keyfob/events"
 )
 
-// Prefix is where the API lies on its listener.
+// Prefix is the path of the API.
 const Prefix = "/api/v1"
 
 const (
-	maxBody    = 64 << 10 // bytes of a request, if its type says nothing else
-	maxStreams = 32       // readers of the journal at once
+	maxBody    = 64 << 10 // bytes of a request, unless its type allows more
+	maxStreams = 32       // concurrent readers of the journal
 )
 
-// Node is what the API needs to command and to ask.
+// Node executes commands and decides logins.
 type Node interface {
-	// State is this node's copy, not to be changed.
+	// State returns this node's copy of the state, which is read-only.
 	State() *engine.State
-	// Do has a command decided and returns when it is committed. The error is
-	// a *engine.Refusal when the rules say no.
+	// Do executes a command and returns when it is committed. The error is a
+	// *engine.Refusal if the rules refuse the command.
 	Do(context.Context, events.Origin, engine.Command) error
 	Authenticate(context.Context, engine.Attempt) (engine.Outcome, error)
 }
 
-// Sealer seals what callers hand in, before it goes anywhere.
+// Sealer seals secrets of a request before they leave the node.
 type Sealer interface {
 	SealSeed(serial string, seed engine.Secret) ([]byte, error)
 	SealPIN(ctx context.Context, serial string, revision uint64, pin engine.Secret) ([]byte, error)
-	// SealPINpad is SealPIN for a token that mixes the PIN into its tokencode.
+	// SealPINpad is SealPIN for a token that adds the PIN to its tokencode.
 	SealPINpad(serial string, revision uint64, pin engine.Secret) ([]byte, error)
 	SealClientSecret(name string, secret engine.Secret) ([]byte, error)
-	// SameSeed reports whether a seed is the one that was sealed for a serial.
+	// SameSeed reports whether a seed is the one that is sealed for a serial.
 	SameSeed(serial string, sealed []byte, seed engine.Secret) (bool, error)
 }
 
-// Cluster is the membership, for its administrators.
+// Cluster manages the members and the backups of the cluster.
 type Cluster interface {
 	Status(context.Context) (Status, error)
 	Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error)
 	RemoveNode(ctx context.Context, o events.Origin, name string) error
-	Transfer(ctx context.Context, o events.Origin, name string) error // an empty name lets the cluster choose
-	RecoveryKey() string                                              // short name of the key that opens backups
+	Transfer(ctx context.Context, o events.Origin, name string) error // empty name: any node
+	RecoveryKey() string                                              // short name of the key that decrypts backups; empty: none yet
 	SetRecoveryKey(ctx context.Context, o events.Origin, public []byte) error
 	Backup(ctx context.Context, o events.Origin) (Backup, error)
 }
 
-// Journal is what happened, in order.
+// Journal is the audit trail on this node.
 type Journal interface {
-	// Records yields the records from the one numbered from on. It ends with
-	// the last one, or, when follow is set, waits for more until ctx is over.
+	// Records yields the records from a sequence number on. It ends with the last
+	// record, or with ctx if follow is set.
 	Records(ctx context.Context, from uint64, follow bool) iter.Seq2[events.Record, error]
-	// Bounds are the numbers of the first and the last record held here.
+	// Bounds returns the numbers of the first and the last record of this node.
 	Bounds() (first, last uint64)
 }
 
-// Config is what the API is made of.
+// Config holds what the API depends on.
 type Config struct {
 	Node     Node
 	Seal     Sealer
 	Remedies Remedies
 	Cluster  Cluster
 	Journal  Journal
-	// NewReader makes credentials to read the audit stream; the embedded servers
-	// accept them once the state lists their key.
+	// NewReader makes credentials for the audit stream. The embedded servers accept
+	// them once the state lists their key.
 	NewReader func(name string, expires time.Time) (key string, credentials []byte, err error)
 	// SyncReaders makes the embedded server of this node accept the readers of
 	// the state at once. It does so by itself a moment later.
@@ -101,18 +104,18 @@ type Config struct {
 	// kind apart.
 	Refused func(label string, o events.Origin, e events.Sampled)
 
-	Name  string           // of this node, for the origin of what is commanded here
+	Name  string           // of this node, for the origin of commands
 	Site  string           // of this node
 	Now   func() time.Time // the node's clock
-	Sound func() bool      // whether that clock is to be trusted; nil: always
-	// CaughtUp says why this node may not know yet all that had been decided
-	// when it started; nil: it does.
+	Sound func() bool      // whether the clock can be trusted; nil: always
+	// CaughtUp says why this node may still be missing decisions from before it
+	// started; a nil error: it has them all.
 	CaughtUp func() error
-	Random   io.Reader // for request numbers and API tokens
+	Random   io.Reader // for request ids and API tokens
 	Log      *slog.Logger
 }
 
-// Validate reports everything that is missing.
+// Validate reports every missing field.
 func (c Config) Validate() error {
 	var errs []error
 	need := func(ok bool, what string) {
@@ -140,15 +143,15 @@ type API struct {
 	mux         *http.ServeMux
 	huma        huma.API
 	description []byte                           // the OpenAPI document
-	strangers   *throttle.Throttle[netip.Prefix] // wrong API tokens
-	folding     chan struct{}                    // held by whoever folds the journal from its beginning
-	streaming   chan struct{}                    // held by those who read the journal
-	importing   chan struct{}                    // held by whoever takes in many tokens, so that logins find room
-	backing     chan struct{}                    // held by whoever is written a backup
+	strangers   *throttle.Throttle[netip.Prefix] // invalid API tokens
+	folding     chan struct{}                    // held while the journal is folded from its beginning
+	streaming   chan struct{}                    // held by each reader of the journal
+	importing   chan struct{}                    // held by an import, so that logins have room
+	backing     chan struct{}                    // held while a backup is written
 }
 
-// New returns the API for a listener that speaks TLS, or for the unix socket
-// with a server whose ConnContext is Local.
+// New returns the API. It is served by a TLS listener, or on the unix socket by
+// a server whose ConnContext is Local.
 func New(cfg Config) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("making API: %w", err)
@@ -192,7 +195,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// Description is the OpenAPI document.
+// Description returns the OpenAPI document.
 func (a *API) Description() []byte { return a.description }
 
 func (a *API) describe(w http.ResponseWriter, _ *http.Request) {
@@ -204,7 +207,7 @@ func (a *API) unknown(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(http.StatusNotFound)
 	_ = json.NewEncoder(w).Encode(problem(http.StatusNotFound, "not_found",
-		"there is no "+r.Method+" here; see "+Prefix+"/openapi.json"))
+		"no such operation: "+r.Method+" on this path; see "+Prefix+"/openapi.json"))
 }
 
 func description() huma.Config {
@@ -214,14 +217,15 @@ func description() huma.Config {
 			Info: &huma.Info{
 				Title:   "keyfob",
 				Version: "1",
-				Description: "Administration of a keyfob cluster, and logins for applications that do not speak RADIUS. " +
-					"Any node answers. Every change takes a `reason`, which is recorded with who made it. " +
-					"Where too many logins failed, or too many wrong API tokens came from, the next is answered 429 with `Retry-After`.",
+				Description: "Administration of a keyfob cluster, and logins for applications that do not use RADIUS. " +
+					"Every node answers. Every change takes a `reason`, which is recorded with the actor. " +
+					"After too many failed logins or invalid API tokens, a source gets status 429 with `Retry-After`. " +
+					"A problem may have the member `help`: the operation that helps, such as `list_users`.",
 			},
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"bearer": {Type: "http", Scheme: "bearer", Description: "An API token, as `keyfob cluster init` and POST /api-tokens print it."},
+					"bearer": {Type: "http", Scheme: "bearer", Description: "An API token, as returned by POST /api-tokens."},
 				},
 			},
 			Security: []map[string][]string{{"bearer": {}}},

@@ -57,7 +57,7 @@ func TestEveryChangeDemandsAReason(t *testing.T) {
 	}
 }
 
-func TestUnknownFieldsAreRefusedAndNothingIsEchoed(t *testing.T) {
+func TestUnknownFieldsAreRefusedAndNotEchoed(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	const seed = "NBSWY3DPEHPK3PXP"
@@ -133,7 +133,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	}
 }
 
-// TestProblemNamesWhatHelps as an operation and not as a command line.
+// TestProblemNamesWhatHelps: an operation, not a command line.
 func TestProblemNamesWhatHelps(t *testing.T) {
 	type problem struct{ Type, Detail, Help string }
 	f := newFake(t)
@@ -158,7 +158,7 @@ func TestProblemNamesWhatHelps(t *testing.T) {
 	}
 }
 
-func TestTokenIsSealedBeforeItGoesAnywhere(t *testing.T) {
+func TestTokenIsSealedBeforeItLeavesTheNode(t *testing.T) {
 	f := newFake(t)
 	f.put(t, engine.TableUsers, engine.User{Name: "bob"})
 	call(t, f.api(t), RoleAdmin, post, "/tokens",
@@ -176,7 +176,7 @@ func TestTokenIsSealedBeforeItGoesAnywhere(t *testing.T) {
 	}
 }
 
-func TestListingGoesOnWhereThePageEnded(t *testing.T) {
+func TestListingContinuesAfterThePage(t *testing.T) {
 	f := newFake(t)
 	for _, name := range []string{"bob", "carol", "dave"} {
 		f.put(t, engine.TableUsers, engine.User{Name: name})
@@ -199,7 +199,7 @@ func TestListingGoesOnWhereThePageEnded(t *testing.T) {
 	}
 }
 
-func TestUserOfTheServerNeedsNoTokenAtTheSocket(t *testing.T) {
+func TestServerUserNeedsNoTokenOnTheSocket(t *testing.T) {
 	a := newFake(t).api(t)
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	listener, err := net.Listen("unix", path)

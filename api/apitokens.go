@@ -8,7 +8,7 @@ import (
 	"keyfob/events"
 )
 
-// APIToken is a bearer's right to command, without its secret.
+// APIToken is an API token without its secret.
 type APIToken struct {
 	Name    string     `json:"name"`
 	Role    string     `json:"role" enum:"admin,helpdesk,enrolment,auditor,login"`
@@ -16,10 +16,10 @@ type APIToken struct {
 	Expires *time.Time `json:"expires,omitempty"`
 }
 
-// IssuedAPIToken is an API token at the one time that its secret is shown.
+// IssuedAPIToken is a new API token with its secret.
 type IssuedAPIToken struct {
 	APIToken
-	Token string `json:"token" doc:"Shown this once."`
+	Token string `json:"token" doc:"The secret, shown only this once."`
 }
 
 func viewAPIToken(t *engine.APIToken) APIToken {
@@ -31,7 +31,7 @@ type IssueAPITokenRequest struct {
 	CommandRequest
 	Name       string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
 	Role       string `json:"role" enum:"admin,helpdesk,enrolment,auditor,login"`
-	TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" maximum:"315360000" doc:"Absent: until revoked."`
+	TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" maximum:"315360000" doc:"Lifetime; absent: until revoked."`
 }
 
 type issueAPITokenInput struct{ Body IssueAPITokenRequest }
@@ -42,9 +42,9 @@ type apiTokenRemoval struct {
 }
 
 func (a *API) apiTokens() {
-	register(a, route{get, "/api-tokens", "list-api-tokens", "List API tokens, in order of name", auditors, 0}, a.listAPITokens)
-	register(a, route{post, "/api-tokens", "issue-api-token", "Make an API token, shown once", administrators, 201}, a.issueAPIToken)
-	register(a, route{remove, "/api-tokens/{name}", "revoke-api-token", "End an API token", administrators, 0}, a.revokeAPIToken)
+	register(a, route{get, "/api-tokens", "list-api-tokens", "List API tokens by name", auditors, 0}, a.listAPITokens)
+	register(a, route{post, "/api-tokens", "issue-api-token", "Issue an API token, shown once", administrators, 201}, a.issueAPIToken)
+	register(a, route{remove, "/api-tokens/{name}", "revoke-api-token", "Revoke an API token", administrators, 0}, a.revokeAPIToken)
 }
 
 func (a *API) listAPITokens(_ context.Context, in *Page) (*answer[List[APIToken]], error) {

@@ -13,25 +13,25 @@ import (
 	"keyfob/events"
 )
 
-// writeWait is how long a reader of the journal may take to read a line.
+// writeWait is how long a client may take to read a line.
 const writeWait = 30 * time.Second
 
 // ReadAuditQuery selects events of the audit trail.
 type ReadAuditQuery struct {
-	From   uint64    `query:"from" doc:"The first sequence number wanted; default the first that this node holds."`
-	Since  time.Time `query:"since" doc:"Only events from this time on."`
-	Limit  int       `query:"limit" minimum:"0" doc:"End after so many events; 0: no limit."`
-	Follow bool      `query:"follow" doc:"Do not end with the last event, but wait for more."`
+	From   uint64    `query:"from" doc:"First sequence number; default: the first that this node has."`
+	Since  time.Time `query:"since" doc:"Only events at or after this time."`
+	Limit  int       `query:"limit" minimum:"0" doc:"Maximum number of events; 0: no limit."`
+	Follow bool      `query:"follow" doc:"Wait for more events instead of ending with the last one."`
 
 	Until   time.Time `query:"until" doc:"Only events before this time."`
 	User    string    `query:"user" maxLength:"256" doc:"Only events of this user."`
 	Serial  string    `query:"serial" maxLength:"64" doc:"Only events of this token."`
-	Actor   string    `query:"actor" maxLength:"128" doc:"Only what this administrator commanded, as the events name the actor."`
+	Actor   string    `query:"actor" maxLength:"128" doc:"Only commands of this actor, as the events name it."`
 	Outcome string    `query:"outcome" enum:"accept,reject,challenge" doc:"Only attempts with this outcome."`
 }
 
-// selects reports whether a record is one of those asked for, whatever its
-// number and time.
+// selects reports whether a record matches the filters, regardless of its number
+// and time.
 func (q ReadAuditQuery) selects(r events.Record) bool {
 	if q.User == "" && q.Serial == "" && q.Actor == "" && q.Outcome == "" {
 		return true
@@ -42,13 +42,13 @@ func (q ReadAuditQuery) selects(r events.Record) bool {
 }
 
 func (a *API) audit() {
-	huma.Register(a.huma, auditOperation("/audit", "read-audit", "Read the audit trail: one CloudEvents object a line, in order", auditors), a.readAudit)
+	huma.Register(a.huma, auditOperation("/audit", "read-audit", "Read the audit trail: one CloudEvents object per line, in order", auditors), a.readAudit)
 	a.auditReaders()
 }
 
-// userAudit offers a user's part of the trail to those who help users.
+// userAudit offers the events of one user to the help desk.
 func (a *API) userAudit() {
-	huma.Register(a.huma, auditOperation("/users/{user}/audit", "read-user-audit", "Read the events of a user: one CloudEvents object a line, in order", readers), a.readUserAudit)
+	huma.Register(a.huma, auditOperation("/users/{user}/audit", "read-user-audit", "Read the events of a user: one CloudEvents object per line, in order", readers), a.readUserAudit)
 }
 
 func auditOperation(path, id, summary string, who roles) huma.Operation {
@@ -62,7 +62,7 @@ func auditOperation(path, id, summary string, who roles) huma.Operation {
 		Tags:        []string{tag},
 		Metadata:    map[string]any{rolesKey: who},
 		Responses: map[string]*huma.Response{"200": {
-			Description: "Events, one a line",
+			Description: "Events, one per line",
 			Content:     map[string]*huma.MediaType{"application/x-ndjson": {}},
 		}},
 	}
@@ -70,10 +70,10 @@ func auditOperation(path, id, summary string, who roles) huma.Operation {
 
 // ReadUserAuditQuery selects events of one user.
 type ReadUserAuditQuery struct {
-	Since  time.Time `query:"since" doc:"Only events from this time on."`
+	Since  time.Time `query:"since" doc:"Only events at or after this time."`
 	Until  time.Time `query:"until" doc:"Only events before this time."`
-	Limit  int       `query:"limit" minimum:"0" doc:"End after so many events; 0: no limit."`
-	Follow bool      `query:"follow" doc:"Do not end with the last event, but wait for more."`
+	Limit  int       `query:"limit" minimum:"0" doc:"Maximum number of events; 0: no limit."`
+	Follow bool      `query:"follow" doc:"Wait for more events instead of ending with the last one."`
 }
 
 type userAuditInput struct {
@@ -108,20 +108,19 @@ func (a *API) readAudit(ctx context.Context, in *ReadAuditQuery) (*huma.StreamRe
 	}}, nil
 }
 
-// read makes the caller one of the bounded number that read the journal; who
-// got nil owes a receive from streaming.
+// read admits the caller to the bounded number of readers of the journal. After a
+// nil error the caller must receive from streaming.
 func (a *API) read() error {
 	select {
 	case a.streaming <- struct{}{}:
 		return nil
 	default:
-		return again(problem(http.StatusServiceUnavailable, "busy", "too many readers of the audit trail at this node; ask again or ask another node"))
+		return again(problem(http.StatusServiceUnavailable, "busy", "too many readers of the audit trail on this node; try again, or ask another node"))
 	}
 }
 
-// stream writes records until there are no more, the limit is reached, or the
-// reader has gone. An error ends the stream in the middle, which the reader
-// sees: the connection is cut and not closed in order.
+// stream writes records until the last one, the limit, or the end of the request.
+// An error cuts the connection, so that the client notices it.
 func (a *API) stream(hc huma.Context, from uint64, q ReadAuditQuery) {
 	r, w := humago.Unwrap(hc)
 	control := http.NewResponseController(w)
@@ -136,7 +135,7 @@ func (a *API) stream(hc huma.Context, from uint64, q ReadAuditQuery) {
 			return
 		}
 		if err != nil {
-			a.cfg.Log.ErrorContext(r.Context(), "reading journal for a reader of the audit trail", "sequence", record.Sequence, "err", err)
+			a.cfg.Log.ErrorContext(r.Context(), "reading the journal failed; audit stream ended", "sequence", record.Sequence, "err", err)
 			panic(http.ErrAbortHandler)
 		}
 		if !q.Until.IsZero() && record.Time >= events.At(q.Until) {
@@ -158,8 +157,8 @@ func (a *API) stream(hc huma.Context, from uint64, q ReadAuditQuery) {
 	}
 }
 
-// sequenceAt is the number of the first record at or after a time. Stamps
-// never go back, so halving finds it.
+// sequenceAt returns the number of the first record at or after a time, by binary
+// search: the times of records never decrease.
 func (a *API) sequenceAt(ctx context.Context, t events.Time) (uint64, error) {
 	first, last := a.cfg.Journal.Bounds()
 	if last == 0 {

@@ -12,7 +12,7 @@ import (
 	"keyfob/events"
 )
 
-// refusals fills the journal, one record a minute from noon on.
+// refusals adds refusals to the journal, one per minute from noon on.
 func (f *fake) refusals(reasons ...events.Reason) {
 	var chain events.Chain
 	for i, reason := range reasons {
@@ -23,7 +23,7 @@ func (f *fake) refusals(reasons ...events.Reason) {
 	}
 }
 
-func TestAuditTrailIsReadFromWhereItIsAsked(t *testing.T) {
+func TestAuditTrailIsReadFromTheRequestedPlace(t *testing.T) {
 	f := newFake(t)
 	f.refusals(events.ReasonBadPIN, events.ReasonBadTokencode, events.ReasonUserLocked)
 	a := f.api(t)
@@ -50,7 +50,7 @@ func TestAuditTrailIsReadFromWhereItIsAsked(t *testing.T) {
 	}
 }
 
-// sequences are the sequence numbers of a stream of events.
+// sequences returns the sequence numbers of a stream of events.
 func sequences(t *testing.T, body string) string {
 	t.Helper()
 	var ids []string
@@ -92,7 +92,7 @@ func TestAuditTrailIsFiltered(t *testing.T) {
 	}
 }
 
-// TestHelpDeskReadsTheEventsOfAUserOnly and not the whole trail.
+// TestHelpDeskReadsTheEventsOfAUserOnly, not the whole trail.
 func TestHelpDeskReadsTheEventsOfAUserOnly(t *testing.T) {
 	f := newFake(t)
 	f.refusals(events.ReasonBadPIN)
@@ -131,7 +131,7 @@ func TestStateShowsTheLastRefusalsNewestFirst(t *testing.T) {
 	}
 }
 
-func TestStateThenIsFoldedFromTheJournal(t *testing.T) {
+func TestPastStateIsFoldedFromTheJournal(t *testing.T) {
 	f := newFake(t)
 	var chain events.Chain
 	for i, e := range []events.Event{
@@ -155,9 +155,9 @@ func TestStateThenIsFoldedFromTheJournal(t *testing.T) {
 		at, says string
 		status   int
 	}{
-		{"2026-11-02T11:59:00Z", "there was no user bob then, after event 0", http.StatusNotFound},
-		{"0", "there is no event 0; the last one here is 3", http.StatusUnprocessableEntity},
-		{"4", "there is no event 4; the last one here is 3", http.StatusUnprocessableEntity},
+		{"2026-11-02T11:59:00Z", "user \\\"bob\\\" did not exist at that time, after event 0", http.StatusNotFound},
+		{"0", "event 0 not found; the last one on this node is 3", http.StatusUnprocessableEntity},
+		{"4", "event 4 not found; the last one on this node is 3", http.StatusUnprocessableEntity},
 		{"noon", "is neither", http.StatusUnprocessableEntity},
 	} {
 		if status, body := call(t, a, RoleAuditor, get, "/users/bob/state?at="+tt.at, ""); status != tt.status || !strings.Contains(body, tt.says) {

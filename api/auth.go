@@ -21,11 +21,11 @@ import (
 	"keyfob/events"
 )
 
-// TokenPrefix begins each API token, so that scanners for leaked secrets and
-// people know one when they see it.
+// TokenPrefix starts every API token, so that people and secret scanners
+// recognize one.
 const TokenPrefix = "kf_"
 
-// NewBearer makes an API token of 256 random bits, and its digest.
+// NewBearer returns a new API token of 256 random bits, and its digest.
 func NewBearer(random io.Reader) (engine.Secret, events.Hash, error) {
 	var b [32]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
@@ -37,10 +37,10 @@ func NewBearer(random io.Reader) (engine.Secret, events.Hash, error) {
 
 // caller is who sent a request.
 type caller struct {
-	name   string // for the audit trail
+	name   string // as the audit trail names the actor
 	role   string
 	token  string // name of the API token; empty on the unix socket
-	source string // address
+	source string // IP address
 }
 
 type callerKey struct{}
@@ -76,8 +76,8 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithContext(ctx, context.WithValue(ctx.Context(), callerKey{}, who)))
 }
 
-// behind says why what this node knows of API tokens may be older than the
-// cluster: one that it does not know may be good, and one that it knows revoked.
+// behind says why this node's list of API tokens may be out of date: a token that
+// it does not know may be valid, and one that it knows may be revoked.
 func (a *API) behind() error {
 	if a.cfg.CaughtUp == nil {
 		return nil
@@ -131,7 +131,7 @@ func (a *API) identify(ctx huma.Context) (who caller, ok bool) {
 	return who, found.Expires.IsZero() || events.At(a.cfg.Now()) < found.Expires
 }
 
-// sourceOf is the address that a request came from.
+// sourceOf returns the address that a request came from.
 func sourceOf(ctx huma.Context) string {
 	source, _, err := net.SplitHostPort(ctx.RemoteAddr())
 	if err != nil {
@@ -140,8 +140,8 @@ func sourceOf(ctx huma.Context) string {
 	return source
 }
 
-// bearer looks at every token, so that how long it takes says nothing about
-// how much of a digest was right.
+// bearer compares every token, so that the time it takes does not reveal how much
+// of a digest was correct.
 func (a *API) bearer(digest events.Hash) *engine.APIToken {
 	var found *engine.APIToken
 	a.cfg.Node.State().APITokens(func(t *engine.APIToken) bool {
@@ -155,9 +155,8 @@ func (a *API) bearer(digest events.Hash) *engine.APIToken {
 
 type localKey struct{}
 
-// Local is the ConnContext of the server on the unix socket. A peer that is
-// root, or the user that the server runs as, needs no token; what the kernel
-// says of the peer is the proof.
+// Local is the ConnContext of the server on the unix socket. Root, and the user
+// that the server runs as, need no token: the kernel names the peer.
 func Local(ctx context.Context, c net.Conn) context.Context {
 	conn, ok := c.(*net.UnixConn)
 	if !ok {
@@ -179,12 +178,12 @@ func Local(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, localKey{}, peer.Uid)
 }
 
-// origin says of a command where it comes from.
+// origin returns the origin of a command, with a new request id.
 func (a *API) origin(ctx context.Context, reason string) (events.Origin, error) {
 	o := a.originOf(callerOf(ctx))
 	o.Note = reason
 	if _, err := io.ReadFull(a.cfg.Random, o.Request[:]); err != nil {
-		return events.Origin{}, fmt.Errorf("making request number: %w", err)
+		return events.Origin{}, fmt.Errorf("making request id: %w", err)
 	}
 	o.Reference = o.Request.Reference()
 	return o, nil
@@ -195,7 +194,7 @@ func (a *API) originOf(who caller) events.Origin {
 	return events.Origin{Node: a.cfg.Name, Site: a.cfg.Site, Door: events.DoorAPI, SourceIP: who.source, Actor: who.name}
 }
 
-// do has a command decided for the caller.
+// do executes a command for the caller.
 func (a *API) do(ctx context.Context, reason string, c engine.Command) error {
 	o, err := a.origin(ctx, reason)
 	if err != nil {

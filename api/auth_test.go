@@ -67,17 +67,16 @@ func TestWrongTokensAreCountedWhereTheyComeFrom(t *testing.T) {
 	}
 }
 
-// TestNodeThatHasJustStartedCallsNobodyAStranger: what it knows of API tokens
-// may be older than the cluster.
-func TestNodeThatHasJustStartedCallsNobodyAStranger(t *testing.T) {
+// TestNodeThatIsBehindRefusesNoToken: its list of API tokens may be out of date.
+func TestNodeThatIsBehindRefusesNoToken(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	behind := errors.New("catching up: at record 5 of 9")
 	a.cfg.CaughtUp = func() error { return behind }
 	for what, authorization := range map[string]string{
-		"one that it does not know": "Bearer kf_new",
-		"one that it knows":         "Bearer " + bearer(RoleAdmin),
-		"none":                      "",
+		"an unknown token": "Bearer kf_new",
+		"a known token":    "Bearer " + bearer(RoleAdmin),
+		"no token":         "",
 	} {
 		w := ask(t, a, "198.51.100.9:4711", authorization)
 		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "at record 5 of 9") {
@@ -94,8 +93,8 @@ func TestNodeThatHasJustStartedCallsNobodyAStranger(t *testing.T) {
 	}
 }
 
-// TestRefusedRequestsAreEvents with what is known of the caller, and without
-// the token.
+// TestRefusedRequestsAreEvents: they name the caller as far as it is known, and
+// never contain the token.
 func TestRefusedRequestsAreEvents(t *testing.T) {
 	const secret = "kf_notissuedbyanybody"
 	for name, tt := range map[string]struct {
@@ -134,8 +133,8 @@ func TestRefusedRequestsAreEvents(t *testing.T) {
 	}
 }
 
-// TestNodeThatIsBehindRecordsNoRefusedToken since the token may be valid.
-func TestNodeThatIsBehindRecordsNoRefusedToken(t *testing.T) {
+// TestNodeThatIsBehindRecordsNothing: the token may be valid.
+func TestNodeThatIsBehindRecordsNothing(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	a.cfg.CaughtUp = func() error { return errors.New("catching up") }

@@ -11,24 +11,24 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// SizeHeader says about how many bytes a backup will have.
+// SizeHeader is the header with the approximate size of a backup in bytes.
 const SizeHeader = "Keyfob-Backup-Bytes"
 
-// Backup is a copy of all that a node holds, sealed, about to be written.
+// Backup is a sealed copy of everything that a node has, ready to be written.
 type Backup interface {
-	Size() int64 // about
+	Size() int64 // approximately
 	io.WriterTo
 }
 
-// RecoveryKey names the key that opens backups.
+// RecoveryKey names the key that decrypts backups.
 type RecoveryKey struct {
-	Name string `json:"name" doc:"Short name of the key that backups are sealed for; empty when there is none yet."`
+	Name string `json:"name" doc:"Short name of the key that backups are sealed for; empty: none yet."`
 }
 
 // SetRecoveryKeyRequest sets the key that backups are sealed for.
 type SetRecoveryKeyRequest struct {
 	CommandRequest
-	Public []byte `json:"public" maxLength:"4096" doc:"The public half, in base64. The other half stays with whoever made it."`
+	Public []byte `json:"public" maxLength:"4096" doc:"Public half of the key, in base64. The private half never reaches the cluster."`
 }
 
 type setRecoveryKeyInput struct{ Body SetRecoveryKeyRequest }
@@ -36,14 +36,14 @@ type setRecoveryKeyInput struct{ Body SetRecoveryKeyRequest }
 type backUpInput struct{ Body CommandRequest }
 
 func (a *API) backups() {
-	register(a, route{get, "/cluster/recovery-key", "show-recovery-key", "Name the key that opens backups", auditors, 0}, a.showRecoveryKey)
-	register(a, route{post, "/cluster/recovery-key", "set-recovery-key", "Say for which recovery key backups are sealed from here on", administrators, 0}, a.setRecoveryKey)
+	register(a, route{get, "/cluster/recovery-key", "show-recovery-key", "Show the name of the recovery key", auditors, 0}, a.showRecoveryKey)
+	register(a, route{post, "/cluster/recovery-key", "set-recovery-key", "Set the recovery key that backups are sealed for", administrators, 0}, a.setRecoveryKey)
 	huma.Register(a.huma, huma.Operation{
 		Method:       post,
 		Path:         Prefix + "/cluster/backup",
 		OperationID:  "back-up",
 		Summary:      "Write a backup: the state and the audit trail, sealed for the recovery key",
-		Description:  "For: " + administrators.String() + ". An answer that is cut off is no backup. " + SizeHeader + " says about how long it will be.",
+		Description:  "For: " + administrators.String() + ". An answer that is cut off is not a backup. " + SizeHeader + " has the approximate size.",
 		Tags:         []string{"cluster"},
 		MaxBodyBytes: maxBody,
 		Metadata:     map[string]any{rolesKey: administrators},
@@ -73,7 +73,7 @@ func (a *API) backUp(ctx context.Context, in *backUpInput) (*huma.StreamResponse
 	select {
 	case a.backing <- struct{}{}:
 	default:
-		return nil, again(problem(http.StatusServiceUnavailable, "busy", "this node writes a backup already; wait for that, or ask another node"))
+		return nil, again(problem(http.StatusServiceUnavailable, "busy", "this node is already writing a backup; wait for it, or ask another node"))
 	}
 	done := func() { <-a.backing }
 	o, err := a.origin(ctx, in.Body.Reason)
@@ -92,25 +92,25 @@ func (a *API) backUp(ctx context.Context, in *backUpInput) (*huma.StreamResponse
 	}}, nil
 }
 
-// send writes a backup. An error cuts the connection, which the reader sees.
+// send writes a backup. An error cuts the connection, so that the client notices it.
 func (a *API) send(hc huma.Context, backup Backup) {
 	r, w := humago.Unwrap(hc)
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set(SizeHeader, strconv.FormatInt(backup.Size(), 10))
-	if _, err := backup.WriteTo(patient{w, http.NewResponseController(w)}); err != nil {
-		a.cfg.Log.ErrorContext(r.Context(), "writing a backup", "err", err)
+	if _, err := backup.WriteTo(timedWriter{w, http.NewResponseController(w)}); err != nil {
+		a.cfg.Log.ErrorContext(r.Context(), "backup failed", "err", err)
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// patient gives a reader a while for each piece, however long the whole is.
-type patient struct {
+// timedWriter gives the client a time limit for each piece instead of for the whole.
+type timedWriter struct {
 	io.Writer
 	control *http.ResponseController
 }
 
 // Write implements io.Writer.
-func (p patient) Write(b []byte) (int, error) {
-	_ = p.control.SetWriteDeadline(time.Now().Add(writeWait))
-	return p.Writer.Write(b)
+func (w timedWriter) Write(b []byte) (int, error) {
+	_ = w.control.SetWriteDeadline(time.Now().Add(writeWait))
+	return w.Writer.Write(b)
 }

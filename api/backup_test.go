@@ -35,7 +35,7 @@ func TestBackupIsSentToAnAdministrator(t *testing.T) {
 	}
 }
 
-func TestBackupThatFailsInTheMiddleIsCutOff(t *testing.T) {
+func TestFailedBackupIsCutOff(t *testing.T) {
 	f := newFake(t)
 	f.broken = errors.New("disk")
 	a := f.api(t)

@@ -7,16 +7,16 @@ import (
 	"keyfob/events"
 )
 
-// FailureBudget is how many failures a user has left, of those that come
-// through one kind of clients.
+// FailureBudget is the number of failures that a user has left, at trusted
+// clients or everywhere else.
 type FailureBudget struct {
-	Of          string     `json:"of" enum:"strangers,trusted" doc:"Through whom: the page, the API and clients that are not trusted, or trusted clients."`
+	Of          string     `json:"of" enum:"strangers,trusted" doc:"trusted: at trusted clients; strangers: on the page, at the API and at clients that are not trusted."`
 	Failures    uint32     `json:"failures" doc:"Since the last success."`
-	Left        int        `json:"left" doc:"Failures to the next lock."`
-	Locks       uint32     `json:"locks" doc:"Since the last success; each lasts longer."`
+	Left        int        `json:"left" doc:"Failures until the next lock."`
+	Locks       uint32     `json:"locks" doc:"Locks since the last success; each one lasts longer."`
 	Locked      bool       `json:"locked"`
-	LockedUntil *time.Time `json:"locked_until,omitempty" doc:"Absent, though locked: until an administrator unlocks."`
-	WaitUntil   *time.Time `json:"wait_until,omitempty" doc:"Before it nothing that is typed is looked at."`
+	LockedUntil *time.Time `json:"locked_until,omitempty" doc:"Absent while locked: until an administrator unlocks the user."`
+	WaitUntil   *time.Time `json:"wait_until,omitempty" doc:"Attempts before that time are refused without being checked."`
 }
 
 // For says where the failures of a budget happen.

@@ -12,7 +12,7 @@ import (
 // Client is a RADIUS client. Its secret is never shown.
 type Client struct {
 	Name                 string           `json:"name"`
-	Prefix               string           `json:"prefix" doc:"Addresses it may ask from."`
+	Prefix               string           `json:"prefix" doc:"Addresses that the client may send from."`
 	Site                 string           `json:"site,omitempty"`
 	Dialect              string           `json:"dialect"`
 	MessageAuthenticator string           `json:"message_authenticator"`
@@ -53,12 +53,12 @@ type ClientPath struct {
 type AddClientRequest struct {
 	CommandRequest
 	Name                 string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
-	Prefix               string `json:"prefix" minLength:"2" maxLength:"64" doc:"An address or a CIDR; the longest that fits a packet's source wins."`
-	Secret               Secret `json:"secret" minLength:"8" maxLength:"128" doc:"Shared with the client; 16 characters or more, drawn at random, for anything real."`
+	Prefix               string `json:"prefix" minLength:"2" maxLength:"64" doc:"An address or a CIDR. The longest match for a packet's source applies."`
+	Secret               Secret `json:"secret" minLength:"8" maxLength:"128" doc:"Shared secret. In production use at least 16 random characters."`
 	Site                 string `json:"site,omitempty" maxLength:"64"`
 	Dialect              string `json:"dialect,omitempty" enum:"rsa,cisco-sdi,plain,nochallenge" doc:"How prompts are worded; default rsa."`
 	MessageAuthenticator string `json:"message_authenticator,omitempty" enum:"require,auto,allow" doc:"In requests; default auto."`
-	Trusted              bool   `json:"trusted,omitempty" doc:"A gateway of our own, whose failures are counted apart from strangers'."`
+	Trusted              bool   `json:"trusted,omitempty" doc:"Failures at this client have a budget of their own, apart from strangers'."`
 }
 
 type addClientInput struct{ Body AddClientRequest }
@@ -78,10 +78,10 @@ type setClientInput struct {
 	Body SetClientRequest
 }
 
-// RotateClientSecretRequest gives a RADIUS client a new shared secret.
+// RotateClientSecretRequest sets a new shared secret of a RADIUS client.
 type RotateClientSecretRequest struct {
 	CommandRequest
-	Secret         Secret `json:"secret" minLength:"8" maxLength:"128" doc:"The new one."`
+	Secret         Secret `json:"secret" minLength:"8" maxLength:"128" doc:"The new secret."`
 	OverlapSeconds *int   `json:"overlap_seconds,omitempty" minimum:"0" maximum:"2592000" doc:"How long the old secret stays valid at most; it ends when the new one is first used. 0 ends it at once. Default 86400."`
 }
 
@@ -96,11 +96,11 @@ type clientRemoval struct {
 }
 
 func (a *API) clients() {
-	register(a, route{get, "/clients", "list-clients", "List RADIUS clients, in order of name", auditors, 0}, a.listClients)
+	register(a, route{get, "/clients", "list-clients", "List RADIUS clients by name", auditors, 0}, a.listClients)
 	register(a, route{post, "/clients", "add-client", "Add a RADIUS client", administrators, 201}, a.addClient)
 	register(a, route{get, "/clients/{name}", "show-client", "Show a RADIUS client", auditors, 0}, a.showClient)
 	register(a, route{patch, "/clients/{name}", "set-client", "Change settings of a RADIUS client", administrators, 0}, a.setClient)
-	register(a, route{post, "/clients/{name}/rotate-secret", "rotate-client-secret", "Give a RADIUS client a new shared secret", administrators, 0}, a.rotateClientSecret)
+	register(a, route{post, "/clients/{name}/rotate-secret", "rotate-client-secret", "Rotate the shared secret of a RADIUS client", administrators, 0}, a.rotateClientSecret)
 	register(a, route{remove, "/clients/{name}", "remove-client", "Remove a RADIUS client", administrators, 0}, a.removeClient)
 }
 

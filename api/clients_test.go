@@ -17,7 +17,7 @@ var gateway = engine.Client{
 	Name: "vpn", Prefix: netip.MustParsePrefix("192.0.2.0/24"), Secret: []byte("sealed"), Dialect: "rsa", MessageAuthenticator: "auto",
 }
 
-// TestClientCommandsOfTheAPI: what is asked for, what the cluster is told.
+// TestClientCommandsOfTheAPI: a request, and the command that the node gets.
 func TestClientCommandsOfTheAPI(t *testing.T) {
 	text := func(s string) *string { return &s }
 	no := false

@@ -10,7 +10,7 @@ import (
 // Status is the cluster as this node sees it.
 type Status struct {
 	Summary string       `json:"summary" doc:"In words: who leads, how many nodes answer, what does not work."`
-	Leader  string       `json:"leader" doc:"Empty when there is none."`
+	Leader  string       `json:"leader" doc:"Empty: no leader."`
 	Nodes   []NodeStatus `json:"nodes"`
 }
 
@@ -20,15 +20,15 @@ type NodeStatus struct {
 	Address       string `json:"address"`
 	State         string `json:"state" doc:"leader, follower, unreachable."`
 	Voter         bool   `json:"voter"`
-	LastIndex     uint64 `json:"last_index" doc:"Of the log."`
-	Sequence      uint64 `json:"sequence" doc:"Of the last event applied."`
-	ClockOffsetMS int64  `json:"clock_offset_ms" doc:"From the median of the nodes."`
+	LastIndex     uint64 `json:"last_index" doc:"Last index of the Raft log."`
+	Sequence      uint64 `json:"sequence" doc:"Sequence number of the last event applied."`
+	ClockOffsetMS int64  `json:"clock_offset_ms" doc:"Offset from the median of the nodes."`
 	Version       string `json:"version"`
 }
 
-// Invitation lets one machine join, once.
+// Invitation lets one machine join the cluster once.
 type Invitation struct {
-	Invitation string    `json:"invitation" doc:"To be typed at the new node; it pins the cluster's CA."`
+	Invitation string    `json:"invitation" doc:"Enter it on the new node. It pins the cluster's CA."`
 	Expires    time.Time `json:"expires"`
 }
 
@@ -43,7 +43,7 @@ type inviteNodeInput struct{ Body InviteNodeRequest }
 // TransferLeadershipRequest moves leadership to another node.
 type TransferLeadershipRequest struct {
 	CommandRequest
-	Node string `json:"node,omitempty" maxLength:"63" doc:"Who shall lead; absent: whoever is furthest."`
+	Node string `json:"node,omitempty" maxLength:"63" doc:"The new leader; absent: the most current node."`
 }
 
 type transferInput struct{ Body TransferLeadershipRequest }
@@ -54,10 +54,10 @@ type nodeRemoval struct {
 }
 
 func (a *API) cluster() {
-	register(a, route{get, "/cluster", "cluster-status", "Show the cluster", readers, 0}, a.status)
-	register(a, route{post, "/cluster/invitations", "invite-node", "Invite a machine to join once", administrators, 201}, a.invite)
-	register(a, route{post, "/cluster/transfer", "transfer-leadership", "Let another node lead", administrators, 0}, a.transfer)
-	register(a, route{remove, "/cluster/nodes/{name}", "remove-node", "Take a member away for good", administrators, 0}, a.removeNode)
+	register(a, route{get, "/cluster", "cluster-status", "Show the status of the cluster", readers, 0}, a.status)
+	register(a, route{post, "/cluster/invitations", "invite-node", "Invite a machine to join the cluster once", administrators, 201}, a.invite)
+	register(a, route{post, "/cluster/transfer", "transfer-leadership", "Transfer the leadership to another node", administrators, 0}, a.transfer)
+	register(a, route{remove, "/cluster/nodes/{name}", "remove-node", "Remove a node from the cluster", administrators, 0}, a.removeNode)
 }
 
 func (a *API) status(ctx context.Context, _ *struct{}) (*answer[Status], error) {

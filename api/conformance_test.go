@@ -8,7 +8,7 @@ import (
 	"keyfob/events"
 )
 
-// TestFakeConforms: what the fake claims, the real node does.
+// TestFakeConforms: the fake behaves like a real node.
 func TestFakeConforms(t *testing.T) {
 	nodetest.Run(t, func(t *testing.T) nodetest.Subject {
 		f := newFake(t)

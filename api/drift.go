@@ -10,55 +10,55 @@ import (
 	"keyfob/events"
 )
 
-// TokenDrift is where a token's clock is and where it goes.
+// TokenDrift is the drift of a token's clock and its trend.
 type TokenDrift struct {
 	Serial  string       `json:"serial"`
 	User    string       `json:"user,omitempty"`
 	Kind    string       `json:"kind"`
-	Drift   int64        `json:"drift" doc:"Intervals that the clock is believed to be off; less than 0: slow."`
-	Small   int64        `json:"window_small" doc:"Intervals from there that are accepted."`
+	Drift   int64        `json:"drift" doc:"Estimated drift in intervals; less than 0: slow."`
+	Small   int64        `json:"window_small" doc:"Small window, in intervals."`
 	LastUse *time.Time   `json:"last_use,omitempty"`
-	History []DriftPoint `json:"history" doc:"Where the clock was seen each time that it had moved, the last few, oldest first."`
-	Trend   *DriftTrend  `json:"trend,omitempty" doc:"Absent: less than three points, over less than a week, or the clock jumps about."`
+	History []DriftPoint `json:"history" doc:"The last measured changes of the drift, oldest first."`
+	Trend   *DriftTrend  `json:"trend,omitempty" doc:"Absent: fewer than three points, less than a week, or an irregular clock."`
 }
 
-// DriftPoint is where a token's clock was seen to be.
+// DriftPoint is a measured drift.
 type DriftPoint struct {
 	Time  *time.Time `json:"time"`
 	Drift int64      `json:"drift"`
 }
 
-// DriftTrend is where a token's clock goes, by the line of least squares.
+// DriftTrend is the linear trend of a token's drift, by least squares.
 type DriftTrend struct {
 	Points    int        `json:"points"`
-	Days      float64    `json:"days" doc:"From the first point to the last."`
+	Days      float64    `json:"days" doc:"Days from the first point to the last."`
 	PerDay    float64    `json:"intervals_a_day"`
 	PPM       float64    `json:"ppm"`
-	Leaves    *time.Time `json:"leaves,omitempty" doc:"When it will be outside the small window, unless a login comes before; absent: not in ten years."`
-	HoldsDays float64    `json:"holds_days,omitempty" doc:"How long it may lie unused until then."`
+	Leaves    *time.Time `json:"leaves,omitempty" doc:"When the clock leaves the small window, unless a login comes before; absent: not within ten years."`
+	HoldsDays float64    `json:"holds_days,omitempty" doc:"How long the token can remain unused until then."`
 }
 
 // ListDriftingQuery limits the list of drifting tokens.
 type ListDriftingQuery struct {
-	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many at most."`
+	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Maximum number of tokens."`
 }
 
 func (a *API) drift() {
-	register(a, route{get, "/drift", "list-drifting", "List tokens by how soon their clock leaves the small window, and those that are off by more than that", readers, 0}, a.listDrifting)
+	register(a, route{get, "/drift", "list-drifting", "List tokens by how soon their clock leaves the small window, then those that are further off", readers, 0}, a.listDrifting)
 }
 
 func (a *API) listDrifting(_ context.Context, in *ListDriftingQuery) (*answer[List[TokenDrift]], error) {
 	policy := a.cfg.Node.State().Policy
-	var worst []adrift
+	var worst []driftingToken
 	keep := func(limit int) {
-		slices.SortStableFunc(worst, adrift.compare)
+		slices.SortStableFunc(worst, driftingToken.compare)
 		worst = worst[:min(limit, len(worst))]
 	}
 	a.cfg.Node.State().Tokens(func(t *engine.Token) bool {
-		if one, ok := adriftOf(t, policy); ok {
+		if one, ok := driftingTokenOf(t, policy); ok {
 			worst = append(worst, one)
 		}
-		if len(worst) >= 4*in.Limit { // so that a million tokens take no room
+		if len(worst) >= 4*in.Limit { // bounds the memory
 			keep(in.Limit)
 		}
 		return true
@@ -71,24 +71,23 @@ func (a *API) listDrifting(_ context.Context, in *ListDriftingQuery) (*answer[Li
 	return answered(list), nil
 }
 
-// adrift is a token whose clock will leave the small window, or is off by more
-// than that reaches.
-type adrift struct {
+// driftingToken is a token whose clock will leave the small window, or is outside it.
+type driftingToken struct {
 	token  *engine.Token
-	leaves events.Time // zero: of no rate that is known
+	leaves events.Time // zero: the rate is unknown
 	off    int64       // intervals
 }
 
-func adriftOf(t *engine.Token, p engine.Policy) (adrift, bool) {
-	one := adrift{token: t, off: max(t.Drift, -t.Drift)}
+func driftingTokenOf(t *engine.Token, p engine.Policy) (driftingToken, bool) {
+	one := driftingToken{token: t, off: max(t.Drift, -t.Drift)}
 	if trend, ok := t.Trend(p); ok {
 		one.leaves = trend.Leaves
 	}
 	return one, !one.leaves.IsZero() || t.Period != 0 && one.off > t.WindowIn(p).Small
 }
 
-// compare puts what leaves sooner first, and then what is further off.
-func (a adrift) compare(b adrift) int {
+// compare orders tokens by when they leave the window, then by how far off they are.
+func (a driftingToken) compare(b driftingToken) int {
 	if a.leaves.IsZero() != b.leaves.IsZero() {
 		if a.leaves.IsZero() {
 			return 1

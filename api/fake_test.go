@@ -72,7 +72,7 @@ func newFake(t testing.TB) *fake {
 
 func bearer(role string) string { return TokenPrefix + "test-" + role }
 
-// put files a record in the state.
+// put stores a record in the state.
 func (f *fake) put(t testing.TB, table engine.Table, record any) {
 	t.Helper()
 	err := f.state.PutRecord(table, func(into any) error {

@@ -11,16 +11,16 @@ import (
 	"keyfob/events"
 )
 
-// ImportTokensRequest is tokens to be imported. A token that is refused does not keep
-// out the others.
+// ImportTokensRequest imports several tokens. If one is refused, the others are
+// still imported.
 type ImportTokensRequest struct {
 	CommandRequest
 	Tokens       []TokenRecord `json:"tokens" minItems:"1" maxItems:"500" nullable:"false"`
-	DryRun       bool          `json:"dry_run,omitempty" doc:"Say what would become of each, and change nothing."`
-	UnknownUsers string        `json:"unknown_users,omitempty" enum:"refuse,leave,add" doc:"Of a token for a user who is not there: refuse it (the default), leave it without an owner, or add the user."`
+	DryRun       bool          `json:"dry_run,omitempty" doc:"Report what would happen to each token, and change nothing."`
+	UnknownUsers string        `json:"unknown_users,omitempty" enum:"refuse,leave,add" doc:"If the user of a token does not exist: refuse the token (the default), leave it unassigned, or add the user."`
 }
 
-// What to do with a token for a user who is not there; the default refuses it.
+// What to do with a token of a user who does not exist; the default refuses it.
 const (
 	UnknownLeave = "leave"
 	UnknownAdd   = "add"
@@ -28,19 +28,19 @@ const (
 
 type importTokensInput struct{ Body ImportTokensRequest }
 
-// maxBytes implements long: 500 tokens with the longest seeds.
+// maxBytes implements largeRequest: 500 tokens with the longest seeds.
 func (*importTokensInput) maxBytes() int64 { return 1 << 20 }
 
-// ImportedToken is what became of one token of a batch.
+// ImportedToken is the result of one token of an import.
 type ImportedToken struct {
 	Serial string `json:"serial"`
-	Result string `json:"result" enum:"imported,importable,known,refused,undecided" doc:"importable: of a dry run. known: it is here with this seed, and was not touched. undecided: ask again."`
+	Result string `json:"result" enum:"imported,importable,known,refused,undecided" doc:"importable: result of a dry run. known: the token exists with this seed and was not changed. undecided: import it again."`
 	Why    string `json:"why,omitempty"`
 	// ActivationCode is as in GivenToken.
-	ActivationCode string `json:"activation_code,omitempty" doc:"Made where pin.first asks for one, and shown only this once: a PIN that proves the owner at the first use, and must be changed then."`
+	ActivationCode string `json:"activation_code,omitempty" doc:"Only with pin.first=activation_code, and shown only this once: a PIN for the first login, which must be changed then."`
 }
 
-// What becomes of a token.
+// The results.
 const (
 	ResultImported   = "imported"
 	ResultImportable = "importable"
@@ -49,9 +49,9 @@ const (
 	ResultUndecided  = "undecided"
 )
 
-// importTokens imports a batch. What the rules say of each token is found first,
-// on a copy of the state; the others are decided at the same time, so that the
-// leader finds them waiting and commits them together.
+// importTokens imports a batch. Each token is first tried on a copy of the state.
+// Those that the rules accept are then decided concurrently, so that the leader
+// commits them together.
 func (a *API) importTokens(ctx context.Context, in *importTokensInput) (*answer[List[ImportedToken]], error) {
 	state := a.cfg.Node.State()
 	b := importing{
@@ -82,13 +82,13 @@ type importing struct {
 	*API
 	batch    ImportTokensRequest
 	before   *engine.State
-	after    *engine.State              // a copy, on which the batch is carried out first
-	commands map[int]engine.ImportToken // of the tokens that can be imported, by their place in the batch
+	after    *engine.State              // a copy, on which the batch is tried
+	commands map[int]engine.ImportToken // of the tokens that can be imported, by their index in the batch
 	results  []ImportedToken
 }
 
-// preview carries the batch out on the copy, token by token. It makes the
-// commands and says what becomes of each token.
+// preview imports the batch into the copy, token by token. It makes the commands
+// and sets the results.
 func (b *importing) preview() error {
 	seen := make(map[string]bool, len(b.batch.Tokens))
 	for i, record := range b.batch.Tokens {
@@ -112,13 +112,13 @@ func (b *importing) preview() error {
 // try imports one token into the copy.
 func (b *importing) try(record TokenRecord, again bool, r *ImportedToken) (engine.ImportToken, error) {
 	var none engine.ImportToken
-	arrived, err := record.arrive()
+	checked, err := record.check()
 	if err != nil {
 		return none, err
 	}
-	defer clear(arrived.seed)
+	defer clear(checked.seed)
 	if old := b.before.Token(record.Serial); old != nil {
-		if err := b.compare(old, arrived, r); err != nil {
+		if err := b.compare(old, checked, r); err != nil {
 			return none, err
 		}
 	}
@@ -128,7 +128,7 @@ func (b *importing) try(record TokenRecord, again bool, r *ImportedToken) (engin
 	if r.Result == ResultKnown {
 		return none, nil
 	}
-	command, err := b.seal(arrived)
+	command, err := b.seal(checked)
 	if err != nil {
 		return none, err
 	}
@@ -146,7 +146,7 @@ func (b *importing) try(record TokenRecord, again bool, r *ImportedToken) (engin
 	return command, b.decide(command)
 }
 
-// decide carries a command out on the copy.
+// decide executes a command on the copy.
 func (b *importing) decide(c engine.Command) error {
 	now := events.At(b.cfg.Now())
 	d, err := engine.Decide(b.after, events.Origin{}, c, now)
@@ -156,14 +156,14 @@ func (b *importing) decide(c engine.Command) error {
 	return err
 }
 
-// compare says of a token that is known whether it is this one. If so nothing is
-// done: its last used interval and its PIN are not in any file.
-func (b *importing) compare(old *engine.Token, arrived arrival, r *ImportedToken) error {
-	same, err := b.cfg.Seal.SameSeed(old.Serial, old.Seed, engine.Secret(arrived.seed))
+// compare reports whether a token that exists is this one. If so it is left
+// unchanged: no file has its last used interval and its PIN.
+func (b *importing) compare(old *engine.Token, checked checkedToken, r *ImportedToken) error {
+	same, err := b.cfg.Seal.SameSeed(old.Serial, old.Seed, engine.Secret(checked.seed))
 	if err != nil {
 		return err
 	}
-	e := arrived.token
+	e := checked.token
 	switch {
 	case !same:
 		return &engine.Refusal{Code: engine.Exists, Text: "token " + old.Serial + " already exists, with another seed"}
@@ -175,7 +175,7 @@ func (b *importing) compare(old *engine.Token, arrived arrival, r *ImportedToken
 	return nil
 }
 
-// addUsers adds the users of the tokens who are not known, if that was asked for.
+// addUsers adds the users who do not exist, if that was requested.
 func (b *importing) addUsers(ctx context.Context) error {
 	missing := map[string]bool{}
 	for _, c := range b.commands {
@@ -190,8 +190,8 @@ func (b *importing) addUsers(ctx context.Context) error {
 	var first error
 	for range missing {
 		var refusal *engine.Refusal
-		// A user who was added meanwhile is there. If a user is refused, the token
-		// is refused in turn.
+		// A refusal is no error: someone else may have added the user. If not, the
+		// token is refused.
 		if err := <-errs; err != nil && !errors.As(err, &refusal) && first == nil {
 			first = err
 		}
@@ -200,13 +200,13 @@ func (b *importing) addUsers(ctx context.Context) error {
 }
 
 const (
-	// atOnce is how many tokens of a batch are decided at the same time: enough
-	// that the leader writes many down together, and fewer than would fill an
-	// entry of its log, so that logins come in between.
+	// atOnce is how many tokens of a batch are decided concurrently: enough for the
+	// leader to commit many together, and too few to fill a log entry, so that
+	// logins are not held up.
 	atOnce = 100
 
-	// activatedAtOnce is how many where each needs an activation code: its slow
-	// hash must not crowd out those of logins.
+	// activatedAtOnce is the same for tokens that need activation codes, whose slow
+	// hashes must not hold up those of logins.
 	activatedAtOnce = 2
 )
 
@@ -221,7 +221,7 @@ func (b *importing) carryOut(ctx context.Context) {
 			all.Go(func() error { b.take(ctx, c, &b.results[i]); return nil })
 		}
 	}
-	_ = all.Wait() // each result has its own
+	_ = all.Wait() // errors are in the results
 }
 
 func (b *importing) take(ctx context.Context, c engine.ImportToken, r *ImportedToken) {

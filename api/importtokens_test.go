@@ -16,7 +16,7 @@ const (
 	anotherSeed = "616e6f746865722073656564206f6620"
 )
 
-// withKnown is a node with a token that is in use.
+// withKnown returns a node with a token that is in use.
 func withKnown(t *testing.T) *fake {
 	f := newFake(t)
 	f.put(t, engine.TableTokens, engine.Token{
@@ -43,7 +43,7 @@ func results(t *testing.T, body string) string {
 	return strings.Join(lines, "\n")
 }
 
-func TestEachTokenOfABatchIsAnsweredByItself(t *testing.T) {
+func TestEachTokenOfABatchHasAResult(t *testing.T) {
 	f := withKnown(t)
 	a := f.api(t)
 	tokens := []string{
@@ -93,7 +93,7 @@ func TestEachTokenOfABatchIsAnsweredByItself(t *testing.T) {
 	}
 }
 
-func TestTokensOfUnknownUsersAreTakenInAsAsked(t *testing.T) {
+func TestTokensOfUnknownUsersAreImportedAsRequested(t *testing.T) {
 	for _, c := range []struct{ unknown, want, commands string }{
 		{"leave", "0008 imported: not assigned: user \"zoe\" not found\n0009 imported: not assigned: user \"a\\tb\" not found", "import 0008 for ;import 0009 for "},
 		{"add", "0008 imported\n0009 refused: \"a\\tb\" is not a valid user name: a user name has 1 to 128 characters, without spaces or control characters", "add zoe;import 0008 for zoe"},
@@ -119,8 +119,8 @@ func TestTokensOfUnknownUsersAreTakenInAsAsked(t *testing.T) {
 	}
 }
 
-// A preview is the import, carried out on a copy: what earlier tokens of the
-// batch change counts for the later ones.
+// The preview imports into a copy of the state, so earlier tokens of the batch count
+// for later ones.
 func TestTokenTooManyForItsUserIsRefusedBeforeTheImport(t *testing.T) {
 	tokens := []string{
 		record("0008", anotherSeed, `,"user":"ada"`),
@@ -153,7 +153,7 @@ func TestTokenTooManyForItsUserIsRefusedBeforeTheImport(t *testing.T) {
 	}
 }
 
-func TestUndecidedTokenIsNotCalledRefused(t *testing.T) {
+func TestUndecidedTokenIsNotReportedAsRefused(t *testing.T) {
 	f := newFake(t)
 	f.refuse = fmt.Errorf("no leader: %w", engine.ErrUndecided)
 	_, body := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch("", record("0008", anotherSeed, "")))

@@ -9,7 +9,7 @@ import (
 )
 
 type loginInput struct {
-	Key  string `header:"Idempotency-Key" maxLength:"128" doc:"The same for each retry of one attempt: a retry that says the same gets the answer that was decided, and spends nothing twice."`
+	Key  string `header:"Idempotency-Key" maxLength:"128" doc:"The same value for each retry of an attempt. A retry gets the recorded answer and uses no tokencode twice."`
 	Body LoginRequest
 }
 
@@ -17,49 +17,49 @@ type loginInput struct {
 type LoginRequest struct {
 	User         string `json:"user" minLength:"1" maxLength:"512"`
 	Passcode     Secret `json:"passcode,omitempty" maxLength:"256" doc:"What the step asks for: a passcode, a tokencode or a PIN."`
-	Again        Secret `json:"again,omitempty" maxLength:"256" doc:"A new PIN once more, where it is asked for twice at once; to resynchronize: the next tokencode."`
-	Purpose      string `json:"purpose,omitempty" enum:"resynchronize" doc:"Not to log in, but to put a token right by a passcode and the next tokencode."`
-	Choice       string `json:"choice,omitempty" enum:"own,generated" doc:"Where the step asks for one."`
-	Conversation string `json:"conversation,omitempty" maxLength:"8192" doc:"From the answer before, which the same API token asked for, as the same client; absent begins anew."`
-	Client       string `json:"client,omitempty" maxLength:"64" doc:"The application, for the audit trail; default the API token's name."`
-	SourceIP     string `json:"source_ip,omitempty" format:"ip" doc:"Where the user is."`
-	NoChallenge  bool   `json:"no_challenge,omitempty" doc:"The application cannot ask anything back."`
+	Again        Secret `json:"again,omitempty" maxLength:"256" doc:"The new PIN again, if both are sent at once; with purpose resynchronize: the next tokencode."`
+	Purpose      string `json:"purpose,omitempty" enum:"resynchronize" doc:"Resynchronize the token by a passcode and the next tokencode, instead of a login."`
+	Choice       string `json:"choice,omitempty" enum:"own,generated" doc:"At the step choose_pin or generate_pin."`
+	Conversation string `json:"conversation,omitempty" maxLength:"8192" doc:"From the previous answer to the same API token and client; absent: a new conversation."`
+	Client       string `json:"client,omitempty" maxLength:"64" doc:"The application, for the audit trail; default: the name of the API token."`
+	SourceIP     string `json:"source_ip,omitempty" format:"ip" doc:"IP address of the user."`
+	NoChallenge  bool   `json:"no_challenge,omitempty" doc:"The application cannot show a prompt."`
 }
 
 // LoginAnswer is the outcome of an attempt. A refusal does not say why; the
 // reference leads to the reason in the audit trail.
 type LoginAnswer struct {
-	Result       string  `json:"result" enum:"accept,reject,challenge,resynchronized" doc:"Only accept lets anybody in."`
-	User         string  `json:"user,omitempty" doc:"How the cluster spells the name; on accept."`
-	Reference    string  `json:"reference,omitempty" doc:"To be read out to the help desk."`
-	Prompt       *Prompt `json:"prompt,omitempty" doc:"What to ask for next. With reject: what to ask for again."`
-	Problem      string  `json:"problem,omitempty" doc:"Of a conversation that ended over a new PIN: what was wrong with the last one, in the words of prompt.problem."`
-	Conversation string  `json:"conversation,omitempty" doc:"To be sent back with the answer to the prompt."`
+	Result       string  `json:"result" enum:"accept,reject,challenge,resynchronized" doc:"Admit the user only on accept."`
+	User         string  `json:"user,omitempty" doc:"Canonical user name, on accept."`
+	Reference    string  `json:"reference,omitempty" doc:"The user can read it out to the help desk."`
+	Prompt       *Prompt `json:"prompt,omitempty" doc:"What to ask for next; with reject: what to ask for again."`
+	Problem      string  `json:"problem,omitempty" doc:"If the conversation ended because of a new PIN: what was wrong with it, as in prompt.problem."`
+	Conversation string  `json:"conversation,omitempty" doc:"Send it back with the answer to the prompt."`
 }
 
 // Prompt is one step of a conversation.
 type Prompt struct {
 	Step          string     `json:"step" enum:"next_tokencode,choose_pin,generate_pin,new_pin,confirm_pin,login"`
-	Problem       string     `json:"problem,omitempty" doc:"What was wrong with the answer before: pins_differ, pin_length, pin_characters, pin_trivial (a repeat or a run), pin_common, pin_personal (part of the user's name or the serial), pin_used_before, pin_leading_zero, tokencode_reused, wrong, choice."`
-	GeneratedPIN  string     `json:"generated_pin,omitempty" doc:"To be shown to its owner, now and never again."`
+	Problem       string     `json:"problem,omitempty" doc:"What was wrong with the previous answer: pins_differ, pin_length, pin_characters, pin_trivial (a repetition or a sequence), pin_common, pin_personal (part of the user's name or the serial), pin_used_before, pin_leading_zero, tokencode_reused, wrong, choice."`
+	GeneratedPIN  string     `json:"generated_pin,omitempty" doc:"Show it to the user, only this once."`
 	PINMin        int        `json:"pin_min,omitempty"`
 	PINMax        int        `json:"pin_max,omitempty"`
-	PINLetters    bool       `json:"pin_letters,omitempty" doc:"Letters are allowed too."`
-	PINHistory    int        `json:"pin_history,omitempty" doc:"None of the last so many PINs may be taken again."`
-	PINAdded      bool       `json:"pin_added,omitempty" doc:"The token adds the PIN to the tokencode: it must not begin with 0, and pin_max is no more than a tokencode's digits."`
-	PeriodSeconds int        `json:"period_seconds,omitempty" doc:"A tokencode's life; absent for tokens with a button."`
-	Sent          bool       `json:"sent,omitempty" doc:"The tokencode was sent to the user; no token shows it."`
-	Next          *time.Time `json:"next,omitempty" doc:"When the token will show its next tokencode."`
+	PINLetters    bool       `json:"pin_letters,omitempty" doc:"Letters are allowed."`
+	PINHistory    int        `json:"pin_history,omitempty" doc:"Number of previous PINs that must not be reused."`
+	PINAdded      bool       `json:"pin_added,omitempty" doc:"The token adds the PIN to the tokencode: the PIN must not start with 0, and pin_max is at most the digits of a tokencode."`
+	PeriodSeconds int        `json:"period_seconds,omitempty" doc:"Lifetime of a tokencode; absent for event tokens."`
+	Sent          bool       `json:"sent,omitempty" doc:"The tokencode was sent to the user."`
+	Next          *time.Time `json:"next,omitempty" doc:"When the token shows its next tokencode."`
 	Expires       *time.Time `json:"expires,omitempty"`
 }
 
 func (a *API) login() {
-	register(a, route{post, "/authenticate", "authenticate", "Decide a login, or the next step of one", applications, 0}, a.authenticate)
+	register(a, route{post, "/authenticate", "authenticate", "Decide a login, or the next step of a conversation", applications, 0}, a.authenticate)
 }
 
 func (a *API) authenticate(ctx context.Context, in *loginInput) (*answer[LoginAnswer], error) {
 	who := callerOf(ctx)
-	// A login is nobody's command: an actor would make it an administrator's.
+	// A login has no actor: an actor would make it an administrator's command.
 	o, err := a.origin(ctx, "asked by "+who.name)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (a *API) authenticate(ctx context.Context, in *loginInput) (*answer[LoginAn
 
 	session := ""
 	if in.Key != "" {
-		session = who.token + " " + in.Key // one application's key is nobody else's
+		session = who.token + " " + in.Key // keys of different applications are unrelated
 	}
 	out, err := a.cfg.Node.Authenticate(ctx, engine.Attempt{
 		Origin:       o,
@@ -92,13 +92,13 @@ func (a *API) authenticate(ctx context.Context, in *loginInput) (*answer[LoginAn
 	case err != nil:
 		return nil, err
 	case out.Wait > 0:
-		return nil, later(throttled("too many attempts of this application, or of users at this address, have failed; this one was not looked at"), out.Wait)
+		return nil, later(throttled("too many attempts from this application or from this address have failed; this one was not checked"), out.Wait)
 	}
 	return answered(viewOutcome(out)), nil
 }
 
-// userAt is where the user is, by what the application says, if that can be:
-// behind the application's own address are all its users.
+// userAt returns the address of the user as the application reports it. The
+// application's own address stands for all its users and is ignored.
 func userAt(said, application string) netip.Addr {
 	if said == application {
 		return netip.Addr{}

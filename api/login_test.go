@@ -15,7 +15,7 @@ import (
 	"keyfob/events"
 )
 
-func TestLoginAsksTheEngineAndSaysNoMoreThanTheOutcome(t *testing.T) {
+func TestLoginAnswersTheOutcomeAndNothingElse(t *testing.T) {
 	expires := noon.Add(time.Minute)
 	for _, c := range []struct {
 		name    string
@@ -59,9 +59,9 @@ func TestLoginAsksTheEngineAndSaysNoMoreThanTheOutcome(t *testing.T) {
 	}
 }
 
-// TestConversationIsHeldByTheAPIToken: a client's name is what an application
-// says of itself, and two may say the same (T-27).
-func TestConversationIsHeldByTheAPIToken(t *testing.T) {
+// TestConversationBelongsToTheAPIToken: two applications may report the same client
+// name (T-27).
+func TestConversationBelongsToTheAPIToken(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	for _, role := range []string{RoleLogin, RoleAdmin, RoleLogin} {
@@ -78,7 +78,7 @@ func TestConversationIsHeldByTheAPIToken(t *testing.T) {
 	}
 }
 
-func TestUndecidedLoginIsNoAnswer(t *testing.T) {
+func TestUndecidedLoginIsAProblem(t *testing.T) {
 	f := newFake(t)
 	f.refuse, f.outcome = fmt.Errorf("no leader: %w", engine.ErrUndecided), engine.Outcome{Verdict: engine.Accept}
 	status, body := call(t, f.api(t), RoleLogin, post, "/authenticate", `{"user":"ada","passcode":"1"}`)
@@ -87,7 +87,7 @@ func TestUndecidedLoginIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestThrottledLoginIsAProblemWithATime(t *testing.T) {
+func TestThrottledLoginSaysWhenToTryAgain(t *testing.T) {
 	f := newFake(t)
 	f.outcome = engine.Outcome{Reason: events.ReasonThrottled, Reference: "R1", Wait: 1500 * time.Millisecond}
 	w := httptest.NewRecorder()
@@ -100,9 +100,9 @@ func TestThrottledLoginIsAProblemWithATime(t *testing.T) {
 	}
 }
 
-// What an application says of itself is for the record. Who answers for
-// failures is the API token, and the user's address if it is one.
-func TestLoginCountsForTheTokenAndTheUsersAddress(t *testing.T) {
+// The client name that an application reports is only recorded. Failures count
+// against the API token, and against the user's address if it is valid.
+func TestLoginCountsAgainstTheTokenAndTheAddress(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	for _, tt := range []struct{ says, want string }{
@@ -121,7 +121,7 @@ func TestLoginCountsForTheTokenAndTheUsersAddress(t *testing.T) {
 	}
 }
 
-func TestRetryOfALoginIsToldFromAnotherLogin(t *testing.T) {
+func TestRetryOfALoginIsRecognized(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	for _, c := range []struct{ role, key string }{{RoleLogin, "k1"}, {RoleLogin, "k1"}, {RoleLogin, "k2"}, {RoleAdmin, "k1"}, {RoleLogin, ""}} {

@@ -16,8 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "renew the files that tests compare with")
 
-// operations lists every operation of the description, and with it every
-// route that register has made.
+// operations lists every operation of the API.
 func operations(a *API) []*huma.Operation {
 	var all []*huma.Operation
 	for _, item := range a.huma.OpenAPI().Paths {
@@ -33,9 +32,9 @@ func operations(a *API) []*huma.Operation {
 	return all
 }
 
-// Every route is called with every grade of caller. Who gets past the guard is
-// in testdata/matrix.txt, which is read in review: a new route, or one that has
-// become open to somebody, is a line that changes there.
+// The test calls every route with every role. The roles that are admitted are in
+// testdata/matrix.txt, which is reviewed: a new route, or one that is open to
+// another role, changes a line there.
 func TestEveryRouteIsOpenToWhomTheMatrixSays(t *testing.T) {
 	a := newFake(t).api(t)
 	var got strings.Builder
@@ -59,7 +58,7 @@ func TestEveryRouteIsOpenToWhomTheMatrixSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("who may call what has changed (-want +got); if it is meant, go test ./api -update:\n%s", diff)
+		t.Errorf("the permissions have changed (-want +got); if this is intended, go test ./api -update:\n%s", diff)
 	}
 }
 
@@ -96,13 +95,13 @@ func TestDescriptionInDocsIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("docs/openapi.json is not what the program says (-file +program); go test ./api -update:\n%s", diff)
+		t.Errorf("docs/openapi.json is out of date (-file +program); go test ./api -update:\n%s", diff)
 	}
 }
 
-// TestHelpDeskMayDoWhatTheManualTellsIt reads the commands of the help-desk
+// TestHelpDeskCanDoWhatTheManualDescribes reads the commands of the help-desk
 // table in docs/OPERATIONS.md.
-func TestHelpDeskMayDoWhatTheManualTellsIt(t *testing.T) {
+func TestHelpDeskCanDoWhatTheManualDescribes(t *testing.T) {
 	manual, err := os.ReadFile("../docs/OPERATIONS.md")
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +136,7 @@ func TestHelpDeskMayDoWhatTheManualTellsIt(t *testing.T) {
 	}
 }
 
-func TestRolesInTheManualAreTheRoles(t *testing.T) {
+func TestManualListsTheRoles(t *testing.T) {
 	manual, err := os.ReadFile("../docs/OPERATIONS.md")
 	if err != nil {
 		t.Fatal(err)

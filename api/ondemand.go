@@ -11,16 +11,16 @@ import (
 	"keyfob/events"
 )
 
-// AddOnDemandTokenRequest adds a token that displays nothing: the PIN alone asks for a
-// tokencode, which is sent to an address. The address is the token's secret; it
-// is sealed on the node that is asked, and no answer shows it again.
+// AddOnDemandTokenRequest adds an on-demand token: the PIN alone requests a
+// tokencode, which is sent to an address. The address is the secret of the token.
+// The node that is asked seals it, and no answer shows it again.
 type AddOnDemandTokenRequest struct {
 	CommandRequest
 	Serial string `json:"serial" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
-	User   string `json:"user" minLength:"1" maxLength:"256" doc:"To whom it is given."`
-	Mail   Secret `json:"mail,omitempty" maxLength:"254" doc:"Where its tokencodes are sent: a mail address, alone."`
-	Phone  Secret `json:"phone,omitempty" maxLength:"32" doc:"Or a telephone number with + and country code."`
-	Digits int    `json:"digits,omitempty" minimum:"6" maximum:"10" default:"8" doc:"Of a tokencode."`
+	User   string `json:"user" minLength:"1" maxLength:"256" doc:"The user that the token is assigned to."`
+	Mail   Secret `json:"mail,omitempty" maxLength:"254" doc:"Mail address that tokencodes are sent to, without a display name."`
+	Phone  Secret `json:"phone,omitempty" maxLength:"32" doc:"Or telephone number, with + and country code."`
+	Digits int    `json:"digits,omitempty" minimum:"6" maximum:"10" default:"8" doc:"Digits of a tokencode."`
 }
 
 type addOnDemandTokenInput struct{ Body AddOnDemandTokenRequest }
@@ -48,13 +48,13 @@ func (a *API) addOnDemandToken(ctx context.Context, in *addOnDemandTokenInput) (
 	return out, err
 }
 
-// cannotSend says that a node sends nothing, and what is to be set.
+// cannotSend warns that this node cannot send, and names the missing setting.
 func cannotSend(mail bool) string {
 	what, key := "text messages", "ondemand.sms.url"
 	if mail {
 		what, key = "mail", "ondemand.smtp.host"
 	}
-	return "this node sends no " + what + ", so no tokencode will come: set " + key + " in the configuration of every node"
+	return "this node cannot send " + what + ", so no tokencode will arrive; set " + key + " in the configuration of every node"
 }
 
 var (
@@ -62,20 +62,19 @@ var (
 	phoneSpaces = strings.NewReplacer(" ", "", "-", "", ".", "", "(", "", ")", "", "\u00a0", "")
 )
 
-// address is where the tokencodes go, as a URI. Its error does not repeat what
-// was typed.
+// address returns the address as a URI. Its error does not repeat the address.
 func (n AddOnDemandTokenRequest) address() (engine.Secret, error) {
 	to, number := n.Mail.Reveal(), phoneSpaces.Replace(n.Phone.Reveal())
 	switch {
 	case (to == "") == (number == ""):
-		return "", errors.New("want a mail address or a telephone number, and not both")
+		return "", errors.New("needs either a mail address or a telephone number")
 	case to != "":
 		if one, err := mail.ParseAddress(to); err != nil || one.Address != to {
-			return "", errors.New("that is no mail address; want one such as ada@example.com, and nothing around it")
+			return "", errors.New("invalid mail address; use the form ada@example.com")
 		}
 		return engine.Secret("mailto:" + to), nil
 	case !telephone.MatchString(number):
-		return "", errors.New("that is no telephone number; want + and the country code, such as +441632960961")
+		return "", errors.New("invalid telephone number; start with + and the country code, such as +441632960961")
 	default:
 		return engine.Secret("tel:" + number), nil
 	}

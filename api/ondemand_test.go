@@ -24,8 +24,8 @@ func TestOnDemandTokenIsSealedAndGiven(t *testing.T) {
 	}
 }
 
-// TestOnDemandTokenThatNothingCanBeSentForIsWarnedOf, before its user waits in vain.
-func TestOnDemandTokenThatNothingCanBeSentForIsWarnedOf(t *testing.T) {
+// TestOnDemandTokenThatCannotBeSentToHasAWarning at the command that adds it.
+func TestOnDemandTokenThatCannotBeSentToHasAWarning(t *testing.T) {
 	f := newFake(t)
 	f.put(t, engine.TableTokens, engine.Token{Serial: "0002", Kind: engine.KindOnDemand, Digits: 8})
 	f.sends = "mailto:"
@@ -38,7 +38,7 @@ func TestOnDemandTokenThatNothingCanBeSentForIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestOnDemandTokenWantsOneAddress(t *testing.T) {
+func TestOnDemandTokenNeedsOneAddress(t *testing.T) {
 	for name, c := range map[string]struct {
 		mail, phone Secret
 		want        string

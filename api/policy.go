@@ -8,7 +8,7 @@ import (
 	"keyfob/events"
 )
 
-// Setting is one number of the rules.
+// Setting is a setting of the policy.
 type Setting struct {
 	Key     string `json:"key"`
 	Value   string `json:"value"`
@@ -18,59 +18,59 @@ type Setting struct {
 	Doc     string `json:"doc"`
 }
 
-// GuessBudget is the chance that blind guessing gets in.
+// GuessBudget is the probability that guessing succeeds.
 type GuessBudget struct {
-	Form       string  `json:"form" doc:"Of the token, as in window.FORM; ondemand: at a tokencode that was sent; emergency: at the fixed tokencode of a lost token."`
-	Digits     int     `json:"digits" doc:"Of a tokencode."`
-	Tries      int     `json:"tries_a_day" doc:"That are looked at in the worst day."`
-	Day        float64 `json:"day" doc:"Chance in a day, by somebody who knows the PIN."`
-	Year       float64 `json:"year" doc:"The same, in a year of such days."`
-	DayNoPIN   float64 `json:"day_without_pin" doc:"Chance in a day, by somebody who does not."`
+	Form       string  `json:"form" doc:"Form of the token, as in window.FORM; ondemand: a tokencode that was sent; emergency: the fixed emergency tokencode."`
+	Digits     int     `json:"digits" doc:"Digits of a tokencode."`
+	Tries      int     `json:"tries_a_day" doc:"Attempts that are checked on the worst day."`
+	Day        float64 `json:"day" doc:"Probability per day for someone who knows the PIN."`
+	Year       float64 `json:"year" doc:"The same for a year of such days."`
+	DayNoPIN   float64 `json:"day_without_pin" doc:"Probability per day for someone who does not know the PIN."`
 	Arithmetic string  `json:"arithmetic"`
 }
 
-// Profile is settings that belong together; set them by profile=NAME.
+// Profile is a named set of settings. The setting profile=NAME applies it.
 type Profile struct {
 	Name     string            `json:"name"`
-	Settings map[string]string `json:"settings" doc:"Those that are not the defaults."`
+	Settings map[string]string `json:"settings" doc:"Settings that differ from the defaults."`
 }
 
-// Policy is all numbers of the rules, in order of key, and what they come to.
+// Policy is all settings by key, with the probability of guessing that results.
 type Policy struct {
 	Settings []Setting     `json:"settings"`
 	Budgets  []GuessBudget `json:"guess_budgets"`
-	Assumed  []string      `json:"guess_assumptions" doc:"What the arithmetic takes for granted."`
-	MaxGuess float64       `json:"max_guess_a_day" doc:"A change that lets guesses in more often has to be forced."`
+	Assumed  []string      `json:"guess_assumptions" doc:"Assumptions of the calculation."`
+	MaxGuess float64       `json:"max_guess_a_day" doc:"A change with a higher probability per day must be forced."`
 	Profiles []Profile     `json:"profiles"`
 }
 
-// SettingChange is a number of the rules before and after.
+// SettingChange is a setting before and after a change.
 type SettingChange struct {
 	Key    string `json:"key"`
 	Before string `json:"before"`
 	After  string `json:"after"`
 }
 
-// PolicyPreview is what a change of the rules would do.
+// PolicyPreview is the effect of a change of the policy.
 type PolicyPreview struct {
 	Changes   []SettingChange `json:"changes"`
-	NewPIN    int             `json:"new_pin_required" doc:"At most so many users must change their PIN at the next login: it was set under looser rules, or will have expired."`
-	Unclaimed int             `json:"activation_code_required" doc:"So many tokens have an owner and no PIN, and could get one by a login: after the change each needs an activation code, which set-temporary-pin makes."`
+	NewPIN    int             `json:"new_pin_required" doc:"Maximum number of users who must change their PIN at the next login, because it was set under less strict rules or has expired."`
+	Unclaimed int             `json:"activation_code_required" doc:"Number of assigned tokens without a PIN that a login could set so far. After the change each needs an activation code, which set-temporary-pin makes."`
 	Before    []GuessBudget   `json:"guess_budgets_before"`
 	After     []GuessBudget   `json:"guess_budgets_after"`
-	Risky     []string        `json:"risky" doc:"Forms of tokens at which guesses would get in more often than max_guess_a_day: the change has to be forced."`
+	Risky     []string        `json:"risky" doc:"Forms of tokens for which guessing would succeed more often than max_guess_a_day. The change must be forced."`
 }
 
 // PolicySettings are the settings that a request changes, previews or simulates.
 type PolicySettings struct {
-	Settings map[string]string `json:"settings" doc:"Those to be changed, all or none; profile: a name of settings that belong together, and the defaults for the rest." minProperties:"1" maxProperties:"256"`
+	Settings map[string]string `json:"settings" doc:"Settings to change, all or none. The key profile sets a profile, and the defaults for the rest." minProperties:"1" maxProperties:"256"`
 }
 
 // SetPolicyRequest changes the policy.
 type SetPolicyRequest struct {
 	CommandRequest
 	PolicySettings
-	Force bool `json:"force,omitempty" doc:"Also when it lets guesses in more often than max_guess_a_day."`
+	Force bool `json:"force,omitempty" doc:"Accept a change that exceeds max_guess_a_day."`
 }
 
 type setPolicyInput struct{ Body SetPolicyRequest }
@@ -78,9 +78,9 @@ type setPolicyInput struct{ Body SetPolicyRequest }
 type previewPolicyInput struct{ Body PolicySettings }
 
 func (a *API) policy() {
-	register(a, route{get, "/policy", "show-policy", "Show the numbers of the rules, and the chance of guessing that they leave", readers, 0}, a.showPolicy)
-	register(a, route{patch, "/policy", "set-policy", "Change numbers of the rules, all or none", administrators, 0}, a.setPolicy)
-	register(a, route{post, "/policy/preview", "preview-policy", "Say what a change of the rules would do, and change nothing", auditors, 0}, a.previewPolicy)
+	register(a, route{get, "/policy", "show-policy", "Show the policy, and the probability of guessing under it", readers, 0}, a.showPolicy)
+	register(a, route{patch, "/policy", "set-policy", "Change settings of the policy, all or none", administrators, 0}, a.setPolicy)
+	register(a, route{post, "/policy/preview", "preview-policy", "Preview a change of the policy, without changing it", auditors, 0}, a.previewPolicy)
 	a.simulation()
 }
 

@@ -32,7 +32,7 @@ func TestPolicyIsShownWithItsGuessBudgetsAndProfiles(t *testing.T) {
 	}
 }
 
-func TestPreviewSaysWhatAChangeWouldDo(t *testing.T) {
+func TestPreviewShowsTheEffectOfAChange(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	_, body := call(t, a, RoleAuditor, post, "/policy/preview", `{"settings":{"pin.min":"7","window.app.small":"20","window.app.medium":"20"}}`)
@@ -59,7 +59,7 @@ func TestPreviewSaysWhatAChangeWouldDo(t *testing.T) {
 	}
 }
 
-func TestForcedChangeSaysSoInTheTrail(t *testing.T) {
+func TestForcedChangeIsRecordedAsForced(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	for body, want := range map[string]engine.SetPolicy{
@@ -80,7 +80,7 @@ func TestForcedChangeSaysSoInTheTrail(t *testing.T) {
 	}
 }
 
-// morning is a journal with a user who mistypes twice and then logs in.
+// morning is a journal with a user who fails twice and then logs in.
 func (f *fake) morning(t *testing.T) {
 	t.Helper()
 	s := engine.NewState()

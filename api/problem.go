@@ -14,7 +14,7 @@ import (
 	"keyfob/engine"
 )
 
-// problem is an RFC 9457 problem. The code is the part that programs read.
+// problem returns an RFC 9457 problem. Programs read the code.
 func problem(status int, code, detail string) *huma.ErrorModel {
 	return &huma.ErrorModel{
 		Type:   "urn:keyfob:problem:" + code,
@@ -38,27 +38,27 @@ func withHelp(p *huma.ErrorModel, help engine.Help) error {
 	return &helped{p, help}
 }
 
-// problemOf is what a caller is told of an error: the rules' own words, which
-// are made to be read, and of everything else only that it happened.
+// problemOf returns the problem that a caller gets for an error: the text of a
+// refusal, and for any other error only that it happened.
 func (a *API) problemOf(ctx context.Context, operation string, err error) error {
 	var refusal *engine.Refusal
 	var ready huma.StatusError
 	switch {
 	case errors.As(err, &ready):
-		return err // with the headers that it may have
+		return err // already a problem
 	case errors.As(err, &refusal):
 		return withHelp(problem(statusOf(refusal.Code), refusal.Code, refusal.Text), refusal.Help)
 	case errors.Is(err, engine.ErrBusy):
-		return again(problem(http.StatusServiceUnavailable, "busy", "this node has more to do than it may queue; nothing was changed, ask again or ask another node"))
+		return again(problem(http.StatusServiceUnavailable, "busy", "this node is overloaded; nothing was changed; try again, or ask another node"))
 	case errors.Is(err, engine.ErrUndecided):
 		a.cfg.Log.WarnContext(ctx, "command undecided", "operation", operation, "err", err)
 		return again(withHelp(problem(http.StatusServiceUnavailable, "undecided",
 			"the cluster could not decide: it has no leader, or this node cannot reach it; check the result before you try again"), engine.HelpListNodes))
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return again(problem(http.StatusServiceUnavailable, "undecided", "the request ended before the cluster answered; look before you ask again"))
+		return again(problem(http.StatusServiceUnavailable, "undecided", "the request ended before the cluster answered; check the result before you try again"))
 	default:
 		a.cfg.Log.ErrorContext(ctx, "request failed", "operation", operation, "err", err)
-		return problem(http.StatusInternalServerError, "internal", "the node could not do it; its log says why")
+		return problem(http.StatusInternalServerError, "internal", "internal error; the log of the node has the details")
 	}
 }
 
@@ -75,12 +75,12 @@ func statusOf(code string) int {
 
 func again(p error) error { return later(p, 0) }
 
-// later is a problem that may be gone after a while.
+// later adds a Retry-After to a problem.
 func later(p error, wait time.Duration) error {
 	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {seconds(wait)}})
 }
 
-// seconds is a wait as Retry-After has it, at least one.
+// seconds formats a wait for Retry-After, at least one second.
 func seconds(wait time.Duration) string {
 	return strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))
 }
@@ -97,8 +97,8 @@ func invalid(detail string) error {
 	return problem(http.StatusUnprocessableEntity, "invalid", detail)
 }
 
-// withoutValues takes what was sent out of huma's problems: it may be a seed
-// or a PIN typed into the wrong field.
+// withoutValues removes the values of a request from huma's problems. A value may
+// be a seed, or a PIN in the wrong field.
 func withoutValues(_ huma.Context, _ string, body any) (any, error) {
 	if p, ok := body.(*huma.ErrorModel); ok {
 		for i, e := range p.Errors {

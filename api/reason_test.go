@@ -12,8 +12,7 @@ import (
 	"keyfob/engine"
 )
 
-// unrecorded are the operations that change nothing an administrator answers
-// for.
+// unrecorded are the operations that need no reason, because they change nothing.
 var unrecorded = map[string]bool{"authenticate": true, "preview-policy": true, "simulate-policy": true}
 
 // fieldValues are valid values for the required fields of request bodies.
@@ -49,8 +48,8 @@ func body(t *testing.T, a *API, op *huma.Operation) string {
 	return string(text)
 }
 
-// TestReasonOfEveryCommandIsPassedOn calls every operation that demands a
-// reason. The node must be given it, together with the administrator.
+// TestReasonOfEveryCommandIsPassedOn calls every operation that takes a reason. The
+// node must get the reason and the actor.
 func TestReasonOfEveryCommandIsPassedOn(t *testing.T) {
 	for _, op := range operations(newFake(t).api(t)) {
 		if op.Method == get || unrecorded[op.OperationID] {

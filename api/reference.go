@@ -14,39 +14,39 @@ import (
 )
 
 const (
-	referenceReach  = 2_000_000 // records looked through for a reference
+	referenceReach  = 2_000_000 // records searched for a reference
 	referenceFor    = 10 * time.Second
-	referenceStride = 4096 // records read at once, going back
+	referenceStride = 4096 // records read at once, backwards
 )
 
-// ReferenceReport is everything that carries a reference: what a user who
-// reads it out was told, and why.
+// ReferenceReport is what a reference stands for: an attempt of a user, or a
+// command.
 type ReferenceReport struct {
 	Reference string           `json:"reference"`
 	Time      *time.Time       `json:"time"`
 	User      string           `json:"user,omitempty"`
-	Known     bool             `json:"known" doc:"Whether there is such a user now. An unknown name is not in the trail."`
+	Known     bool             `json:"known" doc:"The user exists now. An unknown name is not in the trail."`
 	Serial    string           `json:"serial,omitempty"`
-	Outcome   string           `json:"outcome" doc:"accept, reject, challenge; changed: it was a command."`
+	Outcome   string           `json:"outcome" doc:"accept, reject or challenge; changed: a command."`
 	Reason    string           `json:"reason,omitempty"`
-	Offset    *int64           `json:"offset,omitempty" doc:"Intervals that the tokencode lay from where the token's clock was believed to be."`
-	Words     string           `json:"words" doc:"The same, to be read out."`
+	Offset    *int64           `json:"offset,omitempty" doc:"Distance of the tokencode from the expected one, in intervals or presses."`
+	Words     string           `json:"words" doc:"What happened, as a sentence."`
 	Next      string           `json:"next,omitempty" doc:"What helps now: the steps as one sentence."`
 	Steps     []Step           `json:"steps" doc:"What helps now, as alternatives."`
-	Now       []string         `json:"now" doc:"What stands between the user and a login now."`
+	Now       []string         `json:"now" doc:"What prevents or complicates the next login now, as sentences."`
 	Success   *time.Time       `json:"last_success,omitempty"`
 	Door      string           `json:"door"`
 	Client    string           `json:"client,omitempty"`
 	SourceIP  string           `json:"source_ip,omitempty"`
 	Node      string           `json:"node"`
 	Site      string           `json:"site,omitempty"`
-	Actor     string           `json:"actor,omitempty" doc:"Who commanded it."`
-	Note      string           `json:"note,omitempty" doc:"The administrator's reason."`
-	Events    []ReferenceEvent `json:"events" doc:"In order."`
+	Actor     string           `json:"actor,omitempty" doc:"The administrator, for a command."`
+	Note      string           `json:"note,omitempty" doc:"The reason that the administrator gave."`
+	Events    []ReferenceEvent `json:"events" doc:"The events with this reference, in order."`
 	Searched  Searched         `json:"searched"`
 }
 
-// ReferenceEvent is one event that carries the reference.
+// ReferenceEvent is one event with the reference.
 type ReferenceEvent struct {
 	Sequence uint64     `json:"sequence"`
 	Time     *time.Time `json:"time"`
@@ -54,26 +54,26 @@ type ReferenceEvent struct {
 	Words    string     `json:"words"`
 }
 
-// Searched is how far was looked, newest first.
+// Searched is the range that was searched, newest first.
 type Searched struct {
 	From  uint64     `json:"from"`
 	To    uint64     `json:"to"`
-	Since *time.Time `json:"since,omitempty" doc:"When the oldest event looked at happened."`
-	Whole bool       `json:"whole" doc:"No event is older than those."`
+	Since *time.Time `json:"since,omitempty" doc:"Time of the oldest event searched."`
+	Whole bool       `json:"whole" doc:"The whole trail was searched."`
 }
 
 type referenceQuery struct {
-	Reference string `path:"reference" minLength:"4" maxLength:"64" doc:"As it was read out; case, dashes and spaces do not matter."`
+	Reference string `path:"reference" minLength:"4" maxLength:"64" doc:"The reference; case, dashes and spaces are ignored."`
 }
 
 func (a *API) references() {
-	register(a, route{get, "/audit/references/{reference}", "show-reference", "Say what a reference stands for that a user reads out", readers, 0}, a.showReference)
+	register(a, route{get, "/audit/references/{reference}", "show-reference", "Show what a reference stands for", readers, 0}, a.showReference)
 }
 
 func (a *API) showReference(ctx context.Context, in *referenceQuery) (*answer[ReferenceReport], error) {
 	reference := events.CanonicalReference(in.Reference)
 	if !events.IsReference(reference) {
-		return nil, invalid(fmt.Sprintf("%.64q is no reference: it has eight letters and digits, such as 7K3M-QX4P", in.Reference))
+		return nil, invalid(fmt.Sprintf("%.64q is not a reference; a reference has eight letters and digits, such as 7K3M-QX4P", in.Reference))
 	}
 	if err := a.read(); err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (a *API) showReference(ctx context.Context, in *referenceQuery) (*answer[Re
 	}
 	v := viewReference(a.cfg.Node.State(), found, searched, events.At(a.cfg.Now()))
 	if v.Reason == string(events.ReasonConversationExpired) {
-		if err := a.sayWhatEnded(ctx, &v, found[0]); err != nil {
+		if err := a.addEndedBy(ctx, &v, found[0]); err != nil {
 			return nil, err
 		}
 	}
@@ -98,8 +98,8 @@ func (a *API) showReference(ctx context.Context, in *referenceQuery) (*answer[Re
 	return answered(v), nil
 }
 
-// find looks for a reference, newest first, until it has all events of one
-// attempt or command, which lie side by side, or has looked far enough.
+// find searches for a reference, newest first, until it has all events of one
+// attempt or command, which are adjacent, or reaches a limit.
 func (a *API) find(ctx context.Context, reference string) ([]events.Record, Searched, error) {
 	first, last := a.cfg.Journal.Bounds()
 	s := Searched{From: last + 1, To: last}
@@ -108,7 +108,7 @@ func (a *API) find(ctx context.Context, reference string) ([]events.Record, Sear
 	for s.From > first && last+1-s.From < referenceReach && a.cfg.Now().Sub(began) < referenceFor {
 		end := s.From
 		s.From = max(first, end-min(end, referenceStride))
-		part, at, err := a.carrying(ctx, reference, s.From, end)
+		part, at, err := a.withReference(ctx, reference, s.From, end)
 		if err != nil {
 			return nil, s, err
 		}
@@ -122,12 +122,12 @@ func (a *API) find(ctx context.Context, reference string) ([]events.Record, Sear
 	return found, s, nil
 }
 
-// carrying is the records from one number up to another, exclusive, that carry
-// a reference, and when the first of all was.
-func (a *API) carrying(ctx context.Context, reference string, from, end uint64) (found []events.Record, at events.Time, err error) {
+// withReference returns the records with a reference between two numbers, the second one
+// exclusive, and the time of the first record read.
+func (a *API) withReference(ctx context.Context, reference string, from, end uint64) (found []events.Record, at events.Time, err error) {
 	for r, err := range a.cfg.Journal.Records(ctx, from, false) {
 		if err != nil {
-			return nil, 0, fmt.Errorf("looking for a reference: %w", err)
+			return nil, 0, fmt.Errorf("searching for a reference: %w", err)
 		}
 		if r.Sequence >= end {
 			break
@@ -135,16 +135,16 @@ func (a *API) carrying(ctx context.Context, reference string, from, end uint64) 
 		if r.Sequence == from {
 			at = r.Time
 		}
-		if carries(r, reference) {
+		if hasReference(r, reference) {
 			found = append(found, r)
 		}
 	}
 	return found, at, ctx.Err()
 }
 
-// carries reports whether a record is of the attempt or command with a
-// reference, or stands for it among others.
-func carries(r events.Record, reference string) bool {
+// hasReference reports whether a record has a reference, or stands for a refusal that
+// had it.
+func hasReference(r events.Record, reference string) bool {
 	if r.Origin.Reference != "" && events.CanonicalReference(r.Origin.Reference) == reference {
 		return true
 	}
@@ -152,21 +152,21 @@ func carries(r events.Record, reference string) bool {
 	return ok && slices.ContainsFunc(e.Others, func(other string) bool { return events.CanonicalReference(other) == reference })
 }
 
-// standsFor makes of the report on one refusal that of another, which left no
-// record of its own: only when and why is known of it.
+// standsFor turns the report on a sampled refusal into that of another one that it
+// stands for.
 func (v *ReferenceReport) standsFor(reference string) {
-	v.Words += "; this one left no record of its own, and what follows is of the last of them"
+	v.Words += "; this one has no record of its own, and the details are those of the last one"
 	v.Reference = reference
 }
 
-// notRecorded says how far was looked in vain.
+// notRecorded says what was searched without success.
 func notRecorded(reference string, s Searched) error {
-	how := "the whole trail of this node"
+	how := "the whole audit trail of this node"
 	if !s.Whole && s.Since != nil {
 		how = fmt.Sprintf("events %d to %d, back to %s", s.From, s.To, s.Since.Format(time.RFC3339))
 	}
 	return problem(http.StatusNotFound, "not_found", fmt.Sprintf(
-		"no event carries the reference %s; looked through %s. Of many refusals that change nothing (unknown, locked or disabled users, no token) not all are recorded: see keyfob state show USER", reference, how))
+		"reference %s not found in %s; of many refusals that change nothing (unknown, locked or disabled users, no token) not all are recorded, so look at the state of the user", reference, how))
 }
 
 func viewReference(s *engine.State, found []events.Record, searched Searched, now events.Time) ReferenceReport {
@@ -187,14 +187,14 @@ func viewReference(s *engine.State, found []events.Record, searched Searched, no
 	return v
 }
 
-// sayWhatEnded says what an administrator did shortly before a refusal, and
-// ended the steps that it was to go on with.
-func (a *API) sayWhatEnded(ctx context.Context, v *ReferenceReport, of events.Record) error {
+// addEndedBy adds the administrator's command that ended the conversation of a
+// refused attempt, if it came shortly before.
+func (a *API) addEndedBy(ctx context.Context, v *ReferenceReport, of events.Record) error {
 	first, _ := a.cfg.Journal.Bounds()
 	t := diagnosis.NewTrail(v.User, 1)
 	for r, err := range a.cfg.Journal.Records(ctx, max(first, of.Sequence-min(of.Sequence, referenceStride)), false) {
 		if err != nil {
-			return fmt.Errorf("looking for what ended a conversation: %w", err)
+			return fmt.Errorf("searching for what ended a conversation: %w", err)
 		}
 		t.Add(r)
 		if r.Sequence >= of.Sequence {

@@ -58,7 +58,7 @@ func TestOffsetsAreToldInWords(t *testing.T) {
 	}
 }
 
-// attempt adds to the journal what a refused attempt leaves there.
+// attempt adds the records of an attempt to the journal.
 func (f *fake) attempt(reference string, e ...events.Event) {
 	for _, one := range e {
 		n := uint64(len(f.records) + 1)
@@ -68,7 +68,7 @@ func (f *fake) attempt(reference string, e ...events.Event) {
 	}
 }
 
-func TestReferenceTellsTheHelpDeskWhatHappened(t *testing.T) {
+func TestReferenceShowsWhatHappened(t *testing.T) {
 	f := newFake(t)
 	offset := int64(-4)
 	f.attempt("AAAA-AAAA", events.PasscodeRejected{User: "ada", Reason: events.ReasonBadPIN})
@@ -101,24 +101,24 @@ func TestReferenceTellsTheHelpDeskWhatHappened(t *testing.T) {
 		}
 	}
 	status, body := call(t, a, RoleHelpdesk, get, "/audit/references/7K3M-QX02", "")
-	if status != http.StatusNotFound || !strings.Contains(body, "the whole trail") {
+	if status != http.StatusNotFound || !strings.Contains(body, "the whole audit trail") {
 		t.Errorf("status %d: %s", status, body)
 	}
 	for _, none := range []string{"----", "7K3M", "7K3M-QX4P7", "7K3M-QXUP"} {
-		if status, body := call(t, a, RoleHelpdesk, get, "/audit/references/"+none, ""); status != http.StatusUnprocessableEntity || !strings.Contains(body, "is no reference") {
+		if status, body := call(t, a, RoleHelpdesk, get, "/audit/references/"+none, ""); status != http.StatusUnprocessableEntity || !strings.Contains(body, "is not a reference") {
 			t.Errorf("%s: status %d: %s", none, status, body)
 		}
 	}
 }
 
-func TestReferenceOfARefusalThatAnotherStandsForIsFound(t *testing.T) {
+func TestReferenceOfASampledRefusalIsFound(t *testing.T) {
 	f := newFake(t)
 	f.attempt("AAAA-AAAA", events.PasscodeRejected{Digest: "d", Reason: events.ReasonUserUnknown, Count: 3, Others: []string{"CCCC-CCC1", "CCCC-CCC2"}})
 	f.attempt("BBBB-BBBB", events.PasscodeAccepted{User: "bob"})
 	_, body := call(t, f.api(t), RoleHelpdesk, get, "/audit/references/cccc-cccl", "")
 	r := decode[ReferenceReport](t, body)
 	if r.Reason != "user_unknown" || r.Known || r.Next == "" ||
-		r.Words != "refused: no such user; one of 3 such refusals; this one left no record of its own, and what follows is of the last of them" {
+		r.Words != "refused: no such user; one of 3 such refusals; this one has no record of its own, and the details are those of the last one" {
 		t.Errorf("%+v", r)
 	}
 	if _, body := call(t, f.api(t), RoleHelpdesk, get, "/audit/references/AAAA-AAAA", ""); strings.Contains(body, "no record of its own") {
@@ -126,7 +126,7 @@ func TestReferenceOfARefusalThatAnotherStandsForIsFound(t *testing.T) {
 	}
 }
 
-func TestReferenceOfACommandTellsWhoGaveIt(t *testing.T) {
+func TestReferenceOfACommandShowsTheActor(t *testing.T) {
 	f := newFake(t)
 	f.attempt("7K3M-QX4P", events.UserUnlocked{User: "ada"})
 	f.records[0].Origin.Actor, f.records[0].Origin.Note = "api token desk", "she called"
@@ -137,7 +137,7 @@ func TestReferenceOfACommandTellsWhoGaveIt(t *testing.T) {
 	}
 }
 
-func TestReferenceIsFoundAcrossTheEdgeOfWhatIsReadAtOnce(t *testing.T) {
+func TestReferenceIsFoundAcrossReads(t *testing.T) {
 	for _, after := range []int{referenceStride - 1, referenceStride - 2, referenceStride} {
 		f := newFake(t)
 		f.attempt("AAAA-AAAA", events.PasscodeRejected{User: "ada"})
@@ -160,12 +160,12 @@ func TestSearchForAReferenceIsBounded(t *testing.T) {
 	a := f.api(t)
 	a.cfg.Now = func() time.Time { f.now = f.now.Add(referenceFor / 4); return f.now }
 	status, body := call(t, a, RoleHelpdesk, get, "/audit/references/7K3M-QX01", "")
-	if status != http.StatusNotFound || !strings.Contains(body, "looked through events 8193 to 20480, back to 2026-11-02T14:16:33Z") {
+	if status != http.StatusNotFound || !strings.Contains(body, "not found in events 8193 to 20480, back to 2026-11-02T14:16:33Z") {
 		t.Errorf("status %d: %s", status, body)
 	}
 }
 
-func TestStateSaysThatATokencodeWasNotSent(t *testing.T) {
+func TestStateReportsATokencodeThatWasNotSent(t *testing.T) {
 	f := newFake(t)
 	f.put(t, engine.TableUsers, engine.User{Name: "olga", Tokens: []string{"O1"}})
 	f.put(t, engine.TableTokens, engine.Token{
@@ -184,7 +184,7 @@ func TestStateSaysThatATokencodeWasNotSent(t *testing.T) {
 	}
 }
 
-func TestStateSaysInOneLineWhatIsTheMatter(t *testing.T) {
+func TestStateHasAOneLineSummary(t *testing.T) {
 	f := newFake(t)
 	offset := int64(-4)
 	f.put(t, engine.TableUsers, engine.User{
@@ -219,9 +219,9 @@ func TestStateSaysInOneLineWhatIsTheMatter(t *testing.T) {
 	}
 }
 
-// TestStateAtATimeJudgesLocksAtThatTime: a lock, a wait and a conversation end
-// without an event, so that the time asked for counts and not the last event's.
-func TestStateAtATimeJudgesLocksAtThatTime(t *testing.T) {
+// TestPastStateEvaluatesLocksAtThatTime: locks, waits and conversations end without
+// an event, so the requested time counts, not that of the last event.
+func TestPastStateEvaluatesLocksAtThatTime(t *testing.T) {
 	f := newFake(t)
 	f.attempt("AAAA-AAAA",
 		events.UserAdded{User: "ada"},
@@ -250,8 +250,8 @@ func TestStateAtATimeJudgesLocksAtThatTime(t *testing.T) {
 	}
 }
 
-// steady is a token whose clock loses an interval in 30 days, and that is in
-// Next Tokencode mode.
+// steady returns a token in Next Tokencode mode whose clock loses an interval in
+// 30 days.
 func steady(serial, user string) *engine.Token {
 	t := &engine.Token{Serial: serial, Kind: "totp", Period: 60, Digits: 6, User: user, PIN: []byte("sealed PIN"), NextTokencode: true}
 	for i := range 3 {
@@ -261,7 +261,7 @@ func steady(serial, user string) *engine.Token {
 	return t
 }
 
-func TestTokensAreListedByHowSoonTheyLeave(t *testing.T) {
+func TestDriftingTokensAreListedByUrgency(t *testing.T) {
 	f := newFake(t)
 	for _, serial := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"} {
 		token := steady(serial, "ada")
@@ -272,7 +272,7 @@ func TestTokensAreListedByHowSoonTheyLeave(t *testing.T) {
 		}
 		f.put(t, engine.TableTokens, *token)
 	}
-	// Of no rate that is known: listed if it is beyond the small window.
+	// Tokens without a known rate are listed if they are outside the small window.
 	for serial, drift := range map[string]int64{"unknown": 0, "within": -1, "beyond": 2, "far": -297} {
 		f.put(t, engine.TableTokens, engine.Token{Serial: serial, Kind: "totp", Period: 60, Drift: drift})
 	}
@@ -291,9 +291,9 @@ func TestTokensAreListedByHowSoonTheyLeave(t *testing.T) {
 	}
 }
 
-// TestZeroDriftSaysWhenTokencodesCountAgain: nothing up to the last interval
-// used is accepted, whatever is believed of the clock.
-func TestZeroDriftSaysWhenTokencodesCountAgain(t *testing.T) {
+// TestZeroDriftShowsWhenTokencodesAreAcceptedAgain: no tokencode up to the last used
+// interval is accepted, whatever the drift.
+func TestZeroDriftShowsWhenTokencodesAreAcceptedAgain(t *testing.T) {
 	f := newFake(t)
 	minute := noon.Unix() / 60
 	for serial, last := range map[string]int64{"ahead": minute + 150, "right": minute} {
@@ -311,7 +311,7 @@ func TestZeroDriftSaysWhenTokencodesCountAgain(t *testing.T) {
 	}
 }
 
-func TestStateSaysWhenTheClockIsInTheWay(t *testing.T) {
+func TestStateSaysThatTheClockIsWrong(t *testing.T) {
 	f := newFake(t)
 	f.put(t, engine.TableTokens, engine.Token{Serial: "E1", Kind: "hotp", Digits: 6, User: "erin", Seed: []byte("sealed seed"), PIN: []byte("sealed PIN")})
 	f.put(t, engine.TableUsers, engine.User{Name: "erin", Tokens: []string{"E1"}})

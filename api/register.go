@@ -20,11 +20,11 @@ type route struct {
 
 const rolesKey = "roles"
 
-// long is a request that may be longer than others.
-type long interface{ maxBytes() int64 }
+// largeRequest is implemented by requests that may be longer than others.
+type largeRequest interface{ maxBytes() int64 }
 
-// register adds an operation. Whatever error the handler returns is turned
-// into a problem here, so that no error's text reaches a caller by accident.
+// register adds an operation. It turns every error of the handler into a problem,
+// so that no error text reaches a caller by accident.
 func register[I, O any](a *API, r route, handle func(context.Context, *I) (*O, error)) {
 	tag, _, _ := strings.Cut(strings.TrimPrefix(r.path, "/"), "/")
 	op := huma.Operation{
@@ -38,7 +38,7 @@ func register[I, O any](a *API, r route, handle func(context.Context, *I) (*O, e
 		MaxBodyBytes:  maxBody,
 		Metadata:      map[string]any{rolesKey: r.roles},
 	}
-	if l, ok := any(new(I)).(long); ok {
+	if l, ok := any(new(I)).(largeRequest); ok {
 		op.MaxBodyBytes = l.maxBytes()
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
@@ -55,7 +55,7 @@ type answer[T any] struct{ Body T }
 
 func answered[T any](body T) *answer[T] { return &answer[T]{body} }
 
-// none is an answer without a body.
+// none is the answer of an operation without a body.
 type none struct{}
 
 // CommandRequest is the body of a command that takes nothing but a reason. Every
@@ -71,17 +71,17 @@ type RemovalQuery struct {
 
 // Page asks for part of a listing.
 type Page struct {
-	After string `query:"after" maxLength:"256" doc:"The next of the page before; empty begins."`
-	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many at most."`
+	After string `query:"after" maxLength:"256" doc:"The next of the previous page; empty: the first page."`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Maximum number of items."`
 }
 
 // List is part of a listing.
 type List[T any] struct {
 	Items []T    `json:"items"`
-	Next  string `json:"next,omitempty" doc:"What to give as after for the next page; absent on the last."`
+	Next  string `json:"next,omitempty" doc:"Value of after for the next page; absent on the last page."`
 }
 
-// page is the part of all that p asks for; name is what all is ordered by.
+// page returns the part of all that p asks for. all is ordered by name.
 func page[R any, T any](p Page, all func(yield func(R) bool), name func(R) string, view func(R) (T, bool)) List[T] {
 	list := List[T]{Items: []T{}}
 	last := ""

@@ -9,55 +9,55 @@ import (
 	"keyfob/events"
 )
 
-// Remedies are the commands that need the node's keys.
+// Remedies executes the commands that need the node's keys.
 type Remedies interface {
-	// SetTemporaryPIN makes a PIN where none is given, and answers it.
+	// SetTemporaryPIN sets a temporary PIN and returns it. An empty PIN has one
+	// generated.
 	SetTemporaryPIN(ctx context.Context, o events.Origin, serial string, pin engine.Secret) (engine.Secret, error)
 	Resynchronize(ctx context.Context, o events.Origin, serial string, first, second engine.Secret) error
-	// Lose answers the emergency tokencodes.
+	// Lose reports a token lost and returns its emergency tokencodes.
 	Lose(ctx context.Context, o events.Origin, loss Loss) ([]string, error)
-	// Sends reports whether this node has a way of sending tokencodes to an
-	// address.
+	// Sends reports whether this node can send tokencodes to an address.
 	Sends(address engine.Secret) bool
-	// Replace and GiveOut answer the activation code that was made for a token
-	// which the command leaves without a PIN, empty where none is needed.
+	// Replace and GiveOut return the activation code of a token that the command
+	// leaves without a PIN; empty if none is needed.
 	Replace(ctx context.Context, o events.Origin, old, serial string, keepPIN bool) (engine.Secret, error)
 	GiveOut(ctx context.Context, o events.Origin, c engine.Command) (engine.Secret, error)
 }
 
-// Loss is what holds while a token is lost.
+// Loss is what applies while a token is lost.
 type Loss struct {
 	Serial string
-	Codes  int           // emergency tokencodes, each good once; 0: none
-	Fixed  bool          // one emergency tokencode instead, good until the end
-	For    time.Duration // how long they are good
+	Codes  int           // emergency tokencodes, each valid once; 0: none
+	Fixed  bool          // one emergency tokencode instead, valid until the end
+	For    time.Duration // how long they are valid
 	Found  string        // what the token's own tokencodes do meanwhile: refuse, allow, after
 }
 
-// TemporaryPIN is a PIN at the one time that it is shown.
+// TemporaryPIN is a temporary PIN, which is shown once.
 type TemporaryPIN struct {
 	Serial string `json:"serial"`
-	PIN    string `json:"temporary_pin" doc:"Shown this once; its owner must change it at the first use."`
+	PIN    string `json:"temporary_pin" doc:"Shown only this once. The user must change it at the first login."`
 }
 
-// Emergency is what the owner of a lost token uses meanwhile.
+// Emergency is the emergency access of the user of a lost token.
 type Emergency struct {
 	Serial     string    `json:"serial"`
 	User       string    `json:"user"`
 	Kind       string    `json:"kind"`
-	Tokencodes []string  `json:"emergency_tokencodes" doc:"Shown only this once. Typed after the PIN, in place of the token's own."`
-	Fixed      bool      `json:"fixed" doc:"One tokencode that is good until the end; otherwise each is good once."`
+	Tokencodes []string  `json:"emergency_tokencodes" doc:"Shown only this once. The user enters one after the PIN, in place of the token's own tokencode."`
+	Fixed      bool      `json:"fixed" doc:"One tokencode that is valid until the end; otherwise each is valid once."`
 	Until      time.Time `json:"until"`
 	Found      string    `json:"found" enum:"refuse,allow,after" doc:"What the token's own tokencodes do meanwhile."`
-	NoPIN      bool      `json:"without_pin,omitempty" doc:"The token works without a PIN, and so do these."`
-	Voided     bool      `json:"voided,omitempty" doc:"Emergency tokencodes were given out before; they are void now."`
+	NoPIN      bool      `json:"without_pin,omitempty" doc:"The token has no PIN, so these are entered without one."`
+	Voided     bool      `json:"voided,omitempty" doc:"Emergency tokencodes that were issued before are no longer valid."`
 }
 
 // ResyncTokenRequest resynchronizes a token by two consecutive tokencodes.
 type ResyncTokenRequest struct {
 	CommandRequest
-	First  Secret `json:"first" minLength:"6" maxLength:"8" doc:"What the token shows."`
-	Second Secret `json:"second" minLength:"6" maxLength:"8" doc:"What it shows next."`
+	First  Secret `json:"first" minLength:"6" maxLength:"8" doc:"The tokencode that the token shows."`
+	Second Secret `json:"second" minLength:"6" maxLength:"8" doc:"The tokencode that it shows next."`
 }
 
 type resyncCommand struct {
@@ -68,10 +68,10 @@ type resyncCommand struct {
 // LostTokenRequest reports a token lost.
 type LostTokenRequest struct {
 	CommandRequest
-	Tokencodes *int   `json:"tokencodes,omitempty" minimum:"0" maximum:"50" doc:"How many emergency tokencodes are given out; default: emergency.codes of the policy; 0: no emergency access."`
-	Fixed      bool   `json:"fixed,omitempty" doc:"One tokencode that is good until the end."`
-	ForSeconds int    `json:"for_seconds,omitempty" minimum:"60" doc:"How long they are good; default: emergency.for of the policy."`
-	Found      string `json:"found,omitempty" enum:"refuse,allow,after" default:"refuse" doc:"What the token's own tokencodes do meanwhile: nothing; let in and end the emergency; nothing until the emergency is over."`
+	Tokencodes *int   `json:"tokencodes,omitempty" minimum:"0" maximum:"50" doc:"Number of emergency tokencodes; default: emergency.codes of the policy; 0: no emergency access."`
+	Fixed      bool   `json:"fixed,omitempty" doc:"Issue one tokencode that is valid until the end."`
+	ForSeconds int    `json:"for_seconds,omitempty" minimum:"60" doc:"How long they are valid; default: emergency.for of the policy."`
+	Found      string `json:"found,omitempty" enum:"refuse,allow,after" default:"refuse" doc:"What the token's own tokencodes do meanwhile. refuse: they are refused; allow: they are accepted and end the emergency access; after: they are refused until the emergency access ends."`
 }
 
 type lostCommand struct {
@@ -82,8 +82,8 @@ type lostCommand struct {
 // ReplaceTokenRequest replaces a token with another.
 type ReplaceTokenRequest struct {
 	CommandRequest
-	Replacement string `json:"replacement" minLength:"1" maxLength:"64" doc:"Serial of the new token, which belongs to nobody yet."`
-	KeepPIN     *bool  `json:"keep_pin,omitempty" doc:"Whether the PIN goes with it; default: replace.keep_pin of the policy, where both tokens take the PIN alike."`
+	Replacement string `json:"replacement" minLength:"1" maxLength:"64" doc:"Serial of the new token, which must be unassigned."`
+	KeepPIN     *bool  `json:"keep_pin,omitempty" doc:"Move the PIN to the new token; default: replace.keep_pin of the policy, if both tokens have the same PIN style."`
 }
 
 type replaceCommand struct {
@@ -92,12 +92,12 @@ type replaceCommand struct {
 }
 
 func (a *API) remedies() {
-	register(a, route{post, "/tokens/{serial}/temporary-pin", "set-temporary-pin", "Make a PIN that its owner must change at the first use, shown once", staff, 0}, a.setTemporaryPIN)
-	register(a, route{post, "/tokens/{serial}/resync", "resync-token", "Put a token right by two tokencodes in a row, as its owner reads them out", helpers, 0}, a.resync)
-	register(a, route{post, "/tokens/{serial}/lost", "lost-token", "Refuse a token that is lost, and give its owner emergency tokencodes, shown once", helpers, 0}, a.lost)
-	register(a, route{post, "/tokens/{serial}/replace", "replace-token", "Give a token's owner a new one, which takes its place at its first success", staff, 0}, a.replace)
-	a.tokenCommand("found", "End the emergency tokencodes: the token is with its owner again", helpers, func(s string) engine.Command { return engine.FindToken{Serial: s} })
-	a.tokenCommand("zero-drift", "Forget what is believed of a token's clock", helpers, func(s string) engine.Command { return engine.ZeroDrift{Serial: s} })
+	register(a, route{post, "/tokens/{serial}/temporary-pin", "set-temporary-pin", "Set a temporary PIN, shown once, which the user must change at the first login", staff, 0}, a.setTemporaryPIN)
+	register(a, route{post, "/tokens/{serial}/resync", "resync-token", "Resynchronize a token with two consecutive tokencodes that the user reads out", helpers, 0}, a.resync)
+	register(a, route{post, "/tokens/{serial}/lost", "lost-token", "Report a token lost, and issue emergency tokencodes, shown once", helpers, 0}, a.lost)
+	register(a, route{post, "/tokens/{serial}/replace", "replace-token", "Replace a token with another one, which takes its place at its first successful login", staff, 0}, a.replace)
+	a.tokenCommand("found", "Report a token found, and end its emergency tokencodes", helpers, func(s string) engine.Command { return engine.FindToken{Serial: s} })
+	a.tokenCommand("zero-drift", "Reset the drift of a token", helpers, func(s string) engine.Command { return engine.ZeroDrift{Serial: s} })
 }
 
 func (a *API) setTemporaryPIN(ctx context.Context, in *tokenCommand) (*answer[TemporaryPIN], error) {
@@ -105,8 +105,8 @@ func (a *API) setTemporaryPIN(ctx context.Context, in *tokenCommand) (*answer[Te
 	if err != nil {
 		return nil, err
 	}
-	const made = "" // by the node: an administrator cannot choose it
-	pin, err := a.cfg.Remedies.SetTemporaryPIN(ctx, o, in.Serial, made)
+	const generated = "" // an administrator cannot choose it
+	pin, err := a.cfg.Remedies.SetTemporaryPIN(ctx, o, in.Serial, generated)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (a *API) lost(ctx context.Context, in *lostCommand) (*answer[Emergency], er
 	}
 	usual := a.cfg.Node.State().Policy
 	loss := Loss{Serial: in.Serial, Codes: usual.EmergencyCodes, Fixed: in.Body.Fixed, For: usual.EmergencyFor, Found: in.Body.Found}
-	if in.Body.Tokencodes != nil { // 0 is a number of its own here
+	if in.Body.Tokencodes != nil { // 0 is a choice too
 		loss.Codes = *in.Body.Tokencodes
 	}
 	if in.Body.ForSeconds > 0 {

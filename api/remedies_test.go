@@ -11,7 +11,7 @@ import (
 	"keyfob/engine"
 )
 
-func TestTemporaryPINIsMadeByTheNodeAndShown(t *testing.T) {
+func TestTemporaryPINIsGeneratedAndShown(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	status, body := call(t, a, RoleHelpdesk, post, "/tokens/0001/temporary-pin", `{"reason":"forgot it"}`)
@@ -27,8 +27,7 @@ func TestTemporaryPINIsMadeByTheNodeAndShown(t *testing.T) {
 	}
 }
 
-// TestActivationCodeIsShownOnce: where a command makes one, its answer has it,
-// and nothing that is asked later.
+// TestActivationCodeIsShownOnce: only the answer of the command that makes it.
 func TestActivationCodeIsShownOnce(t *testing.T) {
 	for path, body := range map[string]string{
 		"/tokens/0001/assign":    `{"reason":"r","user":"ada"}`,
@@ -52,7 +51,7 @@ func TestActivationCodeIsShownOnce(t *testing.T) {
 	}
 }
 
-func TestLostTokenHasTheEmergencyThatWasAskedFor(t *testing.T) {
+func TestLostTokenHasTheRequestedEmergencyAccess(t *testing.T) {
 	few := engine.DefaultPolicy()
 	few.EmergencyCodes, few.EmergencyFor = 3, 24*time.Hour
 	for body, want := range map[string]Loss{
@@ -79,7 +78,7 @@ func TestLostTokenHasTheEmergencyThatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestPINGoesWithAReplacementAsThePolicySays(t *testing.T) {
+func TestReplacementKeepsThePINAsThePolicySays(t *testing.T) {
 	for _, tt := range []struct {
 		body, style string
 		policy      bool

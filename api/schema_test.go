@@ -16,8 +16,8 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// shown are the secrets that an answer holds, since their owner must see them
-// once. Nothing else in an answer may be one.
+// shown lists the fields of answers that are secrets, or look like one, with the
+// reason. No other field may.
 var shown = map[string]string{
 	"IssuedAPIToken.token":                   "the only time that an API token is shown",
 	"TemporaryPIN.temporary_pin":             "for the help desk to tell its owner, who must change it",
@@ -86,11 +86,11 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		}
 	}
 	if len(walk.seen) < 10 {
-		t.Fatalf("only %d types found: the walk does not reach the answers", len(walk.seen))
+		t.Fatalf("only %d types found: the test does not reach the answers", len(walk.seen))
 	}
 	for name := range shown {
 		if suspicious.MatchString(name[1+slices.Index([]byte(name), '.'):]) && !walk.found[name] {
-			t.Errorf("%s is excused, but there is no such field any more", name)
+			t.Errorf("%s is listed in shown, but the field no longer exists", name)
 		}
 	}
 }
@@ -116,7 +116,7 @@ func TestEveryRequestBodyHasAnExportedType(t *testing.T) {
 	}
 }
 
-// TestSecretOfARequestIsSentAndNotPrinted also when it is part of a request.
+// TestSecretOfARequestIsSentAndNotPrinted: JSON carries it, formatting hides it.
 func TestSecretOfARequestIsSentAndNotPrinted(t *testing.T) {
 	in := AddTokenRequest{TokenRecord: TokenRecord{Serial: "0002", Seed: "NBSWY3DP"}, PIN: "2468"}
 	sent, err := json.Marshal(in)
@@ -163,7 +163,7 @@ func (w *answers) properties(owner string, s *huma.Schema) {
 		full := owner + "." + name
 		w.found[full] = true
 		if suspicious.MatchString(name) && shown[full] == "" {
-			w.t.Errorf("%s looks like a secret; if it is none, say so in shown", full)
+			w.t.Errorf("%s looks like a secret; if it is not, add it to shown", full)
 		}
 		w.schema(property)
 	}
@@ -175,7 +175,7 @@ func (w *answers) fields(typ reflect.Type) {
 	}
 	for _, f := range reflect.VisibleFields(typ) {
 		if f.Type == reflect.TypeFor[engine.Secret]() || f.Type == reflect.TypeFor[Secret]() || f.Type == reflect.TypeFor[[]byte]() {
-			w.t.Errorf("%v.%s is a %v: it has no place in an answer", typ, f.Name, f.Type)
+			w.t.Errorf("%v.%s is a %v, which an answer must not contain", typ, f.Name, f.Type)
 		}
 	}
 }

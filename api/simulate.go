@@ -16,45 +16,45 @@ import (
 
 const (
 	simulateFor    = 15 * time.Minute // the longest simulation
-	simulateEvery  = time.Second      // between two lines that say how far it is
-	simulateStride = 1024             // records between two looks at the clock
-	maxEffects     = 10_000           // users listed
+	simulateEvery  = time.Second      // between lines of progress
+	simulateStride = 1024             // records between readings of the clock
+	maxEffects     = 10_000           // users in the result
 )
 
-// SimulationLine is one line of a simulation's answer: how far it is, or at
-// the end the result.
+// SimulationLine is one line of a simulation's answer: the progress or, on the
+// last line, the result.
 type SimulationLine struct {
-	Done   uint64            `json:"done,omitempty" doc:"Events played."`
-	Total  uint64            `json:"total,omitempty" doc:"Events there are."`
+	Done   uint64            `json:"done,omitempty" doc:"Events replayed so far."`
+	Total  uint64            `json:"total,omitempty" doc:"Events in total."`
 	Result *SimulationResult `json:"result,omitempty"`
 }
 
-// SimulationResult is what would have become of people under other rules.
+// SimulationResult is the effect that other settings would have had.
 type SimulationResult struct {
 	Since    time.Time         `json:"since"`
-	Sequence uint64            `json:"sequence" doc:"Of the last event played."`
-	Complete bool              `json:"complete" doc:"False when it took too long, and ended at that event."`
-	Users    int               `json:"users" doc:"That tried to log in."`
-	Touched  int               `json:"touched" doc:"Of them, whose logins would have gone otherwise."`
+	Sequence uint64            `json:"sequence" doc:"Sequence number of the last event replayed."`
+	Complete bool              `json:"complete" doc:"False if the simulation took too long and ended at that event."`
+	Users    int               `json:"users" doc:"Users who attempted to log in."`
+	Touched  int               `json:"touched" doc:"Users whose logins would have ended differently."`
 	Totals   SimulatedEffect   `json:"totals"`
-	Effects  []SimulatedEffect `json:"effects" doc:"Of the users touched, in order of name, the first ten thousand."`
+	Effects  []SimulatedEffect `json:"effects" doc:"Affected users by name, at most ten thousand."`
 }
 
-// SimulatedEffect is what would have become of a user's logins.
+// SimulatedEffect is the effect on the logins of a user.
 type SimulatedEffect struct {
 	User    string `json:"user,omitempty"`
-	Logins  int    `json:"logins" doc:"That were let in."`
-	Refused int    `json:"refused" doc:"Of those, that would not have been."`
-	Locked  int    `json:"locked" doc:"Times, instead of locked_actually."`
-	Was     int    `json:"locked_actually" doc:"Times, in fact."`
-	NewPIN  int    `json:"new_pin_required" doc:"Times that a new PIN would have been asked for."`
-	Next    int    `json:"next_tokencode" doc:"Logins that would have been asked for the next tokencode."`
+	Logins  int    `json:"logins" doc:"Logins that were accepted."`
+	Refused int    `json:"refused" doc:"Accepted logins that would have been refused."`
+	Locked  int    `json:"locked" doc:"Number of locks under the other settings."`
+	Was     int    `json:"locked_actually" doc:"Number of locks that happened."`
+	NewPIN  int    `json:"new_pin_required" doc:"Number of times that a new PIN would have been required."`
+	Next    int    `json:"next_tokencode" doc:"Number of logins that would have required the next tokencode."`
 }
 
 // SimulatePolicyRequest replays the journal under a changed policy.
 type SimulatePolicyRequest struct {
 	PolicySettings
-	Since time.Time `json:"since" doc:"From when on the settings are in force."`
+	Since time.Time `json:"since" doc:"Time from which the settings apply."`
 }
 
 type simulatePolicyInput struct{ Body SimulatePolicyRequest }
@@ -64,8 +64,8 @@ func (a *API) simulation() {
 		Method:      post,
 		Path:        Prefix + "/policy/simulate",
 		OperationID: "simulate-policy",
-		Summary:     "Play the journal under other rules: who would have been refused, locked, asked for more",
-		Description: "For: " + auditors.String() + ". It changes nothing. One line a second says how far it is; the last one has the result.",
+		Summary:     "Simulate other settings: which logins would have been refused, locked, or asked for more",
+		Description: "For: " + auditors.String() + ". Changes nothing. One line per second reports the progress; the last line has the result.",
 		Tags:        []string{"policy"},
 		Metadata:    map[string]any{rolesKey: auditors},
 		Responses: map[string]*huma.Response{"200": {
@@ -78,8 +78,8 @@ func (a *API) simulation() {
 	huma.Register(a.huma, op, a.simulate)
 }
 
-// simulate begins a simulation. It takes the memory of a whole state, as a
-// fold does, and so the place of one.
+// simulate starts a simulation. Like a fold it needs the memory of a whole state,
+// so only one of the two runs at a time.
 func (a *API) simulate(ctx context.Context, in *simulatePolicyInput) (*huma.StreamResponse, error) {
 	if _, err := engine.PreviewPolicy(a.cfg.Node.State(), in.Body.Settings, events.At(a.cfg.Now())); err != nil {
 		return nil, a.problemOf(ctx, "simulate-policy", err)
@@ -90,7 +90,7 @@ func (a *API) simulate(ctx context.Context, in *simulatePolicyInput) (*huma.Stre
 	select {
 	case a.folding <- struct{}{}:
 	default:
-		return nil, again(problem(http.StatusServiceUnavailable, "busy", "this node folds its journal for somebody else just now; ask again or ask another node"))
+		return nil, again(problem(http.StatusServiceUnavailable, "busy", "this node is already folding its journal for another request; try again, or ask another node"))
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		defer func() { <-a.folding }()
@@ -98,9 +98,9 @@ func (a *API) simulate(ctx context.Context, in *simulatePolicyInput) (*huma.Stre
 	}}, nil
 }
 
-// playAll plays the journal and writes how far it is, until it is done, has
-// taken too long, or the reader has gone. What fails cuts the answer short:
-// without its last line it is none.
+// playAll replays the journal and writes the progress, until the end, the time
+// limit, or the end of the request. An error cuts the connection, so that the
+// answer lacks its last line.
 func (a *API) playAll(hc huma.Context, s *engine.Simulation, since time.Time) {
 	r, w := humago.Unwrap(hc)
 	out := newLines(w)
@@ -113,7 +113,7 @@ func (a *API) playAll(hc huma.Context, s *engine.Simulation, since time.Time) {
 			err = s.Play(record)
 		}
 		if err != nil {
-			a.cfg.Log.ErrorContext(r.Context(), "simulating a policy", "sequence", record.Sequence, "err", err)
+			a.cfg.Log.ErrorContext(r.Context(), "policy simulation failed", "sequence", record.Sequence, "err", err)
 			panic(http.ErrAbortHandler)
 		}
 		result.Sequence = record.Sequence
@@ -146,7 +146,7 @@ func (a *API) playAll(hc huma.Context, s *engine.Simulation, since time.Time) {
 	out.write(SimulationLine{Result: &result})
 }
 
-// lines writes an answer line by line, each as soon as it is there.
+// lines writes an answer line by line and flushes each one.
 type lines struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -154,13 +154,13 @@ type lines struct {
 
 func newLines(w http.ResponseWriter) lines {
 	l := lines{w, http.NewResponseController(w)}
-	_ = l.control.SetReadDeadline(time.Time{}) // the request was read; that its sender is there still is seen without
+	_ = l.control.SetReadDeadline(time.Time{}) // the request has been read
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	return l
 }
 
-// write reports whether the reader is there still.
+// write reports whether the client still reads.
 func (l lines) write(line any) bool {
 	_ = l.control.SetWriteDeadline(time.Now().Add(writeWait))
 	return json.NewEncoder(l.w).Encode(line) == nil && l.control.Flush() == nil

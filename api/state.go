@@ -14,26 +14,26 @@ import (
 )
 
 const (
-	maxRefusals  = 10      // shown of a user
-	refusalReach = 200_000 // records looked through for them
+	maxRefusals  = 10      // in an answer
+	refusalReach = 200_000 // records searched for refusals
 )
 
-// UserState is where a user stood after a record of the journal.
+// UserState is the state of a user after a record of the journal.
 type UserState struct {
-	Sequence     uint64            `json:"sequence" doc:"Of the last event that this rests on."`
-	Time         *time.Time        `json:"time,omitempty" doc:"Of that event."`
+	Sequence     uint64            `json:"sequence" doc:"Sequence number of the last event that the state includes."`
+	Time         *time.Time        `json:"time,omitempty" doc:"Time of that event."`
 	User         User              `json:"user"`
-	Summary      string            `json:"summary" doc:"In words: what stands between the user and the next login, and the last refusal, unless a success or a remedy has settled it."`
+	Summary      string            `json:"summary" doc:"What prevents or complicates the next login, and the last refusal if nothing has resolved it since, as a sentence."`
 	Next         string            `json:"next,omitempty" doc:"What helps: the steps as one sentence."`
 	Steps        []Step            `json:"steps" doc:"What helps, as alternatives."`
-	Budgets      []FailureBudget   `json:"budgets" doc:"Of failures: strangers cannot use up the one of trusted clients."`
+	Budgets      []FailureBudget   `json:"budgets" doc:"Failure budgets. Strangers cannot use up the budget of trusted clients."`
 	Tokens       []Token           `json:"tokens"`
-	Drifts       []TokenDrift      `json:"drifts" doc:"Of the tokens that follow a clock."`
-	Conversation *OpenConversation `json:"conversation,omitempty" doc:"What the user is being asked for."`
-	Refusals     []Refused         `json:"refusals" doc:"The last ones, newest first."`
+	Drifts       []TokenDrift      `json:"drifts" doc:"Drift of the tokens that follow a clock."`
+	Conversation *OpenConversation `json:"conversation,omitempty" doc:"What the user is asked for."`
+	Refusals     []Refused         `json:"refusals" doc:"The last refusals, newest first."`
 }
 
-// OpenConversation is a conversation that waits for its user.
+// OpenConversation is a conversation that waits for the user.
 type OpenConversation struct {
 	Serial  string     `json:"serial"`
 	Step    string     `json:"step"`
@@ -41,19 +41,19 @@ type OpenConversation struct {
 	Expires *time.Time `json:"expires,omitempty"`
 }
 
-// Refused is an attempt that was refused, and why.
+// Refused is a refused attempt.
 type Refused struct {
 	Sequence  uint64     `json:"sequence"`
 	Time      *time.Time `json:"time"`
 	Reason    string     `json:"reason"`
-	Words     string     `json:"words" doc:"The reason, to be read out."`
+	Words     string     `json:"words" doc:"The reason as a sentence."`
 	Next      string     `json:"next" doc:"What helps now: the steps as one sentence."`
 	Steps     []Step     `json:"steps" doc:"What helps now, as alternatives."`
 	Problem   string     `json:"problem,omitempty" doc:"The rule that the last new PIN broke."`
-	Settled   bool       `json:"settled" doc:"A success or a remedy has come after it."`
-	Reference string     `json:"reference,omitempty" doc:"What the user was shown."`
+	Settled   bool       `json:"settled" doc:"A success or a remedy came after it."`
+	Reference string     `json:"reference,omitempty" doc:"The reference that the user was shown."`
 	Serial    string     `json:"serial,omitempty"`
-	Offset    *int64     `json:"offset,omitempty" doc:"Intervals that the tokencode lay from where the token's clock was believed to be."`
+	Offset    *int64     `json:"offset,omitempty" doc:"Distance of the tokencode from the expected one, in intervals or presses."`
 	Door      string     `json:"door"`
 	Client    string     `json:"client,omitempty"`
 	SourceIP  string     `json:"source_ip,omitempty"`
@@ -62,7 +62,7 @@ type Refused struct {
 
 // ShowStateQuery selects the point in time of a user's state.
 type ShowStateQuery struct {
-	At string `query:"at" maxLength:"64" doc:"A sequence number or an RFC 3339 time: the state then, folded from the journal. Locks and waits are judged at that time, or at that of the event."`
+	At string `query:"at" maxLength:"64" doc:"A sequence number or an RFC 3339 time. The state at that point is folded from the journal; locks and waits are evaluated at that time, or at the time of the event."`
 }
 
 type stateInput struct {
@@ -89,7 +89,7 @@ func (a *API) showState(ctx context.Context, in *stateInput) (*answer[UserState]
 		}
 		for record, err := range a.cfg.Journal.Records(ctx, from, false) {
 			if err != nil {
-				return nil, fmt.Errorf("reading journal: %w", err)
+				return nil, fmt.Errorf("reading the journal: %w", err)
 			}
 			trail.Add(record)
 		}
@@ -110,7 +110,7 @@ func (a *API) showState(ctx context.Context, in *stateInput) (*answer[UserState]
 	u := state.User(name)
 	switch {
 	case u == nil && in.At != "":
-		return nil, problem(http.StatusNotFound, "not_found", fmt.Sprintf("there was no user %s then, after event %d", in.User, view.Sequence))
+		return nil, problem(http.StatusNotFound, "not_found", fmt.Sprintf("user %.64q did not exist at that time, after event %d", in.User, view.Sequence))
 	case u == nil:
 		return nil, notFound("user", in.User, engine.HelpListUsers)
 	}
@@ -126,7 +126,7 @@ func (a *API) showState(ctx context.Context, in *stateInput) (*answer[UserState]
 	return answered(view), nil
 }
 
-// fill shows what the state knows of a user.
+// fill adds what the state knows of a user.
 func (v *UserState) fill(s *engine.State, u *engine.User, now events.Time) {
 	v.User, v.Budgets = viewUser(u, now), viewBudgetsOf(s.Policy, u, now)
 	v.Tokens, v.Drifts = []Token{}, []TokenDrift{}
@@ -182,18 +182,17 @@ type moment struct {
 	time     events.Time
 }
 
-// parseMoment reads the number of an event, which is one of those up to last,
-// or a time.
+// parseMoment reads a time, or the number of an event up to last.
 func parseMoment(text string, last uint64) (moment, error) {
 	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
 		if n < 1 || n > last {
-			return moment{}, invalid(fmt.Sprintf("there is no event %d; the last one here is %d", n, last))
+			return moment{}, invalid(fmt.Sprintf("event %d not found; the last one on this node is %d", n, last))
 		}
 		return moment{sequence: n}, nil
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return moment{}, invalid("at " + text + " is neither a sequence number nor a time like 2026-11-02T15:04:05Z")
+		return moment{}, invalid(fmt.Sprintf("at %.64q is neither a sequence number nor a time such as 2026-11-02T15:04:05Z", text))
 	}
 	return moment{time: events.At(t)}, nil
 }
@@ -212,8 +211,8 @@ type folded struct {
 	time     events.Time
 }
 
-// fold makes the state again from the first record on. It takes the memory of
-// a whole state, so it is done for one caller at a time.
+// fold rebuilds the state from the first record on. It needs the memory of a whole
+// state, so it serves one caller at a time.
 func (a *API) fold(ctx context.Context, until moment, look func(events.Record)) (folded, error) {
 	select {
 	case a.folding <- struct{}{}:
@@ -227,7 +226,7 @@ func (a *API) fold(ctx context.Context, until moment, look func(events.Record)) 
 	f := folded{state: engine.NewState()}
 	for record, err := range a.cfg.Journal.Records(ctx, 1, false) {
 		if err != nil {
-			return folded{}, fmt.Errorf("folding journal: %w", err)
+			return folded{}, fmt.Errorf("folding the journal: %w", err)
 		}
 		if until.before(record) {
 			break
@@ -239,11 +238,11 @@ func (a *API) fold(ctx context.Context, until moment, look func(events.Record)) 
 	return f, nil
 }
 
-// wholeJournal is a problem where a state cannot be folded.
+// wholeJournal returns a problem if this node cannot fold a state.
 func (a *API) wholeJournal() error {
 	if first, _ := a.cfg.Journal.Bounds(); first > 1 {
 		return problem(http.StatusConflict, "conflict",
-			fmt.Sprintf("this node's journal begins with event %d, and a state is folded from the first one: ask a node that has been there from the beginning", first))
+			fmt.Sprintf("the journal of this node starts with event %d, and a past state is folded from the first one; ask a node with the whole journal", first))
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"keyfob/events"
 )
 
-// TestEveryStepHasANameAndWords, and no step names a command line: that is
-// for the program that has one.
+// TestEveryStepHasANameAndWords: no step names a command line, which is for the
+// command line to add.
 func TestEveryStepHasANameAndWords(t *testing.T) {
 	all := diagnosis.Advice{
 		User: []diagnosis.UserStep{
@@ -51,7 +51,7 @@ func TestEveryStepHasANameAndWords(t *testing.T) {
 	}
 }
 
-func TestStepsNameWhomAndWhatTheyAreFor(t *testing.T) {
+func TestStepsNameTheUserAndTheToken(t *testing.T) {
 	steps := viewAdvice(diagnosis.Advice{
 		User:  []diagnosis.UserStep{diagnosis.EnterPasscode{Serial: "b1", Kind: diagnosis.PINThenTokencode}, diagnosis.CheckToken{Serials: []string{"b1", "b2"}}},
 		Admin: []diagnosis.AdminStep{diagnosis.UnlockUser{User: "bob"}, diagnosis.ClearPIN{Serial: "b1"}},

@@ -8,11 +8,11 @@ import (
 	"keyfob/events"
 )
 
-// GivenToken is a token as it was left to a user.
+// GivenToken is a token after a command that may have assigned it.
 type GivenToken struct {
 	Token
-	Warning        string `json:"warning,omitempty" doc:"What keeps it from being used, though all was done that was asked."`
-	ActivationCode string `json:"activation_code,omitempty" doc:"Made where pin.first asks for one, and shown only this once: a PIN that proves the owner at the first use, and must be changed then. It is told to the owner by another way than the token."`
+	Warning        string `json:"warning,omitempty" doc:"Why the token cannot be used yet, although the command succeeded."`
+	ActivationCode string `json:"activation_code,omitempty" doc:"Only with pin.first=activation_code, and shown only this once: a PIN for the first login, which must be changed then. Give it to the user separately from the token."`
 }
 
 // TokenPath names a token in a path.
@@ -23,16 +23,16 @@ type TokenPath struct {
 // ListTokensQuery asks for part of the tokens.
 type ListTokensQuery struct {
 	Page
-	User       string `query:"user" maxLength:"256" doc:"Only this user's."`
-	Unassigned bool   `query:"unassigned" doc:"Only those that belong to nobody."`
-	Mode       string `query:"mode" enum:"normal,new_pin,next_tokencode" doc:"Only those in this mode."`
-	Lost       bool   `query:"lost" doc:"Only those that are reported lost."`
+	User       string `query:"user" maxLength:"256" doc:"Only tokens of this user."`
+	Unassigned bool   `query:"unassigned" doc:"Only tokens without a user."`
+	Mode       string `query:"mode" enum:"normal,new_pin,next_tokencode" doc:"Only tokens in this mode."`
+	Lost       bool   `query:"lost" doc:"Only tokens that are reported lost."`
 
-	ExpiresBefore time.Time `query:"expires_before" doc:"Only those that expire before this time, or have expired."`
-	PINSetBefore  time.Time `query:"pin_set_before" doc:"Only those with a PIN that was set before this time."`
+	ExpiresBefore time.Time `query:"expires_before" doc:"Only tokens that expire before this time."`
+	PINSetBefore  time.Time `query:"pin_set_before" doc:"Only tokens with a PIN that was set before this time."`
 }
 
-// selects reports whether a token is one of those asked for.
+// selects reports whether a token matches the filters.
 func (q ListTokensQuery) selects(s *engine.State, t *engine.Token, now events.Time) bool {
 	before := func(at events.Time, limit time.Time) bool {
 		return limit.IsZero() || !at.IsZero() && at < events.At(limit)
@@ -76,11 +76,11 @@ func (a *API) tokens() {
 	register(a, route{post, "/tokens/{serial}/assign", "assign-token", "Assign a token to a user", enrollers, 0}, a.assignToken)
 
 	a.tokenCommand("unassign", "Unassign a token and delete its PIN", enrollers, func(s string) engine.Command { return engine.UnassignToken{Serial: s} })
-	a.tokenCommand("enable", "Let a token be used again", helpers, func(s string) engine.Command { return engine.EnableToken{Serial: s} })
-	a.tokenCommand("disable", "Refuse a token until it is enabled", helpers, func(s string) engine.Command { return engine.DisableToken{Serial: s} })
-	register(a, route{post, "/tokens/{serial}/clear-pin", "clear-pin-token", "Forget the PIN; the next login sets one, with an activation code where the policy asks for it", helpers, 0}, a.clearPIN)
-	a.tokenCommand("new-pin", "Demand a new PIN at the next login; the old one still proves its owner", helpers, func(s string) engine.Command { return engine.RequireNewPIN{Serial: s} })
-	a.tokenCommand("next-tokencode", "Demand the next tokencode at the next login", helpers, func(s string) engine.Command { return engine.RequireNextTokencode{Serial: s} })
+	a.tokenCommand("enable", "Enable a token", helpers, func(s string) engine.Command { return engine.EnableToken{Serial: s} })
+	a.tokenCommand("disable", "Disable a token", helpers, func(s string) engine.Command { return engine.DisableToken{Serial: s} })
+	register(a, route{post, "/tokens/{serial}/clear-pin", "clear-pin-token", "Clear the PIN; the next login sets one, with an activation code if the policy requires it", helpers, 0}, a.clearPIN)
+	a.tokenCommand("new-pin", "Require a new PIN at the next login, which the old PIN still authenticates", helpers, func(s string) engine.Command { return engine.RequireNewPIN{Serial: s} })
+	a.tokenCommand("next-tokencode", "Require the next tokencode at the next login", helpers, func(s string) engine.Command { return engine.RequireNextTokencode{Serial: s} })
 }
 
 func (a *API) tokenCommand(verb, summary string, who roles, command func(serial string) engine.Command) {
@@ -121,8 +121,8 @@ func (a *API) clearPIN(ctx context.Context, in *tokenCommand) (*answer[GivenToke
 	return a.giveOut(ctx, in.Body.Reason, engine.ClearPIN{Serial: in.Serial}, in.Serial)
 }
 
-// giveOut carries out a command that may leave a token without a PIN to its
-// owner, and shows the token with the activation code that was made.
+// giveOut executes a command that may leave a user with a token without a PIN. It
+// answers the token, and the activation code if one was made.
 func (a *API) giveOut(ctx context.Context, reason string, c engine.Command, serial string) (*answer[GivenToken], error) {
 	o, err := a.origin(ctx, reason)
 	if err != nil {

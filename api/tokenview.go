@@ -8,56 +8,56 @@ import (
 	"keyfob/events"
 )
 
-// Token is a token as administrators see it. It has no seed and no PIN.
+// Token is a token without its secrets.
 type Token struct {
-	Serial        string     `json:"serial"`
-	Kind          string     `json:"kind" enum:"totp,hotp,securid,ondemand"`
-	Algorithm     string     `json:"algorithm,omitempty"`
-	Digits        int        `json:"digits"`
-	PeriodSeconds int        `json:"period_seconds,omitempty" doc:"A tokencode's life; absent for event tokens."`
-	PINStyle      string     `json:"pin_style,omitempty"`
-	Form          string     `json:"form,omitempty" doc:"Which windows apply."`
-	Windows       *Windows   `json:"windows,omitempty" doc:"That apply now."`
-	OwnWindows    bool       `json:"own_windows,omitempty" doc:"They are those of the token's own record, not of the policy."`
-	User          string     `json:"user,omitempty"`
-	State         string     `json:"state" doc:"In words: what becomes of the token at the next login."`
-	Mode          string     `json:"mode" enum:"normal,new_pin,next_tokencode" doc:"What the next login will ask for."`
-	Disabled      bool       `json:"disabled"`
-	LostUntil     *time.Time `json:"lost_until,omitempty" doc:"It is not with its owner; emergency tokencodes end then."`
-	Emergency     *Stopgap   `json:"emergency,omitempty" doc:"What holds while it is not with its owner."`
-	ReplacedBy    string     `json:"replaced_by,omitempty" doc:"Serial of the token that takes its place at that one's first success."`
-	Replaces      string     `json:"replaces,omitempty" doc:"Serial of the token whose place it takes at its first success."`
-	HasPIN        bool       `json:"has_pin"`
-	Unclaimed     bool       `json:"unclaimed,omitempty" doc:"It has no PIN, and no login sets one: it needs a temporary one, as an activation code or before anything is sent."`
-	PINSetAt      *time.Time `json:"pin_set_at,omitempty"`
-	PINTemporary  bool       `json:"pin_temporary,omitempty" doc:"An administrator set it, or it is an activation code: it is to be changed."`
-	PINDue        string     `json:"pin_due,omitempty" enum:"pin_not_set,pin_change_required,pin_expired" doc:"Why the next login asks for a new PIN."`
-	PINDoubted    bool       `json:"pin_doubted,omitempty" doc:"The next login may ask for a new PIN: this one was set under looser rules than those of now."`
-	PINExpires    *time.Time `json:"pin_expires,omitempty" doc:"When the PIN will be, or became, too old."`
-	PINSource     string     `json:"pin_source,omitempty" doc:"Who makes a new PIN; absent: as the policy says."`
-	PINMadeBy     string     `json:"pin_made_by" enum:"own,generated,either" doc:"The same, as the policy stands."`
-	Drift         int64      `json:"drift" doc:"Intervals that the token's clock is believed to be off."`
-	Last          int64      `json:"last" doc:"The last interval used, or the last press of an event token; nothing up to it is accepted again."`
-	LastShown     *time.Time `json:"last_shown,omitempty" doc:"The time that the last interval used stood for, by the token's clock."`
-	AcceptedFrom  *time.Time `json:"accepted_from,omitempty" doc:"The last interval used lies ahead: if the clock is right, nothing that the token shows before is accepted."`
-	Proven        bool       `json:"proven" doc:"It has been seen to be right once."`
-	LastUse       *time.Time `json:"last_use,omitempty"`
-	Born          *time.Time `json:"born,omitempty"`
-	Expires       *time.Time `json:"expires,omitempty"`
-	Imported      *time.Time `json:"imported,omitempty"`
+	Serial        string           `json:"serial"`
+	Kind          string           `json:"kind" enum:"totp,hotp,securid,ondemand"`
+	Algorithm     string           `json:"algorithm,omitempty"`
+	Digits        int              `json:"digits"`
+	PeriodSeconds int              `json:"period_seconds,omitempty" doc:"Lifetime of a tokencode; absent for event tokens."`
+	PINStyle      string           `json:"pin_style,omitempty"`
+	Form          string           `json:"form,omitempty" doc:"Selects the windows of the policy."`
+	Windows       *Windows         `json:"windows,omitempty" doc:"The windows that apply now."`
+	OwnWindows    bool             `json:"own_windows,omitempty" doc:"The windows are those of the token's own record, not of the policy."`
+	User          string           `json:"user,omitempty"`
+	State         string           `json:"state" doc:"What happens to the token at the next login, in a word or two."`
+	Mode          string           `json:"mode" enum:"normal,new_pin,next_tokencode" doc:"What the next login asks for first. A token whose PIN has expired is in new_pin."`
+	Disabled      bool             `json:"disabled"`
+	LostUntil     *time.Time       `json:"lost_until,omitempty" doc:"Reported lost; the emergency tokencodes end at this time."`
+	Emergency     *EmergencyAccess `json:"emergency,omitempty" doc:"What applies while the token is lost."`
+	ReplacedBy    string           `json:"replaced_by,omitempty" doc:"Serial of the token that takes its place at its first successful login."`
+	Replaces      string           `json:"replaces,omitempty" doc:"Serial of the token whose place it takes at its first successful login."`
+	HasPIN        bool             `json:"has_pin"`
+	Unclaimed     bool             `json:"unclaimed,omitempty" doc:"Assigned without a PIN that a login could set: it needs a temporary PIN, as an activation code or before tokencodes are sent."`
+	PINSetAt      *time.Time       `json:"pin_set_at,omitempty"`
+	PINTemporary  bool             `json:"pin_temporary,omitempty" doc:"Temporary PIN or activation code, which must be changed."`
+	PINDue        string           `json:"pin_due,omitempty" enum:"pin_not_set,pin_change_required,pin_expired" doc:"Why the next login asks for a new PIN."`
+	PINDoubted    bool             `json:"pin_doubted,omitempty" doc:"The next login may ask for a new PIN: this one was set under less strict rules."`
+	PINExpires    *time.Time       `json:"pin_expires,omitempty" doc:"When the PIN expires or expired."`
+	PINSource     string           `json:"pin_source,omitempty" doc:"Who makes a new PIN; absent: as in the policy."`
+	PINMadeBy     string           `json:"pin_made_by" enum:"own,generated,either" doc:"Who makes a new PIN under the present policy."`
+	Drift         int64            `json:"drift" doc:"Estimated drift in intervals."`
+	Last          int64            `json:"last" doc:"Last used interval, or press of an event token. Tokencodes up to it are not accepted again."`
+	LastShown     *time.Time       `json:"last_shown,omitempty" doc:"Time of the last used interval, by the token's clock."`
+	AcceptedFrom  *time.Time       `json:"accepted_from,omitempty" doc:"The last used interval lies in the future: if the clock is right, no tokencode is accepted before this time."`
+	Proven        bool             `json:"proven" doc:"The token has been used successfully."`
+	LastUse       *time.Time       `json:"last_use,omitempty"`
+	Born          *time.Time       `json:"born,omitempty"`
+	Expires       *time.Time       `json:"expires,omitempty"`
+	Imported      *time.Time       `json:"imported,omitempty"`
 }
 
-// Stopgap is what holds while a token is not with its owner.
-type Stopgap struct {
+// EmergencyAccess is what applies while a token is lost.
+type EmergencyAccess struct {
 	Since *time.Time `json:"since,omitempty"`
 	Until *time.Time `json:"until" doc:"When the emergency tokencodes end."`
-	Over  bool       `json:"over,omitempty" doc:"They have."`
-	Fixed bool       `json:"fixed,omitempty" doc:"One tokencode that is good until the end; otherwise each is good once."`
-	Given int        `json:"given,omitempty" doc:"How many were given out; absent: none, or it is not known."`
-	Left  *int       `json:"left,omitempty" doc:"How many are still good; absent: it is not known."`
-	Found string     `json:"found" enum:"refuse,allow,after" doc:"What the token's own tokencodes do: nothing until it is found; let in and end the emergency; nothing until the emergency is over."`
-	Own   bool       `json:"own_accepted" doc:"Its own tokencodes are accepted now."`
-	Words string     `json:"words" doc:"The same, to be read out."`
+	Over  bool       `json:"over,omitempty" doc:"The emergency tokencodes have ended."`
+	Fixed bool       `json:"fixed,omitempty" doc:"One tokencode that is valid until the end; otherwise each is valid once."`
+	Given int        `json:"given,omitempty" doc:"Number of emergency tokencodes issued; absent: none, or not known."`
+	Left  *int       `json:"left,omitempty" doc:"Number of emergency tokencodes left; absent: not known."`
+	Found string     `json:"found" enum:"refuse,allow,after" doc:"What the token's own tokencodes do. refuse: refused until the token is found; allow: accepted, and end the emergency access; after: refused until the emergency access ends."`
+	Own   bool       `json:"own_accepted" doc:"The token's own tokencodes are accepted now."`
+	Words string     `json:"words" doc:"The same as a sentence."`
 }
 
 // Modes of a token.
@@ -98,7 +98,7 @@ func viewToken(s *engine.State, t *engine.Token, now events.Time) Token {
 		Imported:      instant(t.Imported),
 		Replaces:      t.Replaces,
 		ReplacedBy:    s.ReplacedBy(t),
-		Emergency:     viewStopgap(t, now),
+		Emergency:     viewEmergencyAccess(t, now),
 	}
 	if t.Kind != engine.KindOnDemand {
 		w := Windows(t.WindowIn(s.Policy))
@@ -117,12 +117,12 @@ func viewToken(s *engine.State, t *engine.Token, now events.Time) Token {
 	return v
 }
 
-func viewStopgap(t *engine.Token, now events.Time) *Stopgap {
+func viewEmergencyAccess(t *engine.Token, now events.Time) *EmergencyAccess {
 	e := diagnosis.EmergencyOf(t, now)
 	if e == nil {
 		return nil
 	}
-	v := Stopgap{
+	v := EmergencyAccess{
 		Since: instant(e.Since), Until: instant(e.Until), Over: e.Over, Fixed: e.Fixed, Given: e.Given,
 		Found: e.Found, Own: e.OwnAccepted, Words: emergencyWords(*e),
 	}

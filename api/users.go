@@ -9,25 +9,25 @@ import (
 	"keyfob/events"
 )
 
-// User is a user as administrators see it.
+// User is a user.
 type User struct {
 	User        string     `json:"user"`
 	Disabled    bool       `json:"disabled"`
-	Locked      bool       `json:"locked" doc:"Too many failures: refused until locked_until, or until an administrator unlocks."`
+	Locked      bool       `json:"locked" doc:"Too many failures: refused until locked_until, or until an administrator unlocks the user."`
 	LockedUntil *time.Time `json:"locked_until,omitempty"`
-	Failures    uint32     `json:"failures" doc:"Since the last success, over all tokens and doors."`
+	Failures    uint32     `json:"failures" doc:"Since the last success, with all tokens and front ends."`
 	Tokens      []string   `json:"tokens" doc:"Serials, in order of assignment."`
 	LastSuccess *time.Time `json:"last_success,omitempty"`
 	Added       *time.Time `json:"added,omitempty"`
 }
 
-// UserSheet is all that is known of a user, but for what the journal tells.
+// UserSheet is everything that the state knows of a user.
 type UserSheet struct {
 	User
-	Now     []string        `json:"now" doc:"What stands between the user and a login."`
-	Budgets []FailureBudget `json:"budgets" doc:"Of failures: strangers cannot use up the one of trusted clients."`
+	Now     []string        `json:"now" doc:"What prevents or complicates the next login, as sentences."`
+	Budgets []FailureBudget `json:"budgets" doc:"Failure budgets. Strangers cannot use up the budget of trusted clients."`
 	Details []Token         `json:"token_details"`
-	Sent    int             `json:"sent_last_hour,omitempty" doc:"Tokencodes, to all addresses."`
+	Sent    int             `json:"sent_last_hour,omitempty" doc:"Tokencodes sent in the last hour, to all addresses."`
 }
 
 func viewUser(u *engine.User, now events.Time) User {
@@ -46,7 +46,7 @@ func viewUser(u *engine.User, now events.Time) User {
 	return v
 }
 
-// instant is nil for no instant, so that JSON leaves it out.
+// instant returns nil for the zero time, so that JSON omits it.
 func instant(t events.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -63,10 +63,10 @@ type UserPath struct {
 // ListUsersQuery asks for part of the users.
 type ListUsersQuery struct {
 	Page
-	Locked       bool `query:"locked" doc:"Only those that are locked."`
-	Disabled     bool `query:"disabled" doc:"Only those that are disabled."`
-	NeverUsed    bool `query:"never_used" doc:"Only those that have never logged in."`
-	WithoutToken bool `query:"without_token" doc:"Only those without a token."`
+	Locked       bool `query:"locked" doc:"Only locked users."`
+	Disabled     bool `query:"disabled" doc:"Only disabled users."`
+	NeverUsed    bool `query:"never_used" doc:"Only users who have never logged in."`
+	WithoutToken bool `query:"without_token" doc:"Only users without a token."`
 }
 
 // selects reports whether a user is one of those asked for.
@@ -99,11 +99,11 @@ func (a *API) users() {
 	register(a, route{get, "/users/{user}", "show-user", "Show a user", readers, 0}, a.showUser)
 	register(a, route{remove, "/users/{user}", "delete-user", "Delete a user and unassign the tokens", helpers, 0}, a.deleteUser)
 	a.userAudit()
-	register(a, route{get, "/users/{user}/state", "show-state", "Show where a user stands: tokens, modes, locks, last refusals with their reason", readers, 0}, a.showState)
+	register(a, route{get, "/users/{user}/state", "show-state", "Show the state of a user: tokens, modes, locks, and the last refusals with their reasons", readers, 0}, a.showState)
 
-	a.userCommand("disable", "Refuse a user until enabled", helpers, func(u string) engine.Command { return engine.DisableUser{User: u} })
-	a.userCommand("enable", "Let a disabled user log in again", helpers, func(u string) engine.Command { return engine.EnableUser{User: u} })
-	a.userCommand("unlock", "End a lock and set the failures to 0", helpers, func(u string) engine.Command { return engine.UnlockUser{User: u} })
+	a.userCommand("disable", "Disable a user", helpers, func(u string) engine.Command { return engine.DisableUser{User: u} })
+	a.userCommand("enable", "Enable a user", helpers, func(u string) engine.Command { return engine.EnableUser{User: u} })
+	a.userCommand("unlock", "Unlock a user and set the failure count to 0", helpers, func(u string) engine.Command { return engine.UnlockUser{User: u} })
 }
 
 func (a *API) userCommand(verb, summary string, who roles, command func(user string) engine.Command) {
@@ -165,8 +165,8 @@ func (a *API) userNow(name string) (*answer[User], error) {
 	return answered(viewUser(u, events.At(a.cfg.Now()))), nil
 }
 
-// canonical is how the engine spells a user's name. What can be nobody's name
-// stays as it is, and is not found.
+// canonical returns a user name as the engine spells it. An invalid name is
+// returned unchanged, and not found.
 func canonical(typed string) string {
 	if name, err := engine.Canonical(typed); err == nil {
 		return name

@@ -10,7 +10,7 @@ import (
 	"keyfob/events"
 )
 
-// stateOf is what a help desk is told of a user.
+// stateOf returns the state of a user as the help desk sees it.
 func stateOf(t *testing.T, f *fake, user string) UserState {
 	t.Helper()
 	status, body := call(t, f.api(t), RoleHelpdesk, get, "/users/"+user+"/state", "")
@@ -20,8 +20,8 @@ func stateOf(t *testing.T, f *fake, user string) UserState {
 	return decode[UserState](t, body)
 }
 
-// TestRefusalThatIsSettledIsNoMatter: the first line says what is so now.
-func TestRefusalThatIsSettledIsNoMatter(t *testing.T) {
+// TestResolvedRefusalIsNotSummarized: the summary is about the present.
+func TestResolvedRefusalIsNotSummarized(t *testing.T) {
 	const (
 		free = "no problems found"
 		last = "nothing prevents a login; last refused 2026-11-02T12:00:01Z: "
@@ -60,9 +60,8 @@ func TestRefusalThatIsSettledIsNoMatter(t *testing.T) {
 	}
 }
 
-// TestStateSaysWhatStandsInTheWay: of each thing that the state knows there are
-// words, and what to do.
-func TestStateSaysWhatStandsInTheWay(t *testing.T) {
+// TestStateSaysWhatPreventsALogin: every obstacle has words and steps.
+func TestStateSaysWhatPreventsALogin(t *testing.T) {
 	at := func(d time.Duration) events.Time { return events.At(noon.Add(d)) }
 	day := 24 * time.Hour
 	minute := noon.Unix() / 60
@@ -124,8 +123,8 @@ func TestStateSaysWhatStandsInTheWay(t *testing.T) {
 	}
 }
 
-// TestStepsThatAnAdministratorEndedAreSaidToBe, in the state and by reference.
-func TestStepsThatAnAdministratorEndedAreSaidToBe(t *testing.T) {
+// TestStepsEndedByAnAdministratorAreReported in the state and by reference.
+func TestStepsEndedByAnAdministratorAreReported(t *testing.T) {
 	over := events.PasscodeRejected{User: "ada", Reason: events.ReasonConversationExpired}
 	asked := events.PasscodeChallenged{User: "ada", Conversation: events.Conversation{Serial: "0001", Step: events.StepNewPIN}}
 	cleared := events.PINCleared{User: "ada", Serial: "0001"}
@@ -159,8 +158,8 @@ func TestStepsThatAnAdministratorEndedAreSaidToBe(t *testing.T) {
 	}
 }
 
-// TestListsTellWhatBecomesOfAToken at the next login, in few words.
-func TestListsTellWhatBecomesOfAToken(t *testing.T) {
+// TestTokenListShowsTheStateInAFewWords: what happens at the next login.
+func TestTokenListShowsTheStateInAFewWords(t *testing.T) {
 	at := func(d time.Duration) events.Time { return events.At(noon.Add(d)) }
 	hour := time.Hour
 	lost := func(found string, until time.Duration) *engine.Lost {

@@ -155,7 +155,7 @@ func tokenUse(t api.Token) string {
 }
 
 // whenFound is what becomes of a lost token's own tokencodes.
-func whenFound(s api.Stopgap, serial string) string {
+func whenFound(s api.EmergencyAccess, serial string) string {
 	switch s.Found {
 	case engine.FoundAllow:
 		return "the first of its own tokencodes that lets its owner in ends the emergency tokencodes (allow)"

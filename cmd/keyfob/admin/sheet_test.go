@@ -27,7 +27,7 @@ func TestSheetOfATokenHoldsAllThatIsKnownOfIt(t *testing.T) {
 			Serial: "000123", Kind: "securid", Digits: 6, PeriodSeconds: 60, PINStyle: "fob", Form: "fob", User: "ada", State: "lost, to be replaced by 000124",
 			HasPIN: true, PINSetAt: at(-5), PINExpires: at(5), PINSource: "generated", PINMadeBy: "generated", PINDoubted: true,
 			Windows: &api.Windows{Small: 1, Medium: 3, Large: 10}, OwnWindows: true, Drift: -2, Proven: true, Last: 29693160, LastShown: at(-1), LastUse: at(-2),
-			Emergency: &api.Stopgap{Since: at(0), Until: at(9), Given: 10, Left: &left, Found: "after", Words: "its own tokencodes are refused until 2026-11-02T21:00:00Z"},
+			Emergency: &api.EmergencyAccess{Since: at(0), Until: at(9), Given: 10, Left: &left, Found: "after", Words: "its own tokencodes are refused until 2026-11-02T21:00:00Z"},
 			Born:      at(-8), Expires: at(8), Imported: at(-7), ReplacedBy: "000124",
 		}, `
 SERIAL       000123
