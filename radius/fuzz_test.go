@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"keyfob/cluster/nodetest"
 	"keyfob/engine"
 	"keyfob/events"
 )
@@ -26,7 +27,7 @@ func FuzzHandler(f *testing.F) {
 	}
 	for i, p := range seeds {
 		f.Add([]byte(p), true, byte(i))
-		f.Add([]byte(p), false, byte(i))
+		f.Add([]byte(p), false, byte(i)|0x40)
 	}
 	outcomes := []engine.Outcome{
 		{},
@@ -40,7 +41,13 @@ func FuzzHandler(f *testing.F) {
 			raw = raw[:maxPacket] // as the socket does
 		}
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", dialects[variant%4], "allow"))
-		node.Decide = script(outcomes[variant/4%4], nil)
+		out := outcomes[variant/4%4]
+		node.Decide, node.Impossible = script(out, nil), nodetest.Possible(out, nil) != nil
+		if variant&0x40 != 0 { // the secret of the tests is the old one
+			node.applyAt(events.At(time.Now()), events.ClientSecretRotated{
+				Client: "vpn", Sealed: []byte(newSecret.Reveal()), Revision: 1, OldUntil: events.At(time.Now().Add(overlap)),
+			})
+		}
 		b := newHarness(t, node, func(c *Config) { c.PageURL = "https://token.example.com/" })
 		port := b.auth
 		if variant&0x80 != 0 {
@@ -58,7 +65,11 @@ func FuzzHandler(f *testing.F) {
 		answer := b.answer()
 		if answer != nil {
 			request := mustParse(t, raw)
-			if err := sound(request, answer); err != nil {
+			err := sound(request, answer)
+			if err != nil && variant&0x40 != 0 {
+				err = soundUnder(newSecret, request, answer)
+			}
+			if err != nil {
 				t.Error(err)
 			}
 			if len(answer) > len(request)+300 {
