@@ -11,8 +11,7 @@ import (
 	"keyfob/events"
 )
 
-// lost says that a token is lost, and answers an emergency tokencode that is
-// good once.
+// lost marks a token as lost and returns an emergency tokencode that is valid once.
 func (r *rig) lost(f fob) engine.Secret {
 	r.t.Helper()
 	codes, err := r.nodes[0].Lose(r.t.Context(), admin(), Loss{Serial: f.serial, Codes: 1, For: time.Hour, Found: engine.FoundRefuse})
@@ -22,8 +21,8 @@ func (r *rig) lost(f fob) engine.Secret {
 	return engine.Secret(f.pin + codes[0])
 }
 
-// asked puts a token into Next Tokencode mode, logs in, and answers what is to
-// be sent back with the next tokencode.
+// asked puts a token into Next Tokencode mode, logs in, and returns the answer with
+// the next tokencode.
 func (r *rig) asked(f fob) engine.Attempt {
 	r.t.Helper()
 	n := r.nodes[0]
@@ -36,9 +35,9 @@ func (r *rig) asked(f fob) engine.Attempt {
 	return a
 }
 
-// T-01 once more: an emergency tokencode that is good once, and the answer to a
-// question, on three nodes at the same instant.
-func TestWhatIsGoodOnceIsGoodOnceOnAllNodesTogether(t *testing.T) {
+// T-01: an emergency tokencode that is valid once, and the answer to a challenge, on
+// three nodes at the same time.
+func TestSingleUseSecretsWorkOnceInTheWholeCluster(t *testing.T) {
 	r := newCluster(t, 3)
 	r.freeze()
 	r.policy(map[string]string{"refusal.delay": "0s"})
@@ -71,14 +70,14 @@ func TestWhatIsGoodOnceIsGoodOnceOnAllNodesTogether(t *testing.T) {
 	}
 }
 
-// T-27: whoever changes one bit of what he was given brings back nothing, and
-// nothing is told of what it was. The text as it was given is good after all that.
-func TestConversationWithABitChangedIsNone(t *testing.T) {
+// T-27: a conversation with one changed bit is refused, and the refusal reveals
+// nothing. The unchanged conversation still works afterwards.
+func TestTamperedConversationIsRefused(t *testing.T) {
 	r := newCluster(t, 1)
 	r.freeze()
 	n := r.nodes[0]
 	a := r.asked(r.fob("ada"))
-	a.Arrived = time.Time{} // of no door: nobody waits for a refusal
+	a.Arrived = time.Time{} // not from a door: refusals are not delayed
 	given := a.Conversation
 	var first engine.Outcome
 	for i := range len(given) * 8 {
@@ -106,9 +105,9 @@ func TestConversationWithABitChangedIsNone(t *testing.T) {
 	r.want(n, a, engine.Accept)
 }
 
-// T-27: what was given to one user, client or door is nothing in the hands of
-// another, and costs its owner nothing.
-func TestConversationIsNothingInOtherHands(t *testing.T) {
+// T-27: the conversation of one user, client or door does not work for another, and a
+// try does not affect its owner.
+func TestForeignConversationIsRefused(t *testing.T) {
 	r := newCluster(t, 1)
 	r.freeze()
 	n := r.nodes[0]
@@ -144,10 +143,10 @@ func TestConversationIsNothingInOtherHands(t *testing.T) {
 	r.want(n, b, engine.Accept)
 }
 
-// T-28: the leader dies when it has decided, before the answer is heard. The
-// same packet, sent to another node, gets the same answer, whatever was asked;
-// nothing is spent or counted twice, and no PIN is shown that is not the one.
-func TestAnswerThatWasNotHeardIsGivenAgainWhenTheLeaderHasDied(t *testing.T) {
+// T-28: the leader crashes after its decision, before the answer arrives. The same
+// packet, sent to another node, gets the same answer. Nothing is spent or counted
+// twice, and a PIN that is shown is the one that was set.
+func TestRetryAfterTheLeaderFailedGetsTheFirstAnswer(t *testing.T) {
 	r := newCluster(t, 3)
 	r.freeze()
 	type packet struct {
@@ -177,7 +176,7 @@ func TestAnswerThatWasNotHeardIsGivenAgainWhenTheLeaderHasDied(t *testing.T) {
 	}
 	for i, p := range packets {
 		if i%2 == 1 {
-			p.attempt.Session = "acct-4711" // known again by what it says
+			p.attempt.Session = "acct-4711" // recognized by its content
 		}
 		p.first = r.want(r.follower(), p.attempt, p.want)
 	}

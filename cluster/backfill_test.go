@@ -15,7 +15,7 @@ import (
 	"keyfob/events"
 )
 
-// addUsers writes so many records.
+// addUsers writes count records.
 func (r *rig) addUsers(prefix string, count int) {
 	r.t.Helper()
 	n := r.leader()
@@ -26,9 +26,9 @@ func (r *rig) addUsers(prefix string, count int) {
 	})
 }
 
-func TestNewcomerGetsTheStateBySnapshotAndTheJournalFromItsPeers(t *testing.T) {
+func TestNewNodeGetsASnapshotAndTheJournalFromItsPeers(t *testing.T) {
 	r := newClusterOf(t, 1, func(c *Config) { c.TrailingLogs = 1 })
-	// More than one answer holds.
+	// More than fits into one answer.
 	r.addUsers("early", 2*backfillRecords)
 	if err := r.nodes[0].replica.raft.Snapshot().Error(); err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestNewcomerGetsTheStateBySnapshotAndTheJournalFromItsPeers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// And what it got is on its disk.
+	// The records are on its disk.
 	r.kill(n2)
 	r.start(n2)
 	r.ready(2)
@@ -64,7 +64,7 @@ func TestNewcomerGetsTheStateBySnapshotAndTheJournalFromItsPeers(t *testing.T) {
 	}
 }
 
-func TestSnapshotsAreTakenByBytes(t *testing.T) {
+func TestSnapshotsAreTakenByLogSize(t *testing.T) {
 	r := newClusterOf(t, 1, func(c *Config) { c.SnapshotBytes, c.TrailingLogs = 8<<10, 1 })
 	r.addUsers("user", 200)
 	r.eventually("a snapshot, and a shorter log", func() error {
@@ -84,7 +84,7 @@ func TestSnapshotsAreTakenByBytes(t *testing.T) {
 }
 
 // After an fsync that failed nobody knows what is on the disk.
-func TestLogThatCannotBeWrittenStopsTheNode(t *testing.T) {
+func TestFailedLogWriteStopsTheNode(t *testing.T) {
 	r := newCluster(t, 1)
 	n := r.nodes[0]
 	if err := n.store.Close(); err != nil {
@@ -102,7 +102,7 @@ func TestLogThatCannotBeWrittenStopsTheNode(t *testing.T) {
 	}
 }
 
-// A bit that flipped on the disk must not become another command.
+// A flipped bit on the disk must not become another command.
 func TestFlippedBitInTheLogStopsTheNode(t *testing.T) {
 	r := newCluster(t, 1)
 	r.addUsers("user", 3)
@@ -138,29 +138,29 @@ func TestFlippedBitInTheLogStopsTheNode(t *testing.T) {
 	}
 }
 
-// A node whose state is not what the events make of it finds out at the next
+// A node whose state differs from the fold of the events detects that at the next
 // checkpoint, and stops.
-func TestNodeThatWentAstrayStops(t *testing.T) {
+func TestNodeWithADifferentStateStops(t *testing.T) {
 	r := newClusterOf(t, 3, func(c *Config) { c.CheckpointEvery = 300 * time.Millisecond })
 	f := r.fob("ada")
 	r.known(f)
 	r.ready(3)
-	astray := r.follower()
-	astray.replica.View().State.Token(f.serial).Last = 99 // as a bit that flipped in memory would
+	different := r.follower()
+	different.replica.View().State.Token(f.serial).Last = 99 // like a flipped bit in memory
 	r.addUsers("more", 1)
 	select {
-	case err := <-astray.done:
-		astray.done = nil
+	case err := <-different.done:
+		different.done = nil
 		if err == nil || !strings.Contains(err.Error(), "differs from that of the majority") {
 			t.Fatalf("it stopped with %v", err)
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("it goes on")
 	}
-	r.leader() // the others do
+	r.leader() // the others continue
 }
 
-func TestCheckpointsAreSignedAndSayWhatIsSo(t *testing.T) {
+func TestCheckpointsAreSignedAndCorrect(t *testing.T) {
 	r := newClusterOf(t, 1, func(c *Config) { c.CheckpointEvery, c.CheckpointAfter = time.Hour, 10 })
 	n := r.nodes[0]
 	r.addUsers("user", 40)

@@ -17,7 +17,7 @@ import (
 	"keyfob/fsm"
 )
 
-// recoveryKey makes one and tells the cluster.
+// recoveryKey creates a recovery key and sets it in the cluster.
 func (r *rig) recoveryKey() vault.RecoveryKey {
 	r.t.Helper()
 	key, err := vault.NewRecoveryKey()
@@ -43,8 +43,7 @@ func (r *rig) backup(n *testNode) []byte {
 	return out.Bytes()
 }
 
-// restore makes a node of a backup, in a rig of its own: the old nodes are
-// gone.
+// restore creates a node from a backup, in a rig of its own without the old nodes.
 func (r *rig) restore(name string, backup []byte, key vault.RecoveryKey, survivor string) (*testNode, Restored) {
 	r.t.Helper()
 	n := &testNode{name: name, config: r.config(name)}
@@ -61,7 +60,7 @@ func (r *rig) restore(name string, backup []byte, key vault.RecoveryKey, survivo
 	return n, done
 }
 
-// disaster ends all nodes.
+// disaster kills all nodes.
 func (r *rig) disaster() {
 	r.t.Helper()
 	for _, n := range r.nodes {
@@ -80,8 +79,8 @@ func (r *rig) outcome(n *testNode, user string, typed engine.Secret) engine.Outc
 	return out
 }
 
-// T-02, T-35: a backup knows nothing of what was accepted after it was taken.
-func TestRestoredClusterRefusesWhatWasUsedSince(t *testing.T) {
+// T-02, T-35: a backup does not contain what was accepted after it was taken.
+func TestRestoredClusterRefusesWhatWasUsedSinceTheBackup(t *testing.T) {
 	r := newCluster(t, 3)
 	r.freeze()
 	key := r.recoveryKey()
@@ -115,7 +114,7 @@ func TestRestoredClusterRefusesWhatWasUsedSince(t *testing.T) {
 		t.Error("an API token of before is good")
 	}
 
-	// The others join anew, and have everything.
+	// The others join again and have everything.
 	for _, name := range []string{"n2", "n3"} {
 		r.join(name)
 	}
@@ -136,8 +135,8 @@ func TestRestoredClusterRefusesWhatWasUsedSince(t *testing.T) {
 	}
 }
 
-// What a surviving journal saw is not lost.
-func TestSurvivingJournalIsFoldedIn(t *testing.T) {
+// Records in a surviving journal are not lost.
+func TestSurvivingJournalIsApplied(t *testing.T) {
 	r := newCluster(t, 1)
 	key := r.recoveryKey()
 	r.fob("ada")
@@ -177,7 +176,7 @@ func TestSurvivingJournalIsFoldedIn(t *testing.T) {
 		t.Error("the members are those of before")
 	}
 
-	// The state is still the fold of the journal and nothing else.
+	// The state is still the fold of the journal.
 	folded := engine.NewState()
 	for record, err := range n.Journal().Records(ctx, 1, false) {
 		if err != nil {
@@ -201,7 +200,7 @@ func TestSurvivingJournalIsFoldedIn(t *testing.T) {
 	})
 }
 
-// A backup that cannot be trusted makes no node, and leaves nothing behind.
+// A damaged backup creates no node and leaves nothing behind.
 func TestDamagedBackupIsRefused(t *testing.T) {
 	r := newCluster(t, 1)
 	key := r.recoveryKey()
@@ -292,8 +291,8 @@ func FuzzReadBackup(f *testing.F) {
 	})
 }
 
-// BenchmarkBackup is what a backup of twenty thousand users with a token each
-// costs to write, and to make a cluster of again.
+// BenchmarkBackup measures writing and restoring a backup of twenty thousand users
+// with one token each.
 func BenchmarkBackup(b *testing.B) {
 	r := newCluster(b, 1)
 	n := r.leader()

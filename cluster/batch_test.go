@@ -20,12 +20,12 @@ import (
 	"keyfob/fsm"
 )
 
-// book is a ledger in memory whose commits the test can disturb.
+// book is an in-memory ledger whose commits the test can disturb.
 type book struct {
 	*fsm.Machine
 	index   uint64
 	entries int
-	before  func(n int) error // called with the number of the commit; an error is its result
+	before  func(n int) error // called with the number of the commit; its error is the result
 }
 
 type nowhere struct{}
@@ -105,7 +105,7 @@ func (d *desk) write(facts ...events.Event) {
 	}
 }
 
-// run opens the desk; the end of the test closes it.
+// run runs the batcher until the test ends.
 func (d *desk) run() {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
@@ -118,7 +118,7 @@ func (d *desk) run() {
 
 func (d *desk) interval() int64 { return tokencode.Interval(fobParams, d.moment) }
 
-// login puts the evidence of a right passcode to the leader.
+// login submits the evidence of a correct passcode.
 func (d *desk) login() *proposal {
 	t := d.book.View().State.Token("T1")
 	c := engine.Authenticate{User: "ada", Evidence: engine.Evidence{Tokens: []engine.TokenEvidence{
@@ -135,9 +135,9 @@ func (d *desk) add(user string) *proposal {
 	return p
 }
 
-// A leader that was deposed without knowing it: the next one's entry, with the
-// same tokencode, lands first. The fence drops ours, which is decided anew.
-func TestFenceAcrossAChangeOfLeader(t *testing.T) {
+// A leader was deposed without noticing, and the entry of the next leader, with the
+// same tokencode, is committed first. The batch is dropped and decided again.
+func TestBatchIsDecidedAgainAfterAChangeOfLeader(t *testing.T) {
 	d := newDesk(t)
 	d.book.before = func(n int) error {
 		if n == 1 {
@@ -155,7 +155,7 @@ func TestFenceAcrossAChangeOfLeader(t *testing.T) {
 	}
 }
 
-func TestBatchThatMeetsTheFenceAgainAndAgainIsGivenUp(t *testing.T) {
+func TestBatchIsGivenUpAfterRepeatedConflicts(t *testing.T) {
 	d := newDesk(t)
 	d.book.before = func(n int) error {
 		d.write(events.UserAdded{User: fmt.Sprintf("user%d", n)})
@@ -185,7 +185,7 @@ func TestUnknownOutcomeIsNeverAnAccept(t *testing.T) {
 	if r := <-first.answer; r.Fate != unknown || r.Decision.Answer.Verdict != engine.Reject {
 		t.Fatalf("answered %+v", r)
 	}
-	// Nothing is decided beside it: the next waits until its fate is known.
+	// Nothing else is decided meanwhile: the next batch waits for the outcome.
 	second := d.login()
 	select {
 	case r := <-second.answer:
@@ -223,7 +223,7 @@ func TestLostLeadershipAnswersEverybody(t *testing.T) {
 	}
 }
 
-func TestWhatWaitsGoesInOneBatch(t *testing.T) {
+func TestWaitingCommandsShareOneBatch(t *testing.T) {
 	d := newDesk(t)
 	entered, release := make(chan struct{}), make(chan struct{})
 	d.book.before = func(n int) error {
@@ -274,7 +274,7 @@ func TestFullQueueIsBusy(t *testing.T) {
 	}
 }
 
-func TestLongBatchIsCutIntoEntries(t *testing.T) {
+func TestLongBatchIsSplitIntoEntries(t *testing.T) {
 	d := newDesk(t)
 	entered, release := make(chan struct{}), make(chan struct{})
 	d.book.before = func(n int) error {
@@ -308,7 +308,7 @@ func TestLongBatchIsCutIntoEntries(t *testing.T) {
 	}
 }
 
-func TestClockThatIsNotTrustedDecidesNoLogin(t *testing.T) {
+func TestUntrustedClockDecidesNoLogin(t *testing.T) {
 	d := newDesk(t)
 	d.stamper.Sound = func() bool { return false }
 	d.run()
@@ -320,7 +320,7 @@ func TestClockThatIsNotTrustedDecidesNoLogin(t *testing.T) {
 	}
 }
 
-func TestClockThatIsNotTrustedDecidesEventTokens(t *testing.T) {
+func TestUntrustedClockDecidesEventTokens(t *testing.T) {
 	d := newDesk(t)
 	d.write(
 		events.UserAdded{User: "erin"},
@@ -346,7 +346,7 @@ func TestClockThatIsNotTrustedDecidesEventTokens(t *testing.T) {
 	}
 }
 
-func TestClockThatIsNotTrustedStampsNothingNew(t *testing.T) {
+func TestUntrustedClockStampsNoNewTime(t *testing.T) {
 	d := newDesk(t)
 	last := d.book.View().Time
 	d.moment = d.moment.Add(time.Hour)

@@ -23,7 +23,7 @@ func (r *rig) skewed(name string) (records int) {
 	return records
 }
 
-func TestNodeWithAWrongClockAnswersNoLogins(t *testing.T) {
+func TestNodeWithAWrongClockDecidesNoLogins(t *testing.T) {
 	r := newCluster(t, 3)
 	f := r.fob("ada")
 	r.known(f)
@@ -49,7 +49,7 @@ func TestNodeWithAWrongClockAnswersNoLogins(t *testing.T) {
 	}
 }
 
-// presser is a user with a token that counts presses, and no PIN.
+// presser is a user with an event-based token and no PIN.
 func (r *rig) presser(user string) fob {
 	r.t.Helper()
 	f, n := fob{user: user, serial: "E-" + user}, r.leader()
@@ -70,7 +70,7 @@ func (r *rig) presser(user string) fob {
 	return f
 }
 
-// pressed is what the token shows at its press of that number.
+// pressed is the tokencode of the token's press with that number.
 func (f fob) pressed(press int64) engine.Secret {
 	gen, err := tokencode.New(tokencode.Params{Kind: tokencode.HOTP, Algorithm: tokencode.SHA1, Digits: 6}, f.seed())
 	if err != nil {
@@ -79,7 +79,7 @@ func (f fob) pressed(press int64) engine.Secret {
 	return engine.Secret(gen.At(press))
 }
 
-func TestNodeWithAWrongClockTakesEventTokens(t *testing.T) {
+func TestNodeWithAWrongClockAcceptsEventTokens(t *testing.T) {
 	r := newCluster(t, 3)
 	f := r.presser("erin")
 	r.known(f)
@@ -96,9 +96,9 @@ func TestNodeWithAWrongClockTakesEventTokens(t *testing.T) {
 	r.want(r.leader(), r.attempt("erin", f.pressed(1)), engine.Accept)
 }
 
-// F-20: no two clocks agree. Tokens that count presses go on, the others wait,
-// and no tokencode is good twice when the clocks are back.
-func TestEventTokensGoOnWhenNoClocksAgree(t *testing.T) {
+// F-20: no two clocks agree. Event-based tokens keep working, the others wait, and no
+// tokencode works twice when the clocks agree again.
+func TestEventTokensWorkWithoutAgreeingClocks(t *testing.T) {
 	r := newCluster(t, 3)
 	timed, pressed := r.fob("ada"), r.presser("erin")
 	r.known(timed)
@@ -135,7 +135,7 @@ func TestEventTokensGoOnWhenNoClocksAgree(t *testing.T) {
 	r.want(r.leader(), r.attempt("erin", pressed.pressed(3)), engine.Accept)
 }
 
-func TestLeaderWithAWrongClockHandsOver(t *testing.T) {
+func TestLeaderWithAWrongClockStepsDown(t *testing.T) {
 	r := newCluster(t, 3)
 	f := r.fob("ada")
 	wrong := r.leader()
@@ -154,7 +154,7 @@ func TestLeaderWithAWrongClockHandsOver(t *testing.T) {
 	}
 }
 
-func TestClusterThatSleptOverTheWeekendGoesOn(t *testing.T) {
+func TestClusterStartsAfterALongDowntime(t *testing.T) {
 	r := newCluster(t, 3)
 	f := r.fob("ada")
 	r.known(f)

@@ -8,7 +8,7 @@ import (
 )
 
 // Front ends are tested with other nodes than this one. All pass the same suite.
-func TestNodeBehavesAsFrontEndsRelyOn(t *testing.T) {
+func TestNodeConforms(t *testing.T) {
 	nodetest.Run(t, func(t *testing.T) nodetest.Subject {
 		r := newCluster(t, 1)
 		r.freeze()

@@ -9,9 +9,9 @@ import (
 	"keyfob/events"
 )
 
-// A conversation that began on one node goes on at any other, at the same door
-// and for the same client only.
-func TestConversationGoesOnAtAnyNode(t *testing.T) {
+// A conversation continues on any node, but only at the same door and for the same
+// client.
+func TestConversationContinuesOnAnyNode(t *testing.T) {
 	r := newCluster(t, 3)
 	f := fob{user: "ada", serial: "T-ada"}
 	n := r.leader()
@@ -64,7 +64,7 @@ func TestConversationGoesOnAtAnyNode(t *testing.T) {
 	if out.Prompt.Step != events.StepConfirmPIN {
 		t.Fatalf("asked for %q", out.Prompt.Step)
 	}
-	r.kill(r.leader()) // in between
+	r.kill(r.leader()) // meanwhile
 	out = r.want(r.follower(), say(out, "864209"), engine.Challenge)
 	if out.Prompt.Step != events.StepLogin {
 		t.Fatalf("asked for %q", out.Prompt.Step)
@@ -74,8 +74,7 @@ func TestConversationGoesOnAtAnyNode(t *testing.T) {
 	r.want(r.leader(), say(out, f.passcode(r.clock(""), 0)), engine.Accept)
 }
 
-// TestConversationStaysWithItsHolder: two applications that call themselves the
-// same client cannot swap conversations (T-27).
+// Two applications that use the same client name cannot exchange conversations (T-27).
 func TestConversationStaysWithItsHolder(t *testing.T) {
 	r := newCluster(t, 1)
 	n, f := r.nodes[0], r.fob("ada")
@@ -96,7 +95,7 @@ func TestConversationStaysWithItsHolder(t *testing.T) {
 	}
 }
 
-// atClient is an origin as another client would have it.
+// atClient is the origin of another client.
 func atClient(o events.Origin, client string) events.Origin {
 	o.Client = client
 	return o

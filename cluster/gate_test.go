@@ -13,7 +13,7 @@ import (
 
 var stranger = netip.MustParseAddr("198.51.100.66")
 
-// guessAt is a wrong passcode that a stranger types at the page.
+// guessAt is a wrong passcode of a stranger at the web page.
 func (r *rig) guessAt(user string) engine.Attempt {
 	a := r.attempt(user, "000000")
 	a.Origin = events.Origin{Request: newRequest(), Door: events.DoorWeb, SourceIP: stranger.String()}
@@ -28,7 +28,7 @@ func (r *rig) policy(settings map[string]string) {
 	}
 }
 
-// gateway is a trusted client of that name.
+// gateway adds a trusted client.
 func (r *rig) gateway(name string) {
 	r.t.Helper()
 	err := r.leader().Do(r.t.Context(), admin(), engine.AddClient{Client: events.ClientAdded{
@@ -39,8 +39,8 @@ func (r *rig) gateway(name string) {
 	}
 }
 
-// throughGateway is the right passcode, through a trusted gateway that says
-// nothing of where its users are and cannot ask anything back.
+// throughGateway is a correct passcode through a trusted gateway that does not send the
+// user's address and does not support challenges.
 func (r *rig) throughGateway(f fob, ahead int64) engine.Attempt {
 	a := r.attempt(f.user, f.passcode(r.clock(""), ahead))
 	a.Origin = events.Origin{Request: newRequest(), Door: events.DoorRADIUS, Client: "vpn"}
@@ -48,9 +48,9 @@ func (r *rig) throughGateway(f fob, ahead int64) engine.Attempt {
 	return a
 }
 
-// T-14, A-04: one address at the page that tries to lock out everybody locks
-// itself, and nobody out of the VPN.
-func TestAStrangerLocksItselfAndNotTheUsers(t *testing.T) {
+// T-14, A-04: an address that tries to lock all users out at the web page is throttled,
+// and nobody is locked out of the VPN.
+func TestStrangerIsThrottledAndLocksNoUsers(t *testing.T) {
 	r := newCluster(t, 1)
 	r.freeze()
 	n := r.leader()
@@ -91,8 +91,8 @@ func TestAStrangerLocksItselfAndNotTheUsers(t *testing.T) {
 		}
 	}
 
-	// Another address, and another door, have budgets of their own; and time
-	// gives one failure back.
+	// Another address and another door have their own budgets, and time restores one
+	// failure.
 	other := r.guessAt("user99")
 	other.Source = netip.MustParseAddr("198.51.100.67")
 	elsewhere := r.guessAt("user99")
@@ -110,15 +110,15 @@ func TestAStrangerLocksItselfAndNotTheUsers(t *testing.T) {
 	}
 }
 
-// A flood in one instant gets no further than the budget, whoever it names and
-// whether he exists; and nothing that is right uses the budget up.
-func TestABudgetBoundsWhatIsUnderWay(t *testing.T) {
+// A flood of parallel attempts is limited to the budget, whether its users exist or
+// not. Successful attempts do not use the budget.
+func TestBudgetLimitsParallelAttempts(t *testing.T) {
 	r := newCluster(t, 1)
 	r.freeze()
 	n := r.leader()
 	r.policy(map[string]string{"source.failures": "5", "source.every": "1h", "refusal.delay": "0s", "wait.step": "0s", "lock.after": "100", "next_tokencode.after": "100"})
 	f := r.fob("ada")
-	for i := range int64(20) { // right ones, one after the other
+	for i := range int64(20) { // correct ones, in sequence
 		r.advance("", 30*time.Second)
 		a := r.guessAt("ada")
 		a.Typed = f.passcode(r.clock(""), 0)
@@ -148,10 +148,9 @@ func TestABudgetBoundsWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// Behind a gateway are many: without the user's own address nothing is counted
-// for one, and a trusted gateway has room without end. One that is not trusted
-// has a budget of its own.
-func TestGatewaysHaveRoom(t *testing.T) {
+// Many users share a gateway. Without the user's address no source is counted, and a
+// trusted gateway has no limit. A gateway that is not trusted has its own budget.
+func TestTrustedGatewaysAreNotThrottled(t *testing.T) {
 	r := newCluster(t, 1)
 	n := r.leader()
 	r.gateway("vpn")

@@ -14,7 +14,7 @@ import (
 	"keyfob/events"
 )
 
-// together calls all at the same instant and waits for them.
+// together makes all calls at the same time and waits for them.
 func together(count int, call func(i int)) {
 	var calls sync.WaitGroup
 	start := make(chan struct{})
@@ -28,7 +28,7 @@ func together(count int, call func(i int)) {
 	calls.Wait()
 }
 
-// Rounds of the race below, for a long run: KEYFOB_ROUNDS=1000.
+// rounds of the race below; for a long run set KEYFOB_ROUNDS=1000.
 func rounds(t *testing.T, usual int) int {
 	if n, err := strconv.Atoi(os.Getenv("KEYFOB_ROUNDS")); err == nil {
 		return n
@@ -39,8 +39,8 @@ func rounds(t *testing.T, usual int) int {
 	return usual
 }
 
-// T-01: the same passcode, on three nodes, at the same instant. Rounds run in
-// waves, each with a user of its own.
+// T-01: the same passcode on three nodes at the same time. Rounds run in waves, each
+// with a user of its own.
 func TestSimultaneousLoginsWithOnePasscodeAcceptOne(t *testing.T) {
 	const wave = 10
 	r := newCluster(t, 3)
@@ -59,7 +59,7 @@ func TestSimultaneousLoginsWithOnePasscodeAcceptOne(t *testing.T) {
 	}
 }
 
-// race has so many callers log in at once by one passcode.
+// race logs in with one passcode from many callers at once.
 func (r *rig) race(t *testing.T, f fob, callers int) {
 	r.known(f)
 	passcode := f.passcode(r.clock(""), 0)
@@ -79,7 +79,7 @@ func (r *rig) race(t *testing.T, f fob, callers int) {
 	}
 }
 
-// bare is a user with a token and no PIN, which is quick to make and to verify.
+// bare is a user with a token and no PIN, which is fast to create and verify.
 func (r *rig) bare(user string) fob {
 	f := fob{user: user, serial: "T-" + user}
 	n := r.nodes[0]
@@ -113,9 +113,9 @@ func (r *rig) known(f fob) {
 	})
 }
 
-// T-06: a thousand guesses at once gain no more than ten one after the other,
-// even with the right passcode among them.
-func TestGuessesInParallelGainNothing(t *testing.T) {
+// T-06: a thousand parallel guesses gain no more than ten sequential ones, even with the
+// correct passcode among them.
+func TestParallelGuessesGainNothing(t *testing.T) {
 	r := newCluster(t, 3)
 	f := r.fob("ada")
 	r.known(f)
@@ -144,14 +144,14 @@ func TestGuessesInParallelGainNothing(t *testing.T) {
 		}
 	}
 	if verdicts[at] == engine.Accept {
-		return // it came among the first ten
+		return // it was among the first ten
 	}
 	if limit := uint32(view.State.Policy.LockAfter); u.Failures == 0 || u.Failures > limit {
 		t.Fatalf("of %d guesses %d were looked at, want at most %d", guesses, u.Failures, limit)
 	}
 }
 
-// Guesses at users who do not exist fill neither the log nor the disk.
+// Guesses at unknown users do not fill the log.
 func TestGuessesAtUnknownUsersAreSampled(t *testing.T) {
 	r := newCluster(t, 1)
 	n := r.nodes[0]
@@ -240,8 +240,9 @@ func TestRefusedRequestsAreCountedInFewRecords(t *testing.T) {
 	}
 }
 
-// A refusal leaves when its time has come, whatever was wrong; an accept at once.
-func TestRefusalsLeaveAtAFixedTime(t *testing.T) {
+// A refusal is sent after a fixed time, whatever was wrong. An accept is sent
+// immediately.
+func TestRefusalsAreSentAfterAFixedTime(t *testing.T) {
 	r := newCluster(t, 1)
 	f := r.fob("ada")
 	n := r.nodes[0]

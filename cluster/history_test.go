@@ -14,17 +14,17 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// A history is checked against the one sentence that keyfob lives by: an
-// interval of a token is good for one login, and then nothing up to it.
+// A history is checked against the central rule of keyfob: an interval of a token works
+// for one login, and after that no interval up to it works.
 type (
 	login struct {
 		user     string
 		interval int64
 	}
 	told struct {
-		known    bool // the caller heard an answer
+		known    bool // the caller got an answer
 		accepted bool
-		why      string // for whoever reads a bad history
+		why      string // for readers of a bad history
 	}
 )
 
@@ -47,7 +47,7 @@ var onceOnly = porcupine.NondeterministicModel{
 		fresh := in.interval > last
 		switch {
 		case !out.known && fresh:
-			return []any{last, in.interval} // it may or may not have happened
+			return []any{last, in.interval} // it may have happened or not
 		case !out.known:
 			return []any{last}
 		case out.accepted && fresh:
@@ -64,7 +64,7 @@ var onceOnly = porcupine.NondeterministicModel{
 	},
 }
 
-func TestModelFindsATokencodeUsedTwice(t *testing.T) {
+func TestModelDetectsATokencodeUsedTwice(t *testing.T) {
 	in, yes := login{"ada", 7}, told{known: true, accepted: true}
 	twice := []porcupine.Operation{
 		{ClientId: 0, Input: in, Call: 1, Output: yes, Return: 3},
@@ -82,8 +82,8 @@ func TestModelFindsATokencodeUsedTwice(t *testing.T) {
 	}
 }
 
-// Clients log in at all nodes while leaders are cut off and die.
-func TestHistoryUnderCutsAndDeathsIsLinearizable(t *testing.T) {
+// Clients log in on all nodes while leaders are isolated and crash.
+func TestHistoryWithPartitionsAndCrashesIsLinearizable(t *testing.T) {
 	r := newClusterOf(t, 3, func(c *Config) { c.RequestTimeout, c.CommitTimeout = 2*time.Second, 1500*time.Millisecond })
 	r.freeze()
 	users := []string{"ada", "bob", "carol"}
@@ -141,8 +141,8 @@ func TestHistoryUnderCutsAndDeathsIsLinearizable(t *testing.T) {
 	}
 }
 
-// trouble disturbs the cluster in a while; what it returns waits for that and
-// puts things right again.
+// trouble disturbs the cluster after a while. The function that it returns waits for
+// that and repairs the cluster.
 func (r *rig) trouble(kind int) (mend func()) {
 	n := r.leader()
 	done := make(chan struct{})
@@ -156,7 +156,7 @@ func (r *rig) trouble(kind int) (mend func()) {
 			r.isolate(n.name, true)
 		case 1:
 			r.killed(n)
-		case 2: // the network is sick for a moment
+		case 2: // the network fails for a moment
 			r.isolate(n.name, true)
 			r.isolate(n.name, false)
 		}
@@ -171,7 +171,7 @@ func (r *rig) trouble(kind int) (mend func()) {
 	}
 }
 
-// killed is kill for another goroutine than the test's.
+// killed is kill for goroutines other than the test's.
 func (r *rig) killed(n *testNode) {
 	if err := n.Close(); err != nil {
 		r.t.Error(err)

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// An address that the others cannot reach is found before the invitation is
-// used.
+// An address that the others cannot reach is refused before the invitation is used.
 func TestJoinWithAnUnreachableAddressIsRefused(t *testing.T) {
 	for advertise, loopback := range map[string]bool{
 		"127.0.0.1:7400": true, "127.8.8.8:7400": true, "[::1]:7400": true, "localhost:7400": true,

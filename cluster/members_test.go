@@ -18,7 +18,7 @@ import (
 	"keyfob/events"
 )
 
-func TestInvitationIsGoodOnce(t *testing.T) {
+func TestInvitationIsValidOnce(t *testing.T) {
 	r := newCluster(t, 1)
 	invited, err := r.nodes[0].Invite(t.Context(), admin(), time.Hour)
 	if err != nil {
@@ -36,7 +36,7 @@ func TestInvitationIsGoodOnce(t *testing.T) {
 	}
 }
 
-func TestInvitationEnds(t *testing.T) {
+func TestInvitationExpires(t *testing.T) {
 	r := newCluster(t, 1)
 	invited, err := r.nodes[0].Invite(t.Context(), admin(), time.Minute)
 	if err != nil {
@@ -49,7 +49,7 @@ func TestInvitationEnds(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoInvitationIsRefused(t *testing.T) {
+func TestInvalidInvitationIsRefused(t *testing.T) {
 	r := newCluster(t, 1)
 	good, err := r.nodes[0].Invite(t.Context(), admin(), time.Hour)
 	if err != nil {
@@ -58,13 +58,13 @@ func TestWhatIsNoInvitationIsRefused(t *testing.T) {
 	for _, bad := range []string{"", "n1:7400", good[:len(good)-8], good + "AAAA", invitationPrefix, strings.ToUpper(good)} {
 		err := Join(t.Context(), bad, r.config("n2"))
 		if err == nil {
-			t.Fatalf("joined by %q", bad)
+			t.Fatalf("joined with %q", bad)
 		}
 		if strings.Contains(err.Error(), good[20:60]) {
 			t.Fatalf("the error quotes the invitation: %v", err)
 		}
 	}
-	// Of another cluster, at this one's address: the pin does not match.
+	// An invitation of another cluster with this one's address: the pin does not match.
 	other := newCluster(t, 1)
 	foreign, err := other.nodes[0].Invite(t.Context(), admin(), time.Hour)
 	if err != nil {
@@ -84,7 +84,7 @@ func TestWhatIsNoInvitationIsRefused(t *testing.T) {
 	}
 }
 
-func TestRemovedNodeIsAnsweredNoMore(t *testing.T) {
+func TestRemovedNodeGetsNoAnswers(t *testing.T) {
 	r := newCluster(t, 3)
 	gone := r.follower()
 	if err := r.leader().RemoveNode(t.Context(), admin(), gone.name); err != nil {
@@ -122,7 +122,7 @@ func TestRemovedNodeIsAnsweredNoMore(t *testing.T) {
 	if _, err := gone.Authenticate(t.Context(), r.attempt("ada", "x")); !errors.Is(err, engine.ErrUndecided) {
 		t.Fatalf("the removed node answers a login: %v", err)
 	}
-	// The same name may come back: with another key it is another node.
+	// The name can be used again: with another key it is another node.
 	r.kill(gone)
 	r.nodes = withoutNode(r.nodes, gone)
 	r.join(gone.name)
@@ -138,7 +138,7 @@ func withoutNode(all []*testNode, gone *testNode) (left []*testNode) {
 	return left
 }
 
-func TestLeaderThatIsRemovedHandsOver(t *testing.T) {
+func TestRemovedLeaderHandsOver(t *testing.T) {
 	r := newCluster(t, 3)
 	gone := r.leader()
 	if err := gone.RemoveNode(t.Context(), admin(), gone.name); err != nil {
@@ -154,7 +154,7 @@ func TestLeaderThatIsRemovedHandsOver(t *testing.T) {
 	})
 }
 
-func TestTransferMovesTheLeadership(t *testing.T) {
+func TestTransferMovesLeadership(t *testing.T) {
 	r := newCluster(t, 3)
 	target := r.follower()
 	for _, asked := range r.nodes {
@@ -176,7 +176,7 @@ func TestTransferMovesTheLeadership(t *testing.T) {
 	}
 }
 
-func TestStatusSaysWhatTheContractSays(t *testing.T) {
+func TestStatusHasTheDocumentedFields(t *testing.T) {
 	r := newCluster(t, 3)
 	s, err := r.nodes[1].Status(t.Context())
 	if err != nil {
@@ -218,7 +218,7 @@ func TestLostAndReturnedNodesAreRecorded(t *testing.T) {
 		}
 		return nil
 	})
-	// Also by a leader that never heard of it.
+	// Also by a leader that has not heard from it.
 	r.start(lost)
 	r.eventually("the return", func() error {
 		if r.leader().State().Node(lost.name).Lost {
@@ -236,9 +236,9 @@ func TestLostAndReturnedNodesAreRecorded(t *testing.T) {
 	})
 }
 
-// A node that was away while others joined, one of which leads now, does not
-// know its leader; it must find out from those that it does know.
-func TestNodeThatWasAwayLearnsOfNewcomers(t *testing.T) {
+// A node that was down while others joined does not know a leader among them. It must
+// learn of it from the members that it knows.
+func TestNodeLearnsOfNewNodesAfterDowntime(t *testing.T) {
 	r := newCluster(t, 3)
 	away := r.follower()
 	r.kill(away)
@@ -330,7 +330,7 @@ func TestForeignAndBrokenDirectoriesAreRefused(t *testing.T) {
 	r.ready(1)
 }
 
-func TestFirstRecordsSayWhoFounded(t *testing.T) {
+func TestFirstRecordsDescribeTheCluster(t *testing.T) {
 	r := newCluster(t, 1)
 	records, err := r.nodes[0].Journal().Read(1, 3)
 	if err != nil {

@@ -33,8 +33,8 @@ func TestLoginOnEachNode(t *testing.T) {
 	}
 }
 
-// TestNodeKnowsWhetherItHasCaughtUp: until it has been level with the leader
-// once, it cannot tell what is unknown from what it is yet to hear of.
+// Until a node has been level with the leader once, it cannot tell what is unknown from
+// what it has not received yet.
 func TestNodeKnowsWhetherItHasCaughtUp(t *testing.T) {
 	r := newCluster(t, 3)
 	n := r.follower()

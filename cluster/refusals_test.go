@@ -10,9 +10,9 @@ import (
 	"keyfob/engine"
 )
 
-// Only who typed a right tokencode needs Argon2id. When it has no room left
-// for them, everybody who is not let in is told the same.
-func TestACrowdOfPINsDoesNotShowWhoseTokencodeWasRight(t *testing.T) {
+// Only a correct tokencode leads to Argon2id. When Argon2id is overloaded, everybody who
+// is not accepted gets the same answer.
+func TestPINOverloadDoesNotRevealCorrectTokencodes(t *testing.T) {
 	r := newClusterOf(t, 1, func(c *Config) { c.Vault.Hashes, c.Vault.Waiting = 1, 0 })
 	f := r.fob("ada")
 	n := r.nodes[0]

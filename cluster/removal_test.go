@@ -30,8 +30,8 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// A node that is removed while it runs logs that, denies, and stops; the others
-// go on, even when one of two remains.
+// A node that is removed while it runs logs its removal, denies requests, and stops. The
+// others continue, even if one of two remains.
 func TestRemovedNodeStops(t *testing.T) {
 	for name, tc := range map[string]struct {
 		size   int
@@ -99,7 +99,7 @@ func TestLastNodeIsNotRemoved(t *testing.T) {
 	r.ready(1)
 }
 
-// A node with the name of a removed one reads of the removal when it joins.
+// A node with the name of a removed one applies the record of that removal when it joins.
 func TestNodeMayJoinUnderTheNameOfARemovedOne(t *testing.T) {
 	r := newCluster(t, 3)
 	gone := r.follower()

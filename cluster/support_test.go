@@ -17,21 +17,21 @@ import (
 	"keyfob/events"
 )
 
-// A rig is a cluster of real nodes with real TLS on the loopback, in one
-// process, whose network and clocks the test can disturb.
+// rig is a cluster of real nodes with real TLS over loopback addresses in one process.
+// The test can disturb its network and clocks.
 type rig struct {
 	t     testing.TB
 	nodes []*testNode
 	token string
 
-	mu    sync.Mutex               // guards below
-	cut   map[string]bool          // names of nodes that the others do not reach, nor they the others
-	off   map[string]time.Duration // how far clocks were moved, everybody's under ""
+	mu    sync.Mutex               // guards the fields below
+	cut   map[string]bool          // names of isolated nodes
+	off   map[string]time.Duration // offsets of clocks by node; "" for all
 	still time.Time
 	con   map[string][]net.Conn
-	adr   map[string]string // names by address
+	adr   map[string]string // node names by address
 
-	configure func(*Config) // may change what the nodes made from now on are told
+	configure func(*Config) // changes the configuration of later nodes
 }
 
 type testNode struct {
@@ -52,18 +52,18 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
-// newCluster is a rig of so many nodes that have joined and vote.
+// newCluster is a rig of size nodes that all vote.
 func newCluster(t testing.TB, size int) *rig {
 	t.Helper()
 	return newClusterOf(t, size, nil)
 }
 
-// newClusterOf is a cluster whose nodes are configured otherwise.
+// newClusterOf is newCluster with another configuration of the nodes.
 func newClusterOf(t testing.TB, size int, configure func(*Config)) *rig {
 	t.Helper()
 	r := newRig(t)
 	r.configure = configure
-	r.found("n1")
+	r.bootstrap("n1")
 	for i := 2; i <= size; i++ {
 		r.join(fmt.Sprintf("n%d", i))
 	}
@@ -105,7 +105,7 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// clock is what a node's clock shows.
+// clock is the time of a node's clock.
 func (r *rig) clock(name string) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -120,15 +120,15 @@ func (r *rig) clock(name string) time.Time {
 	return now
 }
 
-// freeze stops all clocks, so that a slow machine does not change what a
-// tokencode is worth; advance still moves them.
+// freeze stops all clocks, so that a slow machine does not invalidate tokencodes.
+// advance still moves them.
 func (r *rig) freeze() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.still = time.Now()
 }
 
-// advance moves a node's clock, or everybody's under the empty name.
+// advance moves the clock of a node, or of all nodes if name is empty.
 func (r *rig) advance(name string, d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -154,7 +154,7 @@ func (r *rig) dial(ctx context.Context, from, addr string) (net.Conn, error) {
 	return c, nil
 }
 
-// isolate cuts a node off from all others, or mends that.
+// isolate cuts a node off from all others, or ends that.
 func (r *rig) isolate(name string, cut bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -167,7 +167,7 @@ func (r *rig) isolate(name string, cut bool) {
 	}
 }
 
-func (r *rig) found(name string) *testNode {
+func (r *rig) bootstrap(name string) *testNode {
 	r.t.Helper()
 	n := &testNode{name: name, config: r.config(name)}
 	token, err := Bootstrap(r.t.Context(), n.config)
@@ -213,7 +213,7 @@ func (r *rig) start(n *testNode) {
 	go func() { n.done <- node.Run(ctx) }()
 }
 
-// kill ends a node as if its machine had died.
+// kill ends a node as if its machine had crashed.
 func (r *rig) kill(n *testNode) {
 	r.t.Helper()
 	if err := n.Close(); err != nil {
@@ -235,7 +235,7 @@ func (r *rig) close() {
 	}
 }
 
-// eventually tries until there is no error.
+// eventually retries until try returns no error.
 func (r *rig) eventually(what string, try func() error) {
 	r.t.Helper()
 	deadline := time.NewTimer(30 * time.Second)
@@ -255,7 +255,7 @@ func (r *rig) eventually(what string, try func() error) {
 	}
 }
 
-// ready waits until all nodes are, and so many vote.
+// ready waits until all nodes are ready and know that many voters.
 func (r *rig) ready(voters int) {
 	r.t.Helper()
 	r.eventually("the cluster", func() error {
@@ -295,7 +295,7 @@ func (r *rig) leader() (leader *testNode) {
 	return leader
 }
 
-// follower is some node that does not lead.
+// follower is a node that does not lead.
 func (r *rig) follower() *testNode {
 	r.t.Helper()
 	leader := r.leader()
@@ -318,7 +318,7 @@ func admin() events.Origin {
 	return events.Origin{Request: newRequest(), Door: events.DoorAPI, Actor: "tester"}
 }
 
-// fob is a user with a token and a PIN, as the user holds it.
+// fob is a user with a token and a PIN.
 type fob struct {
 	user, serial, pin string
 }
@@ -327,7 +327,7 @@ var fobParams = tokencode.Params{Kind: tokencode.TOTP, Algorithm: tokencode.SHA1
 
 func (f fob) seed() []byte { return []byte(fmt.Sprintf("%-20.20s", "seed of "+f.user)) }
 
-// passcode is what the user types so many intervals from now.
+// passcode is the passcode of the interval that many intervals ahead.
 func (f fob) passcode(now time.Time, ahead int64) engine.Secret {
 	gen, err := tokencode.New(fobParams, f.seed())
 	if err != nil {
@@ -336,7 +336,7 @@ func (f fob) passcode(now time.Time, ahead int64) engine.Secret {
 	return engine.Secret(f.pin + gen.At(tokencode.Interval(fobParams, now)+ahead))
 }
 
-// attempt is a fresh attempt at a door.
+// attempt is a new attempt at a door.
 func (r *rig) attempt(user string, typed engine.Secret) engine.Attempt {
 	return engine.Attempt{
 		Origin:  events.Origin{Request: newRequest(), Door: events.DoorAPI, Client: "vpn"},

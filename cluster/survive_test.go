@@ -11,7 +11,7 @@ import (
 	"keyfob/fsm"
 )
 
-// must logs in, asking again while nothing is decided, as a VPN does.
+// must logs in and retries while nothing is decided, as a VPN does.
 func (r *rig) must(n *testNode, a engine.Attempt) engine.Outcome {
 	r.t.Helper()
 	var out engine.Outcome
@@ -32,7 +32,7 @@ func (r *rig) want(n *testNode, a engine.Attempt, verdict engine.Verdict) engine
 	return out
 }
 
-func TestWhatWasAcknowledgedSurvivesEveryDeath(t *testing.T) {
+func TestAcknowledgedLoginsSurviveCrashes(t *testing.T) {
 	r := newCluster(t, 3)
 	var spent []engine.Attempt
 	login := func(user string) {
@@ -79,8 +79,7 @@ func TestWhatWasAcknowledgedSurvivesEveryDeath(t *testing.T) {
 	r.sameEverywhere()
 }
 
-// sameEverywhere waits until all nodes stand at one place, in one state, with
-// whole journals that say the same.
+// sameEverywhere waits until all nodes have the same record, state and complete journal.
 func (r *rig) sameEverywhere() {
 	r.t.Helper()
 	r.eventually("agreement of all nodes", func() error {
@@ -105,7 +104,7 @@ func (r *rig) sameEverywhere() {
 	})
 }
 
-func TestRetryGetsTheAnswerThatWasDecided(t *testing.T) {
+func TestRetryGetsTheFirstAnswer(t *testing.T) {
 	r := newCluster(t, 3)
 	f := r.fob("ada")
 	a := r.attempt("ada", f.passcode(r.clock(""), 0))
@@ -121,10 +120,9 @@ func TestRetryGetsTheAnswerThatWasDecided(t *testing.T) {
 	r.want(r.leader(), again, engine.Reject)
 }
 
-// The leader dies while a login is on its way. Whatever became of it, the
-// retries of that request agree with each other, and nobody else gets in by the
-// same passcode.
-func TestLeaderDiesInTheMiddleOfALogin(t *testing.T) {
+// The leader crashes during a login. Whatever its outcome, all retries of the request get
+// the same answer, and the passcode works for no other login.
+func TestLeaderCrashesDuringALogin(t *testing.T) {
 	rounds := 3
 	if testing.Short() {
 		rounds = 1
@@ -158,7 +156,7 @@ func TestLeaderDiesInTheMiddleOfALogin(t *testing.T) {
 	}
 }
 
-func TestNodeThatStopsAnswersAndHandsOver(t *testing.T) {
+func TestStoppingNodeAnswersAndHandsOver(t *testing.T) {
 	r := newCluster(t, 3)
 	f := r.fob("ada")
 	leader := r.leader()

@@ -10,9 +10,8 @@ import (
 	"keyfob/events"
 )
 
-// TestRepeatedLoginAtAnotherNodeIsNotReuse: a VPN that heard no answer asks the
-// next node with a fresh packet (T-28, F-35).
-func TestRepeatedLoginAtAnotherNodeIsNotReuse(t *testing.T) {
+// A VPN that got no answer asks the next node with a new packet (T-28, F-35).
+func TestRepeatedLoginOnAnotherNodeIsNotReuse(t *testing.T) {
 	r := newCluster(t, 3)
 	f := r.fob("ada")
 	a := r.attempt("ada", f.passcode(r.clock(""), 0))
@@ -29,7 +28,7 @@ func TestRepeatedLoginAtAnotherNodeIsNotReuse(t *testing.T) {
 	}
 	leader := r.leader()
 	r.kill(leader)
-	r.want(r.follower(), a, engine.Accept) // also when the leader died in between
+	r.want(r.follower(), a, engine.Accept) // also if the leader crashed meanwhile
 	r.start(leader)
 	r.ready(3)
 
@@ -51,7 +50,7 @@ func TestRepeatedLoginAtAnotherNodeIsNotReuse(t *testing.T) {
 	}
 }
 
-func TestRemediesOfAnAdministrator(t *testing.T) {
+func TestAdministratorCommandsThatNeedKeys(t *testing.T) {
 	r := newCluster(t, 1)
 	n, ctx := r.nodes[0], t.Context()
 	f, g := r.fob("ada"), r.fob("bob")
@@ -108,9 +107,9 @@ func TestRemediesOfAnAdministrator(t *testing.T) {
 	r.want(n, r.attempt("bob", h.passcode(r.clock(""), 202)), engine.Accept)
 }
 
-// TestActivationCodeIsMadeWithWhatIsGivenOut: by the node that was asked, in the
-// one command, and good at every node.
-func TestActivationCodeIsMadeWithWhatIsGivenOut(t *testing.T) {
+// The receiving node creates the activation code in the same command. It works on every
+// node.
+func TestActivationCodeIsCreatedByTheSameCommand(t *testing.T) {
 	r := newCluster(t, 3)
 	n, ctx := r.follower(), t.Context()
 	if code, err := n.GiveOut(ctx, admin(), engine.AddUser{User: "ada"}); code != "" || err != nil {
@@ -130,7 +129,7 @@ func TestActivationCodeIsMadeWithWhatIsGivenOut(t *testing.T) {
 	if err != nil || len(code) < 6 {
 		t.Fatalf("an activation code of %d digits: %v", len(code), err)
 	}
-	r.want(r.nodes[1], r.attempt("ada", f.passcode(r.clock(""), 0)), engine.Reject) // with the tokencode alone
+	r.want(r.nodes[1], r.attempt("ada", f.passcode(r.clock(""), 0)), engine.Reject) // with only the tokencode
 	f.pin = code.Reveal()
 	if out := r.must(r.nodes[0], r.attempt("ada", f.passcode(r.clock(""), 0))); out.Prompt.Step != events.StepNewPIN {
 		t.Errorf("with the activation code: %v (%s), asks %s", out.Verdict, out.Reason, out.Prompt.Step)
@@ -146,14 +145,14 @@ func TestActivationCodeIsMadeWithWhatIsGivenOut(t *testing.T) {
 	}
 }
 
-func TestTokencodeOnDemandIsDeliveredAndGoodOnAnyNode(t *testing.T) {
+func TestOnDemandTokencodeIsDeliveredAndWorksOnAnyNode(t *testing.T) {
 	r := newRig(t)
 	sent := make(chan engine.Delivery, 4)
 	r.configure = func(c *Config) {
 		c.Deliver = func(d engine.Delivery) { sent <- d }
 		c.Sends = func(address engine.Secret) bool { return strings.HasPrefix(address.Reveal(), "mailto:") }
 	}
-	r.found("n1")
+	r.bootstrap("n1")
 	r.join("n2")
 	r.ready(2)
 	n := r.nodes[0]

@@ -65,7 +65,7 @@ func TestEveryCommandCanBeSent(t *testing.T) {
 	}
 }
 
-// filled is a request with something in every field that can be set.
+// filled is a request with a value in every field that can be set.
 func filled(f form) request {
 	if f.typ == reflect.TypeFor[engine.Note]() {
 		return commandRequest{engine.Note{Event: events.ClockSkewed{Node: "n1", Offset: -7}}}
@@ -158,8 +158,8 @@ func TestRepliesArriveAsTheyWereSent(t *testing.T) {
 	}
 }
 
-// Nobody is let in by what another node leaves out, nor by what it makes up.
-func TestZeroReplyIsNoAccept(t *testing.T) {
+// A reply that another node leaves empty or invents does not let anybody in.
+func TestZeroReplyDoesNotAccept(t *testing.T) {
 	if (reply{}).Decision.Answer.Verdict != engine.Reject {
 		t.Fatal("the zero value lets in")
 	}
@@ -170,7 +170,7 @@ func TestZeroReplyIsNoAccept(t *testing.T) {
 	}
 }
 
-func TestNodesMayNoteOnlyWhatTheySaw(t *testing.T) {
+func TestNodesMayReportOnlyTheirOwnObservations(t *testing.T) {
 	for _, tt := range []struct {
 		event events.Event
 		want  bool
