@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,7 +36,8 @@ type Config struct {
 	PIN      PINConfig      `yaml:"pin"`
 	Branding BrandingConfig `yaml:"branding"`
 
-	file string // that it was read from
+	file  string         // that it was read from
+	lines map[string]int // of the keys that it sets
 }
 
 // ClusterConfig is how the nodes reach each other.
@@ -132,7 +133,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// warnings lists what works and should be changed all the same.
+// warnings lists settings that work and should still be changed.
 func (c *Config) warnings() []string {
 	if c.Branding.Help == "" {
 		return []string{"branding.help is empty: the pages tell users to call the help desk, but not how; set it, for example to a telephone number"}
@@ -140,23 +141,29 @@ func (c *Config) warnings() []string {
 	return nil
 }
 
-// loadConfig reads a file and the environment over it, and checks the whole.
-// Its error holds everything that is wrong.
+// loadConfig reads a file, and the environment over it, and checks the whole. Its
+// error lists every problem.
 func (e *program) loadConfig(file string) (Config, error) {
 	c := DefaultConfig()
 	c.file = file
 	var problems []error
+	var failed []string // keys without a value that could be checked
 	if file != "" {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return c, fmt.Errorf("reading configuration: %w", err)
 		}
-		problems = decodeConfig(file, data, &c)
+		problems, failed = decodeConfig(file, data, &c)
+		if c.lines == nil { // the file is no YAML
+			return c, errors.Join(problems...)
+		}
 	}
 	problems = append(problems, e.overlay(&c)...)
 	c.Complete()
-	if len(problems) == 0 { // values of keys that were not understood would be judged in their place
-		problems = c.problems()
+	for _, p := range c.problems() {
+		if !slices.ContainsFunc(failed, func(key string) bool { return within(p.key, key) || within(key, p.key) }) {
+			problems = append(problems, c.at(p))
+		}
 	}
 	return c, errors.Join(problems...)
 }
@@ -199,86 +206,6 @@ func reachable(listen string) string {
 		return listen
 	}
 	return net.JoinHostPort(name, port)
-}
-
-// problems is everything that is wrong with the values.
-func (c *Config) problems() []error {
-	var errs []error
-	wrong := func(key, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
-	}
-	for _, k := range keysOf(c) {
-		switch value := k.value; {
-		case k.address() && value.String() != Off && !isAddress(value.String()):
-			wrong(k.path, "%q is neither a port nor host:port", value)
-		case k.enum != nil && !contains(k.enum, value.String()):
-			wrong(k.path, "%q: want %s", value, strings.Join(k.enum, " or "))
-		}
-	}
-	for _, required := range []string{"cluster.listen", "web.listen", "admin.listen", "radius.listen"} {
-		if k := keyOf(c, required); k.value.String() == Off {
-			wrong(required, "cannot be switched off")
-		}
-	}
-	if c.Node == "" {
-		wrong("node", "is missing: the name of this node, such as n1")
-	}
-	if c.Data == "" {
-		wrong("data", "is missing")
-	}
-	if (c.Web.TLS.Cert == "") != (c.Web.TLS.Key == "") {
-		wrong("web.tls", "cert and key go together, one of them is missing")
-	}
-	if _, err := c.proxies(); err != nil {
-		wrong("web.trusted_proxies", "%v", err)
-	}
-	if u, err := url.Parse(c.Web.PublicURL); c.Web.PublicURL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "") {
-		wrong("web.public_url", "%q is not of the form https://host[:port]", c.Web.PublicURL)
-	}
-	if c.NATS.Creds != "" && c.NATS.URL == "" {
-		wrong("nats.creds", "is for nats.url, which is missing")
-	}
-	return append(append(errs, c.onDemandProblems()...), c.clashes()...)
-}
-
-// clashes are listeners that are to have the same address.
-func (c *Config) clashes() []error {
-	var errs []error
-	taken := map[string]string{}
-	for _, k := range keysOf(c) {
-		address := k.value
-		if !k.address() || address.String() == Off || strings.HasSuffix(address.String(), ":0") {
-			continue
-		}
-		network := "tcp"
-		if k.path == "radius.listen" || k.path == "radius.acct" {
-			network = "udp"
-		}
-		at := network + " " + address.String()
-		if other := taken[at]; other != "" {
-			errs = append(errs, fmt.Errorf("%s: %s is the address of %s already", k.path, address, other))
-		}
-		taken[at] = k.path
-	}
-	return errs
-}
-
-func isAddress(s string) bool {
-	_, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return false
-	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return err == nil
-}
-
-func contains(list []string, s string) bool {
-	for _, one := range list {
-		if one == s {
-			return true
-		}
-	}
-	return false
 }
 
 // proxies are the trusted proxies as prefixes.

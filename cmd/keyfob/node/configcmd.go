@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -11,46 +12,61 @@ import (
 )
 
 func (e *program) configCommand() *cobra.Command {
-	return e.Group("config", "The configuration file of a node", e.configCheck(), e.configPrint(), e.configSchema())
+	return e.Group("config", "Check and print the configuration of a node", e.configCheck(), e.configPrint(), e.configSchema())
 }
 
 // configFlag adds --config.
 func configFlag(c *cobra.Command, file *string) *cobra.Command {
-	c.Flags().StringVar(file, "config", "", "`FILE` with the configuration (default only the environment and the defaults)")
+	c.Flags().StringVar(file, "config", "", "`FILE` with the configuration (default: environment and defaults alone)")
 	return c
 }
 
-// problems shows what is wrong with a configuration, each on its line.
+// configProblems prints what is wrong with a configuration, each problem on a
+// line.
 func (e *program) configProblems(err error) error {
-	lines := strings.Split(err.Error(), "\n")
-	for _, line := range lines {
-		fmt.Fprintf(e.Err, "keyfob: %s\n", line)
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(e.Err, "keyfob: %s\n", strings.TrimSuffix(line, "\n"))
 	}
 	return &cli.AlreadySaid{}
 }
 
 func (e *program) configCheck() *cobra.Command {
-	var file string
-	return configFlag(cli.Command("check", "Say everything that is wrong with a configuration", func(*cobra.Command, []string) error {
+	var file, name string
+	c := cli.Command("check", "Check a configuration and the files that it names", func(*cobra.Command, []string) error {
 		c, err := e.loadConfig(file)
-		if err == nil {
-			err = c.filesProblem()
+		s, userErr := c.serviceUser(name)
+		if userErr != nil {
+			return userErr
 		}
-		if err != nil {
+		problems := []error{err}
+		if file != "" && c.lines != nil {
+			if err := s.canRead(file); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", file, err))
+			}
+		}
+		for _, p := range c.fileProblems(s) {
+			problems = append(problems, c.at(p))
+		}
+		if err := errors.Join(problems...); err != nil {
 			return e.configProblems(err)
 		}
 		for _, w := range c.warnings() {
 			e.Say("warning: %s", w)
 		}
-		e.Say("the configuration of node %s is good", c.Node)
+		e.Say("configuration of node %s is valid; user %s can read its files", c.Node, s.name)
 		return nil
-	}), &file)
+	})
+	c.Long = c.Short + ".\n\n" +
+		"Every problem is printed with its line. The files that the configuration names must exist, and the\n" +
+		"user that the node runs as must be able to read them."
+	c.Example = "  keyfob config check --config /etc/keyfob/keyfob.yaml"
+	return userFlag(configFlag(c, &file), &name)
 }
 
 func (e *program) configPrint() *cobra.Command {
 	var out cli.Output
 	var file string
-	c := configFlag(cli.Command("print", "Print the configuration that holds: defaults, file and environment together", func(*cobra.Command, []string) error {
+	c := configFlag(cli.Command("print", "Print the effective configuration: defaults, file and environment", func(*cobra.Command, []string) error {
 		c, err := e.loadConfig(file)
 		if err != nil {
 			return e.configProblems(err)

@@ -14,18 +14,20 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// decodeConfig reads YAML over c. Where the library would stop at the first
-// key that it does not know, all that is wrong is reported, each with its line.
-func decodeConfig(file string, data []byte, c *Config) []error {
+// decodeConfig reads YAML over c and notes the line of each key. The library
+// would stop at the first unknown key; this reports every problem with its line,
+// and the keys and groups whose values could not be read.
+func decodeConfig(file string, data []byte, c *Config) (problems []error, failed []string) {
 	parsed, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		var syntax yaml.Error
 		if errors.As(err, &syntax) && syntax.GetToken() != nil {
-			return []error{fmt.Errorf("%s:%d: %s", file, syntax.GetToken().Position.Line, syntax.GetMessage())}
+			return []error{fmt.Errorf("%s:%d: %s", file, syntax.GetToken().Position.Line, syntax.GetMessage())}, nil
 		}
-		return []error{fmt.Errorf("%s: %w", file, err)}
+		return []error{fmt.Errorf("%s: %w", file, err)}, nil
 	}
-	d := &configDecoder{file: file, lines: strings.Split(string(data), "\n"), keys: map[string]key{}}
+	c.lines = map[string]int{}
+	d := &configDecoder{file: file, lines: strings.Split(string(data), "\n"), keys: map[string]key{}, at: c.lines}
 	for _, k := range keysOf(c) {
 		d.keys[k.path] = k
 	}
@@ -34,14 +36,17 @@ func decodeConfig(file string, data []byte, c *Config) []error {
 			d.mapping(doc.Body, "")
 		}
 	}
-	return d.errs
+	return d.errs, d.failed
 }
 
 type configDecoder struct {
 	file  string
 	lines []string
 	keys  map[string]key
-	errs  []error
+	at    map[string]int // lines of the keys
+
+	errs   []error
+	failed []string // keys and groups without a value
 }
 
 // wrong notes a problem with its line: where, the line itself, what.
@@ -65,7 +70,9 @@ func (d *configDecoder) mapping(node ast.Node, prefix string) {
 	case *ast.NullNode, *ast.CommentGroupNode:
 		return
 	default:
-		d.wrong(node.GetToken(), "%s has keys of its own below it", strings.TrimSuffix(prefix, "."))
+		group := strings.TrimSuffix(prefix, ".")
+		d.failed = append(d.failed, group)
+		d.wrong(node.GetToken(), "%s is a group of keys", group)
 		return
 	}
 	for _, pair := range pairs {
@@ -73,6 +80,7 @@ func (d *configDecoder) mapping(node ast.Node, prefix string) {
 		k, known := d.keys[path]
 		switch {
 		case known:
+			d.at[path] = pair.Key.GetToken().Position.Line
 			d.value(k, pair.Value)
 		case d.isGroup(path):
 			d.mapping(pair.Value, path+".")
@@ -113,6 +121,7 @@ func (d *configDecoder) value(k key, node ast.Node) {
 	case reflect.Slice:
 		var list []string
 		if err := yaml.NodeToValue(node, &list); err != nil {
+			d.failed = append(d.failed, k.path)
 			d.wrong(node.GetToken(), "%s is a list of texts", k.path)
 			return
 		}
@@ -120,6 +129,7 @@ func (d *configDecoder) value(k key, node ast.Node) {
 	default:
 		text, ok := scalar(node)
 		if !ok {
+			d.failed = append(d.failed, k.path)
 			d.wrong(node.GetToken(), "%s is a single value", k.path)
 			return
 		}
@@ -171,6 +181,9 @@ func (e *program) overlay(c *Config) []error {
 			k.value.Set(reflect.ValueOf(strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })))
 		default:
 			k.value.SetString(value)
+		}
+		if ok {
+			delete(c.lines, k.path) // the file does not set it
 		}
 	}
 	return errs

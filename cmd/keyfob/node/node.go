@@ -129,43 +129,59 @@ type Founded struct {
 }
 
 func (e *program) clusterInit() *cobra.Command {
-	var file string
+	var from newNodeFlags
 	out := &cli.Output{}
-	c := configFlag(cli.Command("init", "Make the first node of a new cluster, and print an administrator's API token once", func(c *cobra.Command, _ []string) error {
-		n, err := e.newNode(file)
+	c := cli.Command("init", "Create the first node of a new cluster, and print an administrator's API token once", func(c *cobra.Command, _ []string) error {
+		n, err := e.newNode(c, from)
 		if err != nil {
 			return err
 		}
 		token, err := cluster.Bootstrap(c.Context(), n.Config)
 		if err != nil {
-			return fmt.Errorf("making node %s: %w", n.Node, err)
+			return fmt.Errorf("creating node %s: %w", n.Node, err)
 		}
-		e.Say("node %s made in %s; start it with keyfob server. The administrator's API token, shown only this once:", n.Node, n.Data)
-		return out.Show(e.Out, Founded{Node: n.Node, Data: n.Data, Token: token}, func(tw *cli.Table) { tw.Row(token) })
-	}), &file)
-	return out.Flag(c)
+		e.Say("node %s created in %s; start it with keyfob server. The administrator's API token, shown only once:", n.Node, n.Data)
+		return out.Show(e.Out, Founded{Node: n.Node, Data: n.Data, Token: token}, func(t *cli.Table) { t.Row(token) })
+	})
+	c.Example = "  sudo -u keyfob keyfob cluster init --config /etc/keyfob/keyfob.yaml"
+	return out.Flag(from.flags(c))
 }
 
 func (e *program) clusterJoin() *cobra.Command {
-	var file string
-	return configFlag(cli.Command("join INVITATION", "Make this machine's node a member of the cluster that invited it", func(c *cobra.Command, args []string) error {
-		n, err := e.newNode(file)
+	var from newNodeFlags
+	c := cli.Command("join INVITATION", "Join this machine's node to the cluster that invited it", func(c *cobra.Command, args []string) error {
+		n, err := e.newNode(c, from)
 		if err != nil {
 			return err
 		}
 		if err := cluster.Join(c.Context(), args[0], n.Config); err != nil {
 			return fmt.Errorf("joining as node %s: %w", n.Node, err)
 		}
-		e.Say("node %s is a member; start it with keyfob server", n.Node)
+		e.Say("node %s joined the cluster; start it with keyfob server", n.Node)
 		return nil
-	}), &file)
+	})
+	return from.flags(c)
 }
 
-// newNode is the configuration of a node that is to be made.
-func (e *program) newNode(file string) (nodeSettings, error) {
-	cfg, err := e.loadConfig(file)
+// newNodeFlags say where a new node is made.
+type newNodeFlags struct{ config, user string }
+
+func (f *newNodeFlags) flags(c *cobra.Command) *cobra.Command {
+	return userFlag(configFlag(c, &f.config), &f.user)
+}
+
+// newNode returns the configuration of a node that is to be made.
+func (e *program) newNode(c *cobra.Command, from newNodeFlags) (nodeSettings, error) {
+	cfg, err := e.loadConfig(from.config)
 	if err != nil {
 		return nodeSettings{}, e.configProblems(err)
+	}
+	s, err := cfg.serviceUser(from.user)
+	if err != nil {
+		return nodeSettings{}, err
+	}
+	if err := onlyItself(c, s, os.Geteuid()); err != nil {
+		return nodeSettings{}, err
 	}
 	log := e.logger(LogConfig{Level: "error"}, new(slog.LevelVar))
 	n, err := e.nodeConfig(cfg, log, nil)
@@ -191,21 +207,6 @@ func (b BrandingConfig) load() (webui.Branding, error) {
 	}
 	out.Logo = logo
 	return out, nil
-}
-
-// filesProblem is what is wrong with the files that a configuration names.
-func (c *Config) filesProblem() error {
-	var errs []error
-	for _, k := range append([]string{"web.tls.cert", "web.tls.key", "radius.client_ca", "nats.creds", "branding.logo"}, onDemandFiles...) {
-		name := keyOf(c, k).value.String()
-		if name == "" {
-			continue
-		}
-		if _, err := os.Stat(name); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", k, err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // changed are the keys whose change needs a restart.

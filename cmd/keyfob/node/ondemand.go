@@ -79,8 +79,8 @@ func (c *Config) delivery() delivery.Config {
 	return out
 }
 
-// onDemandProblems is what is wrong with the keys. Files are not opened for it.
-func (c *Config) onDemandProblems() []error {
+// onDemandProblems are those of the keys for delivery. Files are not opened.
+func (c *Config) onDemandProblems() []problem {
 	check := c.delivery()
 	check.Log = slog.New(slog.DiscardHandler)
 	if c.OnDemand.SMTP.PasswordFile != "" {
@@ -90,11 +90,12 @@ func (c *Config) onDemandProblems() []error {
 	if err == nil {
 		return nil
 	}
-	var errs []error
+	var all []problem
 	for line := range strings.Lines(err.Error()) {
-		errs = append(errs, errors.New("ondemand."+strings.TrimSuffix(line, "\n")))
+		key, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		all = append(all, problem{"ondemand." + key, text})
 	}
-	return errs
+	return all
 }
 
 // newSender is who sends this node's tokencodes; nil where no way is configured.

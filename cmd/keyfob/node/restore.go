@@ -28,7 +28,8 @@ type restored struct {
 
 // restoring is how a backup is to be restored.
 type restoring struct {
-	config, keyFile, survivor string
+	from              newNodeFlags
+	keyFile, survivor string
 }
 
 func (e *program) clusterRestore() *cobra.Command {
@@ -57,11 +58,11 @@ the longest.`
 	f := c.Flags()
 	f.StringVar(&how.keyFile, "recovery-key-file", "", "`FILE` with the recovery key, - for standard input (default: ask for it)")
 	f.StringVar(&how.survivor, "journal", "", "data `DIR` of a node of the old cluster, whose journal is replayed after the backup")
-	return cli.Destructive(out.Flag(configFlag(c, &how.config)))
+	return cli.Destructive(out.Flag(how.from.flags(c)))
 }
 
 func (e *program) restore(c *cobra.Command, file string, how restoring) (done restored, err error) {
-	n, err := e.newNode(how.config)
+	n, err := e.newNode(c, how.from)
 	if err != nil {
 		return done, err
 	}
