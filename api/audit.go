@@ -58,7 +58,7 @@ func auditOperation(path, id, summary string, who roles) huma.Operation {
 		Path:        Prefix + path,
 		OperationID: id,
 		Summary:     summary,
-		Description: "For: " + who.String() + ". The events are the same as on NATS, with the hash chain.",
+		Description: "Roles: " + who.String() + ". The events are the same as on NATS, with the hash chain.",
 		Tags:        []string{tag},
 		Metadata:    map[string]any{rolesKey: who},
 		Responses: map[string]*huma.Response{"200": {

@@ -43,7 +43,7 @@ func (a *API) backups() {
 		Path:         Prefix + "/cluster/backup",
 		OperationID:  "back-up",
 		Summary:      "Write a backup: the state and the audit trail, sealed for the recovery key",
-		Description:  "For: " + administrators.String() + ". An answer that is cut off is not a backup. " + SizeHeader + " has the approximate size.",
+		Description:  "Roles: " + administrators.String() + ". An answer that is cut off is not a backup. " + SizeHeader + " has the approximate size.",
 		Tags:         []string{"cluster"},
 		MaxBodyBytes: maxBody,
 		Metadata:     map[string]any{rolesKey: administrators},

@@ -32,7 +32,7 @@ func register[I, O any](a *API, r route, handle func(context.Context, *I) (*O, e
 		Path:          Prefix + r.path,
 		OperationID:   r.id,
 		Summary:       r.summary,
-		Description:   "For: " + r.roles.String() + ".",
+		Description:   "Roles: " + r.roles.String() + ".",
 		Tags:          []string{tag},
 		DefaultStatus: r.status,
 		MaxBodyBytes:  maxBody,

@@ -65,7 +65,7 @@ func (a *API) simulation() {
 		Path:        Prefix + "/policy/simulate",
 		OperationID: "simulate-policy",
 		Summary:     "Simulate other settings: which logins would have been refused, locked, or asked for more",
-		Description: "For: " + auditors.String() + ". Changes nothing. One line per second reports the progress; the last line has the result.",
+		Description: "Roles: " + auditors.String() + ". Changes nothing. One line per second reports the progress; the last line has the result.",
 		Tags:        []string{"policy"},
 		Metadata:    map[string]any{rolesKey: auditors},
 		Responses: map[string]*huma.Response{"200": {

@@ -5,7 +5,7 @@ import (
 	"keyfob/events"
 )
 
-// Advice is what helps against a refusal as things are now.
+// Advice returns what helps against a refusal now.
 func (r Refusal) Advice(s *engine.State, now events.Time) Advice {
 	if r.Resolved(s, now) {
 		return user(TryAgain{Resolved: true})
@@ -58,7 +58,7 @@ func (r Refusal) Advice(s *engine.State, now events.Time) Advice {
 	return Advice{}
 }
 
-// passcode says what to type, with which token.
+// passcode advises what to type, with which token.
 func (r Refusal) passcode(s *engine.State, t *engine.Token) Advice {
 	if t == nil {
 		a := user(EnterPasscode{Kind: PINThenTokencode})
@@ -78,7 +78,7 @@ func (r Refusal) passcode(s *engine.State, t *engine.Token) Advice {
 	}
 }
 
-// reused says when the token shows a tokencode that was not used.
+// reused advises when the token shows an unused tokencode.
 func reused(s *engine.State, t *engine.Token, now events.Time) Advice {
 	if t == nil {
 		return user(WaitForTokencode{})
@@ -94,8 +94,8 @@ func reused(s *engine.State, t *engine.Token, now events.Time) Advice {
 	}
 }
 
-// resync says how the clock is corrected: by the next tokencode where the large
-// window reaches that far, otherwise by two tokencodes.
+// resync advises how to correct the clock: by the next tokencode within the large
+// window, otherwise by two tokencodes.
 func (r Refusal) resync(s *engine.State, t *engine.Token, serial string) Advice {
 	var a Advice
 	if s.Policy.ResyncByUser {
@@ -107,7 +107,7 @@ func (r Refusal) resync(s *engine.State, t *engine.Token, serial string) Advice 
 	return a.and(admin(RequireNextTokencode{serial}))
 }
 
-// throttled says how long to wait.
+// throttled advises how long to wait.
 func (r Refusal) throttled(s *engine.State, serial string, now events.Time) Advice {
 	u := s.User(r.User)
 	switch {
@@ -127,7 +127,7 @@ func (r Refusal) throttled(s *engine.State, serial string, now events.Time) Advi
 	return user(TryAgain{Resolved: true})
 }
 
-// locked says when the last lock ends, and how to end it before.
+// locked advises when the last lock ends, and how to end it earlier.
 func (r Refusal) locked(s *engine.State, now events.Time) Advice {
 	o := UserLocked{User: r.User}
 	if u := s.User(r.User); u != nil && !u.Strangers.Stopped && !u.Trusted.Stopped {
@@ -150,7 +150,7 @@ func unusable(reason events.Reason, t *engine.Token, serial string, now events.T
 	return Remedy(TokenLost{Serial: serial})
 }
 
-// pin says how the PIN is set.
+// pin advises how to set the PIN.
 func (r Refusal) pin(s *engine.State, t *engine.Token, serial string, now events.Time) Advice {
 	switch {
 	case t == nil:

@@ -1,13 +1,13 @@
-// Package diagnosis explains refusals: what an attempt was refused for, what
-// stands between a user and the next login, and what helps.
+// Package diagnosis explains refusals: why an attempt was refused, what prevents
+// the next login of a user, and what helps.
 //
-// It answers typed findings and steps and contains no text for people. Each
-// front end words them: the command line as commands, a page as buttons, the
-// API as JSON. The sets are closed, so the linter names every front end that
-// has no words for a new member.
+// It returns typed findings and steps, and no text for people. Each front end
+// words them: the command line as commands, a page as buttons, the API as JSON.
+// The sets are closed, so the linter reports every front end that has no words
+// for a new member.
 //
-// Everything here is a function of the state, of records of the journal and of
-// the time that the caller passes in.
+// All functions depend only on the state, on records of the journal, and on the
+// time that the caller passes in.
 package diagnosis
 
 import (
@@ -17,15 +17,15 @@ import (
 	"keyfob/events"
 )
 
-// Diagnosis is where a user stands: what stands in the way of the next login,
-// the last refusal if nothing has resolved it since, and what helps now.
+// Diagnosis is the present situation of a user: the obstacles to the next login,
+// the last refusal if nothing has resolved it since, and what helps.
 type Diagnosis struct {
 	Findings []Finding
 	Last     *Entry
 	Advice   Advice
 }
 
-// Of diagnoses a user. The trail has read the user's records.
+// Of returns the diagnosis of a user, from the state and the user's trail.
 func Of(s *engine.State, u *engine.User, t *Trail, now events.Time) Diagnosis {
 	d := Diagnosis{Findings: Findings(s, u, now)}
 	if last, ok := t.unresolved(); ok {

@@ -7,8 +7,8 @@ import (
 	"keyfob/events"
 )
 
-// Obstacle is something that stands between a user and the next login. The set
-// is closed.
+// Obstacle is something that prevents or complicates the next login of a user.
+// The set is closed.
 //
 //sumtype:decl
 type Obstacle interface{ obstacle() }
@@ -33,7 +33,8 @@ type (
 
 	NoToken struct{ User string }
 
-	// SendLimit says that no further tokencode is sent before Next.
+	// SendLimit is the hourly limit of sent tokencodes: no further one is sent
+	// before Next.
 	SendLimit struct {
 		Sent int // in the last hour
 		Next events.Time
@@ -59,8 +60,8 @@ type (
 		Emergency Emergency
 	}
 
-	// TemporaryPINRequired says that the token has no PIN and that no login can
-	// set one: an administrator has to make a temporary PIN first.
+	// TemporaryPINRequired is a token without a PIN that a login could set: an
+	// administrator must set a temporary PIN first.
 	TemporaryPINRequired struct {
 		Serial   string
 		OnDemand bool // no tokencode is sent until then
@@ -75,18 +76,17 @@ type (
 		At     events.Time
 	}
 
-	// PINMayBeUnfit says that the PIN was set under rules that allowed more than
-	// the present ones.
+	// PINMayBeUnfit is a PIN that was set under less strict rules.
 	PINMayBeUnfit struct{ Serial string }
 
-	// UsedAhead says that a tokencode of the future was used, as after a clock
-	// was set back. Nothing is accepted before From.
+	// UsedAhead is a token whose last used tokencode lies in the future, for
+	// example because its clock was set back. None is accepted before From.
 	UsedAhead struct {
 		Serial     string
 		Used, From events.Time
 	}
 
-	// TokencodeNotSent says that the last requested tokencode was not delivered.
+	// TokencodeNotSent is a requested tokencode that was not sent.
 	TokencodeNotSent struct {
 		Serial string
 		At     events.Time
@@ -117,7 +117,7 @@ type Finding struct {
 	Blocks   bool // no login succeeds while it lasts
 }
 
-// Findings lists what stands between a user and the next login.
+// Findings lists the obstacles to the next login of a user.
 func Findings(s *engine.State, u *engine.User, now events.Time) []Finding {
 	var all []Finding
 	add := func(blocks bool, o Obstacle) { all = append(all, Finding{o, blocks}) }
@@ -156,7 +156,7 @@ func Findings(s *engine.State, u *engine.User, now events.Time) []Finding {
 	return all
 }
 
-// TokenObstacles lists what stands between a token and its next use, the most
+// TokenObstacles lists the obstacles to the next login with a token, the most
 // serious first.
 func TokenObstacles(s *engine.State, t *engine.Token, now events.Time) []Obstacle {
 	switch {
@@ -193,7 +193,7 @@ func TokenObstacles(s *engine.State, t *engine.Token, now events.Time) []Obstacl
 	return all
 }
 
-// pinObstacle says why the next login asks for a new PIN; nil when it does not.
+// pinObstacle returns the reason why a new PIN is due, nil if none is.
 func pinObstacle(s *engine.State, t *engine.Token, now events.Time) Obstacle {
 	if s.Unclaimed(t) {
 		return TemporaryPINRequired{t.Serial, t.Kind == engine.KindOnDemand}
@@ -210,7 +210,7 @@ func pinObstacle(s *engine.State, t *engine.Token, now events.Time) Obstacle {
 	}
 }
 
-// largeWindow is how far the token's large window reaches, as a time.
+// largeWindow returns the length of the token's large window.
 func largeWindow(s *engine.State, t *engine.Token) time.Duration {
 	return time.Duration(t.WindowIn(s.Policy).Large) * time.Duration(t.Period) * time.Second
 }

@@ -17,12 +17,12 @@ type Refusal struct {
 	EndedBy events.Event   // the administrator's command that ended the conversation
 }
 
-// RefusalOf reads a refusal from its event.
+// RefusalOf returns the refusal that an event records.
 func RefusalOf(e events.PasscodeRejected) Refusal {
 	return Refusal{Reason: e.Reason, User: e.User, Serial: e.Serial, Offset: e.Offset, Problem: engine.Problem(e.Problem), Quiet: e.Quiet}
 }
 
-// Detail is what the reason of a refusal alone does not say. The set is closed.
+// Detail is what the reason of a refusal leaves open. The set is closed.
 //
 //sumtype:decl
 type Detail interface{ detail() }
@@ -32,28 +32,26 @@ type (
 	// NoDetail adds nothing to the reason.
 	NoDetail struct{}
 
-	// ClockOffset is how far the tokencode was from where the token's clock, or
-	// counter, was believed to be.
+	// ClockOffset is the distance of the tokencode from the expected one.
 	ClockOffset struct {
 		Offset int64 // intervals, or presses; less than 0: slow, or behind
 		Event  bool  // the token counts presses
 		Window int64 // the largest window that the offset lies outside of; 0: none
 	}
 
-	// WrongSentTokencode says that the tokencode was not the one that was sent.
+	// WrongSentTokencode is a tokencode other than the one that was sent.
 	WrongSentTokencode struct{}
 
-	// CannotSend says that the node has no way of sending a tokencode.
+	// CannotSend is a node that is not configured to send to the address.
 	CannotSend struct{}
 
-	// SourceThrottled says that too many attempts of the address or the client
-	// have failed.
+	// SourceThrottled is an address or client with too many failed attempts.
 	SourceThrottled struct{}
 
-	// TooManySent says that the hourly limit of sent tokencodes was reached.
+	// TooManySent is the hourly limit of sent tokencodes.
 	TooManySent struct{}
 
-	// ResyncNotAllowed says that users may not resynchronize their tokens.
+	// ResyncNotAllowed is a policy that does not let users resynchronize.
 	ResyncNotAllowed struct{}
 
 	// BrokenRule is the rule that the last new PIN broke.
@@ -73,7 +71,7 @@ func (ResyncNotAllowed) detail()   {}
 func (BrokenRule) detail()         {}
 func (Ended) detail()              {}
 
-// Detail says what the state and the event add to the reason.
+// Detail returns what the event and the state add to the reason.
 func (r Refusal) Detail(s *engine.State) Detail {
 	t := s.Token(r.Serial)
 	sent := t != nil && t.Kind == engine.KindOnDemand
@@ -98,13 +96,13 @@ func (r Refusal) Detail(s *engine.State) Detail {
 	return NoDetail{}
 }
 
-// ofClock reports whether the offset matters to the reason.
+// ofClock reports whether the offset is relevant to the reason.
 func (r Refusal) ofClock() bool {
 	return r.TellsClock() || r.Reason == events.ReasonTokencodeReused
 }
 
-// TellsClock reports whether the refusal shows where the token's clock is. That
-// remains so until something changes the clock, or what is believed of it.
+// TellsClock reports whether the refusal shows the drift of the token's clock,
+// which remains until the token is resynchronized.
 func (r Refusal) TellsClock() bool {
 	switch r.Reason {
 	case events.ReasonOutsideWindow, events.ReasonDrift, events.ReasonTooManyFailures:
@@ -114,8 +112,8 @@ func (r Refusal) TellsClock() bool {
 	}
 }
 
-// outside is the largest window that an offset lies outside of, where the
-// attempt was refused for it.
+// outside returns the largest window that an offset exceeds, if the attempt was
+// refused for that.
 func outside(w engine.Window, reason events.Reason, offset int64) int64 {
 	if reason != events.ReasonOutsideWindow && reason != events.ReasonDrift {
 		return 0
@@ -128,8 +126,8 @@ func outside(w engine.Window, reason events.Reason, offset int64) int64 {
 	return 0
 }
 
-// typed reports whether the user was refused for what was typed rather than for
-// how things stood. How things stand now, the state says.
+// typed reports whether the reason was what the user typed, rather than the state
+// of the user or the token, which may have changed since.
 func (r Refusal) typed() bool {
 	switch r.Reason {
 	case events.ReasonUserUnknown, events.ReasonUserDisabled, events.ReasonUserLocked, events.ReasonTokenDisabled,
@@ -143,9 +141,9 @@ func (r Refusal) typed() bool {
 	}
 }
 
-// token is the token that a refusal concerns: the one that it names, the user's
-// only one, or the first one that is unusable for the same reason. It is nil
-// where that cannot be told.
+// token returns the token that a refusal concerns: the one that it names, the
+// user's only one, or the first one that is unusable for the same reason. It is
+// nil if that is ambiguous.
 func (r Refusal) token(s *engine.State, now events.Time) *engine.Token {
 	u := s.User(r.User)
 	if r.Serial != "" || u == nil {
@@ -160,8 +158,8 @@ func (r Refusal) token(s *engine.State, now events.Time) *engine.Token {
 	return nil
 }
 
-// Resolved reports whether the state that a user was refused for no longer
-// holds, although nothing that the user typed was wrong.
+// Resolved reports whether the reason was the state of the user or the token, and
+// no longer applies.
 func (r Refusal) Resolved(s *engine.State, now events.Time) bool {
 	u, t := s.User(r.User), r.token(s, now)
 	if u == nil {

@@ -13,7 +13,7 @@ import (
 // refused is a refusal of bob.
 func refused(reason events.Reason) Refusal { return Refusal{Reason: reason, User: "bob"} }
 
-// of is a refusal of bob's token.
+// of is a refusal of bob with the token b1.
 func of(reason events.Reason) Refusal { return Refusal{Reason: reason, User: "bob", Serial: "b1"} }
 
 func off(r Refusal, offset int64) Refusal {

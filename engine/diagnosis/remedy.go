@@ -5,7 +5,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// Remedy is what helps against an obstacle.
+// Remedy returns what helps against an obstacle.
 func Remedy(o Obstacle) Advice {
 	switch o := o.(type) {
 	case UserDisabled:
@@ -68,7 +68,7 @@ func (o TokenLost) remedy() Advice {
 	return user(EnterPasscode{o.Serial, PINThenEmergencyTokencode}).and(admin(FindToken{o.Serial}))
 }
 
-// passcodeKind is what the user of a token types.
+// passcodeKind returns what the user of a token types.
 func passcodeKind(s *engine.State, t *engine.Token) PasscodeKind {
 	switch {
 	case t.Kind == engine.KindOnDemand:

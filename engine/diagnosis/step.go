@@ -27,22 +27,21 @@ type (
 
 	CheckUserName struct{}
 
-	// EnterPasscode says what to type. The serial is empty where the token is not
-	// known.
+	// EnterPasscode is what to type. The serial is empty if the token is not known.
 	EnterPasscode struct {
 		Serial string
 		Kind   PasscodeKind
 	}
 
-	// CheckToken asks whether the user holds one of these tokens.
+	// CheckToken is a check that the user holds one of these tokens.
 	CheckToken struct{ Serials []string }
 
 	WaitForTokencode struct{} // until the token shows the next one
 
 	WaitUntil struct{ Time events.Time }
 
-	// WaitForSource says that attempts of this address or client are checked
-	// again after a while.
+	// WaitForSource is the time until an attempt of the address, or of the client, is
+	// checked again.
 	WaitForSource struct{ PerAddress, PerClient time.Duration }
 
 	EnterNextTokencode struct{} // after a new login
@@ -78,8 +77,8 @@ func (ResyncOnPage) userStep()       {}
 //sumtype:decl
 type AdminStep interface{ adminStep() }
 
-// The steps of an administrator. Each is a command of the same name, if not
-// stated otherwise.
+// The steps of an administrator. Unless stated otherwise each is the command of
+// the same name.
 type (
 	AddUser              struct{}
 	EnableUser           struct{ User string }

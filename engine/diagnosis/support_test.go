@@ -13,7 +13,7 @@ import (
 
 var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
-// at is noon and d.
+// at returns noon plus d.
 func at(d time.Duration) events.Time { return events.At(noon.Add(d)) }
 
 // given is bob, who has the fob b1 with a PIN, and the policy.
@@ -23,7 +23,7 @@ type given struct {
 	policy engine.Policy
 }
 
-// state makes the state of bob after a change.
+// state returns a state with bob, after a change.
 func state(t *testing.T, change func(*given)) *engine.State {
 	t.Helper()
 	g := given{
@@ -56,7 +56,7 @@ func put[T any](t *testing.T, s *engine.State, table engine.Table, record T) {
 	}
 }
 
-// members lists what a pattern finds in a source file.
+// members lists the matches of a pattern in a source file.
 func members(t *testing.T, file, pattern string) []string {
 	t.Helper()
 	source, err := os.ReadFile(file)

@@ -62,7 +62,7 @@ func (t *Trail) keep(r events.Record, e events.PasscodeRejected) {
 	t.next = (t.next + 1) % len(t.kept)
 }
 
-// NewestFirst lists the refusals that are kept.
+// NewestFirst lists the kept refusals.
 func (t *Trail) NewestFirst() []Entry {
 	out := make([]Entry, 0, len(t.kept))
 	for i := range t.kept {
@@ -74,9 +74,8 @@ func (t *Trail) NewestFirst() []Entry {
 // Resolved reports whether a success or a remedy came after a refusal.
 func (t *Trail) Resolved(e Entry) bool { return e.Record.Sequence < t.resolved }
 
-// unresolved is the newest refusal for something that was typed, if nothing has
-// resolved it. The other refusals were for how things stood, which the state
-// says.
+// unresolved returns the newest refusal for something that was typed, if nothing
+// has resolved it. The reasons of the other refusals are in the state.
 func (t *Trail) unresolved() (Entry, bool) {
 	for _, e := range t.NewestFirst() {
 		switch {
