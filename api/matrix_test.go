@@ -113,7 +113,7 @@ func TestHelpDeskCanDoWhatTheManualDescribes(t *testing.T) {
 	table, _, _ = strings.Cut(table, "\n\n")
 	// The routes behind the commands.
 	routes := map[string][2]string{
-		"state show": {get, "/users/ada/state"}, "audit show": {get, "/audit/references/7K3M-QX4P"},
+		"state show": {get, "/users/ada/state"}, "audit show": {get, "/audit/references/7K3M-QX4P"}, "audit tail": {get, "/users/ada/audit"},
 		"token clear-pin": {post, "/tokens/0001/clear-pin"}, "token set-temporary-pin": {post, "/tokens/0001/temporary-pin"},
 		"token resync": {post, "/tokens/0001/resync"}, "user unlock": {post, "/users/ada/unlock"},
 		"token lost": {post, "/tokens/0001/lost"}, "token found": {post, "/tokens/0001/found"},
