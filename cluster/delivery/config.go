@@ -91,15 +91,15 @@ func DefaultConfig() Config {
 			Port: 587, TLS: StartTLS,
 			Subject: "Your tokencode",
 			Text: "Your tokencode is {tokencode}\n\n" +
-				"You asked for it at {asked}. If you have asked again since,\n" +
-				"only the one with the latest time is good.\n" +
-				"It is good once, for {minutes} minutes, for your {service}.\n" +
-				"If you did not ask for it, somebody knows your PIN: tell your help desk.\n",
+				"You requested it at {asked}. If you have requested another one since,\n" +
+				"only the one with the latest time works.\n" +
+				"It works once, for {minutes} minutes, for your {service}.\n" +
+				"If you did not request it, somebody knows your PIN: tell your help desk.\n",
 		},
 		SMS: SMS{
 			Method: http.MethodPost, ContentType: JSON,
 			Body: `{"to":"{to}","text":"{text}"}`,
-			Text: "{tokencode} is your tokencode, good once within {minutes} minutes. Not asked for? Tell your help desk.",
+			Text: "{tokencode} is your tokencode. It works once, for {minutes} minutes. Not requested? Tell your help desk.",
 		},
 		Queue: 256, Workers: 8,
 		Timeout: 15 * time.Second, Attempts: 8, Pause: time.Second, PauseMost: 15 * time.Second, Drain: 8 * time.Second,

@@ -53,7 +53,7 @@ func TestMailArrives(t *testing.T) {
 					t.Errorf("%s: %q, want %q", name, got, want)
 				}
 			}
-			for _, want := range []string{"Your tokencode is 40713286\n", "You asked for it at 14:03:27 ", "for 10 minutes, for your company VPN connection."} {
+			for _, want := range []string{"Your tokencode is 40713286\n", "You requested it at 14:03:27 ", "for 10 minutes, for your company VPN connection."} {
 				if !strings.Contains(letters[0].Text, want) {
 					t.Errorf("%q is not in\n%s", want, letters[0].Text)
 				}

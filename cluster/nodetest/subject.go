@@ -22,7 +22,7 @@ type Full interface {
 }
 
 // SubjectOf returns a subject that claims everything, for a node with the rules.
-// The clock stands still unless the suite moves it.
+// The clock stands still unless the suite advances it.
 func SubjectOf(t *testing.T, n Full, now func() time.Time, advance func(time.Duration), stop func()) Subject {
 	count := 0
 	user := func(pin string) (name string, passcode engine.Secret) {

@@ -14,7 +14,7 @@ import (
 // left out. The attempts are complete and have a new request id each time.
 type Subject struct {
 	Authenticate func(context.Context, engine.Attempt) (engine.Outcome, error)
-	Accepted     func() engine.Attempt // with a passcode that is good
+	Accepted     func() engine.Attempt // with a correct passcode
 	Refused      func() engine.Attempt // with a wrong passcode
 
 	// Challenged opens a conversation, and Answer returns an attempt that the
@@ -23,8 +23,8 @@ type Subject struct {
 	Answer     func(asked engine.Attempt, out engine.Outcome) engine.Attempt
 	Prompt     func(ctx context.Context, conversation string, o events.Origin) (engine.Prompt, error)
 
-	// Once claims that passcodes and turns of a conversation are good once, and
-	// that a conversation belongs to the door and client that began it.
+	// Once claims that passcodes and turns of a conversation work once, and that a
+	// conversation belongs to the door and client that began it.
 	Once bool
 
 	Do      func(context.Context, events.Origin, engine.Command) error
@@ -43,14 +43,14 @@ func Run(t *testing.T, newSubject func(t *testing.T) Subject) {
 		test    func(*testing.T, Subject)
 		claimed bool
 	}{
-		{"a good passcode is accepted", accepts, true},
+		{"a correct passcode is accepted", accepts, true},
 		{"a wrong passcode is refused", refuses, true},
 		{"a retry gets the first answer", retries, true},
-		{"a passcode is good once", spends, once},
+		{"a passcode works once", spends, once},
 		{"an attempt without a request id is undecided", needsRequest, true},
 		{"an attempt whose caller is gone is undecided", endsWithContext, true},
 		{"a conversation goes on", converses, asks},
-		{"a turn is good once", turnsOnce, asks && once},
+		{"a turn works once", turnsOnce, asks && once},
 		{"a conversation belongs to its door", staysAtItsDoor, asks && once},
 		{"a conversation expires", expires, asks && first.Advance != nil},
 		{"an unknown conversation is over", foreignConversation, asks},
