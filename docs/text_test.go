@@ -2,11 +2,13 @@ package docs_test
 
 import (
 	"go/ast"
+	"go/token"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -170,3 +172,52 @@ func TestCitedRulesExist(t *testing.T) {
 		t.Error("no comment cites rules.md")
 	}
 }
+
+// TestTroubleshootingListsMessagesOfTheProgram checks that the program has the
+// messages that OPERATIONS.md explains.
+func TestTroubleshootingListsMessagesOfTheProgram(t *testing.T) {
+	var texts strings.Builder
+	for _, f := range tree(t) {
+		if f.test {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				if s, err := strconv.Unquote(lit.Value); err == nil {
+					texts.WriteString(s + "\n")
+				}
+			}
+			return true
+		})
+	}
+	text, err := os.ReadFile("OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "| message | do |\n|---|---|\n")
+	if !ok {
+		t.Fatal("OPERATIONS.md has no table of messages")
+	}
+	found := 0
+	for line := range strings.Lines(rest) {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		message := words(line)[0]
+		for _, piece := range filledIn.Split(message, -1) {
+			if piece = strings.TrimSpace(piece); len(piece) < 6 {
+				continue
+			}
+			found++
+			if !strings.Contains(texts.String(), piece) {
+				t.Errorf("OPERATIONS.md explains %q, but no message of the program has %q", message, piece)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d pieces of messages found", found)
+	}
+}
+
+// filledIn matches what a message fills in.
+var filledIn = regexp.MustCompile(`\bDATA(?:/admin\.sock)?\b|\bFILE\b|\b[A-Z]\b|"?\bn[12]\b"?|:8443|\bweb\.listen\b`)
