@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -176,20 +177,7 @@ func TestCitedRulesExist(t *testing.T) {
 // TestTroubleshootingListsMessagesOfTheProgram checks that the program has the
 // messages that OPERATIONS.md explains.
 func TestTroubleshootingListsMessagesOfTheProgram(t *testing.T) {
-	var texts strings.Builder
-	for _, f := range tree(t) {
-		if f.test {
-			continue
-		}
-		ast.Inspect(f.syntax, func(n ast.Node) bool {
-			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-				if s, err := strconv.Unquote(lit.Value); err == nil {
-					texts.WriteString(s + "\n")
-				}
-			}
-			return true
-		})
-	}
+	program := stringsOf(t)
 	text, err := os.ReadFile("OPERATIONS.md")
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +197,7 @@ func TestTroubleshootingListsMessagesOfTheProgram(t *testing.T) {
 				continue
 			}
 			found++
-			if !strings.Contains(texts.String(), piece) {
+			if !strings.Contains(program, piece) {
 				t.Errorf("OPERATIONS.md explains %q, but no message of the program has %q", message, piece)
 			}
 		}
@@ -221,3 +209,64 @@ func TestTroubleshootingListsMessagesOfTheProgram(t *testing.T) {
 
 // filledIn matches what a message fills in.
 var filledIn = regexp.MustCompile(`\bDATA(?:/admin\.sock)?\b|\bFILE\b|\b[A-Z]\b|"?\bn[12]\b"?|:8443|\bweb\.listen\b`)
+
+var (
+	dottedKey   = regexp.MustCompile(`[a-z_]+(?:\.[a-z_]+)+`)
+	metricOrKF  = regexp.MustCompile(`\b(?:keyfob_[a-z]+_[a-z_]+|KF\d{4}[IW])\b`)
+	keyInTables = regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\|")
+)
+
+// TestNamesInDocumentsExist checks the metrics, the codes of events and the keys
+// of configuration and policy that documents name.
+func TestNamesInDocumentsExist(t *testing.T) {
+	all := documents(t)
+	var keys []string
+	groups := map[string]bool{}
+	for _, m := range keyInTables.FindAllStringSubmatch(all["docs/reference.md"], -1) {
+		keys = append(keys, m[1])
+		if group, _, ok := strings.Cut(m[1], "."); ok {
+			groups[group] = true
+		}
+	}
+	isKey := func(name string) bool {
+		return slices.ContainsFunc(keys, func(k string) bool { return k == name || strings.HasPrefix(k, name+".") })
+	}
+	program := stringsOf(t)
+	for name, text := range all {
+		if name != "README.md" && !strings.HasPrefix(name, "docs/") {
+			continue
+		}
+		for _, w := range metricOrKF.FindAllString(text, -1) {
+			if !strings.Contains(program, w) {
+				t.Errorf("%s names %s, which does not exist", name, w)
+			}
+		}
+		for _, w := range words(fence.ReplaceAllString(text, "")) {
+			for _, key := range dottedKey.FindAllString(w, -1) {
+				if group, _, _ := strings.Cut(key, "."); groups[group] && !isKey(key) && !strings.Contains(w, "/") && !strings.Contains(w, "keyfob.") {
+					t.Errorf("%s names %s, which is no key of the configuration or the policy", name, key)
+				}
+			}
+		}
+	}
+}
+
+// stringsOf returns the strings of the program, one a line.
+func stringsOf(t *testing.T) string {
+	t.Helper()
+	var texts strings.Builder
+	for _, f := range tree(t) {
+		if f.test {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				if s, err := strconv.Unquote(lit.Value); err == nil {
+					texts.WriteString(s + "\n")
+				}
+			}
+			return true
+		})
+	}
+	return texts.String()
+}
