@@ -11,6 +11,12 @@
 // warns before a step ends. The Content-Security-Policy allows no inline script
 // or style, and a test restricts the templates to markup that templ escapes.
 //
+// A step ends after conversation.for. Its page says how much time is left and
+// offers more, ten times (WCAG 2.2, 2.2.1). Two limits are essential and are not
+// extended: the next tokencode of a clock, since only consecutive tokencodes
+// prove that the token is in sync, and a tokencode that was sent. Their pages
+// state the limit and lead to a new start, which loses nothing.
+//
 // The first step has one answer for every refusal: same words, same status,
 // same size, same headers. The node decides when the answer is sent.
 package webui
