@@ -108,7 +108,7 @@ func viewToken(s *engine.State, t *engine.Token, now events.Time) Token {
 		shown := t.Shown(t.Last)
 		v.LastShown = &shown
 	}
-	if _, from, ok := t.MarkAhead(now); ok {
+	if _, from, ok := t.LastUsedAhead(now); ok {
 		v.AcceptedFrom = &from
 	}
 	if t.Lost != nil {

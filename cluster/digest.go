@@ -39,7 +39,7 @@ func (d *digests) latest() stateDigest {
 // compare stops the node if a majority has another digest than this node.
 func (d *digests) compare(ctx context.Context) {
 	own := d.latest()
-	if view := d.replica.machine.Marked(); view != nil && view.Sequence != own.Sequence {
+	if view := d.replica.machine.Checkpoint(); view != nil && view.Sequence != own.Sequence {
 		digest, err := fsm.Digest(view.State)
 		if err != nil {
 			d.fail(fmt.Errorf("computing the digest of the state at record %d: %w", view.Sequence, err))

@@ -150,7 +150,7 @@ type checkpoint struct {
 // lastCheckpoint is where a new leader continues.
 func (l *leadership) lastCheckpoint(start time.Time) checkpoint {
 	last := checkpoint{at: start}
-	if v := l.replica.machine.Marked(); v != nil {
+	if v := l.replica.machine.Checkpoint(); v != nil {
 		last.sequence = v.Sequence
 	}
 	return last

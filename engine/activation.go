@@ -7,30 +7,30 @@ import (
 	"keyfob/events"
 )
 
-// ActivationCode is a temporary PIN that comes into being with the command that
-// would otherwise leave its token without any, where the policy asks for one
-// (FirstPIN). It is sealed on the node that was asked, which alone has seen it.
+// ActivationCode is a temporary PIN, made together with a command that would
+// otherwise leave its token without a PIN, if the policy requires one
+// (FirstPIN). It is sealed on the receiving node; no other node sees it.
 type ActivationCode struct {
-	Revision uint64 `cbor:"1,keyasint"` // that Sealed is sealed to: the token's next
+	Revision uint64 `cbor:"1,keyasint"` // to which Sealed is sealed; the token's next
 	Sealed   []byte `cbor:"2,keyasint"`
 }
 
-// Unclaimed reports whether a token has an owner and no PIN, and no login can
-// set one: its tokencodes alone claim nothing under this policy, or it has none
-// until there is a PIN. Somebody has to give it a temporary PIN.
+// Unclaimed reports whether a token has a user and no PIN, and no login can set
+// one: the policy does not accept its tokencode alone, or none is sent without
+// a PIN. An administrator must set a temporary PIN.
 func (s *State) Unclaimed(t *Token) bool {
 	return t.wantsPIN() && (t.onDemand() || s.Policy.FirstPIN == FirstPINByActivationCode)
 }
 
-// wantsPIN reports whether a token has an owner, but not the PIN that it needs.
+// wantsPIN reports whether a token has a user, but lacks the PIN that it needs.
 func (t *Token) wantsPIN() bool {
 	return t.User != "" && len(t.PIN) == 0 && t.pinStyle() != tokencode.NoPIN
 }
 
-// activating is a command that may leave a token to a user without a PIN.
+// activating is a command that may leave a token of a user without a PIN.
 type activating interface {
 	Command
-	// leaves is the token as the command leaves it; nil when it leaves none.
+	// leaves returns the token after the command, or nil.
 	leaves(s *State) *Token
 	with(ActivationCode) Command
 }
@@ -76,8 +76,8 @@ func (c AssignToken) with(code ActivationCode) Command  { c.Activation = &code; 
 func (c ClearPIN) with(code ActivationCode) Command     { c.Activation = &code; return c }
 func (c ReplaceToken) with(code ActivationCode) Command { c.Activation = &code; return c }
 
-// ToActivate returns the token that a command would leave unclaimed, as it would
-// then be, or nil when the command needs no activation code.
+// ToActivate returns the token that a command would leave unclaimed, as it
+// would then be, or nil if the command needs no activation code.
 func ToActivate(s *State, c Command) *Token {
 	a, ok := c.(activating)
 	if !ok || s.Policy.FirstPIN != FirstPINByActivationCode {
@@ -98,8 +98,8 @@ func Activated(c Command, code ActivationCode) Command {
 	return c
 }
 
-// activate adds to the facts that leave a token to a user the one that sets its
-// activation code, if one came along.
+// activate adds the event that sets the activation code, if there is one, to
+// events that give a token to a user.
 func (t *Token) activate(facts []events.Event, user string, code *ActivationCode) ([]events.Event, error) {
 	switch {
 	case code == nil:
@@ -110,8 +110,8 @@ func (t *Token) activate(facts []events.Event, user string, code *ActivationCode
 	return append(facts, events.PINSet{Serial: t.Serial, User: user, Revision: code.Revision, Sealed: code.Sealed, Temporary: true}), nil
 }
 
-// has reports whether it is this code that a token has as its PIN: the command
-// that brought it has been carried out before.
+// has reports whether this code is the token's PIN: its command was carried out
+// before.
 func (t *Token) has(code *ActivationCode) bool {
 	return code != nil && len(t.PIN) != 0 && bytes.Equal(t.PIN, code.Sealed)
 }

@@ -6,7 +6,7 @@ import (
 	"keyfob/events"
 )
 
-// answerOf is the answer that an event of an attempt gave to its user.
+// answerOf returns the answer that an event of an attempt gave to the user.
 func answerOf(at events.Time, d events.Draft) (Answer, bool) {
 	a := Answer{Request: d.Origin.Request, At: at, Reference: d.Origin.Reference}
 	attempt, ok := d.Event.(events.AttemptEvent)
@@ -33,9 +33,9 @@ func answerOf(at events.Time, d events.Draft) (Answer, bool) {
 	return a, false
 }
 
-// applyAttempt folds what an attempt came to. The answer is kept for retries,
-// if the event answers one: a resynchronisation may be an administrator's, and
-// an unknown user has no record.
+// applyAttempt folds the result of an attempt. The answer is kept for retries
+// if there is one: a resynchronization by an administrator and a refusal of an
+// unknown user have none.
 func (s *State) applyAttempt(at events.Time, e events.AttemptEvent, a Answer, answered bool) {
 	switch e := e.(type) {
 	case events.PasscodeAccepted:
@@ -49,7 +49,7 @@ func (s *State) applyAttempt(at events.Time, e events.AttemptEvent, a Answer, an
 		s.changeToken(e.Use.Serial, func(t *Token) {
 			t.spend(at, e.Use, true)
 			if t.hasPIN() {
-				t.keeps(&s.Policy) // another one would have been asked for
+				t.keeps(&s.Policy) // otherwise a new PIN would have been required
 			}
 		})
 	case events.PasscodeRejected:
@@ -60,7 +60,7 @@ func (s *State) applyAttempt(at events.Time, e events.AttemptEvent, a Answer, an
 			if e.Ended || e.Conversation != nil {
 				u.Conversation = e.Conversation
 			}
-			if !e.Quiet { // which is refused again all the same
+			if !e.Quiet { // a retry is refused again anyway
 				u.keep(a)
 			}
 		})
@@ -81,15 +81,15 @@ func (s *State) applyAttempt(at events.Time, e events.AttemptEvent, a Answer, an
 		if t := s.Token(e.Conversation.Serial); t != nil && t.onDemand() && !proved {
 			s.changeToken(t.Serial, func(t *Token) {
 				t.Sent = append(slices.Clone(t.Sent[max(0, len(t.Sent)-maxSent+1):]), at)
-				t.NotSent = 0 // that was another one
+				t.NotSent = 0 // that concerned an earlier tokencode
 			})
 		}
 	}
 }
 
-// keep remembers an answer. When there are too many, a refusal goes before
-// what let somebody in or asked for more, however old: guesses must not push
-// out what an honest retry needs.
+// keep stores an answer for retries. When there are too many, refusals are
+// dropped before accepts and challenges, however old: guesses must not push out
+// the answer to an honest retry.
 func (u *User) keep(a Answer) {
 	kept := make([]Answer, 0, maxAnswers)
 	for _, old := range u.Answers {
@@ -104,8 +104,8 @@ func (u *User) keep(a Answer) {
 	u.Answers = append(kept, a)
 }
 
-// spend moves a token's mark forward. A token that was proved has left Next
-// Tokencode mode.
+// spend records the use of a tokencode. A proved token leaves Next Tokencode
+// mode.
 func (t *Token) spend(at events.Time, u events.Use, proved bool) {
 	if u.Emergency != 0 {
 		t.spendEmergency(u.Emergency)
@@ -117,7 +117,7 @@ func (t *Token) spend(at events.Time, u events.Use, proved bool) {
 	}
 }
 
-// spendEmergency notes that an emergency tokencode was used.
+// spendEmergency records the use of an emergency tokencode.
 func (t *Token) spendEmergency(number uint8) {
 	if t.Lost != nil && !t.Lost.Fixed {
 		lost := *t.Lost
@@ -126,7 +126,7 @@ func (t *Token) spendEmergency(number uint8) {
 	}
 }
 
-// resynchronized spends two tokencodes in a row. Locks stay.
+// resynchronized records the use of two consecutive tokencodes. Locks stay.
 func (s *State) resynchronized(at events.Time, e events.TokenResynchronized) {
 	s.changeToken(e.Use.Serial, func(t *Token) {
 		t.spend(at, e.Use, true)

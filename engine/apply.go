@@ -6,11 +6,10 @@ import (
 	"keyfob/events"
 )
 
-const maxDone = 256 // administrators' requests remembered
+const maxDone = 256 // administrators' requests kept
 
-// Apply folds one event into the state. It takes what happened as given: it
-// refuses nothing, and an event about something that is not there changes
-// nothing.
+// Apply folds one event into the state. It never refuses: an event about
+// something that does not exist changes nothing.
 func (s *State) Apply(at events.Time, d events.Draft) {
 	s.Time = at
 	answer, answered := answerOf(at, d)
@@ -33,7 +32,7 @@ func (s *State) Apply(at events.Time, d events.Draft) {
 	}
 }
 
-// changeUser puts a changed copy of a user in the place of the old one.
+// changeUser replaces a user with a changed copy.
 func (s *State) changeUser(name string, change func(*User)) {
 	if old := s.User(name); old != nil {
 		u := *old
@@ -58,15 +57,16 @@ func (s *State) changeNode(name string, change func(*NodeRecord)) {
 	}
 }
 
-// endConversation ends what a user was doing with a token: it does not
-// outlive what an administrator did to the token meanwhile.
+// endConversation ends a conversation about a token. A conversation does not
+// survive an administrator's change to the token.
 func (s *State) endConversation(user, serial string) {
 	if u := s.User(user); u != nil && u.Conversation != nil && u.Conversation.Serial == serial {
 		s.changeUser(user, func(u *User) { u.Conversation = nil })
 	}
 }
 
-// dropToken takes a serial off its user, and from what was to take its place.
+// dropToken removes a token from its user, and from a token that was to replace
+// it.
 func (s *State) dropToken(user, serial string) {
 	s.endConversation(user, serial)
 	if u := s.User(user); u != nil {
@@ -81,7 +81,7 @@ func (s *State) dropToken(user, serial string) {
 	})
 }
 
-// remember notes that an administrator's request has been carried out.
+// remember records that an administrator's request was carried out.
 func (s *State) remember(r events.Request) {
 	if r.IsZero() || len(s.done) > 0 && s.done[len(s.done)-1] == r {
 		return
@@ -89,8 +89,8 @@ func (s *State) remember(r events.Request) {
 	s.done = append(slices.Clone(s.done[max(0, len(s.done)-maxDone+1):]), r)
 }
 
-// alreadyDone reports whether a request was carried out before: its sender
-// did not hear of it and asks again.
+// alreadyDone reports whether a request was carried out before. Its sender got
+// no answer and sent it again.
 func (s *State) alreadyDone(r events.Request) bool {
 	return !r.IsZero() && slices.Contains(s.done, r)
 }

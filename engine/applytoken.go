@@ -6,22 +6,22 @@ import (
 	"keyfob/events"
 )
 
-const maxDrifts = 8 // drifts of a token remembered
+const maxDrifts = 8 // drifts kept for a token
 
 func (s *State) applyToken(at events.Time, e events.TokenEvent) {
 	switch e := e.(type) {
 	case events.TokenImported:
-		t := s.unbury(newToken(at, e))
+		t := s.recallLastUsed(newToken(at, e))
 		t.doubtCounter(s.Cluster)
 		s.tokens.Set(e.Serial, t)
 	case events.TokenAssigned:
 		s.changeToken(e.Serial, func(t *Token) { t.User, t.Revision = e.User, t.Revision+1 })
 		s.changeUser(e.User, func(u *User) { u.Tokens = append(slices.Clone(u.Tokens), e.Serial) })
 	case events.TokenUnassigned:
-		s.changeToken(e.Serial, (*Token).disown)
+		s.changeToken(e.Serial, (*Token).unassign)
 		s.dropToken(e.User, e.Serial)
 	case events.TokenDeleted:
-		s.bury(e.Serial)
+		s.forgetToken(e.Serial)
 		s.dropToken(e.User, e.Serial)
 	case events.TokenEnabled:
 		s.changeToken(e.Serial, func(t *Token) { t.Disabled = false })
@@ -42,7 +42,7 @@ func (s *State) applyToken(at events.Time, e events.TokenEvent) {
 	case events.NextTokencodeRequired:
 		s.changeToken(e.Serial, func(t *Token) { t.NextTokencode, t.Guessed = true, e.Reason == events.ReasonTooManyFailures })
 	case events.DriftAdjusted:
-		s.changeToken(e.Serial, func(t *Token) { t.sight(at, e) })
+		s.changeToken(e.Serial, func(t *Token) { t.recordDrift(at, e) })
 	case events.TokenLost:
 		s.changeToken(e.Serial, func(t *Token) { t.lose(at, e) })
 		s.endConversation(e.User, e.Serial)
@@ -53,7 +53,7 @@ func (s *State) applyToken(at events.Time, e events.TokenEvent) {
 	case events.ReplacementAssigned:
 		s.changeToken(e.Serial, func(t *Token) { t.Replaces = e.Old })
 	case events.TokenReplaced:
-		s.changeToken(e.Old, func(t *Token) { t.disown(); t.Disabled = true })
+		s.changeToken(e.Old, func(t *Token) { t.unassign(); t.Disabled = true })
 		s.dropToken(e.User, e.Old)
 	}
 }
@@ -77,8 +77,8 @@ func (t *Token) clearPIN() {
 	t.Revision++
 }
 
-// sight takes down where the token's clock was seen.
-func (t *Token) sight(at events.Time, e events.DriftAdjusted) {
+// recordDrift records the drift at which the clock of a token was seen.
+func (t *Token) recordDrift(at events.Time, e events.DriftAdjusted) {
 	if e.Forgot {
 		t.Drift, t.Drifts, t.Anchor = 0, nil, Seen{}
 		return
@@ -93,13 +93,13 @@ func (t *Token) sight(at events.Time, e events.DriftAdjusted) {
 	t.Drifts = append(slices.Clone(t.Drifts[max(0, len(t.Drifts)-maxDrifts+1):]), Seen{at, e.Drift})
 }
 
-// disown takes a token, and all that was its owner's, from him.
-func (t *Token) disown() {
+// unassign removes the user and everything that was theirs.
+func (t *Token) unassign() {
 	t.User, t.PIN, t.OldPINs, t.NewPIN, t.Temporary, t.NextTokencode, t.Lost, t.Replaces, t.NotSent = "", nil, nil, false, false, false, nil, "", 0
 	t.Revision++
 }
 
-// retirePIN puts the present PIN, if any, among those of before.
+// retirePIN moves the present PIN, if any, to the old ones.
 func (t *Token) retirePIN() {
 	if len(t.PIN) == 0 {
 		return
@@ -108,8 +108,8 @@ func (t *Token) retirePIN() {
 	t.OldPINs = old[:min(len(old), maxOldPINs)]
 }
 
-// newToken is a token as it was imported. An event token's mark stands before
-// the counter that is expected next.
+// newToken returns a token as it was imported. For an event token, the press
+// before the first expected one counts as the last one used.
 func newToken(at events.Time, e events.TokenImported) *Token {
 	t := &Token{
 		Serial: e.Serial, Kind: e.Kind, Algorithm: e.Algorithm, Digits: e.Digits, Period: e.Period,
@@ -123,22 +123,23 @@ func newToken(at events.Time, e events.TokenImported) *Token {
 	return t
 }
 
-// bury forgets a token but for the last interval that it used, so that its
-// record, imported anew, does not make used tokencodes good again.
-func (s *State) bury(serial string) {
+// forgetToken deletes a token and keeps its last used interval, so that
+// importing it again does not make used tokencodes valid.
+func (s *State) forgetToken(serial string) {
 	if t := s.Token(serial); t != nil && t.used() {
-		s.marks.Set(serial, t.Last)
+		s.deleted.Set(serial, t.Last)
 	}
 	s.tokens.Delete(serial)
 }
 
-// unbury gives a token that is imported anew its mark back. When it was used is
-// forgotten, and that it was must not be: it may be deleted once more.
-func (s *State) unbury(t *Token) *Token {
-	if last, ok := s.marks.Get(t.Serial); ok {
+// recallLastUsed gives a token that is imported again its last used interval.
+// When it was used is not known any more; Doubted records that it was, in case
+// the token is deleted again.
+func (s *State) recallLastUsed(t *Token) *Token {
+	if last, ok := s.deleted.Get(t.Serial); ok {
 		t.Last = max(t.Last, last)
 		t.Doubted = max(1, last) // the first press of an event token is numbered 0
-		s.marks.Delete(t.Serial)
+		s.deleted.Delete(t.Serial)
 	}
 	return t
 }

@@ -6,35 +6,35 @@ import (
 	"keyfob/events"
 )
 
-// Bounds of a conversation, besides the policy's on its time.
+// Bounds of a conversation. The policy bounds its duration.
 const (
 	maxTurns     = 24          // answers within one conversation
-	maxPINRounds = 10          // of two turns each
-	answerFor    = time.Minute // how long an answer is kept for retries at most
-	maxAnswers   = 4           // kept for each user
+	maxPINRounds = 10          // each takes two turns
+	answerFor    = time.Minute // the longest time that an answer is kept for retries
+	maxAnswers   = 4           // per user
 	hour         = time.Hour
 	day          = 24 * time.Hour
-	// Of a user's refusals that change nothing so many are recorded at once, and
-	// one more each while.
+	// The first quietBurst refusals of a user that change nothing are recorded,
+	// then one every quietFor.
 	quietBurst = 5
 	quietFor   = 10 * time.Second
 )
 
-// Authenticate asks for the outcome of an attempt, given its evidence.
+// Authenticate asks for a decision on an attempt, given its evidence.
 type Authenticate struct {
 	User        string   `cbor:"1,keyasint"` // canonical
 	Evidence    Evidence `cbor:"2,keyasint"`
 	Choice      Choice   `cbor:"3,keyasint,omitempty"`
 	NoChallenge bool     `cbor:"4,keyasint,omitempty"`
-	// The turn of a conversation that this answers; a zero ID begins anew.
+	// The turn of a conversation that this answers. A zero ID starts a new one.
 	Conversation events.Request `cbor:"5,keyasint,omitzero"`
 	Turn         uint8          `cbor:"6,keyasint,omitempty"`
 	Purpose      Purpose        `cbor:"7,keyasint,omitempty"`
-	Repeatable   bool           `cbor:"8,keyasint,omitempty"` // the request id was made of what the login says
-	Untimed      bool           `cbor:"9,keyasint,omitempty"` // the evidence was made, or is decided on, without a clock that is trusted
+	Repeatable   bool           `cbor:"8,keyasint,omitempty"` // the request ID is derived from the content of the login
+	Untimed      bool           `cbor:"9,keyasint,omitempty"` // no clock is trusted, on this node or on the leader
 }
 
-// DecideLogin decides an attempt to log in or to resynchronise a token. It
+// DecideLogin decides an attempt to log in or to resynchronize a token. It
 // returns the answer and the events that record it, and changes nothing. The
 // error is ErrStale or ErrUntimed.
 func DecideLogin(s *State, o events.Origin, a Authenticate, now events.Time) (Decision, error) {
@@ -51,8 +51,8 @@ type decider struct {
 
 	user         *User
 	trusted      bool                 // the client has a budget of failures of its own
-	conversation *events.Conversation // that this answers; nil at a first step
-	unfit        bool                 // the PIN that is right breaks a rule of now
+	conversation *events.Conversation // the one answered; nil at the first step
+	unfit        bool                 // the PIN is right but breaks a current rule
 	drafts       []events.Draft
 }
 
@@ -78,8 +78,8 @@ func (d *decider) authenticate() (Decision, error) {
 			return d.quietly(events.ReasonConversationExpired), nil
 		}
 	}
-	// Locks and the like are looked at again at every step, not only at the
-	// first (Keycloak CVE-2026-16103).
+	// Locks are checked at every step, not only at the first (Keycloak
+	// CVE-2026-16103).
 	d.trusted = d.state.Trusts(d.origin)
 	if reason := d.user.barred(d.trusted, d.now); reason != "" {
 		return d.quietly(reason), nil
@@ -116,20 +116,20 @@ func (d *decider) authenticate() (Decision, error) {
 	return d.quietly(events.ReasonConversationExpired), nil
 }
 
-// mayGoOn reports whether the conversation is the one that is answered, at
-// this turn, in time, by the same client.
+// mayGoOn reports whether the attempt answers the open conversation: same turn,
+// in time, through the same front end and client.
 func (d *decider) mayGoOn() bool {
 	c := d.conversation
 	return c != nil && c.ID == d.command.Conversation && c.Turn == d.command.Turn &&
 		d.now < c.Expires && c.Door == d.origin.Door && c.Client == d.origin.Client
 }
 
-// speaksOf reports whether evidence was made of the token's present secrets.
+// speaksOf reports whether evidence is based on the token's present secrets.
 func (e TokenEvidence) speaksOf(t *Token) bool {
 	return e.Serial == t.Serial && e.Revision == t.Revision && (e.Imported.IsZero() || e.Imported == t.Imported)
 }
 
-// barred says why a user is refused whatever is typed, empty when not.
+// barred returns why a user is refused whatever they type, or an empty reason.
 func (u *User) barred(trusted bool, now events.Time) events.Reason {
 	switch {
 	case u.Disabled:
@@ -140,7 +140,7 @@ func (u *User) barred(trusted bool, now events.Time) events.Reason {
 	return ""
 }
 
-// answered is what the same request was answered before.
+// answered returns the answer that the same request got before.
 func (u *User) answered(r events.Request, now events.Time, kept time.Duration) (Answer, bool) {
 	for _, a := range u.Answers {
 		if a.Request == r && now.Sub(a.At) < kept {
@@ -155,8 +155,8 @@ func (d *decider) draft(e events.Event) {
 	d.drafts = append(d.drafts, events.Draft{Origin: d.origin, Event: e})
 }
 
-// done is the decision that the drafts make. The answer is read off the same
-// event that a retry will find it by.
+// done returns the decision. The answer is derived from the same event by which
+// a retry finds it.
 func (d *decider) done() Decision {
 	out := Decision{User: d.user.Name, Drafts: d.drafts}
 	for _, draft := range d.drafts {
@@ -168,7 +168,7 @@ func (d *decider) done() Decision {
 	return out
 }
 
-// refused is a refusal that leaves no record.
+// refused returns a refusal that is not recorded.
 func (d *decider) refused(reason events.Reason) Decision {
 	out := Decision{Answer: Answer{Request: d.origin.Request, At: d.now, Reason: reason, Reference: d.origin.Reference}}
 	if d.user != nil {
@@ -177,9 +177,9 @@ func (d *decider) refused(reason events.Reason) Decision {
 	return out
 }
 
-// quietly refuses what changes nothing, whatever was typed. Somebody who tries
-// a few times finds each of them; of a flood one in a while is recorded: the log
-// is not the attacker's disk.
+// quietly refuses an attempt that changes nothing whatever was typed. The first
+// few are recorded and then one from time to time, so that an attacker cannot
+// fill the log.
 func (d *decider) quietly(reason events.Reason) Decision {
 	if d.user.QuietUntil.Sub(d.now) > (quietBurst-1)*quietFor {
 		return d.refused(reason)
@@ -188,8 +188,8 @@ func (d *decider) quietly(reason events.Reason) Decision {
 	return d.done()
 }
 
-// reject refuses without counting a failure. The conversation stays open for
-// another try when problem is set.
+// reject refuses without counting a failure. If problem is set, the
+// conversation stays open for another attempt.
 func (d *decider) reject(t *Token, reason events.Reason, offset *int64, problem Problem) Decision {
 	e := events.PasscodeRejected{User: d.user.Name, Serial: t.Serial, Kind: t.Kind, Reason: reason, Offset: offset}
 	d.keepOrEnd(&e, problem)
@@ -197,7 +197,7 @@ func (d *decider) reject(t *Token, reason events.Reason, offset *int64, problem 
 	return d.done()
 }
 
-// keepOrEnd says in a refusal what becomes of the conversation.
+// keepOrEnd records in a refusal whether the conversation stays open.
 func (d *decider) keepOrEnd(e *events.PasscodeRejected, problem Problem) {
 	if d.conversation == nil {
 		return
@@ -212,9 +212,9 @@ func (d *decider) keepOrEnd(e *events.PasscodeRejected, problem Problem) {
 	e.Conversation = &next
 }
 
-// fail refuses and counts a failure: rules.md, "Failures and locks". told is
-// the token that was tried, nil when it cannot be told which.
-func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem Problem) Decision {
+// fail refuses and counts a failure: rules.md, "Failures and locks". tried is
+// the token that was tried, or nil if that cannot be told.
+func (d *decider) fail(tried *Token, reason events.Reason, offset *int64, problem Problem) Decision {
 	p, failures, lock := &d.state.Policy, d.user.Failures+1, d.user.lock(d.trusted)
 	ofBudget := int(lock.Failures) + 1
 	stop := ofBudget >= p.StopAfter
@@ -224,8 +224,8 @@ func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem
 	}
 
 	e := events.PasscodeRejected{User: d.user.Name, Reason: reason, Offset: offset}
-	if told != nil {
-		e.Serial, e.Kind = told.Serial, told.Kind
+	if tried != nil {
+		e.Serial, e.Kind = tried.Serial, tried.Kind
 	}
 	d.keepOrEnd(&e, problem)
 	d.draft(e)
@@ -238,7 +238,7 @@ func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem
 	if int(failures) >= p.NextTokencodeAfter {
 		for _, serial := range d.user.Tokens {
 			t := d.state.Token(serial)
-			if t != nil && !t.NextTokencode && (told == nil || told == t) {
+			if t != nil && !t.NextTokencode && (tried == nil || tried == t) {
 				d.draft(events.NextTokencodeRequired{Serial: serial, User: d.user.Name, Reason: events.ReasonTooManyFailures})
 			}
 		}
@@ -253,8 +253,8 @@ func (d *decider) fail(told *Token, reason events.Reason, offset *int64, problem
 	return d.done()
 }
 
-// ask goes on with the conversation, or begins one, at a step. use is the
-// tokencode that was spent on coming here.
+// ask continues the conversation at a step, or starts one. use is the tokencode
+// that was used to get here.
 func (d *decider) ask(t *Token, step events.Step, reason events.Reason, use *events.Use, problem Problem) Decision {
 	next := events.Conversation{ID: d.origin.Request, Client: d.origin.Client, Door: d.origin.Door}
 	if d.conversation != nil {

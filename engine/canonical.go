@@ -8,19 +8,19 @@ import (
 	"golang.org/x/text/secure/precis"
 )
 
-// Bounds on what people type. Longer than any honest input.
+// Bounds on input. No honest input is longer.
 const (
 	maxUserName = 128
 	maxTyped    = 64
 )
 
-// ErrUserName says that a text cannot be a user's name.
+// ErrUserName is returned for a text that is not a valid user name.
 var ErrUserName = errors.New("a user name has 1 to 128 characters, without spaces or control characters")
 
-// Canonical is the one spelling of a user's name, whatever its case, width or
-// composition as typed: the UsernameCaseMapped profile of PRECIS (RFC 8265,
-// section 3.3). Look-ups, counters and comparisons use nothing else, so that
-// no spelling has a count of failures of its own.
+// Canonical returns the one spelling of a user name, whatever its case, width
+// or composition as typed: the UsernameCaseMapped profile of PRECIS (RFC 8265,
+// section 3.3). Lookups, counters and comparisons use only this spelling, so
+// that no other spelling has its own count of failures.
 func Canonical(name string) (string, error) {
 	name = strings.TrimSpace(name)
 	if name == "" || len(name) > maxUserName {
@@ -36,8 +36,8 @@ func Canonical(name string) (string, error) {
 	return canonical, nil
 }
 
-// isPlain reports whether a name is sure to be its own one spelling, which
-// saves most logins the tables of PRECIS.
+// isPlain reports whether a name is certainly in canonical form. This saves
+// most logins the tables of PRECIS.
 func isPlain(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_' || c == '@') {
@@ -47,10 +47,10 @@ func isPlain(name string) bool {
 	return true
 }
 
-// canonicalTyped is the one spelling of a passcode, tokencode or PIN: blanks
-// and the separators that people put between groups fall away, decimal digits
-// of other scripts and full-width letters become ASCII. Whatever else is not
-// ASCII stays and matches nothing. Overlong input is no input.
+// canonicalTyped returns the one spelling of a passcode, tokencode or PIN.
+// Spaces, hyphens and dots are removed; decimal digits of other scripts and
+// full-width letters become ASCII. Other non-ASCII characters stay and match
+// nothing. Overlong input becomes empty.
 func canonicalTyped(s Secret) string {
 	if len(s) > maxTyped*4 {
 		return ""
@@ -92,9 +92,9 @@ func canonicalRune(r rune) rune {
 	return asciiDigit(r)
 }
 
-// asciiDigit is the ASCII digit with the value of a decimal digit of whatever
-// script; r itself where it is none. Unicode has such digits in tens, from zero
-// on (The Unicode Standard, section 4.6).
+// asciiDigit returns the ASCII digit with the value of a decimal digit of any
+// script, or r itself if it is none. Unicode assigns such digits in blocks of
+// ten, starting at zero (The Unicode Standard, section 4.6).
 func asciiDigit(r rune) rune {
 	for _, tens := range unicode.Nd.R16 {
 		if lo := rune(tens.Lo); lo <= r && r <= rune(tens.Hi) {
@@ -109,8 +109,7 @@ func asciiDigit(r rune) rune {
 	return r
 }
 
-// parseYes reads a yes or no as people type it; the step says what yes
-// means.
+// parseYes reads a yes or no. The step defines what yes means.
 func parseYes(s string) (yes, ok bool) {
 	switch strings.ToLower(s) {
 	case "y", "yes", "j", "ja":

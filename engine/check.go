@@ -8,94 +8,93 @@ import (
 	"keyfob/events"
 )
 
-// Ticket is what the sealed text of a conversation holds. It travels with the
-// client; the state says whether it is still good.
+// Ticket is the content of a sealed conversation. It travels with the client;
+// the state decides whether it is still valid.
 type Ticket struct {
 	ID       events.Request `cbor:"1,keyasint"`
 	Turn     uint8          `cbor:"2,keyasint"`
 	User     string         `cbor:"3,keyasint"`
-	Sequence uint64         `cbor:"4,keyasint"`           // the record that this rests on: a node that has not applied it waits
+	Sequence uint64         `cbor:"4,keyasint"`           // of the record that this is based on; a node that has not applied it waits
 	PIN      string         `cbor:"5,keyasint,omitempty"` // a PIN typed once, a generated one to be shown, or a tokencode that was sent
-	Step     events.Step    `cbor:"6,keyasint,omitempty"` // that it is to be brought back with
-	Delivery *Delivery      `cbor:"-"`                    // what is to be sent now
+	Step     events.Step    `cbor:"6,keyasint,omitempty"` // that the answer belongs to
+	Delivery *Delivery      `cbor:"-"`                    // to be sent now
 }
 
-// Evidence is what a node found out about an attempt with its keys. It holds
-// no secret.
+// Evidence is what a node found about an attempt with its keys. It holds no
+// secret.
 type Evidence struct {
-	Tokens []TokenEvidence `cbor:"1,keyasint,omitempty"` // one for each token tried
-	PIN    *PINEvidence    `cbor:"2,keyasint,omitempty"` // for the steps that set one
+	Tokens []TokenEvidence `cbor:"1,keyasint,omitempty"` // one per token tried
+	PIN    *PINEvidence    `cbor:"2,keyasint,omitempty"` // for the steps that set a PIN
 }
 
-// TokenEvidence is what was found of one token.
+// TokenEvidence is what was found about one token.
 type TokenEvidence struct {
 	Serial   string `cbor:"1,keyasint"`
-	Revision uint64 `cbor:"2,keyasint"` // of the secrets that were used
+	Revision uint64 `cbor:"2,keyasint"` // of the secrets used
 	Found    bool   `cbor:"3,keyasint,omitempty"`
 	Interval int64  `cbor:"4,keyasint,omitempty"` // where the tokencode was found
 	PIN      bool   `cbor:"5,keyasint,omitempty"` // the PIN is right; true when there is none and none was typed
-	Unfit    bool   `cbor:"6,keyasint,omitempty"` // the PIN, though right, breaks a rule that is in force now
-	// Emergency is the number of the emergency tokencode that was typed, from
-	// 1; there is no interval then.
+	Unfit    bool   `cbor:"6,keyasint,omitempty"` // the PIN is right but breaks a current rule
+	// Emergency is the number of the emergency tokencode that was typed, from 1.
+	// There is no interval then.
 	Emergency uint8 `cbor:"7,keyasint,omitempty"`
-	// Unsendable says that a tokencode would have to be sent, and that the node
-	// which was asked has no way of sending to such an address.
+	// Unsendable is set if a tokencode would have to be sent and the node cannot
+	// send to the address.
 	Unsendable bool `cbor:"8,keyasint,omitempty"`
-	// Imported tells a token from one of the same serial that was deleted, whose
-	// revisions had the same numbers. Nodes of before say nothing of it.
+	// Imported distinguishes a token from a deleted one with the same serial,
+	// whose revisions had the same numbers. Older nodes leave it empty.
 	Imported events.Time `cbor:"9,keyasint,omitempty"`
 }
 
-// evidenceOf is what is known of a token before anything was found.
+// evidenceOf returns the evidence before anything was found.
 func evidenceOf(t *Token) TokenEvidence {
 	return TokenEvidence{Serial: t.Serial, Imported: t.Imported, Revision: t.Revision}
 }
 
-// PINEvidence is what was found of a new PIN.
+// PINEvidence is what was found about a new PIN.
 type PINEvidence struct {
 	Revision  uint64  `cbor:"1,keyasint"` // the PIN revision that it is sealed to
 	Sealed    []byte  `cbor:"2,keyasint,omitempty"`
 	Generated bool    `cbor:"3,keyasint,omitempty"`
 	Problem   Problem `cbor:"4,keyasint,omitempty"`
-	// Typed says that a PIN is fit and still has to be typed once more.
+	// Typed is set if the PIN is fit and must be typed again.
 	Typed bool `cbor:"5,keyasint,omitempty"`
 }
 
-// Checked is an attempt after Check: the command for the leader, and what
-// stays on this node.
+// Checked is the result of Check: the request to the leader, and what stays on
+// this node.
 type Checked struct {
 	Command Authenticate
-	PIN     Secret // typed once, or generated: goes into the next ticket
-	// Deliveries is what may be sent, one for each token that the PIN is right
-	// for. The decision names the one.
+	PIN     Secret // typed once or generated; goes into the next ticket
+	// Deliveries are the tokencodes that may be sent, one per token for which the
+	// PIN is right. The decision selects one.
 	Deliveries []Delivery
 }
 
-// Decision is what Decide came to, for the node that asked. It holds no
-// secret and can be sent.
+// Decision is the result of Decide or DecideLogin, for the node that asked. It
+// holds no secret and can be sent.
 type Decision struct {
 	Answer Answer         `cbor:"1,keyasint"`
 	User   string         `cbor:"2,keyasint,omitempty"`
 	Drafts []events.Draft `cbor:"-"`
 }
 
-// CheckInput is what Check works on.
+// CheckInput is the input of Check.
 type CheckInput struct {
-	State   *State // this node's
+	State   *State // of this node
 	Keys    Keys
 	Attempt Attempt
-	Ticket  *Ticket     // opened from Attempt.Conversation; nil begins anew
-	Now     events.Time // by the cluster's clock as this node knows it
-	Common  PINList     // that nobody may choose; nil: the built-in list
-	Untimed bool        // no clock is trusted: of Now it is only known that it has passed
-	// Sends reports whether this node has a way of sending to an address; nil:
-	// to none.
+	Ticket  *Ticket     // opened from Attempt.Conversation; nil starts a new conversation
+	Now     events.Time // the cluster time, as this node knows it
+	Common  PINList     // PINs that are not allowed; nil: the built-in list
+	Untimed bool        // no clock is trusted; the time is at least Now
+	// Sends reports whether this node can send to an address. Nil: it cannot.
 	Sends func(address Secret) bool
 }
 
-// Check looks at an attempt with this node's keys. It decides nothing: what
-// it saw of a state that has moved on is found out by Decide. An error means
-// that nothing could be found out, ErrBusy and ErrUntimed among them.
+// Check examines an attempt with the keys of this node. It decides nothing;
+// Decide detects that the state has changed since. An error, such as ErrBusy or
+// ErrUntimed, means that nothing was found out.
 func Check(ctx context.Context, in CheckInput) (Checked, error) {
 	c := Checked{Command: Authenticate{
 		Choice: in.Attempt.Choice, NoChallenge: in.Attempt.NoChallenge,
@@ -110,7 +109,7 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 	}
 	user, err := Canonical(name)
 	if err == nil && (in.Ticket == nil || user == in.Ticket.User) {
-		c.Command.User = user // otherwise nobody's name: no user, no evidence
+		c.Command.User = user // otherwise the user is unknown and there is no evidence
 	}
 	u := in.State.User(c.Command.User)
 	switch {
@@ -127,21 +126,21 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 	}
 	if in.Ticket != nil {
 		if u.Conversation == nil || u.Conversation.ID != in.Ticket.ID {
-			return c, nil // over
+			return c, nil // the conversation is over
 		}
 		if in.Attempt.Purpose == ToExtend {
 			c.PIN = Secret(in.Ticket.PIN) // goes into the next ticket
 			return c, nil
 		}
-		// The ticket's step and not the conversation's: an answer that comes a
-		// second time may find the conversation further on, and must be looked at
-		// as it was the first time.
+		// Use the step of the ticket, not of the conversation. A repeated answer may
+		// find the conversation at a later step, and must be examined as it was the
+		// first time.
 		k.step = in.Ticket.Step
 	}
 	switch k.step {
 	case events.StepLogin, events.StepNone:
 		if in.Ticket != nil {
-			c.PIN = Secret(in.Ticket.PIN) // a generated PIN is shown until it has been used
+			c.PIN = Secret(in.Ticket.PIN) // a generated PIN is shown until it is used
 		}
 		c.Command.Evidence.Tokens, err = k.login(ctx)
 		c.Deliveries = k.deliveries
@@ -153,7 +152,7 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 	return c, err
 }
 
-// checker is one attempt being looked at.
+// checker examines one attempt.
 type checker struct {
 	CheckInput
 	user       *User
@@ -162,7 +161,7 @@ type checker struct {
 	deliveries []Delivery
 }
 
-// login tries what was typed against each of the user's tokens.
+// login tries the input against each of the user's tokens.
 func (k *checker) login(ctx context.Context) ([]TokenEvidence, error) {
 	var all []TokenEvidence
 	for t := range k.tokens {
@@ -178,9 +177,9 @@ func (k *checker) login(ctx context.Context) ([]TokenEvidence, error) {
 	return all, nil
 }
 
-// tokens yields the user's tokens that may be usable. Whether one is born yet,
-// or has expired, is for the leader's clock to say, which may be a little ahead
-// of this node's, or behind: evidence that lacks a token cannot be decided on.
+// tokens yields the user's tokens that may be usable. Whether a token is valid
+// yet, or has expired, is decided by the leader's clock, which may differ from
+// this node's; evidence that lacks a token cannot be decided.
 func (k *checker) tokens(yield func(*Token) bool) {
 	for _, serial := range k.user.Tokens {
 		if t := k.State.Token(serial); t != nil && !t.Disabled && !yield(t) {
@@ -189,7 +188,7 @@ func (k *checker) tokens(yield func(*Token) bool) {
 	}
 }
 
-// first tries what was typed as a token's passcode.
+// first tries the input as a passcode of a token.
 func (k *checker) first(ctx context.Context, t *Token) (TokenEvidence, error) {
 	if t.onDemand() {
 		return k.asksForCode(ctx, t)
@@ -198,8 +197,8 @@ func (k *checker) first(ctx context.Context, t *Token) (TokenEvidence, error) {
 	return k.token(ctx, t, func(yield func(int64) bool) { nearestFirst(t, expected, reach, yield) })
 }
 
-// nextTokencode looks for the tokencode after the first one. The first one is
-// looked for before it: a user who typed too early is told so, and a tokencode
+// nextTokencode looks for the tokencode after the first one. It looks for the
+// first one before that: a user who typed too early is told so, and a tokencode
 // that repeats is refused as it is at a login (rules.md, "Reuse").
 func (k *checker) nextTokencode(ctx context.Context) ([]TokenEvidence, error) {
 	t := k.State.Token(k.user.Conversation.Serial)
@@ -220,10 +219,10 @@ func (k *checker) nextTokencode(ctx context.Context) ([]TokenEvidence, error) {
 	return []TokenEvidence{e}, err
 }
 
-// nearestFirst yields the interval used last, and then those of a window, the
-// likeliest first: those not used yet before those that are. That somebody
-// presses twice is likelier than that one of a hundred other intervals happens
-// to have the same tokencode, which would then be taken for it.
+// nearestFirst yields the last used interval, then those of a window, the most
+// likely first: unused intervals before used ones. A user who presses Enter
+// twice is more likely than another interval that happens to have the same
+// tokencode.
 func nearestFirst(t *Token, expected, reach int64, yield func(int64) bool) {
 	if !yield(t.Last) {
 		return
@@ -250,7 +249,7 @@ func nearestFirst(t *Token, expected, reach int64, yield func(int64) bool) {
 	}
 }
 
-// token tries what was typed against one token in the given intervals.
+// token tries the input against one token in the given intervals.
 func (k *checker) token(ctx context.Context, t *Token, intervals func(yield func(int64) bool)) (TokenEvidence, error) {
 	e := evidenceOf(t)
 	g, err := k.generator(t)
@@ -260,8 +259,8 @@ func (k *checker) token(ctx context.Context, t *Token, intervals func(yield func
 	return k.found(ctx, t, g, intervals, e)
 }
 
-// found looks for what was typed in the given intervals, in the way of the
-// token's PIN style.
+// found looks for the input in the given intervals, according to the PIN style
+// of the token.
 func (k *checker) found(ctx context.Context, t *Token, g *tokencode.Generator, intervals func(yield func(int64) bool), e TokenEvidence) (TokenEvidence, error) {
 	var err error
 	if t.hasPIN() && t.pinStyle() == tokencode.PINpad {
@@ -272,10 +271,9 @@ func (k *checker) found(ctx context.Context, t *Token, g *tokencode.Generator, i
 	return e, err
 }
 
-// joined looks at a passcode whose last digits are the tokencode, and what
-// stands before them the PIN. The PIN is looked at only when the tokencode was
-// found: guesses of both cost no slow work, and the time of the answer does
-// not tell (Policy.RefusalDelay).
+// joined examines a passcode that consists of the PIN and the tokencode. The
+// PIN is verified only if the tokencode was found, so that guesses cost no slow
+// hash. The time of the answer does not reveal this (Policy.RefusalDelay).
 func (k *checker) joined(ctx context.Context, t *Token, g *tokencode.Generator, intervals func(yield func(int64) bool), e *TokenEvidence) error {
 	pin, code, ok := tokencode.SplitPIN(k.typed, int(t.Digits))
 	if !ok {
@@ -303,14 +301,15 @@ func (k *checker) joined(ctx context.Context, t *Token, g *tokencode.Generator, 
 	return nil
 }
 
-// unfit reports whether a PIN breaks a rule: a stricter policy has come since
-// it was set.
+// unfit reports whether a PIN breaks a rule. The policy may have become
+// stricter since it was set.
 func (k *checker) unfit(t *Token, pin string) bool {
 	return unfit(pin, t.pinRules(&k.State.Policy), t, k.user.Name, k.Common) != ProblemNone
 }
 
-// mixed looks at a passcode into which a PINpad has mixed the PIN. A wrong PIN
-// cannot be told from a wrong tokencode, but a tokencode without it can.
+// mixed examines a passcode into which a PINpad has mixed the PIN. A wrong PIN
+// cannot be distinguished from a wrong tokencode, but a tokencode without the
+// PIN can.
 func (k *checker) mixed(t *Token, g *tokencode.Generator, intervals func(yield func(int64) bool), e *TokenEvidence) error {
 	pin, err := k.Keys.OpenPINpad(t.Serial, t.PINRevision, t.PIN)
 	if err != nil {
@@ -334,18 +333,18 @@ func (k *checker) mixed(t *Token, g *tokencode.Generator, intervals func(yield f
 	return nil
 }
 
-// withoutPIN reports whether the tokencode alone will do: as the next
+// withoutPIN reports whether the tokencode alone is enough: as the next
 // tokencode, after the PIN was proved with the first.
 func (k *checker) withoutPIN() bool {
 	return k.step == events.StepNextTokencode
 }
 
-// pinMatches verifies a PIN, however the token keeps it.
+// pinMatches verifies a PIN in the way the token stores it.
 func (k *checker) pinMatches(ctx context.Context, t *Token, pin string) (bool, error) {
 	return k.matches(ctx, t, OldPIN{t.PINRevision, t.PIN}, pin)
 }
 
-// matches verifies a PIN against a tag of now or of before.
+// matches verifies a PIN against a present or old tag.
 func (k *checker) matches(ctx context.Context, t *Token, tag OldPIN, pin string) (bool, error) {
 	if t.pinStyle() != tokencode.PINpad {
 		return k.Keys.PINMatches(ctx, t.Serial, tag.Revision, tag.Sealed, Secret(pin))

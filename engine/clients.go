@@ -212,7 +212,7 @@ func (c *Client) with(e events.ClientChanged) *Client {
 	set(&changed.MessageAuthenticator, e.MessageAuthenticator)
 	set(&changed.Trusted, e.Trusted)
 	if e.Prefix != nil {
-		if prefix, err := netip.ParsePrefix(*e.Prefix); err == nil { // decide lets no other through
+		if prefix, err := netip.ParsePrefix(*e.Prefix); err == nil { // decide admits no other
 			changed.Prefix = prefix
 		}
 	}
@@ -230,13 +230,13 @@ func (s *State) applyClient(at events.Time, e events.ClientEvent) {
 	case events.ClientAdded:
 		prefix, err := netip.ParsePrefix(e.Prefix)
 		if err != nil {
-			return // decide lets none through
+			return // decide admits no such prefix
 		}
 		c := &Client{
 			Name: e.Client, Prefix: prefix, Secret: e.Sealed, Site: e.Site, Dialect: e.Dialect,
 			MessageAuthenticator: e.MessageAuthenticator, Trusted: e.Trusted,
 		}
-		if old := s.Client(e.Client); old != nil { // an older version changed clients so
+		if old := s.Client(e.Client); old != nil { // older versions changed clients in this way
 			c.Signed = old.Signed
 		}
 		s.clients.Set(e.Client, c)

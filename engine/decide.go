@@ -6,13 +6,13 @@ import (
 	"keyfob/events"
 )
 
-// Command is a change that an administrator, or the cluster itself, asks for.
-// The set is closed: each command decides itself, in the file of its subject.
+// Command is a change that an administrator or the cluster asks for. The set is
+// closed. Each command decides itself, in the file of its subject.
 //
 //sumtype:decl
 type Command interface {
-	// decide returns the events that carry the command out, none when all is so
-	// already. It changes nothing. The error is a *Refusal.
+	// decide returns the events that carry the command out, or none if there is
+	// nothing to change. It does not change the state. The error is a *Refusal.
 	decide(s *State, now events.Time) ([]events.Event, error)
 }
 
@@ -22,10 +22,11 @@ const (
 	Exists   = "exists"
 	Invalid  = "invalid"
 	Conflict = "conflict"
-	Risky    = "risky" // a policy that has to be forced
+	Risky    = "risky" // a policy change that must be forced
 )
 
-// Decide decides a command. It changes nothing. The error is a *Refusal.
+// Decide decides a command. It does not change the state. The error is a
+// *Refusal.
 func Decide(s *State, o events.Origin, c Command, now events.Time) (Decision, error) {
 	if s.alreadyDone(o.Request) {
 		return Decision{}, nil
@@ -45,14 +46,14 @@ func refuse(code, format string, args ...any) error {
 	return &Refusal{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
-// refuseHelp refuses a command and names the operation that helps.
+// refuseHelp returns a refusal with the operation that helps.
 func refuseHelp(code string, help Help, format string, args ...any) error {
 	return &Refusal{Code: code, Text: fmt.Sprintf(format, args...), Help: help}
 }
 
 func one(e events.Event) ([]events.Event, error) { return []events.Event{e}, nil }
 
-// unless is one event, or none where all is so already.
+// unless returns one event, or none if there is nothing to change.
 func unless(already bool, e events.Event) ([]events.Event, error) {
 	if already {
 		return nil, nil

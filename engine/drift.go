@@ -9,39 +9,40 @@ import (
 )
 
 const (
-	trendPoints  = 3                         // from fewer nothing is claimed
-	trendOver    = 7 * 24 * time.Hour        // nor over less
-	trendScatter = 1.0                       // intervals; a clock that jumps about more has no rate
-	trendReach   = 10 * 365 * 24 * time.Hour // nothing is foretold beyond
+	trendPoints  = 3                         // the fewest points for a trend
+	trendOver    = 7 * 24 * time.Hour        // the shortest time for a trend
+	trendScatter = 1.0                       // intervals; a clock that scatters more has no rate
+	trendReach   = 10 * 365 * 24 * time.Hour // the longest forecast
 )
 
-// Trend is where a token's clock goes, as far as its logins tell: the line of
-// least squares through where the clock was seen.
+// Trend is the drift rate of a token's clock, as far as its logins show it: the
+// least squares line through the observed drifts.
 type Trend struct {
-	Points  int           // of the history
-	Over    time.Duration // from the first to the last of them
-	PerDay  float64       // intervals that the clock gains in a day; less than 0 when it is slow
-	PPM     float64       // the same as a millionth of the time
-	Scatter float64       // intervals that the points lie off the line, root mean square
-	// Leaves is when the clock will be further from where it was last seen than
-	// the small window reaches; a login before that puts it off. Zero: not
+	Points  int           // observations
+	Over    time.Duration // from the first observation to the last
+	PerDay  float64       // intervals that the clock gains in a day; negative if it is slow
+	PPM     float64       // the same in parts per million
+	Scatter float64       // root mean square distance of the points from the line, in intervals
+	// Leaves is when the clock will have moved further from where it was last seen
+	// than the small window reaches. A login before then postpones it. Zero: not
 	// within ten years.
 	Leaves events.Time
-	// Holds is how long the token may lie unused until then; zero with Leaves.
+	// Holds is how long the token may stay unused until then. Zero together with
+	// Leaves.
 	Holds time.Duration
 }
 
-// WindowIn is the window of the token under a policy.
+// WindowIn returns the window of the token under a policy.
 func (t *Token) WindowIn(p Policy) Window { return t.window(&p) }
 
-// FormIn is the form of the token under a policy.
+// FormIn returns the form of the token under a policy.
 func (t *Token) FormIn(p Policy) string { return t.form(&p) }
 
-// PINSourceIn is who makes a new PIN for the token under a policy.
+// PINSourceIn returns who makes a new PIN for the token under a policy.
 func (t *Token) PINSourceIn(p Policy) PINSource { return t.pinSource(&p) }
 
-// Trend is where the token's clock goes. Without three points over a week, and
-// of a clock that jumps about, it claims nothing.
+// Trend returns the drift rate of the token's clock. It is zero without three
+// observations over a week, and for a clock that scatters.
 func (t *Token) Trend(p Policy) (Trend, bool) {
 	seen := t.sightings()
 	if len(seen) < trendPoints {
@@ -64,8 +65,8 @@ func (t *Token) Trend(p Policy) (Trend, bool) {
 	return trend, true
 }
 
-// sightings are where the token's clock was seen, oldest first: the moves that
-// are remembered, and the last login when it found the clock unmoved.
+// sightings returns where the clock was seen, oldest first: the changes that
+// are kept, and the last login if the clock had not moved.
 func (t *Token) sightings() []Seen {
 	if !t.timed() || len(t.Drifts) == 0 {
 		return nil
@@ -78,8 +79,8 @@ func (t *Token) sightings() []Seen {
 	return append(t.Drifts[:len(t.Drifts):len(t.Drifts)], Seen{t.LastUse, at})
 }
 
-// slope is that of the line of least squares, in intervals a day, and how far
-// the points lie off it, as root mean square.
+// slope returns the slope of the least squares line, in intervals per day, and
+// the root mean square distance of the points from it.
 func slope(points []Seen) (perDay, scatter float64) {
 	n := float64(len(points))
 	days := func(s Seen) float64 { return s.At.Sub(points[0].At).Hours() / 24 }
@@ -93,6 +94,6 @@ func slope(points []Seen) (perDay, scatter float64) {
 		x, y := days(s)-meanX, float64(s.Drift)-meanY
 		xx, xy, yy = xx+x*x, xy+x*y, yy+y*y
 	}
-	perDay = xy / xx // at least a week lies between two of them
+	perDay = xy / xx // the points span at least a week
 	return perDay, math.Sqrt(max(0, yy-perDay*xy) / n)
 }

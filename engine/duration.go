@@ -9,11 +9,11 @@ import (
 
 var errDuration = errors.New("want a duration such as 90s, 30m, 12h or 7d")
 
-// maxDays is how many days a duration may be said in: 100 years.
+// maxDays bounds a duration in days: 100 years.
 const maxDays = 36_500
 
-// ParseDuration reads a duration as people write it: like Go, or in whole days,
-// such as 90d.
+// ParseDuration parses a duration in the form of Go or in whole days, such as
+// 90d.
 func ParseDuration(text string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 32)
@@ -29,8 +29,8 @@ func ParseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// SpellDuration is a duration as ParseDuration reads it, and as short as can be:
-// 30m, 12h, 7d.
+// SpellDuration formats a duration as ParseDuration reads it, as short as
+// possible: 30m, 12h, 7d.
 func SpellDuration(d time.Duration) string {
 	if d >= 2*day && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"

@@ -1,16 +1,19 @@
-// Package engine is the rules of keyfob: what a typed passcode means, when a
-// token needs its owner, who is let in.
+// Package engine contains the rules of keyfob: what a typed passcode means,
+// when a token needs attention from its user, and who is accepted.
+// docs/rules.md describes them.
 //
 // A login is decided in two halves. Check runs on the node that was asked: it
 // unseals the seed, computes the tokencodes of the windows, verifies the PIN,
-// and leaves evidence, which holds no secret. Decide runs on the leader, one
-// command after the other: it looks at the evidence and at the state and
-// answers an outcome and the events that say what happened. Apply folds events
-// into the state. The state is the fold of the events and nothing else.
+// and produces evidence, which holds no secret. DecideLogin runs on the leader,
+// one attempt after the other: from the evidence and the state it derives an
+// outcome and the events that record it. Decide does the same for commands.
+// Apply folds events into the state. The state is the fold of the events and
+// nothing else.
 //
-// All three are functions of their arguments. The package has no clock, no
-// randomness, no network, no files: time, random bytes and the node's keys
-// are handed in. The same rules hold for every door; a door only words them.
+// All of these are functions of their arguments. The package has no clock,
+// randomness, network or files: time, random bytes and the keys of the node are
+// passed in. The same rules apply to every front end; a front end only words
+// them.
 package engine
 
 import (
@@ -23,24 +26,24 @@ import (
 	"keyfob/events"
 )
 
-// Attempt is what somebody typed at a door.
+// Attempt is what a user typed at a front end.
 type Attempt struct {
-	Origin       events.Origin // Request must be set; it is the same for each retry
-	User         string        // as typed; Canonical decides which user that is
-	Typed        Secret        // a passcode, a tokencode or a PIN: what the step asks for
-	Again        Secret        // the new PIN once more, where a door asks for both at once
-	Choice       Choice        // where the step asks for one
-	Purpose      Purpose       // to log in, unless it says otherwise
-	Session      string        // tells a repeated login from somebody else's (Acct-Session-Id); empty when nothing does
-	Conversation string        // the sealed text of the outcome before; empty begins anew
-	Holder       string        // who alone may go on with a conversation, where the client's name is no proof
-	NoChallenge  bool          // the client cannot ask anything back
-	Arrived      time.Time     // when the door read it
+	Origin       events.Origin // Request must be set and is the same for each retry
+	User         string        // as typed
+	Typed        Secret        // a passcode, tokencode or PIN, depending on the step
+	Again        Secret        // the new PIN again, if the front end asks for both at once
+	Choice       Choice        // if the step offers one
+	Purpose      Purpose       // by default to log in
+	Session      string        // distinguishes a repeated login from another person's (Acct-Session-Id); empty if unknown
+	Conversation string        // the sealed text of the previous outcome; empty starts a new one
+	Holder       string        // the only one who may continue the conversation, if the client's name proves nothing
+	NoChallenge  bool          // the client cannot show a challenge
+	Arrived      time.Time     // when the front end received it
 
-	// Who answers for failures, before it is known whose they are. Origin is for
-	// the record, and may hold what somebody claims.
-	Source netip.Addr // of the user, where the door knows it; not that of a gateway, behind which are many
-	Client string     // that has proved by a secret who it is; at the page there is none
+	// Who is charged for failures before the user is known. Origin is for the
+	// record and may contain unproved claims.
+	Source netip.Addr // of the user, if known; never that of a gateway, which serves many users
+	Client string     // that is authenticated by a secret; empty at the page
 }
 
 // Purpose is what an attempt is for.
@@ -50,10 +53,10 @@ type Purpose string
 const (
 	ToLogIn         Purpose = ""
 	ToResynchronize Purpose = "resynchronize" // Typed is the passcode, Again the next tokencode
-	ToExtend        Purpose = "extend"        // nothing is typed: the open step gets more time
+	ToExtend        Purpose = "extend"        // to get more time for the open step; nothing is typed
 )
 
-// Choice is how a user wants to come by a new PIN.
+// Choice is how a user wants to get a new PIN.
 type Choice string
 
 // The choices.
@@ -63,7 +66,7 @@ const (
 	ChoiceGenerated Choice = "generated"
 )
 
-// Verdict is what an attempt comes to. The zero value refuses.
+// Verdict is the result of an attempt. The zero value refuses.
 type Verdict uint8
 
 // The verdicts.
@@ -71,8 +74,8 @@ const (
 	Reject Verdict = iota
 	Accept
 	Challenge
-	// Resynchronized lets nobody in: two tokencodes in a row have put the
-	// token right.
+	// Resynchronized accepts nobody: two consecutive tokencodes have
+	// resynchronized the token.
 	Resynchronized
 )
 
@@ -92,46 +95,46 @@ func (v Verdict) String() string {
 // Outcome is the answer to an attempt. The zero value refuses.
 type Outcome struct {
 	Verdict   Verdict
-	Reason    events.Reason // never shown to the user before the first step succeeded
-	Reference string        // shown to the user, looked up by the help desk
-	User      string        // the user's canonical name, when known
-	// Prompt is what is asked for next, after a challenge, or after a refusal
-	// that leaves the conversation open (Prompt.Step is not StepNone then). After
-	// one that ends it over a new PIN it says which rule that broke. After an
-	// accept it says how the passcode of the token that was used is put together.
+	Reason    events.Reason // not shown to the user before the first step has succeeded
+	Reference string        // shown to the user, for the help desk to look up
+	User      string        // the canonical name, if known
+	// Prompt is the next question, after a challenge or after a refusal that
+	// leaves the conversation open (Prompt.Step is then not StepNone). After a
+	// refusal that ends the conversation because of a new PIN, it states the rule
+	// that the PIN broke. After an accept, it describes how the passcode of the
+	// token is composed.
 	Prompt Prompt
-	// Conversation is the sealed text to bring back with the answer.
+	// Conversation is the sealed text to return with the answer.
 	Conversation string
-	// Wait, where it is set, is how long until it is worth another try: too many
-	// attempts of the source or the client have failed, and this one was not
-	// looked at, whoever it was for. A conversation that it was to answer is
-	// where it was.
+	// Wait, if set, is the time until another attempt is checked: the source or
+	// the client has too many failures, and this attempt was not checked. A
+	// conversation that it was to answer has not changed.
 	Wait time.Duration
 }
 
-// Prompt is one step of a conversation, for a door to put into words.
+// Prompt is one step of a conversation, for a front end to word.
 type Prompt struct {
 	Step      events.Step
 	User      string
-	Problem   Problem       // what was wrong with the answer before
-	PIN       Secret        // a generated PIN, to be shown to its owner now
-	Rules     PINRules      // in force for this token
+	Problem   Problem       // what was wrong with the previous answer
+	PIN       Secret        // a generated PIN, to be shown to the user now
+	Rules     PINRules      // for this token
 	Sent      bool          // the tokencode was sent to the user
-	Event     bool          // the token shows a code when pressed, not by time
+	Event     bool          // the token shows a tokencode when pressed
 	NoPIN     bool          // the tokencode alone is the passcode
 	Emergency bool          // an emergency tokencode was used
-	Period    time.Duration // of the token's display; 0 for event tokens
-	// Next is when the token will show the next code, by its own clock as far
-	// as it is known; zero for event tokens.
+	Period    time.Duration // of a tokencode; 0 for event tokens
+	// Next is when the token shows the next tokencode, by its own clock as far as
+	// it is known. Zero for event tokens.
 	Next    time.Time
 	Within  int64     // at StepNextTokencode: how many tokencodes after the first are accepted
 	Expires time.Time // when the step ends
-	// Extendable says that an attempt ToExtend gives the step more time.
+	// Extendable is set if an attempt with ToExtend gives the step more time.
 	Extendable bool
 }
 
 // Problem is what was wrong with an answer within a conversation. It may be
-// shown: its reader has proved the first step.
+// shown, because the user has proved the first step.
 type Problem string
 
 // The problems.
@@ -140,23 +143,23 @@ const (
 	ProblemDifferent   Problem = "pins_differ"
 	ProblemLength      Problem = "pin_length"
 	ProblemCharacters  Problem = "pin_characters"
-	ProblemTrivial     Problem = "pin_trivial"  // a repeat or a run
-	ProblemCommon      Problem = "pin_common"   // on the list of those that many people take
-	ProblemPersonal    Problem = "pin_personal" // part of the serial or of the user's name
+	ProblemTrivial     Problem = "pin_trivial"  // it repeats itself or is a run
+	ProblemCommon      Problem = "pin_common"   // on the list of common PINs
+	ProblemPersonal    Problem = "pin_personal" // part of the serial or the user name
 	ProblemSameAsOld   Problem = "pin_used_before"
 	ProblemLeadingZero Problem = "pin_leading_zero"
-	ProblemReused      Problem = "tokencode_reused" // wait for the code to change
-	ProblemWrong       Problem = "wrong"            // passcode or tokencode not right
-	ProblemChoice      Problem = "choice"           // neither yes nor no
+	ProblemReused      Problem = "tokencode_reused" // wait for the tokencode to change
+	ProblemWrong       Problem = "wrong"            // the passcode or tokencode is wrong
+	ProblemChoice      Problem = "choice"           // the answer is neither yes nor no
 )
 
-// PINRules are the rules for a new PIN, to be told to the user.
+// PINRules are the rules for a new PIN, to be shown to the user.
 type PINRules struct {
 	Min, Max     int
-	Alphanumeric bool // letters too
-	History      int  // it is none of the last so many
-	// PINpad says that the PIN is added to the tokencode: it does not begin
-	// with 0 and is no longer than the tokencode, which Max knows already.
+	Alphanumeric bool // letters are allowed
+	History      int  // the number of previous PINs that are not allowed
+	// PINpad is set if the PIN is added to the tokencode. It must not begin with 0
+	// or be longer than the tokencode; Max takes that into account.
 	PINpad bool
 	Source PINSource
 }
@@ -171,51 +174,51 @@ const (
 	PINByEither PINSource = "either"
 )
 
-// Keys is what Check and the administrator's commands need of the node's keys
-// and of chance. Cluster implements it.
+// Keys is what Check needs of the keys of the node and of randomness. Package
+// cluster implements it.
 type Keys interface {
 	// OpenSeed unseals a token's seed.
 	OpenSeed(serial string, sealed []byte) (Secret, error)
-	// PINMatches verifies a PIN against a sealed tag. It may take long, and
-	// stops with ctx.
+	// PINMatches verifies a PIN against a sealed tag. It may take long, and stops
+	// with ctx.
 	PINMatches(ctx context.Context, serial string, revision uint64, sealed []byte, pin Secret) (bool, error)
-	// SealPIN makes the tag of a new PIN.
+	// SealPIN returns the tag of a new PIN.
 	SealPIN(ctx context.Context, serial string, revision uint64, pin Secret) ([]byte, error)
-	// SealPINpad and OpenPINpad keep a PIN that is mixed into the tokencode.
-	// Each interval of a window would ask for another slow hash of another
-	// PIN, so it has to be read back: it is sealed, not hashed (as RSA does).
+	// SealPINpad and OpenPINpad store a PIN that is mixed into the tokencode.
+	// Verifying it by a slow hash would need one for each interval of a window.
+	// The PIN is therefore sealed and not hashed, as RSA does.
 	SealPINpad(serial string, revision uint64, pin Secret) ([]byte, error)
 	OpenPINpad(serial string, revision uint64, sealed []byte) (Secret, error)
 	// Random fills b with unpredictable bytes.
 	Random(b []byte) error
-	// ChanceOf is bytes that depend on a text and the cluster's keys alone, and
-	// that nobody without the keys foretells: a node that is asked again what
-	// another has decided draws the same.
+	// ChanceOf returns bytes that depend on a text and the keys of the cluster
+	// only, and cannot be predicted without the keys. A node that is asked again
+	// about a decision made elsewhere gets the same bytes.
 	ChanceOf(text string) func(b []byte) error
-	// Pseudonym is a keyed digest of a text that must not be written down.
+	// Pseudonym returns a keyed digest of a text that must not be stored.
 	Pseudonym(text string) string
 }
 
-// What Decide may answer instead of an outcome.
+// Errors of decisions.
 var (
-	// ErrStale says that the evidence was made of secrets that have changed:
-	// check again on a state that has caught up.
-	ErrStale = errors.New("evidence is older than the token's secrets")
-	// ErrUntimed says that this can only be decided with the time, and that no
-	// clock is trusted. It is an ErrUndecided: another node may know the time.
-	ErrUntimed = fmt.Errorf("it cannot be decided without the time, and no clock is trusted: %w", ErrUndecided)
+	// ErrStale is returned if the evidence is based on secrets that have changed.
+	// Check again on a newer state.
+	ErrStale = errors.New("the evidence is older than the secrets of the token")
+	// ErrUntimed is returned if a decision needs the time and no clock is trusted.
+	// It is an ErrUndecided: another node may know the time.
+	ErrUntimed = fmt.Errorf("no clock is trusted, and the decision depends on the time: %w", ErrUndecided)
 )
 
-// Refusal is an administrator's command that cannot be carried out. Its text
-// is for people.
+// Refusal is returned for a command that cannot be carried out. Its text is for
+// people.
 type Refusal struct {
 	Code string // machine-readable: not_found, exists, invalid, conflict, risky
 	Text string // what is wrong
 	Help Help
 }
 
-// Help is the operation that helps against a refusal. Front ends word it, the
-// command line as a command.
+// Help is the operation that helps after a refusal. Front ends word it; the
+// command line names the command.
 type Help string
 
 // The operations that help.
@@ -228,20 +231,20 @@ const (
 	HelpSetTemporaryPIN Help = "set_temporary_pin"
 	HelpSetClient       Help = "set_client"
 	HelpInvite          Help = "invite_node"
-	HelpBackUp          Help = "back_up" // as root on a node: it makes the recovery key
+	HelpBackUp          Help = "back_up" // as root on a node; this creates the recovery key
 )
 
 func (r *Refusal) Error() string { return r.Text }
 
-// ErrUndecided says that the cluster could not decide: no leader, a commit
-// whose fate is unknown, a clock that is not to be trusted. A door denies or
-// stays silent, so that another node is asked; it never accepts.
+// ErrUndecided is returned if the cluster could not decide: there is no leader,
+// the outcome of a commit is unknown, or a clock is not trusted. A front end
+// then denies or stays silent, so that another node is asked. It never accepts.
 var ErrUndecided = errors.New("undecided")
 
-// ErrBusy says that this node has more to do than it may queue. It wraps
-// ErrUndecided's meaning: nothing was decided, nothing was spent.
+// ErrBusy is returned if the queue of this node is full. Nothing was decided
+// and nothing was used up.
 var ErrBusy = errors.New("busy")
 
-// ErrConversation says that a sealed conversation is none of ours, is over,
-// or has expired.
+// ErrConversation is returned for a sealed conversation that is over, has
+// expired, or is not from this cluster.
 var ErrConversation = errors.New("conversation is over")

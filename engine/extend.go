@@ -2,13 +2,13 @@ package engine
 
 import "keyfob/events"
 
-// maxExtensions is how often a conversation may be given more time. WCAG 2.2,
-// 2.2.1 asks for ten.
+// maxExtensions is how often a conversation may get more time. WCAG 2.2, 2.2.1
+// requires ten.
 const maxExtensions = 10
 
 // extend gives the open step more time: the same question, with a new turn and
-// a new end. It is no answer: it proves nothing and spends nothing, so it can
-// only be had in a conversation whose first step was proved.
+// a new end. It proves and uses up nothing, so the first step must have been
+// proved before.
 func (d *decider) extend() Decision {
 	if d.conversation == nil {
 		return d.quietly(events.ReasonConversationExpired)
@@ -25,10 +25,10 @@ func (d *decider) extend() Decision {
 	return d.done()
 }
 
-// extendable reports whether a step of a conversation may be given more time.
-// The next tokencode of a clock is not worth more: only those that follow the
-// first are accepted. Nor is a tokencode that was sent: how long it is good is
-// said in the message.
+// extendable reports whether a step of a conversation may get more time. The
+// next tokencode of a time-based token may not: only those that follow the
+// first are accepted. Nor may a tokencode that was sent: the message states how
+// long it is valid.
 func extendable(c *events.Conversation, t *Token) bool {
 	if t == nil || c.Extensions >= maxExtensions {
 		return false
@@ -36,5 +36,5 @@ func extendable(c *events.Conversation, t *Token) bool {
 	return c.Step != events.StepNextTokencode || !t.timed() && !t.onDemand()
 }
 
-// answersIn is how many answers a conversation has had.
+// answersIn returns how many answers a conversation has had.
 func answersIn(c *events.Conversation) uint8 { return c.Turn - c.Extensions }

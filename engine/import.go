@@ -19,13 +19,13 @@ const maxCounter = 1 << 62 // of an event token; windows reach beyond it
 
 var serialForm = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
 
-// ImportToken adds a token. The node that received it has sealed its seed to
-// the serial. With a User it is assigned by the same command.
+// ImportToken adds a token. The receiving node has sealed its seed to the
+// serial. With a User the token is assigned by the same command.
 type ImportToken struct {
 	Token events.TokenImported `cbor:"1,keyasint"`
 	User  string               `cbor:"2,keyasint,omitempty"`
-	PIN   []byte               `cbor:"3,keyasint,omitempty"` // sealed at revision 1, for a token that comes with its PIN
-	// Activation is for a token that is assigned without a PIN: see ToActivate.
+	PIN   []byte               `cbor:"3,keyasint,omitempty"` // sealed to revision 1, for a token that has a PIN already
+	// Activation is used if the token is assigned without a PIN; see ToActivate.
 	Activation *ActivationCode `cbor:"4,keyasint,omitempty"`
 }
 

@@ -5,25 +5,25 @@ import (
 	"keyfob/events"
 )
 
-// candidate is one token and what was found of it.
+// candidate is one token and what was found about it.
 type candidate struct {
 	token    *Token
 	evidence TokenEvidence
 	rank     rank
 }
 
-// rank is how good a candidate is; the best one of a user's tokens counts.
+// rank is the result for one token. The highest one of a user's tokens counts.
 type rank uint8
 
 const (
 	notFound   rank = iota
-	isLost          // the token's own, while it is lost
-	unsendable      // the PIN is right, and no tokencode can be sent
-	wrongPIN        // the tokencode is the token's, the PIN is not
-	tooFar          // both right, outside every window that is open now
-	tooLate         // both right, but spent before the last one
-	justUsed        // both right, and used last
-	nextAsked       // right, with the next tokencode
+	isLost          // right, but the token is lost
+	unsendable      // the PIN is right, but no tokencode can be sent
+	wrongPIN        // the tokencode is right, the PIN is not
+	tooFar          // both right, outside every open window
+	tooLate         // both right, but older than the last one used
+	justUsed        // both right, but used last
+	nextAsked       // right, if the next tokencode is right too
 	right
 )
 
@@ -42,9 +42,9 @@ func (d *decider) login() (Decision, error) {
 			best = c
 		}
 	}
-	told := best.token
+	tried := best.token
 	if best.rank == notFound && len(candidates) > 1 {
-		told = nil
+		tried = nil
 	}
 	problem := ProblemNone
 	if d.conversation != nil {
@@ -63,35 +63,35 @@ func (d *decider) login() (Decision, error) {
 		}
 		return d.askNext(best), nil
 	case justUsed:
-		// The right PIN with the tokencode used last is no guess: somebody
-		// pressed twice. Whoever saw the code learns nothing.
+		// Not a guess: the user pressed Enter twice. Someone who saw the tokencode
+		// gains nothing.
 		if d.conversation != nil {
 			problem = ProblemReused
 		}
 		return d.reject(best.token, events.ReasonTokencodeReused, d.offset(best), problem), nil
 	case tooLate:
-		return d.fail(told, events.ReasonTokencodeReused, d.offset(best), problem), nil
+		return d.fail(tried, events.ReasonTokencodeReused, d.offset(best), problem), nil
 	case tooFar:
-		return d.fail(told, events.ReasonOutsideWindow, d.offset(best), problem), nil
+		return d.fail(tried, events.ReasonOutsideWindow, d.offset(best), problem), nil
 	case isLost:
-		// Both are right and the token is out of use: as with one that is
-		// disabled, that is no guess.
+		// Both are right and the token is out of use. As with a disabled token, this
+		// is not a guess.
 		return d.reject(best.token, events.ReasonTokenLost, nil, problem), nil
 	case unsendable:
-		// Nobody is told that a tokencode is on its way. From outside it is a
-		// refusal like any other; it carries the serial, as no other that has no
-		// usable token to speak of.
+		// The answer must not reveal that a tokencode would be sent. It looks like
+		// any other refusal. Unlike other refusals for want of a usable token, the
+		// record has the serial.
 		return d.reject(best.token, events.ReasonNoToken, nil, ProblemNone), nil
 	case wrongPIN:
-		return d.fail(told, events.ReasonBadPIN, nil, problem), nil
+		return d.fail(tried, events.ReasonBadPIN, nil, problem), nil
 	case notFound:
 	}
-	return d.fail(told, events.ReasonBadTokencode, nil, problem), nil
+	return d.fail(tried, events.ReasonBadTokencode, nil, problem), nil
 }
 
-// candidates pairs the user's usable tokens with the evidence. Evidence that
-// lacks one of them, or speaks of other secrets, was made of another state.
-// Without any usable token the reason says why.
+// candidates pairs the user's usable tokens with the evidence. If the evidence
+// lacks one of them or is based on other secrets, it was made from another
+// state. If no token is usable, the reason says why.
 func (d *decider) candidates() ([]candidate, events.Reason, error) {
 	reason := events.ReasonNoToken
 	var all []candidate
@@ -141,7 +141,7 @@ func (d *decider) rank(t *Token, e TokenEvidence) rank {
 	}
 	switch t.tier(&d.state.Policy, e.Interval, d.now) {
 	case small:
-		if t.NextTokencode && !d.spared(t) {
+		if t.NextTokencode && !d.exempt(t) {
 			return nextAsked
 		}
 		return right
@@ -161,15 +161,15 @@ func (d *decider) rank(t *Token, e TokenEvidence) rank {
 	return tooFar
 }
 
-// spared reports whether the Next Tokencode mode of a token does not bind the
-// client that asks: guesses of others led to it, and this one cannot ask for
-// the next tokencode. Else any stranger could shut its users out (T-14).
-func (d *decider) spared(t *Token) bool {
+// exempt reports whether Next Tokencode mode does not apply to the client:
+// failures led to it, and this trusted client cannot ask for the next
+// tokencode. Otherwise a stranger could lock its users out (T-14).
+func (d *decider) exempt(t *Token) bool {
 	return t.Guessed && d.trusted && d.command.NoChallenge && int(d.user.Trusted.Failures) < d.state.Policy.NextTokencodeAfter
 }
 
-// offset is how far a found tokencode lay from where it was expected, for the
-// help desk.
+// offset is how far a tokencode was from the expected interval, for the help
+// desk.
 func (d *decider) offset(c candidate) *int64 {
 	if c.evidence.Emergency != 0 {
 		return nil
@@ -178,7 +178,7 @@ func (d *decider) offset(c candidate) *int64 {
 	return &o
 }
 
-// askNext spends the tokencode and asks for the one after it.
+// askNext uses up the tokencode and asks for the one after it.
 func (d *decider) askNext(c candidate) Decision {
 	reason := events.ReasonDrift
 	if c.token.NextTokencode {
@@ -191,8 +191,8 @@ func (d *decider) askNext(c candidate) Decision {
 	return d.ask(c.token, events.StepNextTokencode, reason, &use, ProblemNone)
 }
 
-// nextTokencode decides the answer to the question for the next tokencode:
-// one of the intervals after the first.
+// nextTokencode decides the next tokencode: one of the intervals after the
+// first.
 func (d *decider) nextTokencode(t *Token, e TokenEvidence) (Decision, error) {
 	after := e.Interval - d.conversation.First
 	switch {
@@ -204,8 +204,8 @@ func (d *decider) nextTokencode(t *Token, e TokenEvidence) (Decision, error) {
 	return d.fail(t, events.ReasonNextTokencodeWrong, nil, ProblemNone), nil
 }
 
-// proved goes on when the token and the PIN, where there is one, are proved:
-// to a new PIN when one is due, and otherwise in.
+// proved continues after token and PIN are proved: with a new PIN if one is
+// due, otherwise the user is accepted.
 func (d *decider) proved(t *Token, e TokenEvidence) Decision {
 	use := d.use(t, e.Interval)
 	if reason := d.pinDue(t, e); reason != "" {
@@ -227,8 +227,8 @@ func (d *decider) proved(t *Token, e TokenEvidence) Decision {
 	return d.done()
 }
 
-// pinDue says why a new PIN must be set before this token lets its owner in,
-// empty when it need not.
+// pinDue returns why a new PIN must be set before the user is accepted, or an
+// empty reason.
 func (d *decider) pinDue(t *Token, e TokenEvidence) events.Reason {
 	reason := t.needsPIN(&d.state.Policy, d.now)
 	if reason == "" && (e.Unfit || d.conversation != nil && d.conversation.Unfit) {
@@ -237,9 +237,9 @@ func (d *decider) pinDue(t *Token, e TokenEvidence) events.Reason {
 	return reason
 }
 
-// inEmergency lets a user in with an emergency tokencode. It stands for the
-// token and not for the PIN: one that is due must be set first, and without any
-// the tokencode, which went from mouth to mouth, claims nothing.
+// inEmergency accepts a user by an emergency tokencode. It replaces the token,
+// not the PIN: a PIN that is due must be set first. Without a PIN the
+// tokencode, which was passed on by word of mouth, is not accepted.
 func (d *decider) inEmergency(c candidate) Decision {
 	use := events.Use{Serial: c.token.Serial, Kind: c.token.Kind, Emergency: c.evidence.Emergency}
 	if reason := d.pinDue(c.token, c.evidence); reason != "" {
@@ -259,14 +259,14 @@ func (d *decider) resetFailures() {
 	}
 }
 
-// use is the spending of an interval, and the drift that it shows.
+// use is the record of a used interval and of the drift that it shows.
 func (d *decider) use(t *Token, interval int64) events.Use {
 	u := events.Use{Serial: t.Serial, Kind: t.Kind, Interval: interval}
 	if t.timed() {
 		u.Drift = interval - tokencode.Interval(t.params(), d.now.Std())
 		if c := d.conversation; c != nil && c.Step == events.StepNextTokencode {
-			// A tokencode that was noted down and is typed late is no clock that is
-			// slow: the first one showed how far it is off.
+			// A tokencode that is typed late does not mean that the clock is slow. The
+			// first one showed the drift.
 			u.Drift = max(u.Drift, c.Drift)
 		}
 	}
@@ -279,8 +279,8 @@ func (d *decider) moveDrift(t *Token, u events.Use) {
 	}
 }
 
-// refusePIN ends a conversation in which too many new PINs were unfit. The user
-// has proved the token, and is told which rule the last one broke.
+// refusePIN ends a conversation with too many unfit PINs. The user has proved
+// the token and is told which rule the last PIN broke.
 func (d *decider) refusePIN(t *Token, problem Problem) Decision {
 	d.draft(events.PasscodeRejected{
 		User: d.user.Name, Serial: t.Serial, Kind: t.Kind, Reason: events.ReasonNewPINRefused, Ended: true, Problem: string(problem),

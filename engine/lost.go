@@ -11,40 +11,41 @@ import (
 	"keyfob/events"
 )
 
-// What a lost token's own tokencodes do.
+// What happens to the lost token's own tokencodes.
 const (
-	FoundRefuse = "refuse" // nothing, until an administrator says that it is found
-	FoundAllow  = "allow"  // let in, and end the emergency tokencodes
-	FoundAfter  = "after"  // nothing, until the emergency tokencodes are over
+	FoundRefuse = "refuse" // refused until an administrator records that the token is found
+	FoundAllow  = "allow"  // accepted, and end the emergency tokencodes
+	FoundAfter  = "after"  // refused until the emergency tokencodes expire
 )
 
-// Emergency tokencodes are longer than any token's, so that one is never taken
-// for the other.
+// Emergency tokencodes are longer than those of any token, so that the two
+// cannot be confused.
 const (
-	longestEmergency = 365 * 24 * time.Hour // that a policy may allow
+	longestEmergency = 365 * 24 * time.Hour // the longest that a policy may allow
 
 	emergencyDigits = 10
 	maxEmergency    = 50
 )
 
 type (
-	// LoseToken records that a token is not with its owner and gives out
-	// emergency tokencodes.
+	// LoseToken records that a user does not have a token and gives out emergency
+	// tokencodes.
 	LoseToken struct {
 		Lost events.TokenLost `cbor:"1,keyasint"`
 	}
-	// FindToken records that it is, and ends the emergency tokencodes.
+	// FindToken records that the user has it again, and ends the emergency
+	// tokencodes.
 	FindToken struct {
 		Serial string `cbor:"1,keyasint"`
 	}
 )
 
-// EmergencyPlace is the name to which a token's emergency tokencodes are
-// sealed, as a seed is to its serial.
+// EmergencyPlace returns the name to which emergency tokencodes are sealed, as
+// a seed is sealed to its serial.
 func EmergencyPlace(serial string) string { return serial + "#emergency" }
 
-// EmergencyTokencodes makes n of them from random bytes: as a list to be given
-// out, and as the text to be sealed.
+// EmergencyTokencodes makes n tokencodes from random bytes: as a list to give
+// out, and as the text to seal.
 func EmergencyTokencodes(n int, random func([]byte) error) (codes []string, text Secret, err error) {
 	if n < 1 || n > maxEmergency {
 		return nil, "", refuse(Invalid, "%d emergency tokencodes: want 1 to %d", n, maxEmergency)
@@ -64,7 +65,7 @@ func EmergencyTokencodes(n int, random func([]byte) error) (codes []string, text
 	return codes, Secret(strings.Join(codes, " ")), nil
 }
 
-// emergency tries what was typed as the PIN and an emergency tokencode.
+// emergency tries the input as PIN and emergency tokencode.
 func (k *checker) emergency(ctx context.Context, t *Token, e *TokenEvidence) error {
 	pin, code, ok := tokencode.SplitPIN(k.typed, emergencyDigits)
 	if !ok || len(t.Lost.Sealed) == 0 {
@@ -91,8 +92,8 @@ func (k *checker) emergency(ctx context.Context, t *Token, e *TokenEvidence) err
 	return err
 }
 
-// rankLost says what the evidence of a lost token is worth. ok is false when
-// the token's own tokencode counts as ever.
+// rankLost returns the rank of evidence about a lost token. ok is false if the
+// token's own tokencodes count as usual.
 func (d *decider) rankLost(t *Token, e TokenEvidence) (r rank, ok bool) {
 	switch {
 	case e.Emergency != 0 && d.now >= t.Lost.Until:
@@ -107,13 +108,13 @@ func (d *decider) rankLost(t *Token, e TokenEvidence) (r rank, ok bool) {
 	return isLost, true
 }
 
-// OwnCount reports whether the tokencodes of the lost token count as ever.
+// OwnCount reports whether the lost token's own tokencodes count as usual.
 func (l *Lost) OwnCount(now events.Time) bool {
 	return l.Found == FoundAllow || l.Found == FoundAfter && now >= l.Until
 }
 
-// Left is how many emergency tokencodes are still good; ok is false where it is
-// not known how many were given out.
+// Left returns how many emergency tokencodes are still valid. ok is false if it
+// is not known how many were given out.
 func (l *Lost) Left(now events.Time) (left int, ok bool) {
 	switch {
 	case len(l.Sealed) == 0 || now >= l.Until:

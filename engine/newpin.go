@@ -8,8 +8,8 @@ import (
 	"keyfob/events"
 )
 
-// newPIN looks at an answer to one of the steps that set a PIN, and seals the
-// PIN when there is one to be set.
+// newPIN examines an answer to one of the steps that set a PIN, and seals the
+// PIN if one is to be set.
 func (k *checker) newPIN(ctx context.Context, c *Checked) error {
 	t := k.State.Token(k.user.Conversation.Serial)
 	if t == nil {
@@ -33,22 +33,22 @@ func (k *checker) newPIN(ctx context.Context, c *Checked) error {
 		e.Problem = ProblemChoice
 		return nil
 	case k.step == events.StepChoosePIN && k.Attempt.Again == "":
-		return nil // a PIN of one's own: it is asked for next
+		return nil // the PIN is asked for next
 	case k.step == events.StepConfirmPIN && k.Attempt.Again == "":
 		if !same(k.typed, k.Ticket.PIN) {
 			e.Problem = ProblemDifferent
 			return nil
 		}
 		if e.Problem = unfit(k.typed, rules, t, k.user.Name, k.Common); e.Problem != ProblemNone {
-			return nil // the rules have changed since it was typed first
+			return nil // the rules have changed since it was typed the first time
 		}
 		return k.seal(ctx, t, e, c, k.typed)
 	}
 	return k.ownPIN(ctx, t, rules, e, c)
 }
 
-// ownPIN looks at a PIN that the user chose. A door that asks for it twice at
-// once has both; otherwise it waits in the ticket to be typed again.
+// ownPIN examines a PIN chosen by the user. If the front end does not ask for
+// it twice at once, it is kept in the ticket until it is typed again.
 func (k *checker) ownPIN(ctx context.Context, t *Token, rules PINRules, e *PINEvidence, c *Checked) error {
 	if again := k.Attempt.Again; again != "" && !same(k.typed, canonicalTyped(again)) {
 		e.Problem = ProblemDifferent
@@ -73,8 +73,8 @@ func (k *checker) ownPIN(ctx context.Context, t *Token, rules PINRules, e *PINEv
 	return k.seal(ctx, t, e, c, k.typed)
 }
 
-// TemporaryPIN is a PIN that an administrator sets: as typed, when it keeps the
-// rules, or a generated one. The error of an unfit one is a *Refusal.
+// TemporaryPIN returns a PIN that an administrator sets: as typed if it is fit,
+// or a generated one. The error of an unfit one is a *Refusal.
 func TemporaryPIN(s *State, keys Keys, t *Token, typed Secret, common PINList) (Secret, error) {
 	rules := t.pinRules(&s.Policy)
 	if typed == "" {
@@ -88,11 +88,11 @@ func TemporaryPIN(s *State, keys Keys, t *Token, typed Secret, common PINList) (
 	return Secret(pin), nil
 }
 
-// usedBefore reports whether what was typed is the token's PIN, or one of the
-// last that it had.
+// usedBefore reports whether the input is the token's present PIN or one of its
+// last PINs.
 func (k *checker) usedBefore(ctx context.Context, t *Token) (bool, error) {
 	last, reach := t.OldPINs, k.State.Policy.PINHistory
-	if t.hasPIN() { // and is to be changed, however few are remembered
+	if t.hasPIN() { // the present one is never allowed, whatever the history
 		last = append([]OldPIN{{t.PINRevision, t.PIN}}, last...)
 		reach = max(reach, 1)
 	}
@@ -104,8 +104,8 @@ func (k *checker) usedBefore(ctx context.Context, t *Token) (bool, error) {
 	return false, nil
 }
 
-// seal makes the tag of the new PIN. A generated one stays with this node
-// until it has been shown.
+// seal makes the tag of the new PIN. A generated PIN stays on this node until
+// it has been shown.
 func (k *checker) seal(ctx context.Context, t *Token, e *PINEvidence, c *Checked, pin string) error {
 	if e.Generated {
 		c.PIN = Secret(pin)
@@ -119,20 +119,21 @@ func (k *checker) seal(ctx context.Context, t *Token, e *PINEvidence, c *Checked
 	return err
 }
 
-// chance is drawn for a token in answer to this request, and again for the same
-// answer at another node. since tells it from the same request at another time.
+// chance returns random bytes for a token and this request. Another node that
+// gets the same request draws the same. since distinguishes it from the same
+// request at another time.
 func (k *checker) chance(t *Token, since uint64) func([]byte) error {
 	return k.Keys.ChanceOf(fmt.Sprintf("%x for %s since %d", k.Attempt.Origin.Request, t.Serial, since))
 }
 
-// choice is what the user chose, by a button or in words. Yes means one's own
-// PIN where both are offered, and a generated one where only that is.
+// choice returns the user's choice, by a button or in words. Yes means the
+// user's own PIN if both are offered, and a generated one if only that is.
 func (k *checker) choice() Choice {
 	if k.Attempt.Choice != ChoiceNone {
 		return k.Attempt.Choice
 	}
 	if k.step == events.StepChoosePIN && k.Attempt.Again != "" {
-		return ChoiceOwn // a PIN typed twice is one of one's own
+		return ChoiceOwn // only a chosen PIN is typed twice
 	}
 	yes, ok := parseYes(k.typed)
 	switch {

@@ -67,8 +67,8 @@ func (c TransferLeadership) decide(s *State, _ events.Time) ([]events.Event, err
 	return one(events.LeaderTransferRequested(c))
 }
 
-// decide answers the observation, unless the state shows it already or it
-// speaks of something that is not there.
+// decide returns the observation, unless the state already shows it or it is
+// about something that does not exist.
 func (c Note) decide(s *State, _ events.Time) ([]events.Event, error) {
 	switch e := c.Event.(type) {
 	case events.NodeLost:
@@ -110,11 +110,11 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 		s.Cluster.RecoveryKey = e.Key
 	case events.ClusterRestored:
 		s.restored(at, e)
-	case events.ClockSkewed, events.BackupTaken, events.CheckpointSigned, events.LeaderTransferRequested: // for readers of the audit stream
+	case events.ClockSkewed, events.BackupTaken, events.CheckpointSigned, events.LeaderTransferRequested: // for the audit trail only
 	}
 }
 
-// dropInvitations forgets those that are over.
+// dropInvitations removes expired invitations.
 func (s *State) dropInvitations(now events.Time) {
 	var over []string
 	s.invitations.Scan(func(digest string, expires events.Time) bool {
@@ -128,7 +128,7 @@ func (s *State) dropInvitations(now events.Time) {
 	}
 }
 
-// invitation is when an invitation ends; zero when there is none.
+// invitation returns when an invitation expires, or zero if there is none.
 func (s *State) invitation(digest events.Hash) events.Time {
 	t, _ := s.invitations.Get(hex.EncodeToString(digest[:]))
 	return t

@@ -10,9 +10,9 @@ import (
 	"keyfob/events"
 )
 
-// KindOnDemand is a token that displays nothing: the PIN alone asks for a
-// tokencode, which is sent to the user and typed as the next tokencode. What
-// is sealed as its seed is the address.
+// KindOnDemand is a token without a display. The PIN alone requests a
+// tokencode, which is sent to the user and typed as the next tokencode. Its
+// seed is the address.
 const KindOnDemand = "ondemand"
 
 // Digits of a tokencode that is sent.
@@ -22,28 +22,28 @@ const (
 	DefaultSentDigits = 8
 )
 
-// Delivery is a tokencode on its way to its user.
+// Delivery is a tokencode to be sent.
 type Delivery struct {
 	Serial    string
-	Asked     time.Time // when its user asked for it
+	Asked     time.Time // when the user requested it
 	Address   Secret    // mailto:ada@example.com or tel:+441632960961
 	Tokencode Secret
-	Expires   time.Time // from then on the tokencode is not good any more
-	// Wanted reports whether the tokencode is still waited for: its user has not
-	// asked for another one since, nor got in. Nil: always.
+	Expires   time.Time // the tokencode is not valid from then on
+	// Wanted reports whether the tokencode is still needed: the user has neither
+	// requested another one since nor been accepted. Nil: always.
 	Wanted func() bool
-	// NotSent is told, in the words of cluster/delivery, that it was given up. Nil: nobody
-	// is.
+	// NotSent is called if sending is given up, with the words of
+	// cluster/delivery. It may be nil.
 	NotSent func(way, result string)
 }
 
-const maxSent = 100 // times of sending remembered of a token
+const maxSent = 100 // times of sending kept for a token
 
-// onDemand reports whether the token's codes are sent.
+// onDemand reports whether the token's tokencodes are sent.
 func (t *Token) onDemand() bool { return t.Kind == KindOnDemand }
 
-// asksForCode looks at a PIN that stands alone. Longer than a PIN can be is
-// a passcode of another token: that costs no slow work.
+// asksForCode examines a PIN that stands alone. Input longer than a PIN is a
+// passcode of another token and costs no slow hash.
 func (k *checker) asksForCode(ctx context.Context, t *Token) (TokenEvidence, error) {
 	e := evidenceOf(t)
 	if !t.hasPIN() || k.typed == "" || len(k.typed) > longestPIN {
@@ -70,8 +70,8 @@ func (k *checker) asksForCode(ctx context.Context, t *Token) (TokenEvidence, err
 	return e, nil
 }
 
-// sentBefore is when a tokencode was last sent, but for the one that this same
-// request has led to already.
+// sentBefore returns when a tokencode was last sent, except for this same
+// request.
 func (k *checker) sentBefore(t *Token) events.Time {
 	again, _ := k.user.answered(k.Attempt.Origin.Request, k.Now, answerFor)
 	for _, at := range slices.Backward(t.Sent) {
@@ -82,7 +82,7 @@ func (k *checker) sentBefore(t *Token) events.Time {
 	return 0
 }
 
-// sentCode looks at the tokencode that was sent, which the ticket holds.
+// sentCode examines the tokencode that was sent, which the ticket holds.
 func (k *checker) sentCode(t *Token) TokenEvidence {
 	e := evidenceOf(t)
 	if k.Ticket.PIN != "" && same(k.typed, k.Ticket.PIN) {
@@ -91,7 +91,8 @@ func (k *checker) sentCode(t *Token) TokenEvidence {
 	return e
 }
 
-// sendCode decides that a tokencode is sent, within the policy's limits.
+// sendCode decides whether a tokencode is sent, within the limits of the
+// policy.
 func (d *decider) sendCode(c candidate) Decision {
 	t := c.token
 	if d.command.NoChallenge {
@@ -103,7 +104,8 @@ func (d *decider) sendCode(c candidate) Decision {
 	return d.ask(t, events.StepNextTokencode, "", nil, ProblemNone)
 }
 
-// badOnDemand says what is wrong with a token whose codes are sent.
+// badOnDemand returns the refusal of an on-demand token that cannot be
+// imported, or nil.
 func badOnDemand(e events.TokenImported) error {
 	switch {
 	case e.Digits < MinSentDigits || e.Digits > MaxSentDigits:

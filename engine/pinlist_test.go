@@ -32,6 +32,6 @@ func TestSitesOwnListOfPINsTakesThePlaceOfTheBuiltInOne(t *testing.T) {
 		}
 	}
 	if _, err := engine.ReadPINList(strings.NewReader("1234\nnot a pin\n")); err == nil || strings.Contains(err.Error(), "not a") {
-		t.Errorf("a line that is no PIN: %v", err)
+		t.Errorf("a line without a PIN: %v", err)
 	}
 }

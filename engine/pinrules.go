@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// PINList is PINs that nobody may choose, in lower case.
+// PINList is a set of PINs that are not allowed, in lower case.
 type PINList map[string]bool
 
-// maxPINList bounds a list that a site brings.
+// maxPINList bounds a site's own list.
 const maxPINList = 1_000_000
 
-// ReadPINList reads a site's own list of PINs that nobody may choose, one a
-// line; it takes the place of the built-in one. Empty lines, and those that
-// begin with #, say nothing.
+// ReadPINList reads a site's own list of PINs that are not allowed, one per
+// line. It replaces the built-in list. Empty lines and lines that begin with #
+// are skipped.
 func ReadPINList(r io.Reader) (PINList, error) {
 	list := PINList{}
 	lines := bufio.NewScanner(r)
@@ -26,7 +26,7 @@ func ReadPINList(r io.Reader) (PINList, error) {
 		switch {
 		case pin == "" || pin[0] == '#':
 		case len(pin) > maxTyped || strings.ContainsAny(pin, " \t"):
-			return nil, fmt.Errorf("line %d is no PIN", n) // and may be a secret: it is not shown
+			return nil, fmt.Errorf("line %d does not contain a PIN", n) // it may be a secret and is not shown
 		case len(list) == maxPINList:
 			return nil, fmt.Errorf("line %d: more than %d PINs", n, maxPINList)
 		default:
@@ -36,16 +36,16 @@ func ReadPINList(r io.Reader) (PINList, error) {
 	return list, lines.Err()
 }
 
-// commonPINs are what people choose first besides repeats and runs. From the
-// frequency lists of leaked PINs.
+// commonPINs are the most common PINs besides repeats and runs, from frequency
+// lists of leaked PINs.
 var commonPINs = PINList{
 	"1004": true, "2580": true, "0852": true, "1998": true, "2001": true, "1313": true, "1212": true, "6969": true, "4200": true,
 	"112233": true, "121212": true, "123123": true, "159753": true, "147258": true, "789456": true, "456789": true, "159357": true,
 	"12121212": true, "11223344": true, "12341234": true, "14725836": true, "password": true, "letmein1": true, "qwertyui": true, "secret": true, "qwerty": true,
 }
 
-// unfit says which rule a PIN breaks, ProblemNone when it is fit. A nil list is
-// the built-in one.
+// unfit returns the rule that a PIN breaks, or ProblemNone. A nil list is the
+// built-in one.
 func unfit(pin string, r PINRules, t *Token, user string, common PINList) Problem {
 	if len(pin) < r.Min || len(pin) > r.Max {
 		return ProblemLength
@@ -72,9 +72,9 @@ func unfit(pin string, r PINRules, t *Token, user string, common PINList) Proble
 	return ProblemNone
 }
 
-// trivial reports whether a PIN repeats itself, or is a run up or down.
+// trivial reports whether a PIN repeats itself or is a run up or down.
 func trivial(pin string) bool {
-	// What repeats itself is found in its own double at another place.
+	// A text that repeats itself is found in its doubled form at another place.
 	if twice := pin + pin; strings.Contains(twice[1:len(twice)-1], pin) {
 		return true
 	}
@@ -90,15 +90,14 @@ func trivial(pin string) bool {
 	return true
 }
 
-// within reports whether a PIN is a part of a text that strangers may know, read
-// over what stands between its letters and digits, or between its digits.
+// within reports whether a PIN is part of a text that strangers may know,
+// ignoring everything but letters and digits, or everything but digits.
 func within(pin, text string) bool {
 	pin, text = strings.ToLower(pin), strings.ToLower(text)
 	return strings.Contains(only(text, isDigit, isLetter), pin) || strings.Contains(only(text, isDigit), pin)
 }
 
-// only is what is left of a text when all but some kinds of characters are
-// struck out.
+// only returns a text reduced to some kinds of characters.
 func only(text string, kinds ...func(rune) bool) string {
 	return strings.Map(func(r rune) rune {
 		r = canonicalRune(r)
@@ -114,13 +113,13 @@ func only(text string, kinds ...func(rune) bool) string {
 func isDigit(r rune) bool  { return '0' <= r && r <= '9' }
 func isLetter(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
 
-// same compares two secrets without telling by time where they differ.
+// same compares two secrets in constant time.
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// generatePIN makes a PIN of digits that keeps the rules, from random bytes.
+// generatePIN makes a fit PIN of digits from random bytes.
 func generatePIN(random func([]byte) error, r PINRules, t *Token, user string, common PINList) (string, error) {
 	length := max(r.Min, min(6, r.Max))
-	for range 64 { // rules that leave hardly a PIN end here
+	for range 64 { // the rules may leave almost no PIN
 		pin, err := randomDigits(random, length)
 		if err != nil {
 			return "", err
@@ -129,15 +128,15 @@ func generatePIN(random func([]byte) error, r PINRules, t *Token, user string, c
 			return pin, nil
 		}
 	}
-	return "", errors.New("the PIN rules leave no PIN to be generated")
+	return "", errors.New("the PIN rules permit almost no PIN, so none can be generated")
 }
 
 var errNotRandom = errors.New("the random bytes are not random")
 
-// randomDigits is n digits, each as likely as the others.
+// randomDigits returns n uniformly distributed digits.
 func randomDigits(random func([]byte) error, n int) (string, error) {
 	digits := make([]byte, 0, n)
-	for range 64 { // random bytes that are hardly any good end here
+	for range 64 { // the bytes may not be random
 		var raw [32]byte
 		if err := random(raw[:]); err != nil {
 			return "", err

@@ -21,7 +21,7 @@ type (
 	// one that the help desk tells a user over the telephone.
 	SetTemporaryPIN struct {
 		Serial   string `cbor:"1,keyasint"`
-		Revision uint64 `cbor:"2,keyasint"` // that Sealed is sealed to: the token's next
+		Revision uint64 `cbor:"2,keyasint"` // to which Sealed is sealed; the token's next
 		Sealed   []byte `cbor:"3,keyasint"`
 	}
 )

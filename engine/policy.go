@@ -2,22 +2,22 @@ package engine
 
 import "time"
 
-// Policy is the numbers of the rules, replicated and changed by an
-// administrator within bounds. Settings names each.
+// Policy is the numbers of the rules, replicated, and changed by administrators
+// within bounds. Settings lists them.
 type Policy struct {
 	Windows map[string]Window `cbor:"1,keyasint"` // by form: fob, pinpad, app, event
 
 	NextTokencodeAfter int           `cbor:"2,keyasint"` // failures
 	LockAfter          int           `cbor:"3,keyasint"` // failures
-	LockFor            time.Duration `cbor:"4,keyasint"` // doubles with each lock
+	LockFor            time.Duration `cbor:"4,keyasint"` // multiplied by LockGrowth with each lock
 	StopAfter          int           `cbor:"5,keyasint"` // failures: only an administrator unlocks
 
 	PINMin          int           `cbor:"6,keyasint"`
 	PINMax          int           `cbor:"7,keyasint"`
 	PINAlphanumeric bool          `cbor:"8,keyasint,omitempty"`
 	PINSource       PINSource     `cbor:"9,keyasint"`
-	PINLifetime     time.Duration `cbor:"10,keyasint,omitempty"` // 0: for ever
-	PINHistory      int           `cbor:"15,keyasint,omitempty"` // the last so many are not to be taken again
+	PINLifetime     time.Duration `cbor:"10,keyasint,omitempty"` // 0: PINs do not expire
+	PINHistory      int           `cbor:"15,keyasint,omitempty"` // the last PINs that are not allowed
 	FirstPIN        FirstPIN      `cbor:"16,keyasint,omitempty"`
 
 	OnDemandFor     time.Duration `cbor:"20,keyasint,omitempty"`
@@ -27,38 +27,39 @@ type Policy struct {
 	ResyncWithin time.Duration `cbor:"18,keyasint,omitempty"` // either side
 	ResyncAhead  int64         `cbor:"19,keyasint,omitempty"` // presses
 
-	WaitStep time.Duration `cbor:"13,keyasint,omitempty"` // added to the wait with each failure after those
+	WaitStep time.Duration `cbor:"13,keyasint,omitempty"` // added with each failure beyond NextTokencodeAfter
 	WaitMost time.Duration `cbor:"14,keyasint,omitempty"`
 
 	ConversationFor time.Duration `cbor:"11,keyasint"`
 	RefusalDelay    time.Duration `cbor:"12,keyasint"`
 
-	// These came later: written always, see unsaid.
+	// Added later. They are always written; see unsaid.
 	TokensPerUser       int           `cbor:"40,keyasint"`
 	NextTokencodeWithin int64         `cbor:"41,keyasint"` // intervals after the first
 	PINRounds           int           `cbor:"42,keyasint"` // unfit or different new PINs
-	LockWithin          time.Duration `cbor:"43,keyasint"` // older failures count towards no lock; 0: all since the last success do
-	LockGrowth          int           `cbor:"44,keyasint"` // how many times as long each further lock lasts
-	RetryRequestFor     time.Duration `cbor:"45,keyasint"` // the same request gets the same answer
-	RetryLoginFor       time.Duration `cbor:"46,keyasint"` // the same for a login told by its session attribute
-	EmergencyFor        time.Duration `cbor:"47,keyasint"` // if nobody says
+	LockWithin          time.Duration `cbor:"43,keyasint"` // older failures do not count towards a lock; 0: all since the last success count
+	LockGrowth          int           `cbor:"44,keyasint"` // factor by which each further lock is longer
+	RetryRequestFor     time.Duration `cbor:"45,keyasint"` // how long the same request gets the same answer
+	RetryLoginFor       time.Duration `cbor:"46,keyasint"` // the same for a new request with the same login and session
+	EmergencyFor        time.Duration `cbor:"47,keyasint"` // default
 	EmergencyMost       time.Duration `cbor:"48,keyasint"`
-	EmergencyCodes      int           `cbor:"49,keyasint"` // if nobody says
-	ReplaceKeepsPIN     bool          `cbor:"50,keyasint"` // if nobody says
+	EmergencyCodes      int           `cbor:"49,keyasint"` // default
+	ReplaceKeepsPIN     bool          `cbor:"50,keyasint"` // default
 
-	// Failures of one address at one door, and of one client that is not trusted,
-	// after which nothing of it is looked at, and the time that gives one back.
+	// Failures of one address at one front end, and of one client that is not
+	// trusted, after which its attempts are not checked, and the time that gives
+	// one back.
 	SourceFailures int           `cbor:"60,keyasint"`
 	SourceEvery    time.Duration `cbor:"61,keyasint"`
 	ClientFailures int           `cbor:"62,keyasint"`
 	ClientEvery    time.Duration `cbor:"63,keyasint"`
 }
 
-// longestLock bounds what growing locks come to.
+// longestLock bounds growing locks.
 const longestLock = 10 * 365 * 24 * time.Hour
 
-// lockLasts is how long the lock lasts that follows so many others without a
-// success in between; 0 is until an administrator unlocks.
+// lockLasts returns how long a lock lasts after a number of locks without a
+// success in between. 0: until an administrator unlocks.
 func (p *Policy) lockLasts(before uint32) time.Duration {
 	lasts := p.LockFor
 	for range before {
@@ -69,27 +70,27 @@ func (p *Policy) lockLasts(before uint32) time.Duration {
 	return lasts
 }
 
-// wait is how long after a number of failures nothing is looked at: growing
-// from the failure after those that put a token into Next Tokencode mode, so
-// that its owner can put it right at once.
+// wait returns how long attempts are not checked after a number of failures. It
+// grows from the failure after those that lead to Next Tokencode mode, so that
+// the user can leave that mode at once.
 func (p *Policy) wait(failures int) time.Duration {
 	return min(time.Duration(max(0, failures-p.NextTokencodeAfter))*p.WaitStep, p.WaitMost)
 }
 
-// Window is how far a tokencode may lie from where the token's clock is
-// believed to be, in intervals either side; for event tokens, presses ahead.
+// Window is how far a tokencode may be from the believed interval, in intervals
+// on either side; for event tokens in presses ahead.
 type Window struct {
 	Small  int64 `cbor:"1,keyasint"` // accepted
 	Medium int64 `cbor:"2,keyasint"` // accepted with the next tokencode
 	Large  int64 `cbor:"3,keyasint"` // in Next Tokencode mode, with the next tokencode
 }
 
-// FirstPIN is what proves the owner of a token that has no PIN.
+// FirstPIN is what proves the user of a token without a PIN.
 type FirstPIN string
 
-// What proves the owner. With an activation code whoever finds a fresh token
-// in the post cannot claim it: the code is a temporary PIN, handed out apart,
-// and made when a token is given to a user or its PIN is cleared.
+// With an activation code, someone who finds a fresh token in the mail cannot
+// claim it. The code is a temporary PIN. It is made when a token is given to a
+// user or its PIN is cleared, and handed out separately.
 const (
 	FirstPINByTokencode      FirstPIN = "tokencode"
 	FirstPINByActivationCode FirstPIN = "activation_code"
@@ -100,7 +101,7 @@ const (
 	longestPIN = 16 // bounds PINMin and PINMax
 )
 
-// Forms of tokens, by which the windows differ.
+// Forms of tokens. Each has its own windows.
 const (
 	FormFob    = "fob"
 	FormPINpad = "pinpad"
@@ -108,7 +109,7 @@ const (
 	FormEvent  = "event"
 )
 
-// DefaultPolicy is what a new cluster starts with (RSA a19272; PCI DSS 4.0,
+// DefaultPolicy returns the policy of a new cluster (RSA a19272; PCI DSS 4.0,
 // 8.3.4; NIST SP 800-63B-4, 3.2.2).
 func DefaultPolicy() Policy {
 	return Policy{
@@ -154,8 +155,8 @@ func DefaultPolicy() Policy {
 	}
 }
 
-// unsaid is what a policy comes to of which a snapshot says nothing, because
-// it was written before there were these settings.
+// unsaid returns the settings of a policy that a snapshot does not contain
+// because it was written before they existed.
 func unsaid() Policy {
 	d := DefaultPolicy()
 	return Policy{

@@ -33,8 +33,8 @@ func TestEverySettingReadsWhatItWrote(t *testing.T) {
 // older version has taken goes on to mean what it meant.
 func TestValuesThatLetNobodyInAreRefused(t *testing.T) {
 	for _, tt := range []struct{ setting, why string }{
-		{"pin.lifetime=1ns", "asked for again and again"},
-		{"pin.lifetime=23h59m", "asked for again and again"},
+		{"pin.lifetime=1ns", "changed at almost every login"},
+		{"pin.lifetime=23h59m", "changed at almost every login"},
 		{"pin.lifetime=24h", ""},
 		{"pin.lifetime=0", ""},
 		{"conversation.for=30s", "the next tokencode"},
@@ -165,8 +165,8 @@ func TestGuessBudgetKnowsWhatLocksAndOldFailuresLeave(t *testing.T) {
 	if b.Day <= a.Day || !strings.Contains(b.Arithmetic, " x 4/10^6") {
 		t.Errorf("before %+v, after %+v", a, b)
 	}
-	if said := strings.Join(engine.GuessAssumptions(after), "\n"); !strings.Contains(said, "the chance is 6 times as great") {
-		t.Errorf("nothing is said of users with six tokens:\n%s", said)
+	if said := strings.Join(engine.GuessAssumptions(after), "\n"); !strings.Contains(said, "the chance is 6 times as high") {
+		t.Errorf("users with six tokens are not mentioned:\n%s", said)
 	}
 }
 

@@ -7,10 +7,10 @@ import (
 	"keyfob/events"
 )
 
-// profiles are settings that belong together.
+// profiles are named sets of settings.
 var profiles = map[string]map[string]string{
-	// What a site expects that comes from RSA Authentication Manager: short
-	// PINs, five failures within 24 hours and then the help desk.
+	// For a site that comes from RSA Authentication Manager: short PINs, five
+	// failures within 24 hours, then the help desk.
 	"rsa": {
 		"pin.min": "4", "pin.max": "8", "lock.after": "5", "lock.within": "24h", "lock.for": "0s", "next_tokencode.after": "3",
 	},
@@ -21,10 +21,11 @@ var profiles = map[string]map[string]string{
 	},
 }
 
-// Profiles are the names of settings that belong together.
+// Profiles returns the names of the profiles.
 func Profiles() []string { return append([]string{"default"}, slices.Sorted(maps.Keys(profiles))...) }
 
-// Profile is the settings of a profile: its own, and the defaults for the rest.
+// Profile returns the settings of a profile: its own, and defaults for the
+// rest.
 func Profile(name string) (map[string]string, error) {
 	own, ok := profiles[name]
 	if !ok && name != "default" {
@@ -38,22 +39,22 @@ func Profile(name string) (map[string]string, error) {
 	return settings, nil
 }
 
-// Preview is what a change of the policy would do.
+// Preview is the effect of a policy change.
 type Preview struct {
 	Changes []events.PolicyChanged
-	// NewPIN is how many tokens have a PIN that was set under looser rules than
-	// the change makes, or that will have expired by it: at most so many users
-	// must change it at their next login. What the PINs are is not known.
+	// NewPIN is the number of tokens whose PIN was set under looser rules, or will
+	// have expired: at most so many users must change it at their next login. The
+	// PINs themselves are not known.
 	NewPIN int
-	// Unclaimed is how many tokens have an owner and no PIN, and could get one by
-	// a login before the change, but not after it.
+	// Unclaimed is the number of tokens with a user and without a PIN that can get
+	// one by a login before the change, but not after it.
 	Unclaimed int
 	Before    []Budget
 	After     []Budget
 }
 
-// Risky are the forms of tokens at which the change lets guesses in more often
-// than MaxGuess, and more often than before: it has to be forced.
+// Risky returns the forms of tokens for which the chance of a guess rises above
+// MaxGuess. The change must then be forced.
 func (p Preview) Risky() []Budget { return risky(p.Before, p.After) }
 
 func risky(before, after []Budget) []Budget {
@@ -66,7 +67,7 @@ func risky(before, after []Budget) []Budget {
 	return more
 }
 
-// after is the policy that changes come to.
+// after returns the policy after changes.
 func (p Policy) after(facts []events.Event) Policy {
 	for _, e := range facts {
 		if change, ok := e.(events.PolicyChanged); ok {
@@ -95,8 +96,8 @@ func (c SetPolicy) decide(s *State, _ events.Time) ([]events.Event, error) {
 	return facts, nil
 }
 
-// PreviewPolicy says what a change of the policy would do, without doing it.
-// The error is a *Refusal.
+// PreviewPolicy returns the effect of a policy change without making it. The
+// error is a *Refusal.
 func PreviewPolicy(s *State, settings map[string]string, now events.Time) (Preview, error) {
 	facts, err := s.setPolicy(settings)
 	if err != nil {
@@ -122,8 +123,8 @@ func PreviewPolicy(s *State, settings map[string]string, now events.Time) (Previ
 	return preview, nil
 }
 
-// outdated reports whether a change of the policy may make the token's PIN
-// unfit, or makes it too old.
+// outdated reports whether a policy change may make the token's PIN unfit or
+// expired.
 func (t *Token) outdated(before, after *Policy, now events.Time) bool {
 	was, is := t.pinRules(before), t.pinRules(after)
 	longest := was.Max

@@ -7,9 +7,9 @@ import (
 	"keyfob/events"
 )
 
-// Finish turns a decision into the outcome for the door, and into the ticket
-// to be sealed for the next step, nil when there is none. sequence is the
-// number of the last record that the decision rests on.
+// Finish turns a decision into the outcome for the front end, and into the
+// ticket to seal for the next step, or nil. sequence is the number of the last
+// record that the decision is based on.
 func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (Outcome, *Ticket) {
 	out := Outcome{Verdict: d.Answer.Verdict, Reason: d.Answer.Reason, Reference: d.Answer.Reference, User: d.User}
 	next := d.Answer.Conversation
@@ -32,7 +32,7 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 }
 
 // lastPrompt asks for nothing. After a success it describes the token that was
-// used; after a refusal it says what was wrong with the answer that ended the
+// used. After a refusal it states what was wrong with the answer that ended the
 // conversation.
 func lastPrompt(s *State, c Checked, a Answer) Prompt {
 	p := Prompt{Problem: a.Problem}
@@ -51,7 +51,7 @@ func lastPrompt(s *State, c Checked, a Answer) Prompt {
 	return p
 }
 
-// describe says how the passcode of a token is put together.
+// describe sets how the passcode of a token is composed.
 func (p *Prompt) describe(s *State, t *Token) {
 	p.Rules = t.pinRules(&s.Policy)
 	p.Sent = t.onDemand()
@@ -59,8 +59,8 @@ func (p *Prompt) describe(s *State, t *Token) {
 	p.NoPIN = t.pinStyle() == tokencode.NoPIN
 }
 
-// PromptFor is the step that a ticket stands for, for a door that shows it
-// again. ErrConversation when it is over.
+// PromptFor returns the step of a ticket, for a front end that shows it again.
+// The error is ErrConversation if the conversation is over.
 func PromptFor(s *State, t Ticket, now events.Time) (Prompt, error) {
 	u := s.User(t.User)
 	if !s.AnswersTo(t.User, t.ID, t.Turn) || now >= u.Conversation.Expires {
@@ -69,14 +69,15 @@ func PromptFor(s *State, t Ticket, now events.Time) (Prompt, error) {
 	return prompt(s, u.Name, u.Conversation, t.PIN, now), nil
 }
 
-// AnswersTo reports whether it is this turn of this conversation that the user
-// is to answer next.
+// AnswersTo reports whether the ticket belongs to the present turn of the open
+// conversation.
 func (s *State) AnswersTo(user string, id events.Request, turn uint8) bool {
 	u := s.User(user)
 	return u != nil && u.Conversation != nil && u.Conversation.ID == id && u.Conversation.Turn == turn
 }
 
-// prompt is a step of a conversation with what a door needs to word it.
+// prompt returns a step of a conversation with what a front end needs to word
+// it.
 func prompt(s *State, user string, c *events.Conversation, pin string, now events.Time) Prompt {
 	p := Prompt{
 		Step: c.Step, User: user, Problem: Problem(c.Problem), Expires: c.Expires.Std(), Extendable: extendable(c, s.Token(c.Serial)),
@@ -96,8 +97,8 @@ func prompt(s *State, user string, c *events.Conversation, pin string, now event
 		return p
 	}
 	p.Period = time.Duration(t.Period) * time.Second
-	// The code after the last one spent, or after the one shown now, by the
-	// token's own clock.
+	// The tokencode after the last one used, or after the one shown now, by the
+	// clock of the token.
 	interval := t.expected(now) + 1
 	if c.Step == events.StepLogin || c.Step == events.StepNextTokencode {
 		interval = t.Last + 1

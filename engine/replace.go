@@ -2,18 +2,18 @@ package engine
 
 import "keyfob/events"
 
-// ReplaceToken gives a user a token that takes the place of another at its
-// first success. With a PIN, which is that of the other moved, it keeps the PIN.
+// ReplaceToken gives a user a token that replaces another at its first success.
+// PIN is the PIN of the other token, if it moves.
 type ReplaceToken struct {
 	Old        string          `cbor:"1,keyasint"`
 	Serial     string          `cbor:"2,keyasint"`
-	Revision   uint64          `cbor:"3,keyasint,omitempty"` // that PIN is sealed to
+	Revision   uint64          `cbor:"3,keyasint,omitempty"` // to which PIN is sealed
 	PIN        []byte          `cbor:"4,keyasint,omitempty"`
 	Activation *ActivationCode `cbor:"5,keyasint,omitempty"` // see ToActivate
 }
 
-// KeepsPIN reports whether the PIN of a token goes to the one that replaces it,
-// if nobody says: by policy, where both take a PIN in the same way.
+// KeepsPIN reports whether, by default, the PIN of a token moves to the one
+// that replaces it: by policy, and if both have the same PIN style.
 func (s *State) KeepsPIN(old, serial string) bool {
 	from, to := s.Token(old), s.Token(serial)
 	return s.Policy.ReplaceKeepsPIN && from != nil && to != nil && from.pinStyle() == to.pinStyle()
@@ -41,7 +41,7 @@ func (c ReplaceToken) decide(s *State, now events.Time) ([]events.Event, error) 
 	if err != nil {
 		return nil, err
 	}
-	facts, err := t.assignTo(u, s.Policy.TokensPerUser+1) // until it has taken the other's place
+	facts, err := t.assignTo(u, s.Policy.TokensPerUser+1) // until it has replaced the other
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (c ReplaceToken) decide(s *State, now events.Time) ([]events.Event, error) 
 	if len(c.PIN) != 0 {
 		return append(facts, events.PINSet{
 			Serial: t.Serial, User: old.User, Revision: c.Revision, Sealed: c.PIN,
-			Temporary: old.needsPIN(&s.Policy, now) != "", // one that was to be changed still is
+			Temporary: old.needsPIN(&s.Policy, now) != "", // a PIN that must be changed still must be
 		}), nil
 	}
 	return t.activate(facts, old.User, c.Activation)

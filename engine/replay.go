@@ -4,8 +4,8 @@ import (
 	"keyfob/events"
 )
 
-// attempt is what the journal knows of one attempt: an answer, and what
-// followed from it.
+// attempt is what the journal says about one attempt: the answer and its
+// consequences.
 type attempt struct {
 	records []events.Record
 	at      events.Time
@@ -13,33 +13,33 @@ type attempt struct {
 	user    string
 	answer  Answer
 	counted bool // as a failure
-	seen    seen // of the token, by what the answer says
+	seen    seen // about the token, according to the answer
 	purpose Purpose
-	newPIN  PINEvidence          // where a step was answered that sets one
-	within  *events.Conversation // that it answers, as it stood; nil for a first step
+	newPIN  PINEvidence          // if the step sets one
+	within  *events.Conversation // the one that it answers; nil at the first step
 }
 
-// seen is what Check must have found of the token that was told.
+// seen is what Check must have found about the token.
 type seen struct {
 	serial    string
 	found     bool
 	pin       bool
 	unfit     bool
 	interval  int64
-	offset    *int64 // says the interval, from where the clock was believed to be
+	offset    *int64 // of the interval from the expected one
 	drift     int64
 	emergency uint8
 }
 
-// together reports whether two records are of one attempt. An administrator's
-// command is folded as it stands, record by record.
+// together reports whether two records belong to one attempt. Commands are
+// folded record by record.
 func together(a, b events.Record) bool {
 	return a.Origin.Request == b.Origin.Request && !a.Origin.Request.IsZero() && a.Time == b.Time &&
 		a.Origin.Actor == "" && b.Origin.Actor == ""
 }
 
-// attemptOf reads an attempt off its records. There is none to be played in
-// what others did, nor in a refusal that changed nothing.
+// attemptOf reconstructs an attempt from its records. Records of commands, and
+// refusals that changed nothing, are no attempt.
 func attemptOf(records []events.Record) (attempt, bool) {
 	a := attempt{records: records}
 	known := false
@@ -60,8 +60,8 @@ func attemptOf(records []events.Record) (attempt, bool) {
 	return a, known
 }
 
-// look notes what an answer says of the attempt, and reports whether it says
-// enough.
+// look records what an answer says about the attempt, and reports whether it is
+// enough to decide it again.
 func (a *attempt) look(e events.AttemptEvent) bool {
 	switch e := e.(type) {
 	case events.PasscodeAccepted:
@@ -88,7 +88,7 @@ func used(u events.Use) seen {
 	return seen{serial: u.Serial, found: true, pin: true, interval: u.Interval, drift: u.Drift, emergency: u.Emergency}
 }
 
-// refused notes what the reason of a refusal says of the token.
+// refused records what the reason of a refusal says about the token.
 func (a *attempt) refused(e events.PasscodeRejected) {
 	a.seen = seen{serial: e.Serial, offset: e.Offset}
 	switch e.Reason {
@@ -98,20 +98,20 @@ func (a *attempt) refused(e events.PasscodeRejected) {
 		events.ReasonPINNotSet, events.ReasonPINExpired, events.ReasonPINChangeRequired:
 		a.seen.found, a.seen.pin = true, true
 		a.seen.unfit = e.Reason == events.ReasonPINChangeRequired
-	case events.ReasonThrottled: // without a token it came too soon, with one too many tokencodes were sent
+	case events.ReasonThrottled: // without a token: too early; with one: too many tokencodes were sent
 		a.seen.found, a.seen.pin = e.Serial != "", e.Serial != ""
 	case events.ReasonNewPINRefused:
 		a.newPIN.Problem = ProblemWrong
 	}
 }
 
-// read makes a command of an attempt that comes to what it came to, for the
-// states that differ in what secrets are called. Where there is none, what was
-// counted as a failure is a wrong guess.
+// read returns a function that makes the evidence for a state such that the
+// attempt has the result that it had. Without one, what was counted as a
+// failure is a wrong guess.
 //
-// The journal does not say whether somebody who was let in began anew while a
-// conversation was open, nor whether the client could be asked: what comes to
-// the same is taken.
+// The journal does not say whether a user who was accepted started a new
+// conversation, nor whether the client could show a challenge. The first
+// assumption with the same result is used.
 func (s *Simulation) read(a *attempt) (func(*State) Authenticate, bool) {
 	within := s.answers(a)
 	for _, a.within = range []*events.Conversation{within, nil} {
@@ -129,7 +129,7 @@ func (s *Simulation) read(a *attempt) (func(*State) Authenticate, bool) {
 	return a.wrongGuess, a.counted
 }
 
-// answers is the conversation that an attempt may answer.
+// answers returns the conversation that an attempt may answer.
 func (s *Simulation) answers(a *attempt) *events.Conversation {
 	u := s.was.User(a.user)
 	if u == nil || u.Conversation == nil {
@@ -156,7 +156,7 @@ func (s *Simulation) answers(a *attempt) *events.Conversation {
 	return u.Conversation
 }
 
-// cameTo reports whether a decision is what the attempt came to in fact.
+// cameTo reports whether a decision is the actual result of the attempt.
 func (a *attempt) cameTo(d Decision) bool {
 	counted := false
 	for _, draft := range d.Drafts {
@@ -167,7 +167,7 @@ func (a *attempt) cameTo(d Decision) bool {
 		d.Answer.step() == a.answer.step() && counted == a.counted
 }
 
-// step is what an answer asks for.
+// step returns the step that an answer asks for.
 func (a Answer) step() events.Step {
 	if a.Conversation == nil {
 		return events.StepNone
@@ -175,7 +175,7 @@ func (a Answer) step() events.Step {
 	return a.Conversation.Step
 }
 
-// command is what Check would have made of an attempt on a state.
+// command returns what Check would have found on a state.
 func (s *Simulation) command(a *attempt, st *State, silent bool) Authenticate {
 	c := a.wrongGuess(st)
 	c.NoChallenge, c.Purpose = silent, a.purpose
@@ -202,9 +202,9 @@ func (s *Simulation) command(a *attempt, st *State, silent bool) Authenticate {
 	return c
 }
 
-// wrongGuess is an attempt of which nothing was right.
+// wrongGuess returns an attempt in which nothing was right.
 func (a *attempt) wrongGuess(st *State) Authenticate {
-	// What is in the journal was no retry within the time of one.
+	// Retries are not in the journal.
 	c := Authenticate{User: a.user, Repeatable: true}
 	if u := st.User(a.user); u != nil {
 		for _, serial := range u.Tokens {
@@ -222,8 +222,8 @@ func tokenAlone(st *State, serial string) []TokenEvidence {
 	return []TokenEvidence{{Serial: serial, Revision: t.Revision}}
 }
 
-// evidence is what was found of the token that was told. Where its tokencode
-// lay is told by its clock as it was believed to be in fact.
+// evidence returns what was found about the token. The interval is derived from
+// the clock as it was actually believed to be.
 func (s *Simulation) evidence(a *attempt, st *State, e TokenEvidence) TokenEvidence {
 	t := s.was.Token(e.Serial)
 	if t == nil {

@@ -9,14 +9,14 @@ import (
 	"keyfob/events"
 )
 
-// resynchronize looks for two tokencodes in a row, far either side. Both are
-// looked at before anything is answered, so that the answer says nothing of
-// the first alone.
+// resynchronize looks for two consecutive tokencodes over a wide range. It
+// examines both before it answers, so that the answer says nothing about the
+// first alone.
 func (k *checker) resynchronize(ctx context.Context) ([]TokenEvidence, error) {
 	var all []TokenEvidence
 	next := canonicalTyped(k.Attempt.Again)
 	for t := range k.tokens {
-		if t.onDemand() { // nothing to be off
+		if t.onDemand() { // an on-demand token has no clock
 			all = append(all, evidenceOf(t))
 			continue
 		}
@@ -30,14 +30,15 @@ func (k *checker) resynchronize(ctx context.Context) ([]TokenEvidence, error) {
 }
 
 // inARow finds the first interval of a window whose tokencode was typed with
-// the PIN, and whose next was typed after it. The evidence names the second.
+// the PIN and whose successor was typed after it. The evidence names the second
+// interval.
 func (k *checker) inARow(ctx context.Context, t *Token, next string) (TokenEvidence, error) {
 	e := evidenceOf(t)
 	g, err := k.generator(t)
 	if err != nil {
 		return e, err
 	}
-	// The first is looked at only where the second follows: one pass finds both.
+	// Compare the first only where the second matches: one pass finds both.
 	reach := t.resyncReach(&k.State.Policy)
 	pairs := func(yield func(int64) bool) {
 		nearestFirst(t, t.expected(k.Now), reach, func(i int64) bool {
@@ -50,8 +51,8 @@ func (k *checker) inARow(ctx context.Context, t *Token, next string) (TokenEvide
 	return e, err
 }
 
-// follows reports whether a tokencode is the one of an interval. The PIN may
-// stand in front of it, or be mixed in by a PINpad.
+// follows reports whether a tokencode is that of an interval. The PIN may stand
+// in front of it, or be mixed in by a PINpad.
 func (k *checker) follows(t *Token, g *tokencode.Generator, interval int64, typed string) bool {
 	if g.Matches(interval, typed) {
 		return true
@@ -68,7 +69,7 @@ func (k *checker) follows(t *Token, g *tokencode.Generator, interval int64, type
 	return err == nil && same(mixed, typed)
 }
 
-// resyncReach is how far a token may be off to be resynchronised.
+// resyncReach returns how far off a token may be to be resynchronized.
 func (t *Token) resyncReach(p *Policy) int64 {
 	if !t.timed() {
 		return p.ResyncAhead
@@ -76,8 +77,8 @@ func (t *Token) resyncReach(p *Policy) int64 {
 	return int64(p.ResyncWithin / (time.Duration(t.Period) * time.Second))
 }
 
-// CheckInARow looks for two tokencodes in a row of one token, which its owner
-// has read out to an administrator. It needs no PIN.
+// CheckInARow looks for two consecutive tokencodes of one token, which the user
+// has read out to an administrator. No PIN is needed.
 func CheckInARow(s *State, keys Keys, serial string, first, second Secret, now events.Time) (TokenEvidence, error) {
 	t := s.Token(serial)
 	if t == nil {
@@ -102,7 +103,7 @@ func CheckInARow(s *State, keys Keys, serial string, first, second Secret, now e
 	return e, nil
 }
 
-// generator computes a token's codes.
+// generator returns the generator of a token's tokencodes.
 func (k *checker) generator(t *Token) (*tokencode.Generator, error) {
 	seed, err := k.Keys.OpenSeed(t.Serial, t.Seed)
 	if err != nil {
@@ -115,7 +116,8 @@ func (k *checker) generator(t *Token) (*tokencode.Generator, error) {
 	return g, nil
 }
 
-// resynchronize decides two tokencodes in a row: rules.md, "Resynchronization".
+// resynchronize decides two consecutive tokencodes: rules.md,
+// "Resynchronization".
 func (d *decider) resynchronize() (Decision, error) {
 	if !d.state.Policy.ResyncByUser {
 		return d.quietly(events.ReasonThrottled), nil
@@ -127,30 +129,31 @@ func (d *decider) resynchronize() (Decision, error) {
 	if len(candidates) == 0 {
 		return d.quietly(reason), nil
 	}
-	told, reason := candidates[0].token, events.ReasonBadTokencode
+	tried, reason := candidates[0].token, events.ReasonBadTokencode
 	if len(candidates) > 1 {
-		told = nil
+		tried = nil
 	}
 	for _, c := range candidates {
 		switch {
 		case !c.evidence.Found || c.evidence.Emergency != 0:
 		case !c.evidence.PIN:
-			told, reason = c.token, events.ReasonBadPIN
+			tried, reason = c.token, events.ReasonBadPIN
 		case d.state.Unclaimed(c.token):
-			told, reason = c.token, events.ReasonPINNotSet
-		case d.away(c):
-			told, reason = c.token, events.ReasonTokenLost
+			tried, reason = c.token, events.ReasonPINNotSet
+		case d.lostAndRefused(c):
+			tried, reason = c.token, events.ReasonTokenLost
 		case c.token.behind(c.evidence.Interval - 1):
-			told, reason = c.token, events.ReasonTokencodeReused
+			tried, reason = c.token, events.ReasonTokencodeReused
 		default:
 			return d.inARow(c.token, c.evidence.Interval), nil
 		}
 	}
-	return d.fail(told, reason, nil, ProblemNone), nil
+	return d.fail(tried, reason, nil, ProblemNone), nil
 }
 
-// away reports whether a token is lost, and its own tokencodes worth nothing.
-func (d *decider) away(c candidate) bool {
+// lostAndRefused reports whether a token is lost and its own tokencodes are
+// refused.
+func (d *decider) lostAndRefused(c candidate) bool {
 	if c.token.Lost == nil {
 		return false
 	}
@@ -158,7 +161,7 @@ func (d *decider) away(c candidate) bool {
 	return ok && r == isLost
 }
 
-// behind reports whether an interval is spent already.
+// behind reports whether an interval is used up.
 func (t *Token) behind(interval int64) bool { return interval <= t.Last }
 
 func (d *decider) inARow(t *Token, interval int64) Decision {
@@ -169,8 +172,8 @@ func (d *decider) inARow(t *Token, interval int64) Decision {
 	return d.done()
 }
 
-// ResynchronizeToken resynchronises a token by two consecutive tokencodes, which
-// its owner read out to an administrator.
+// ResynchronizeToken resynchronizes a token by two consecutive tokencodes,
+// which the user has read out to an administrator.
 type ResynchronizeToken struct {
 	Evidence TokenEvidence `cbor:"1,keyasint"`
 }

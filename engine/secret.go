@@ -5,8 +5,8 @@ import (
 	"log/slog"
 )
 
-// Secret is a PIN, a passcode, a tokencode, a seed or a shared secret. It
-// prints as *** whatever way it is printed.
+// Secret is a PIN, passcode, tokencode, seed or shared secret. It always prints
+// as ***.
 type Secret string
 
 const hidden = "***"
@@ -26,5 +26,5 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 // MarshalText hides the secret.
 func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// Reveal is the secret itself.
+// Reveal returns the secret itself.
 func (s Secret) Reveal() string { return string(s) }

@@ -11,7 +11,7 @@ import (
 	"keyfob/events"
 )
 
-// Setting is one number of the policy, by its name.
+// Setting is one setting of the policy.
 type Setting struct {
 	Key    string
 	Unit   string
@@ -19,13 +19,13 @@ type Setting struct {
 	Doc    string
 	read   func(*Policy) string
 	write  func(*Policy, string) error
-	usable func(Policy) error // nil: whatever write takes
+	usable func(Policy) error // nil: all that write accepts
 }
 
-// Read is the setting's value in a policy.
+// Read returns the value of the setting in a policy.
 func (s Setting) Read(p Policy) string { return s.read(&p) }
 
-// Settings lists every number of the policy, in order of name.
+// Settings returns all settings of the policy, by name.
 func Settings() []Setting {
 	all := []Setting{
 		whole("next_tokencode.after", "failures", 1, 100, "failures since the last success that put a token into Next Tokencode mode",
@@ -38,64 +38,64 @@ func Settings() []Setting {
 			func(p *Policy) *time.Duration { return &p.LockFor }),
 		whole("lock.growth", "times", 1, 10, "how many times as long each further lock lasts without a success in between",
 			func(p *Policy) *int { return &p.LockGrowth }),
-		span("lock.within", 0, 720*time.Hour, "failures that are as old count towards no lock; 0: all since the last success or lock do",
+		span("lock.within", 0, 720*time.Hour, "failures older than this do not count towards a lock; 0: all since the last success or lock count",
 			func(p *Policy) *time.Duration { return &p.LockWithin }),
 		whole("lock.stop_after", "failures", 1, 1000, "failures since the last success, however old, after which only an administrator unlocks",
 			func(p *Policy) *int { return &p.StopAfter }),
-		span("wait.step", 0, time.Minute, "added to the wait after a failure, with each beyond next_tokencode.after; what is typed within it is refused unseen and counted",
+		span("wait.step", 0, time.Minute, "added to the wait after each failure beyond next_tokencode.after; an attempt during the wait is refused unchecked and counts as a failure",
 			func(p *Policy) *time.Duration { return &p.WaitStep }),
 		span("wait.most", 0, time.Minute, "longest wait between failures", func(p *Policy) *time.Duration { return &p.WaitMost }),
 		whole("pin.min", "characters", 4, longestPIN, "shortest new PIN", func(p *Policy) *int { return &p.PINMin }),
 		whole("pin.max", "characters", 4, longestPIN, "longest new PIN", func(p *Policy) *int { return &p.PINMax }),
 		yesNo("pin.alphanumeric", "whether a PIN may hold letters", func(p *Policy) *bool { return &p.PINAlphanumeric }),
 		word("pin.source", []string{string(PINByUser), string(PINBySystem), string(PINByEither)},
-			"who makes a new PIN: its owner, the system, or as the owner likes",
+			"who makes a new PIN: the user, the system, or either as the user chooses",
 			func(p *Policy) string { return string(p.PINSource) }, func(p *Policy, v string) { p.PINSource = PINSource(v) }),
 		span("pin.lifetime", 0, 3650*24*time.Hour, "age at which a PIN must be changed; 0 for never",
 			func(p *Policy) *time.Duration { return &p.PINLifetime }).
-			least(day, "a PIN that is too old before it is used is asked for again and again", func(p Policy) time.Duration { return p.PINLifetime }),
-		whole("pin.history", "PINs", 0, maxOldPINs, "how many of the last PINs, the present one among them, are not to be taken again",
+			least(day, "a shorter-lived PIN would have to be changed at almost every login", func(p Policy) time.Duration { return p.PINLifetime }),
+		whole("pin.history", "PINs", 0, maxOldPINs, "number of last PINs, including the present one, that cannot be chosen again",
 			func(p *Policy) *int { return &p.PINHistory }),
-		whole("pin.rounds", "times", 1, maxPINRounds, "how often a new PIN may be unfit, or two be different, until the conversation is over",
+		whole("pin.rounds", "times", 1, maxPINRounds, "how often a new PIN may be unfit or typed differently before the conversation ends",
 			func(p *Policy) *int { return &p.PINRounds }),
 		word("pin.first", []string{string(FirstPINByTokencode), string(FirstPINByActivationCode)},
-			"what proves the owner of a token without a PIN, fresh or cleared: its tokencode alone, or an activation code typed before it",
+			"what proves the user of a token without a PIN: its tokencode alone, or an activation code in front of it",
 			func(p *Policy) string { return string(p.FirstPIN) }, func(p *Policy, v string) { p.FirstPIN = FirstPIN(v) }),
-		span("ondemand.for", time.Minute, 70*time.Minute, "how long a tokencode that was sent is good",
+		span("ondemand.for", time.Minute, 70*time.Minute, "how long a tokencode that was sent is valid",
 			func(p *Policy) *time.Duration { return &p.OnDemandFor }),
-		whole("ondemand.per_hour", "messages", 1, maxSent, "how many tokencodes are sent to a user in an hour",
+		whole("ondemand.per_hour", "messages", 1, maxSent, "tokencodes sent to a user in an hour, at most",
 			func(p *Policy) *int { return &p.OnDemandPerHour }),
-		yesNo("resync.by_user", "whether a user may resynchronise on the page", func(p *Policy) *bool { return &p.ResyncByUser }),
-		span("resync.within", time.Minute, 72*time.Hour, "how far off a clock may be to be resynchronised",
+		yesNo("resync.by_user", "whether users may resynchronize their tokens on the page", func(p *Policy) *bool { return &p.ResyncByUser }),
+		span("resync.within", time.Minute, 72*time.Hour, "how far off a clock may be for resynchronization",
 			func(p *Policy) *time.Duration { return &p.ResyncWithin }),
-		numbered("resync.ahead", "presses", 1, 100_000, "how far ahead an event token may be to be resynchronised",
+		numbered("resync.ahead", "presses", 1, 100_000, "how far ahead an event token may be for resynchronization",
 			func(p *Policy) *int64 { return &p.ResyncAhead }),
-		span("conversation.for", 30*time.Second, time.Hour, "how long a step of a conversation may be answered",
+		span("conversation.for", 30*time.Second, time.Hour, "how long a step of a conversation can be answered",
 			func(p *Policy) *time.Duration { return &p.ConversationFor }).
-			least(2*time.Minute, "a token takes up to a minute to show the next tokencode, which is then to be typed", func(p Policy) time.Duration { return p.ConversationFor }),
-		whole("tokens.per_user", "tokens", 1, 10, "how many tokens are assigned to a user at most",
+			least(2*time.Minute, "a token takes up to a minute to show the next tokencode, and the user needs time to type it", func(p Policy) time.Duration { return p.ConversationFor }),
+		whole("tokens.per_user", "tokens", 1, 10, "tokens assigned to a user, at most",
 			func(p *Policy) *int { return &p.TokensPerUser }),
-		span("emergency.for", time.Minute, longestEmergency, "how long emergency tokencodes are good if nobody says",
+		span("emergency.for", time.Minute, longestEmergency, "how long emergency tokencodes are valid by default",
 			func(p *Policy) *time.Duration { return &p.EmergencyFor }),
-		span("emergency.most", time.Minute, longestEmergency, "how long emergency tokencodes may be good at most",
+		span("emergency.most", time.Minute, longestEmergency, "how long emergency tokencodes can be valid, at most",
 			func(p *Policy) *time.Duration { return &p.EmergencyMost }),
-		whole("emergency.codes", "tokencodes", 0, maxEmergency, "how many emergency tokencodes there are if nobody says; 0 for no emergency access",
+		whole("emergency.codes", "tokencodes", 0, maxEmergency, "number of emergency tokencodes by default; 0 for no emergency access",
 			func(p *Policy) *int { return &p.EmergencyCodes }),
-		yesNo("replace.keep_pin", "whether the PIN goes to the token that replaces another if nobody says, where both take it alike",
+		yesNo("replace.keep_pin", "whether by default the PIN moves to the token that replaces another, if both have the same PIN style",
 			func(p *Policy) *bool { return &p.ReplaceKeepsPIN }),
-		span("retry.request_for", 10*time.Second, answerFor, "how long the same request, sent again, gets the same answer",
+		span("retry.request_for", 10*time.Second, answerFor, "how long a repeated request gets the same answer",
 			func(p *Policy) *time.Duration { return &p.RetryRequestFor }),
-		span("retry.login_for", 5*time.Second, answerFor, "how long a fresh request with the same login and session gets the recorded outcome",
+		span("retry.login_for", 5*time.Second, answerFor, "how long a new request with the same login and session gets the recorded outcome",
 			func(p *Policy) *time.Duration { return &p.RetryLoginFor }),
-		whole("source.failures", "failures", 0, 10_000, "failures of one address (IPv6: a /64) at one door, at once, after which nothing of it is looked at there; 0 for no limit",
+		whole("source.failures", "failures", 0, 10_000, "failures of one address (IPv6: a /64) at one front end, after which its attempts there are not checked; 0 for no limit",
 			func(p *Policy) *int { return &p.SourceFailures }),
-		span("source.every", 10*time.Millisecond, time.Hour, "time that gives an address one failure back",
+		span("source.every", 10*time.Millisecond, time.Hour, "time after which an address gets one failure back",
 			func(p *Policy) *time.Duration { return &p.SourceEvery }),
-		whole("client.failures", "failures", 0, 1_000_000, "failures of one client that is not trusted, at once and whatever the addresses, after which nothing of it is looked at; 0 for no limit",
+		whole("client.failures", "failures", 0, 1_000_000, "failures of one client that is not trusted, over all addresses, after which its attempts are not checked; 0 for no limit",
 			func(p *Policy) *int { return &p.ClientFailures }),
-		span("client.every", time.Millisecond, time.Minute, "time that gives a client that is not trusted one failure back",
+		span("client.every", time.Millisecond, time.Minute, "time after which a client that is not trusted gets one failure back",
 			func(p *Policy) *time.Duration { return &p.ClientEvery }),
-		span("refusal.delay", 0, 2*time.Second, "when a refusal leaves, after the attempt arrived",
+		span("refusal.delay", 0, 2*time.Second, "time from the arrival of an attempt to its refusal",
 			func(p *Policy) *time.Duration { return &p.RefusalDelay }),
 	}
 	for _, form := range []string{FormApp, FormEvent, FormFob, FormPINpad} {
@@ -108,7 +108,7 @@ func Settings() []Setting {
 	return all
 }
 
-// ValidPINSource reports whether a word names who makes a new PIN.
+// ValidPINSource reports whether a word is a PINSource.
 func ValidPINSource(v string) bool {
 	switch PINSource(v) {
 	case PINByUser, PINBySystem, PINByEither:
@@ -147,9 +147,9 @@ func span(key string, low, high time.Duration, doc string, at func(*Policy) *tim
 	}
 }
 
-// least raises the lower bound of a span, for a reason that is told. What was set
-// when it was lower is still read, and meant: journals and states hold it. Where
-// 0 is a value of its own, it stays one.
+// least raises the lower bound of a duration and states the reason. Older,
+// lower values are still read and applied, because journals and states contain
+// them. If 0 has a meaning of its own, it stays allowed.
 func (s Setting) least(low time.Duration, why string, at func(Policy) time.Duration) Setting {
 	var zero Policy
 	zeroToo := s.write(&zero, "0s") == nil
@@ -168,7 +168,8 @@ func (s Setting) least(low time.Duration, why string, at func(Policy) time.Durat
 	return s
 }
 
-// refused says why nobody could live with the setting's value in a policy.
+// refused returns why the value of the setting is not usable in a policy, or
+// nil.
 func (s Setting) refused(p Policy) error {
 	if s.usable == nil {
 		return nil
@@ -182,7 +183,7 @@ func yesNo(key, doc string, at func(*Policy) *bool) Setting {
 		read: func(p *Policy) string { return map[bool]string{true: "yes", false: "no"}[*at(p)] },
 		write: func(p *Policy, v string) error {
 			switch v {
-			case "yes", "true": // journals hold the second
+			case "yes", "true": // older journals contain the second
 				*at(p) = true
 			case "no", "false":
 				*at(p) = false
@@ -248,8 +249,8 @@ func window(form, name string, low, high int64, doc string, at func(*Window) *in
 	}
 }
 
-// with is the policy with one setting changed. A value that is not good
-// changes nothing: Decide lets none through.
+// with returns the policy with one setting changed. An invalid value changes
+// nothing; Decide does not admit one.
 func (p Policy) with(key, value string) Policy {
 	for _, s := range Settings() {
 		if s.Key == key {
@@ -261,7 +262,7 @@ func (p Policy) with(key, value string) Policy {
 	return p
 }
 
-// contradictions are what single bounds do not see.
+// contradictions returns an error for settings that contradict each other.
 func (p Policy) contradictions() error {
 	if p.PINMin > p.PINMax {
 		return refuse(Invalid, "pin.min %d is more than pin.max %d; set both", p.PINMin, p.PINMax)
@@ -280,8 +281,8 @@ func (p Policy) contradictions() error {
 	return nil
 }
 
-// expand puts the settings of a profile in its place; what is set beside it
-// counts more.
+// expand replaces a profile by its settings. Settings given beside it take
+// precedence.
 func expand(settings map[string]string) (map[string]string, error) {
 	name, ok := settings["profile"]
 	if !ok {
@@ -296,7 +297,7 @@ func expand(settings map[string]string) (map[string]string, error) {
 	return all, nil
 }
 
-// setPolicy changes settings, all or none.
+// setPolicy returns the events that change settings, all or none.
 func (s *State) setPolicy(settings map[string]string) ([]events.Event, error) {
 	settings, err := expand(settings)
 	if err != nil {

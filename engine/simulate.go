@@ -8,51 +8,51 @@ import (
 	"keyfob/events"
 )
 
-// Simulation plays what happened once more, under another policy. It keeps two
-// states: as it was, and as it would have been. What the journal tells of an
-// attempt (replay.go) is decided in both. Where they come to the same, what
-// happened is taken over as it stands, so that the policy that was in force
-// touches nobody; an effect is where they differ.
+// Simulation replays the journal under another policy. It keeps two states: the
+// actual one, and the one under the other policy. Each attempt (replay.go) is
+// decided in both. If the results are the same, the actual events are taken
+// over, so that the present policy has no effect on anyone. An effect is a
+// difference.
 //
-// Of an attempt the journal knows which token, where its tokencode lay, why it
-// was refused. PINs it does not know: one that was set under looser rules
-// counts as one to be changed. Whoever is asked for more than in fact is taken
-// to have it.
+// The journal says which token was used, where its tokencode was, and why an
+// attempt was refused. It does not contain PINs: a PIN that was set under
+// looser rules counts as one that must be changed. A user who is asked for more
+// than actually is assumed to have it.
 type Simulation struct {
 	was      *State
-	would    *State            // nil before since
-	settings map[string]string // of a profile too
-	wrong    error             // there is no such profile
+	would    *State            // the state under the other policy; nil before since
+	settings map[string]string // with those of a profile
+	wrong    error             // the profile does not exist
 	since    events.Time
-	waiting  []events.Record     // of one attempt, as long as more of it may come
-	parted   map[string]parting  // users whose conversation went another way
-	renewed  map[string]struct{} // serials whose PIN was changed on the way, and not in fact
-	effects  map[string]*Effect  // by user
+	waiting  []events.Record       // records of one attempt, until it is complete
+	diverged map[string]divergence // users whose conversation took another course
+	renewed  map[string]struct{}   // serials whose PIN was changed only under the other policy
+	effects  map[string]*Effect    // by user
 }
 
-// Effect is what the other policy would have done to a user.
+// Effect is the effect of the other policy on a user.
 type Effect struct {
 	User    string `json:"user"`
-	Logins  int    `json:"logins"`           // that were let in
-	Refused int    `json:"refused"`          // of those, that would not have been
-	Locked  int    `json:"locked"`           // times, instead of Was
-	Was     int    `json:"locked_actually"`  // times, in fact
-	NewPIN  int    `json:"new_pin_required"` // times that a new PIN would have been asked for, and was not
-	Next    int    `json:"next_tokencode"`   // the same of the next tokencode
+	Logins  int    `json:"logins"`           // accepted logins
+	Refused int    `json:"refused"`          // of those, refused under the other policy
+	Locked  int    `json:"locked"`           // locks under the other policy
+	Was     int    `json:"locked_actually"`  // actual locks
+	NewPIN  int    `json:"new_pin_required"` // times that a new PIN would have been required in addition
+	Next    int    `json:"next_tokencode"`   // the same for the next tokencode
 }
 
-// parting is where a user's conversation went another way than in fact.
-type parting struct {
+// divergence is where a user's conversation took another course.
+type divergence struct {
 	conversation events.Request
-	refused      bool // the user would have been; otherwise let in without it
+	refused      bool // the user would have been refused; otherwise accepted without the conversation
 }
 
-// Simulate begins a simulation: settings are in force from since on.
+// Simulate starts a simulation in which settings apply from since on.
 func Simulate(settings map[string]string, since events.Time) *Simulation {
 	settings, err := expand(settings)
 	return &Simulation{
 		was: NewState(), settings: settings, wrong: err, since: since,
-		parted: map[string]parting{}, renewed: map[string]struct{}{}, effects: map[string]*Effect{},
+		diverged: map[string]divergence{}, renewed: map[string]struct{}{}, effects: map[string]*Effect{},
 	}
 }
 
@@ -78,7 +78,7 @@ func (s *Simulation) Play(r events.Record) error {
 	return nil
 }
 
-// begin puts the other policy in force.
+// begin applies the other policy.
 func (s *Simulation) begin(now events.Time) error {
 	s.would = s.was.Copy()
 	facts, err := s.would.setPolicy(s.settings)
@@ -88,7 +88,7 @@ func (s *Simulation) begin(now events.Time) error {
 	return err
 }
 
-// Totals are the effects on all users together, and how many tried to log in.
+// Totals returns the sum of all effects and the number of users with attempts.
 func (s *Simulation) Totals() (all Effect, users int) {
 	s.playWaiting()
 	for _, e := range s.effects {
@@ -102,7 +102,8 @@ func (s *Simulation) Totals() (all Effect, users int) {
 	return all, len(s.effects)
 }
 
-// Effects are the users whom the policy would have touched, in order of name.
+// Effects returns the users on whom the policy would have had an effect, by
+// name.
 func (s *Simulation) Effects() []Effect {
 	s.playWaiting()
 	var all []Effect
@@ -122,14 +123,14 @@ func (s *Simulation) effect(user string) *Effect {
 	return s.effects[user]
 }
 
-// playWaiting plays the records that belong together.
+// playWaiting replays the records of one attempt.
 func (s *Simulation) playWaiting() {
 	records := s.waiting
 	s.waiting = nil
 	if a, ok := attemptOf(records); ok {
 		s.play(a)
 	} else {
-		s.happensToo(records)
+		s.takeOver(records)
 	}
 	for _, r := range records {
 		s.was.Apply(r.Time, r.Draft)
@@ -139,9 +140,9 @@ func (s *Simulation) playWaiting() {
 	}
 }
 
-// happensToo folds what happened into the state as it would have been, but for
-// changes of the settings that are tried.
-func (s *Simulation) happensToo(records []events.Record) {
+// takeOver folds the actual events into the other state, except changes of the
+// settings under test.
+func (s *Simulation) takeOver(records []events.Record) {
 	for _, r := range records {
 		change, ok := r.Event.(events.PolicyChanged)
 		if _, tried := s.settings[change.Key]; ok && tried {
@@ -151,7 +152,7 @@ func (s *Simulation) happensToo(records []events.Record) {
 	}
 }
 
-// fold folds an event into the state as it would have been.
+// fold folds an event into the other state.
 func (s *Simulation) fold(at events.Time, d events.Draft) {
 	s.would.Apply(at, d)
 	switch e := d.Event.(type) {
@@ -171,23 +172,23 @@ func (s *Simulation) play(a attempt) {
 	}
 	command, ok := s.read(&a)
 	if a.within != nil && !s.at(a.user, a.within) {
-		s.apart(a)
+		s.afterDivergence(a)
 		return
 	}
 	if !ok {
-		s.happensToo(a.records)
+		s.takeOver(a.records)
 		return
 	}
 	was, err := DecideLogin(s.was, a.origin, command(s.was), a.at)
 	would, err2 := DecideLogin(s.would, a.origin, command(s.would), a.at)
 	if err != nil || err2 != nil || reflect.DeepEqual(was, would) {
-		s.happensToo(a.records)
+		s.takeOver(a.records)
 		return
 	}
 	s.differs(a, would)
 }
 
-// differs notes that an attempt would have gone another way.
+// differs records that an attempt has another result.
 func (s *Simulation) differs(a attempt, would Decision) {
 	effect, got := s.effect(a.user), would.Answer
 	in := a.answer.Verdict == Accept
@@ -207,7 +208,7 @@ func (s *Simulation) differs(a attempt, would Decision) {
 	}
 	s.foldAll(a, would)
 	if open := a.answer.Conversation; open != nil && !s.at(a.user, open) {
-		s.parted[a.user] = parting{open.ID, got.Verdict == Reject}
+		s.diverged[a.user] = divergence{open.ID, got.Verdict == Reject}
 	}
 }
 
@@ -217,10 +218,10 @@ func (s *Simulation) foldAll(a attempt, d Decision) {
 	}
 }
 
-// goThrough plays that a user was asked for more and had it: a new PIN, where
+// goThrough assumes that a user who was asked for more had it: a new PIN, if
 // one was asked for, and the tokencode that moves the drift.
 func (s *Simulation) goThrough(a attempt, newPIN bool) {
-	s.happensToo(a.records)
+	s.takeOver(a.records)
 	t := s.would.Token(a.seen.serial)
 	if t == nil || a.answer.Verdict != Accept {
 		return
@@ -238,23 +239,24 @@ func (s *Simulation) goThrough(a attempt, newPIN bool) {
 	}
 }
 
-// at reports whether a user would be standing at this turn of a conversation.
+// at reports whether a user is at this turn of a conversation in the other
+// state.
 func (s *Simulation) at(user string, c *events.Conversation) bool {
 	u := s.would.User(user)
 	return u != nil && u.Conversation != nil &&
 		u.Conversation.ID == c.ID && u.Conversation.Turn == c.Turn && u.Conversation.Step == c.Step
 }
 
-// apart plays what was answered in a conversation to which it would not have
-// come. Who would have been let in without it is in; who would have been
-// refused is out, and a wrong answer of his is a wrong guess like others. A PIN
-// that was set is set all the same.
-func (s *Simulation) apart(a attempt) {
-	p := s.parted[a.user]
+// afterDivergence replays an answer in a conversation that does not exist in
+// the other state. A user who was accepted without it stays accepted. For a
+// user who was refused, a wrong answer is a wrong guess. A PIN that was set is
+// set in any case.
+func (s *Simulation) afterDivergence(a attempt) {
+	p := s.diverged[a.user]
 	refused := p.conversation != a.within.ID || p.refused
 	if a.answer.Verdict == Accept {
 		if !refused {
-			s.happensToo(a.records)
+			s.takeOver(a.records)
 			return
 		}
 		s.effect(a.user).Refused++

@@ -8,8 +8,8 @@ import (
 	"keyfob/events"
 )
 
-// What stands between a token and its owner's next login, for those who help
-// him. Decide goes by the same.
+// What the next login with a token will ask for, for those who help users. The
+// decisions use the same functions.
 
 // Mode is what the next login with a token asks for first.
 type Mode string
@@ -35,11 +35,12 @@ func (s *State) Mode(t *Token, now events.Time) Mode {
 	return ModeNormal
 }
 
-// Unusable says why a token is refused whatever is typed, empty when it is not.
+// Unusable returns why a token is refused whatever is typed, or an empty
+// reason.
 func (t *Token) Unusable(now events.Time) events.Reason { return t.unusable(now) }
 
-// PINDue says why the next login with a token asks for a new PIN, empty when it
-// does not, as far as the state knows.
+// PINDue returns why the next login with a token asks for a new PIN, or an
+// empty reason, as far as the state knows.
 func (s *State) PINDue(t *Token, now events.Time) events.Reason {
 	if t.User == "" {
 		return ""
@@ -47,7 +48,7 @@ func (s *State) PINDue(t *Token, now events.Time) events.Reason {
 	return t.needsPIN(&s.Policy, now)
 }
 
-// PINEnds is when a token's PIN is too old; zero: never, or it has none.
+// PINEnds returns when the PIN of a token expires, or zero.
 func (s *State) PINEnds(t *Token) events.Time {
 	if s.Policy.PINLifetime == 0 || !t.hasPIN() {
 		return 0
@@ -55,8 +56,8 @@ func (s *State) PINEnds(t *Token) events.Time {
 	return t.PINSetAt.Add(s.Policy.PINLifetime)
 }
 
-// ReplacedBy is the serial of the token that is to take the place of another,
-// empty where none is.
+// ReplacedBy returns the serial of the token that is to replace another, or an
+// empty string.
 func (s *State) ReplacedBy(old *Token) string {
 	if u := s.User(old.User); u != nil {
 		for _, serial := range u.Tokens {
@@ -68,8 +69,9 @@ func (s *State) ReplacedBy(old *Token) string {
 	return ""
 }
 
-// PINDoubted reports whether a token's PIN may be unfit: no login has shown it
-// to keep the rules of now, and those that it is known to keep are looser.
+// PINDoubted reports whether a token's PIN may be unfit: no login has shown
+// that it meets the current rules, and the rules that it is known to meet are
+// looser.
 func (s *State) PINDoubted(t *Token) bool {
 	if !t.hasPIN() {
 		return false
@@ -79,8 +81,8 @@ func (s *State) PINDoubted(t *Token) bool {
 		t.PINLetters && !is.Alphanumeric
 }
 
-// keeps notes that a token's PIN keeps the rules in force: it has just been set
-// under them, or its owner let in with it.
+// keeps records that a token's PIN meets the current rules: it was just set
+// under them, or its user was accepted with it.
 func (t *Token) keeps(p *Policy) {
 	rules := t.pinRules(p)
 	t.PINMin = max(t.PINMin, uint8(rules.Min))
@@ -90,23 +92,23 @@ func (t *Token) keeps(p *Policy) {
 	t.PINLetters = t.PINLetters && rules.Alphanumeric
 }
 
-// MarkAhead is when a token that shows the time as it is believed to will show a
-// tokencode newer than the last one used, and the time that this one stood for.
-// ok is false where the mark does not lie ahead, as it does when a clock was put
-// back, or is believed anew.
-func (t *Token) MarkAhead(now events.Time) (last, from time.Time, ok bool) {
+// LastUsedAhead returns when the token will show a tokencode newer than the
+// last one used, and the time that the last one stood for. ok is false if the
+// last used interval is not in the future. It can be, after a clock was set
+// back or the drift was reset.
+func (t *Token) LastUsedAhead(now events.Time) (last, from time.Time, ok bool) {
 	if !t.timed() || t.Last <= t.expected(now) {
 		return time.Time{}, time.Time{}, false
 	}
 	return t.Shown(t.Last), t.Shown(t.Last + 1 - t.Drift), true
 }
 
-// Shown is when a token whose clock is right begins to show an interval's
-// tokencode; the zero time for those that follow no clock.
+// Shown returns when a token whose clock is right begins to show the tokencode
+// of an interval, or the zero time for event tokens.
 func (t *Token) Shown(interval int64) time.Time { return tokencode.Start(t.params(), interval) }
 
-// Sending is how many tokencodes were sent to a user in the last hour, to all
-// addresses, and from when on another one may be: zero where at once.
+// Sending returns how many tokencodes were sent to a user in the last hour, and
+// when another one may be sent: zero if now.
 func (s *State) Sending(u *User, now events.Time) (sent int, from events.Time) {
 	var recent []events.Time
 	for _, serial := range u.Tokens {

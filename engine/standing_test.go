@@ -89,12 +89,12 @@ func TestModeSaysWhatTheNextLoginAsksFor(t *testing.T) {
 // count again is when they do.
 func TestMarkThatLiesAheadEndsAsTheTokenCatchesUp(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "clock a1 200", "resync ada 471108<code> <code+1>")
-	if _, _, ok := w.state.Token("a1").MarkAhead(events.At(w.now)); ok {
+	if _, _, ok := w.state.Token("a1").LastUsedAhead(events.At(w.now)); ok {
 		t.Error("a clock that is followed is said to be behind its mark")
 	}
 	w.do(strings.Fields("admin zero-drift a1"))
 	w.offset["a1"] = 0
-	_, from, ok := w.state.Token("a1").MarkAhead(events.At(w.now))
+	_, from, ok := w.state.Token("a1").LastUsedAhead(events.At(w.now))
 	if !ok || from.Sub(w.now) < time.Hour {
 		t.Fatalf("%v, %v", from, ok)
 	}

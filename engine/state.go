@@ -10,9 +10,9 @@ import (
 	"keyfob/events"
 )
 
-// State is everything that the rules know, the same on every node. Records in
-// it are immutable: Apply puts a changed copy in the place of the old one, so
-// that Copy is cheap and a reader of a copy is never disturbed.
+// State is everything that the rules know. It is the same on every node.
+// Records in it are immutable: Apply replaces a record by a changed copy, so
+// Copy is cheap and readers of a copy are not disturbed.
 type State struct {
 	Cluster      Cluster
 	Policy       Policy
@@ -24,13 +24,13 @@ type State struct {
 	auditReaders btree.Map[string, *AuditReader]
 	nodes        btree.Map[string, *NodeRecord]
 	invitations  btree.Map[string, events.Time] // by hex digest
-	marks        btree.Map[string, int64]       // of tokens that were deleted, by serial: the last interval used
-	done         []events.Request               // the last administrators' commands, oldest first
+	deleted      btree.Map[string, int64]       // last used interval of deleted tokens, by serial
+	done         []events.Request               // the last commands of administrators, oldest first
 
-	copying sync.Mutex // guards Copy, which writes to the tables that it copies
+	copying sync.Mutex // guards Copy, which modifies the tables that it copies
 }
 
-// Cluster is the cluster's identity.
+// Cluster identifies the cluster.
 type Cluster struct {
 	ID          string `cbor:"1,keyasint"`
 	Certificate []byte `cbor:"2,keyasint"` // of its CA, DER
@@ -38,51 +38,51 @@ type Cluster struct {
 	Leader      string `cbor:"4,keyasint"`
 	// Epoch is how often the cluster was restored from a backup.
 	Epoch       uint64 `cbor:"5,keyasint,omitempty"`
-	RecoveryKey []byte `cbor:"6,keyasint,omitempty"` // public: backups are sealed for it
+	RecoveryKey []byte `cbor:"6,keyasint,omitempty"` // public; backups are sealed for it
 }
 
-// User is who owns tokens. Failures count for the user, over all tokens and
-// doors.
+// User is a person who has tokens. Failures count for the user, over all tokens
+// and front ends.
 type User struct {
 	Name         string               `cbor:"1,keyasint"`
 	Disabled     bool                 `cbor:"2,keyasint,omitempty"`
 	Tokens       []string             `cbor:"3,keyasint,omitempty"` // serials, in order of assignment
 	Failures     uint32               `cbor:"4,keyasint,omitempty"` // since the last success
 	Strangers    Lock                 `cbor:"5,keyasint,omitzero"`  // for the page, the API and clients that are not trusted
-	Trusted      Lock                 `cbor:"6,keyasint,omitzero"`  // for trusted clients: strangers cannot use it up
+	Trusted      Lock                 `cbor:"6,keyasint,omitzero"`  // for trusted clients; strangers cannot use it up
 	LastSuccess  events.Time          `cbor:"8,keyasint,omitempty"`
-	QuietUntil   events.Time          `cbor:"9,keyasint,omitempty"` // when the bucket of refusals without effect is empty
+	QuietUntil   events.Time          `cbor:"9,keyasint,omitempty"` // when refusals that change nothing are recorded again
 	Conversation *events.Conversation `cbor:"10,keyasint,omitempty"`
 	Answers      []Answer             `cbor:"11,keyasint,omitempty"` // the last few, for retries
 	Added        events.Time          `cbor:"12,keyasint,omitempty"`
 }
 
-// Lock is a budget of failures and what using it up has led to.
+// Lock is a budget of failures and the locks that result from it.
 type Lock struct {
 	Failures uint32      `cbor:"1,keyasint,omitempty"` // since the last success
 	Count    uint32      `cbor:"2,keyasint,omitempty"` // locks since the last success
 	Until    events.Time `cbor:"3,keyasint,omitempty"`
 	Stopped  bool        `cbor:"4,keyasint,omitempty"` // until an administrator unlocks
-	Wait     events.Time `cbor:"5,keyasint,omitempty"` // before it nothing that is typed is looked at
-	// Recent is when the failures happened that count towards the next lock;
-	// kept while Policy.LockWithin lets them grow too old for that. A lock ends
-	// them, so there are never more than it takes.
+	Wait     events.Time `cbor:"5,keyasint,omitempty"` // until then attempts are not checked
+	// Recent are the times of the failures that count towards the next lock. They
+	// are kept while Policy.LockWithin lets them expire. A lock clears them, so
+	// there are never more than a lock takes.
 	Recent []events.Time `cbor:"6,keyasint,omitempty"`
 }
 
-// Locked reports whether everything is refused at this time.
+// Locked reports whether everything is refused.
 func (l Lock) Locked(now events.Time) bool { return l.Stopped || now < l.Until }
 
-// succeed begins a budget anew when its user has logged in. A lock that is in
-// force stays: the success came by the other budget, and whoever is guessing
-// at this one is to wait, or for an administrator, all the same.
+// succeed resets a budget after a login. A lock that is in force stays: the
+// success came through the other budget, and an attacker who guesses at this
+// one must not benefit.
 func (l *Lock) succeed(at events.Time) {
 	if !l.Locked(at) {
 		*l = Lock{}
 	}
 }
 
-// counting is how many failures count towards the next lock.
+// counting returns how many failures count towards the next lock.
 func (l *Lock) counting(p *Policy, now events.Time) int {
 	if p.LockWithin == 0 {
 		return int(l.Failures) % p.LockAfter
@@ -90,7 +90,7 @@ func (l *Lock) counting(p *Policy, now events.Time) int {
 	return len(l.young(p, now))
 }
 
-// young are the failures, in order of time, that are not too old to count.
+// young returns the failures that have not expired, in order of time.
 func (l *Lock) young(p *Policy, now events.Time) []events.Time {
 	for i, at := range l.Recent {
 		if now.Sub(at) < p.LockWithin {
@@ -109,12 +109,13 @@ func (l *Lock) fail(p *Policy, at, wait events.Time) {
 	}
 }
 
-// Left is how many more failures lead to a lock.
+// Left returns how many more failures lead to a lock.
 func (l Lock) Left(p Policy, now events.Time) int {
 	return min(max(1, p.LockAfter-l.counting(&p, now)), max(0, p.StopAfter-int(l.Failures)))
 }
 
-// lock is the budget that attempts of this origin use up.
+// lock returns the budget that attempts through a trusted client, or others,
+// use up.
 func (u *User) lock(trusted bool) *Lock {
 	if trusted {
 		return &u.Trusted
@@ -128,8 +129,8 @@ func (s *State) Trusts(o events.Origin) bool {
 	return o.Door == events.DoorRADIUS && c != nil && c.Trusted
 }
 
-// Answer is an outcome that was decided, kept for a while so that a retry of
-// the same request gets the same.
+// Answer is a decided outcome, kept for a while so that a retry of the same
+// request gets the same answer.
 type Answer struct {
 	Request      events.Request       `cbor:"1,keyasint"`
 	At           events.Time          `cbor:"2,keyasint"`
@@ -137,8 +138,8 @@ type Answer struct {
 	Reason       events.Reason        `cbor:"4,keyasint,omitempty"`
 	Reference    string               `cbor:"5,keyasint,omitempty"`
 	Conversation *events.Conversation `cbor:"6,keyasint,omitempty"` // as it stood after this answer
-	Problem      Problem              `cbor:"7,keyasint,omitempty"` // that ended it
-	Serial       string               `cbor:"8,keyasint,omitempty"` // whose rules Problem speaks of
+	Problem      Problem              `cbor:"7,keyasint,omitempty"` // the problem that ended it
+	Serial       string               `cbor:"8,keyasint,omitempty"` // of the token whose rules Problem refers to
 }
 
 // Token is a device or an app that displays tokencodes.
@@ -156,65 +157,63 @@ type Token struct {
 	Disabled      bool          `cbor:"11,keyasint,omitempty"`
 	Born          events.Time   `cbor:"12,keyasint,omitempty"`
 	Expires       events.Time   `cbor:"13,keyasint,omitempty"`
-	PIN           []byte        `cbor:"14,keyasint,omitempty"` // sealed tag; none: never set or cleared
+	PIN           []byte        `cbor:"14,keyasint,omitempty"` // sealed tag; empty if never set or cleared
 	PINSetAt      events.Time   `cbor:"15,keyasint,omitempty"`
-	Revision      uint64        `cbor:"16,keyasint,omitempty"` // of the secrets: grows when seed, PIN or owner changes
-	PINRevision   uint64        `cbor:"25,keyasint,omitempty"` // the present PIN tag is sealed to it; never used twice
+	Revision      uint64        `cbor:"16,keyasint,omitempty"` // of the secrets; grows when seed, PIN or user changes
+	PINRevision   uint64        `cbor:"25,keyasint,omitempty"` // to which the PIN tag is sealed; never used twice
 	NewPIN        bool          `cbor:"17,keyasint,omitempty"` // New PIN mode
 	NextTokencode bool          `cbor:"18,keyasint,omitempty"` // Next Tokencode mode
-	Last          int64         `cbor:"19,keyasint,omitempty"` // last interval used; nothing up to it is accepted again
-	Drift         int64         `cbor:"20,keyasint,omitempty"` // intervals the clock is believed to be off
-	Proven        bool          `cbor:"21,keyasint,omitempty"` // it has been seen to be right once
+	Last          int64         `cbor:"19,keyasint,omitempty"` // last used interval; nothing up to it is accepted again
+	Drift         int64         `cbor:"20,keyasint,omitempty"` // believed offset of the clock, in intervals
+	Proven        bool          `cbor:"21,keyasint,omitempty"` // it has been accepted once
 	LastUse       events.Time   `cbor:"22,keyasint,omitempty"`
 	Imported      events.Time   `cbor:"23,keyasint,omitempty"`
 	PINSource     PINSource     `cbor:"24,keyasint,omitempty"` // empty: as the policy says
 	OldPINs       []OldPIN      `cbor:"26,keyasint,omitempty"` // latest first
 	Drifts        []Seen        `cbor:"27,keyasint,omitempty"` // latest last
-	Anchor        Seen          `cbor:"35,keyasint,omitzero"`  // where the clock was believed to be when today's moves began
+	Anchor        Seen          `cbor:"35,keyasint,omitzero"`  // believed drift at the start of the present day of changes
 	Lost          *Lost         `cbor:"28,keyasint,omitempty"`
-	Sent          []events.Time `cbor:"32,keyasint,omitempty"` // on demand, latest last
-	NotSent       events.Time   `cbor:"39,keyasint,omitempty"` // when the last one was given up that was waited for
-	Window        Window        `cbor:"33,keyasint,omitzero"`  // of its own record; none: as the policy says
-	PINMin        uint8         `cbor:"30,keyasint,omitempty"` // the rules that the PIN is known to keep
-	PINMax        uint8         `cbor:"36,keyasint,omitempty"` // 0: of before this was kept
+	Sent          []events.Time `cbor:"32,keyasint,omitempty"` // on-demand tokens, latest last
+	NotSent       events.Time   `cbor:"39,keyasint,omitempty"` // when sending the last requested tokencode was given up
+	Window        Window        `cbor:"33,keyasint,omitzero"`  // from its own record; zero: as the policy says
+	PINMin        uint8         `cbor:"30,keyasint,omitempty"` // the rules that the PIN is known to meet
+	PINMax        uint8         `cbor:"36,keyasint,omitempty"` // 0: not known
 	PINLetters    bool          `cbor:"31,keyasint,omitempty"`
-	Replaces      string        `cbor:"29,keyasint,omitempty"` // the serial whose place it takes at its first success
-	// Guessed says that failures led to Next Tokencode mode, and no administrator.
+	Replaces      string        `cbor:"29,keyasint,omitempty"` // serial of the token that it replaces at its first success
+	// Guessed is set if failures led to Next Tokencode mode, not an administrator.
 	Guessed bool `cbor:"37,keyasint,omitempty"`
-	// Temporary says that it was an administrator who set the PIN, and that it is
-	// to be changed.
+	// Temporary is set if an administrator set the PIN, which must be changed.
 	Temporary bool `cbor:"38,keyasint,omitempty"`
-	// Doubted is the last interval that may have been used in a time of which
-	// the state knows nothing: up to it a tokencode needs the next one.
+	// Doubted is the last interval that may have been used in a time that the
+	// state does not know. Up to it, a tokencode needs the next one.
 	Doubted int64 `cbor:"34,keyasint,omitempty"`
 }
 
-// OldPIN is a PIN that was set before.
+// OldPIN is a previous PIN.
 type OldPIN struct {
 	Revision uint64 `cbor:"1,keyasint"`
 	Sealed   []byte `cbor:"2,keyasint"`
 }
 
-// Seen is where a token's clock was seen to be at a time.
+// Seen is the observed drift of a clock at a time.
 type Seen struct {
 	At    events.Time `cbor:"1,keyasint"`
 	Drift int64       `cbor:"2,keyasint"` // intervals
 }
 
-// Lost is what holds while a token is not with its owner.
+// Lost is the state of a token that its user does not have.
 type Lost struct {
 	Since  events.Time `cbor:"1,keyasint"`
 	Until  events.Time `cbor:"2,keyasint"`
 	Sealed []byte      `cbor:"3,keyasint,omitempty"` // the emergency tokencodes
 	Fixed  bool        `cbor:"4,keyasint,omitempty"`
 	Found  string      `cbor:"5,keyasint"`           // refuse, allow, after
-	Used   []uint8     `cbor:"6,keyasint,omitempty"` // numbers of the codes that were used
-	Given  uint8       `cbor:"7,keyasint,omitempty"` // how many there are; 0: none, or of before this was kept
+	Used   []uint8     `cbor:"6,keyasint,omitempty"` // numbers of the tokencodes that were used
+	Given  uint8       `cbor:"7,keyasint,omitempty"` // how many were given out; 0: none, or not known
 }
 
-// Client is a device that speaks RADIUS to us. Right after a rotation it has two
-// shared secrets: the old one is valid until OldUntil, and until the new one is
-// seen.
+// Client is a RADIUS client. After a rotation it has two shared secrets: the
+// old one is valid until OldUntil, or until the new one is seen.
 type Client struct {
 	Name                 string       `cbor:"1,keyasint"`
 	Prefix               netip.Prefix `cbor:"2,keyasint"`
@@ -231,7 +230,7 @@ type Client struct {
 	OldUntil             events.Time  `cbor:"13,keyasint,omitempty"`
 }
 
-// APIToken is a bearer's right to command.
+// APIToken is a credential for the API.
 type APIToken struct {
 	Name    string      `cbor:"1,keyasint"`
 	Digest  events.Hash `cbor:"2,keyasint"`
@@ -248,11 +247,11 @@ type NodeRecord struct {
 	Joined  events.Time `cbor:"4,keyasint,omitempty"`
 }
 
-// NewState is the state before the first record.
+// NewState returns the state before the first record.
 func NewState() *State { return &State{Policy: DefaultPolicy()} }
 
-// Copy returns a state of its own that shares what neither changes. It may be
-// called from several goroutines, and does not disturb readers of s.
+// Copy returns a copy that shares all unchanged records with s. Several
+// goroutines may call it, and readers of s are not disturbed.
 func (s *State) Copy() *State {
 	s.copying.Lock()
 	defer s.copying.Unlock()
@@ -267,47 +266,47 @@ func (s *State) Copy() *State {
 		auditReaders: *s.auditReaders.Copy(),
 		nodes:        *s.nodes.Copy(),
 		invitations:  *s.invitations.Copy(),
-		marks:        *s.marks.Copy(),
+		deleted:      *s.deleted.Copy(),
 		done:         s.done,
 	}
 }
 
-// User is the user of that canonical name, or nil.
+// User returns the user of a canonical name, or nil.
 func (s *State) User(name string) *User { u, _ := s.users.Get(name); return u }
 
-// Token is the token of that serial, or nil.
+// Token returns the token of a serial, or nil.
 func (s *State) Token(serial string) *Token { t, _ := s.tokens.Get(serial); return t }
 
-// Client is the RADIUS client of that name, or nil.
+// Client returns the RADIUS client of a name, or nil.
 func (s *State) Client(name string) *Client { c, _ := s.clients.Get(name); return c }
 
-// Node is the member of that name, or nil.
+// Node returns the member of a name, or nil.
 func (s *State) Node(name string) *NodeRecord { n, _ := s.nodes.Get(name); return n }
 
-// APIToken is the administrators' token of that name, or nil.
+// APIToken returns the API token of a name, or nil.
 func (s *State) APIToken(name string) *APIToken { t, _ := s.apiTokens.Get(name); return t }
 
-// Users calls yield for each user, in order of name.
+// Users calls yield for each user, by name.
 func (s *State) Users(yield func(*User) bool) {
 	s.users.Scan(func(_ string, u *User) bool { return yield(u) })
 }
 
-// Tokens calls yield for each token, in order of serial.
+// Tokens calls yield for each token, by serial.
 func (s *State) Tokens(yield func(*Token) bool) {
 	s.tokens.Scan(func(_ string, t *Token) bool { return yield(t) })
 }
 
-// Clients calls yield for each RADIUS client, in order of name.
+// Clients calls yield for each RADIUS client, by name.
 func (s *State) Clients(yield func(*Client) bool) {
 	s.clients.Scan(func(_ string, c *Client) bool { return yield(c) })
 }
 
-// APITokens calls yield for each administrators' token, in order of name.
+// APITokens calls yield for each API token, by name.
 func (s *State) APITokens(yield func(*APIToken) bool) {
 	s.apiTokens.Scan(func(_ string, t *APIToken) bool { return yield(t) })
 }
 
-// Nodes calls yield for each member, in order of name.
+// Nodes calls yield for each member, by name.
 func (s *State) Nodes(yield func(*NodeRecord) bool) {
 	s.nodes.Scan(func(_ string, n *NodeRecord) bool { return yield(n) })
 }

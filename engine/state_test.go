@@ -20,7 +20,7 @@ func full(t *testing.T) *State {
 	s.auditReaders.Set("siem", &AuditReader{Name: "siem"})
 	s.nodes.Set("n1", &NodeRecord{Name: "n1"})
 	s.invitations.Set("00", 1)
-	s.marks.Set("a0", 1)
+	s.deleted.Set("a0", 1)
 	s.done = []events.Request{{1}}
 	v := reflect.ValueOf(s).Elem()
 	for i := range v.NumField() {

@@ -7,24 +7,24 @@ import (
 	"keyfob/events"
 )
 
-// Table names a kind of record in a state. The numbers stand in snapshots and
-// in digests: they are never given anew.
+// Table identifies a kind of record in a state. The numbers are part of
+// snapshots and digests and are never reused.
 type Table uint8
 
-// The tables, in the order in which Records goes through them.
+// The tables, in the order of Records.
 const (
-	TableHead         Table = 1 // one record: what a state holds once
+	TableHead         Table = 1 // one record
 	TableUsers        Table = 2
 	TableTokens       Table = 3
 	TableClients      Table = 4
 	TableAPITokens    Table = 5
 	TableNodes        Table = 6
 	TableInvitations  Table = 7
-	TableMarks        Table = 8
+	TableDeleted      Table = 8
 	TableAuditReaders Table = 9
 )
 
-// headRecord is what a state holds once.
+// headRecord holds the parts of a state that are not tables.
 type headRecord struct {
 	Cluster Cluster          `cbor:"1,keyasint"`
 	Policy  Policy           `cbor:"2,keyasint"`
@@ -37,14 +37,14 @@ type invitationRecord struct {
 	Expires events.Time `cbor:"2,keyasint"`
 }
 
-type markRecord struct {
+type deletedRecord struct {
 	Serial string `cbor:"1,keyasint"`
 	Last   int64  `cbor:"2,keyasint"`
 }
 
-// Records calls yield for every record of the state, each with its table: the
-// same records in the same order for states that are the same. A record is a
-// pointer to a struct with cbor tags, and must not be changed.
+// Records calls yield for every record of the state, with its table. Equal
+// states yield the same records in the same order. A record is a pointer to a
+// struct with cbor tags and must not be changed.
 func (s *State) Records(yield func(Table, any) bool) {
 	more := yield(TableHead, &headRecord{Cluster: s.Cluster, Policy: s.Policy, Time: s.Time, Done: s.done})
 	each := func(t Table, r any) bool {
@@ -61,15 +61,17 @@ func (s *State) Records(yield func(Table, any) bool) {
 		_, _ = hex.Decode(r.Digest[:], []byte(digest)) // the key was made from a Hash
 		return each(TableInvitations, &r)
 	})
-	s.marks.Scan(func(serial string, last int64) bool { return each(TableMarks, &markRecord{Serial: serial, Last: last}) })
+	s.deleted.Scan(func(serial string, last int64) bool {
+		return each(TableDeleted, &deletedRecord{Serial: serial, Last: last})
+	})
 	s.AuditReaders(func(r *AuditReader) bool { return each(TableAuditReaders, r) })
 }
 
-// Size is how many users and tokens there are.
+// Size returns the number of users and tokens.
 func (s *State) Size() int { return s.users.Len() + s.tokens.Len() }
 
-// PutRecord files a record of a table, which fill is to write into the pointer
-// that it is handed.
+// PutRecord adds a record to a table. fill must write it into the pointer that
+// it is given.
 func (s *State) PutRecord(t Table, fill func(any) error) error {
 	switch t {
 	case TableHead:
@@ -91,8 +93,8 @@ func (s *State) PutRecord(t Table, fill func(any) error) error {
 		return put(fill, func(n *NodeRecord) { s.nodes.Set(n.Name, n) })
 	case TableInvitations:
 		return put(fill, func(i *invitationRecord) { s.invitations.Set(i.Digest.String(), i.Expires) })
-	case TableMarks:
-		return put(fill, func(m *markRecord) { s.marks.Set(m.Serial, m.Last) })
+	case TableDeleted:
+		return put(fill, func(m *deletedRecord) { s.deleted.Set(m.Serial, m.Last) })
 	case TableAuditReaders:
 		return put(fill, func(r *AuditReader) { s.auditReaders.Set(r.Name, r) })
 	default:

@@ -2,8 +2,8 @@ package engine
 
 import "keyfob/events"
 
-// Administrators' commands on one token. PINs, imports, losses and
-// replacements have files of their own.
+// Administrators' commands on one token. PINs, imports, losses and replacements
+// are in other files.
 type (
 	// AssignToken gives a token to a user.
 	AssignToken struct {
@@ -98,8 +98,8 @@ func (c ZeroDrift) decide(s *State, _ events.Time) ([]events.Event, error) {
 	return one(events.DriftAdjusted{Serial: t.Serial, User: t.User, From: t.Drift, Forgot: true})
 }
 
-// assignTo gives a token to a user, who may have at most so many tokens. There
-// is no event when the token is the user's already.
+// assignTo gives a token to a user, who may have at most this many tokens.
+// There is no event if the user already has it.
 func (t *Token) assignTo(u *User, most int) ([]events.Event, error) {
 	switch {
 	case t.User == u.Name:
@@ -124,8 +124,8 @@ func tokenNotFound(serial string) error {
 	return refuseHelp(NotFound, HelpListTokens, "token %.64q not found", serial)
 }
 
-// changedMeanwhile is the refusal of a command made for an older revision of a
-// token's secrets.
+// changedMeanwhile returns the refusal of a command that was made for an older
+// revision of a token's secrets.
 func changedMeanwhile(t *Token) error {
 	return refuse(Conflict, "token %s was changed in the meantime; try again", t.Serial)
 }

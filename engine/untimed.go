@@ -2,11 +2,10 @@ package engine
 
 import "keyfob/events"
 
-// DecideUntimed is Decide while no clock is trusted: of now it is only known
-// that it has passed. The error may be ErrUntimed. For a login, set
-// Authenticate.Untimed instead.
+// DecideUntimed is Decide while no clock is trusted: the time is at least now.
+// The error may be ErrUntimed. For a login, set Authenticate.Untimed instead.
 func DecideUntimed(s *State, o events.Origin, c Command, now events.Time) (Decision, error) {
-	if r, ok := c.(ResynchronizeToken); ok { // the drift would be that of our clock
+	if r, ok := c.(ResynchronizeToken); ok { // the drift would be that of this clock
 		if t := s.Token(r.Evidence.Serial); t != nil && t.timed() {
 			return Decision{}, ErrUntimed
 		}
@@ -14,10 +13,10 @@ func DecideUntimed(s *State, o events.Origin, c Command, now events.Time) (Decis
 	return Decide(s, o, c, now)
 }
 
-// NeedsTime reports whether what this user types can only be decided with the
-// time. It can without where every token that may be usable shows codes by
-// presses, and nothing of it ends. A user who is unknown, or has nothing that is
-// usable, is not to be told from one whose tokens follow a clock.
+// NeedsTime reports whether an attempt of this user can only be decided with
+// the time. It can be decided without if every token that may be usable is an
+// event token without an end. A user who is unknown or has no usable token must
+// look like one with time-based tokens.
 func (s *State) NeedsTime(u *User, now events.Time) bool {
 	if u == nil {
 		return true
@@ -27,7 +26,7 @@ func (s *State) NeedsTime(u *User, now events.Time) bool {
 		t := s.Token(serial)
 		switch {
 		case t == nil, t.Disabled, !t.Expires.IsZero() && now >= t.Expires:
-			// of no use, whatever the time is
+			// unusable at any time
 		case t.needsTime(&s.Policy, now):
 			return true
 		default:
@@ -37,8 +36,8 @@ func (s *State) NeedsTime(u *User, now events.Time) bool {
 	return !usable
 }
 
-// needsTime reports whether the time says anything about the token. An end that
-// lies ahead of the last time that was known may have come since.
+// needsTime reports whether anything about the token depends on the time. An
+// end in the future may have come since the last known time.
 func (t *Token) needsTime(p *Policy, now events.Time) bool {
 	ends := !t.Expires.IsZero() || t.Lost != nil || t.hasPIN() && p.PINLifetime > 0
 	return t.timed() || t.onDemand() || ends || now < t.Born

@@ -79,7 +79,8 @@ func (u *User) hasFailures() bool {
 	return u.Failures != 0
 }
 
-// canonicalUser is the canonical form of a user name as typed, or a refusal.
+// canonicalUser returns the canonical form of a user name as typed, or a
+// refusal.
 func canonicalUser(typed string) (string, error) {
 	name, err := Canonical(typed)
 	if err != nil {
@@ -121,7 +122,7 @@ func (s *State) applyUser(at events.Time, e events.UserEvent) {
 		s.changeUser(e.User, func(u *User) { u.Failures = 0 })
 	case events.UserLockedOut:
 		s.changeUser(e.User, func(u *User) {
-			// Strangers end nothing that goes on at a trusted client.
+			// Locks caused by strangers do not end conversations at a trusted client.
 			if c := u.Conversation; c != nil && s.Trusts(events.Origin{Door: c.Door, Client: c.Client}) == e.Trusted {
 				u.Conversation = nil
 			}

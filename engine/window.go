@@ -7,20 +7,20 @@ import (
 	"keyfob/events"
 )
 
-// tier is how near a tokencode lies to where the token's clock is believed
-// to be.
+// tier is how close a tokencode is to the interval that the token's clock is
+// believed to show.
 type tier uint8
 
 const (
 	beyond tier = iota
-	large       // good in Next Tokencode mode, with the next tokencode
-	medium      // good with the next tokencode
-	small       // good
-	reused      // the tokencode used last
-	spent       // one before that
+	large       // accepted in Next Tokencode mode, with the next tokencode
+	medium      // accepted with the next tokencode
+	small       // accepted
+	reused      // used last
+	spent       // older than the one used last
 )
 
-// params is what the algorithms must know of the token.
+// params returns what the algorithms need to know about the token.
 func (t *Token) params() tokencode.Params {
 	return tokencode.Params{
 		Kind:      tokencode.Kind(t.Kind),
@@ -31,10 +31,10 @@ func (t *Token) params() tokencode.Params {
 	}
 }
 
-// timed reports whether the token follows a clock rather than a counter.
+// timed reports whether the token is time-based.
 func (t *Token) timed() bool { return t.Period != 0 }
 
-// expected is the interval that the token should be showing: by the clock and
+// expected returns the interval that the token should show: by the clock and
 // the believed drift, or the press after the last one used.
 func (t *Token) expected(now events.Time) int64 {
 	if !t.timed() {
@@ -43,8 +43,8 @@ func (t *Token) expected(now events.Time) int64 {
 	return tokencode.Interval(t.params(), now.Std()) + t.Drift
 }
 
-// window is the one that the token's own record asked for, or the policy's for
-// its form.
+// window returns the window of the token's own record, or the policy's window
+// for its form.
 func (t *Token) window(p *Policy) Window {
 	if t.Window != (Window{}) {
 		return t.Window
@@ -52,7 +52,7 @@ func (t *Token) window(p *Policy) Window {
 	return p.Windows[t.form(p)]
 }
 
-// form is the one by which the policy knows the token's window.
+// form returns the form that selects the window.
 func (t *Token) form(p *Policy) string {
 	if !t.timed() {
 		return FormEvent
@@ -63,9 +63,9 @@ func (t *Token) form(p *Policy) string {
 	return t.Form
 }
 
-// tier says where an interval lies for the token. A token that was never seen
-// to be right may be far off without anybody's fault: large - 1 counts as
-// medium (RSA a35281, first login).
+// tier returns how close an interval is. A token that was never accepted may be
+// far off for good reason: large - 1 counts as medium (RSA a35281, first
+// login).
 func (t *Token) tier(p *Policy, interval int64, now events.Time) tier {
 	switch {
 	case interval == t.Last && t.used():
@@ -75,7 +75,7 @@ func (t *Token) tier(p *Policy, interval int64, now events.Time) tier {
 	}
 	w, d := t.window(p), abs(interval-t.expected(now))
 	switch {
-	case t.strays(w, interval, now):
+	case t.movesTooFar(w, interval, now):
 		return beyond
 	case d <= w.Small && !t.doubts(interval):
 		return small
@@ -87,12 +87,12 @@ func (t *Token) tier(p *Policy, interval int64, now events.Time) tier {
 	return beyond
 }
 
-// strays reports whether an interval would take the token's clock further than
-// the large window in a day. An honest clock loses a second or two; whoever
-// walks one away, a step with each login, makes tokencodes good for another
-// time than now. Two in a row resynchronise a token that is really that far off
-// (T-10).
-func (t *Token) strays(w Window, interval int64, now events.Time) bool {
+// movesTooFar reports whether an interval would move the token's clock by more
+// than the large window within a day. An honest clock loses a second or two. An
+// attacker who moves the window a step with each login would make tokencodes
+// valid at another time. Two tokencodes in a row resynchronize a token that is
+// really that far off (T-10).
+func (t *Token) movesTooFar(w Window, interval int64, now events.Time) bool {
 	if !t.timed() || t.Anchor.At.IsZero() || now.Sub(t.Anchor.At) >= day {
 		return false
 	}
@@ -101,11 +101,11 @@ func (t *Token) strays(w Window, interval int64, now events.Time) bool {
 
 func abs(n int64) int64 { return max(n, -n) }
 
-// used reports whether the interval at the mark is one that was used, or taken
-// to have been.
+// used reports whether the last used interval was really used, or may have
+// been.
 func (t *Token) used() bool { return !t.LastUse.IsZero() || t.Doubted != 0 }
 
-// unusable says why a token cannot be used, empty when it can.
+// unusable returns why a token cannot be used, or an empty reason.
 func (t *Token) unusable(now events.Time) events.Reason {
 	switch {
 	case t.Disabled:
@@ -126,8 +126,8 @@ func (t *Token) pinStyle() tokencode.PINStyle {
 	return tokencode.PINStyle(t.PINStyle)
 }
 
-// needsPIN says why a new PIN must be set before this token lets anybody in,
-// empty when it need not.
+// needsPIN returns why a new PIN must be set before a user is accepted with
+// this token, or an empty reason.
 func (t *Token) needsPIN(p *Policy, now events.Time) events.Reason {
 	switch {
 	case t.pinStyle() == tokencode.NoPIN:
@@ -142,7 +142,7 @@ func (t *Token) needsPIN(p *Policy, now events.Time) events.Reason {
 	return ""
 }
 
-// pinSource is who makes a new PIN for this token.
+// pinSource returns who makes a new PIN for this token.
 func (t *Token) pinSource(p *Policy) PINSource {
 	if t.PINSource != "" {
 		return t.PINSource
@@ -150,18 +150,18 @@ func (t *Token) pinSource(p *Policy) PINSource {
 	return p.PINSource
 }
 
-// pinRules is what a new PIN for this token must be like.
+// pinRules returns the rules for a new PIN for this token.
 func (t *Token) pinRules(p *Policy) PINRules {
 	r := PINRules{Min: p.PINMin, Max: p.PINMax, Alphanumeric: p.PINAlphanumeric, History: p.PINHistory, Source: t.pinSource(p)}
 	if t.pinStyle() == tokencode.PINpad {
 		r.PINpad, r.Alphanumeric = true, false
 		r.Max = min(r.Max, int(t.Digits))
-		r.Min = min(r.Min, r.Max) // or no PIN would do
+		r.Min = min(r.Min, r.Max) // otherwise no PIN would be fit
 	}
 	return r
 }
 
-// newPINStep is the step that sets a new PIN for this token.
+// newPINStep returns the step that sets a new PIN for this token.
 func (t *Token) newPINStep(p *Policy) events.Step {
 	switch t.pinSource(p) {
 	case PINBySystem:

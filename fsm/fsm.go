@@ -95,11 +95,11 @@ func (v *View) Next() <-chan struct{} { return v.next }
 // Machine implements raft.FSM. Raft calls it from one goroutine; View, Marked
 // and Wait may be called from any.
 type Machine struct {
-	c      Config
-	view   atomic.Pointer[View]
-	marked atomic.Pointer[View]
-	bytes  atomic.Uint64
-	halted bool // by Raft's goroutine only
+	c          Config
+	view       atomic.Pointer[View]
+	checkpoint atomic.Pointer[View]
+	bytes      atomic.Uint64
+	halted     bool // by Raft's goroutine only
 }
 
 var _ raft.FSM = (*Machine)(nil)
@@ -117,7 +117,7 @@ func (m *Machine) View() *View { return m.view.Load() }
 // Marked is the state right after a signed checkpoint: one that all nodes can
 // name alike, to compare its Digest. It is not that of every checkpoint, or
 // large states would be digested all the time. Nil before the first.
-func (m *Machine) Marked() *View { return m.marked.Load() }
+func (m *Machine) Checkpoint() *View { return m.checkpoint.Load() }
 
 // Bytes is how many bytes of log entries were applied since the start.
 func (m *Machine) Bytes() uint64 { return m.bytes.Load() }
@@ -191,7 +191,7 @@ func (m *Machine) apply(entry *raft.Log) error {
 	}
 	m.publish(now, next)
 	if checkpoint && worthDigesting(next) {
-		m.marked.Store(next)
+		m.checkpoint.Store(next)
 	}
 	return nil
 }

@@ -276,12 +276,12 @@ func TestWaitReturnsWithTheRecord(t *testing.T) {
 func TestCheckpointIsMarked(t *testing.T) {
 	r := newReplica()
 	r.commit(t, 1, founded())
-	if r.Marked() != nil {
+	if r.Checkpoint() != nil {
 		t.Fatal("marked before the first checkpoint")
 	}
 	r.commit(t, 2, events.Draft{Event: events.CheckpointSigned{Sequence: 1}})
 	r.commit(t, 3, events.Draft{Event: events.UserAdded{User: "ada"}})
-	if m := r.Marked(); m == nil || m.Sequence != 2 {
+	if m := r.Checkpoint(); m == nil || m.Sequence != 2 {
 		t.Fatalf("marked %+v", m)
 	}
 }
@@ -289,7 +289,7 @@ func TestCheckpointIsMarked(t *testing.T) {
 // A field of the state that Records leaves out would be lost with the first
 // snapshot, and missed by every digest.
 func TestEveryFieldOfTheStateIsWrittenDown(t *testing.T) {
-	written := []string{"Cluster", "Policy", "Time", "users", "tokens", "clients", "apiTokens", "auditReaders", "nodes", "invitations", "marks", "done"}
+	written := []string{"Cluster", "Policy", "Time", "users", "tokens", "clients", "apiTokens", "auditReaders", "nodes", "invitations", "deleted", "done"}
 	var fields []string
 	for f := range reflect.TypeFor[engine.State]().Fields() {
 		if f.Name != "copying" { // a lock

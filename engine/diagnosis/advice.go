@@ -83,7 +83,7 @@ func reused(s *engine.State, t *engine.Token, now events.Time) Advice {
 	if t == nil {
 		return user(WaitForTokencode{})
 	}
-	_, from, ok := t.MarkAhead(now)
+	_, from, ok := t.LastUsedAhead(now)
 	switch {
 	case !ok:
 		return user(WaitForTokencode{})

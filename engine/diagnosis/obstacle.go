@@ -181,7 +181,7 @@ func TokenObstacles(s *engine.State, t *engine.Token, now events.Time) []Obstacl
 	if pin != nil {
 		all = append(all, pin)
 	}
-	if used, from, ok := t.MarkAhead(now); ok && from.After(now.Std().Add(largeWindow(s, t))) {
+	if used, from, ok := t.LastUsedAhead(now); ok && from.After(now.Std().Add(largeWindow(s, t))) {
 		all = append(all, UsedAhead{t.Serial, events.At(used), events.At(from)})
 	}
 	if pin == nil && s.PINDoubted(t) {
