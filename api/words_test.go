@@ -99,12 +99,16 @@ func TestStateSaysWhatPreventsALogin(t *testing.T) {
 			t.PIN, p.FirstPIN = nil, engine.FirstPINByActivationCode
 		}, "needs an activation code", "set a temporary PIN"},
 		"PIN to be changed": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.NewPIN = true }, "must set a new PIN", "the present PIN"},
-		"PIN expired": {func(_ *engine.User, _ *engine.Token, p *engine.Policy) { p.PINLifetime = 29 * day },
-			"must set a new PIN: the old one expired at 2026-11-01T12:00:00Z", "the present PIN"},
+		"PIN expired": {
+			func(_ *engine.User, _ *engine.Token, p *engine.Policy) { p.PINLifetime = 29 * day },
+			"must set a new PIN: the old one expired at 2026-11-01T12:00:00Z", "the present PIN",
+		},
 		"looser rules": {func(_ *engine.User, _ *engine.Token, p *engine.Policy) { p.PINMin = 7 }, "may have to set a new PIN: the old one was set under less strict rules", "the present PIN"},
 		"two things":   {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.PIN, t.NextTokencode = nil, true }, "needs the next tokencode; must set a PIN", "enters the new one too"},
-		"a mark ahead": {func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.Last = minute + 150 },
-			"no tokencode is accepted before 2026-11-02T14:31:00Z, because the one of 2026-11-02T14:30:00Z was used", "report the token lost"},
+		"a mark ahead": {
+			func(_ *engine.User, t *engine.Token, _ *engine.Policy) { t.Last = minute + 150 },
+			"no tokencode is accepted before 2026-11-02T14:31:00Z, because the one of 2026-11-02T14:30:00Z was used", "report the token lost",
+		},
 		"too many sent": {func(_ *engine.User, t *engine.Token, p *engine.Policy) {
 			t.Kind, t.Period, t.Sent, p.OnDemandPerHour = engine.KindOnDemand, 0, []events.Time{at(-50 * time.Minute), at(-20 * time.Minute)}, 2
 		}, "2 tokencodes were sent within an hour; the next can be sent at 2026-11-02T12:10:00Z", "waits"},
