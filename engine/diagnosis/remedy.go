@@ -9,17 +9,17 @@ import (
 func Remedy(o Obstacle) Advice {
 	switch o := o.(type) {
 	case UserDisabled:
-		return admin(EnableUser{o.User})
+		return admin(EnableUser(o))
 	case UserLocked:
 		return o.remedy()
 	case UserMustWait:
 		return user(WaitUntil{o.Until})
 	case NoToken:
-		return admin(IssueToken{o.User}, AssignToken{o.User})
+		return admin(IssueToken(o), AssignToken(o))
 	case SendLimit:
 		return user(WaitUntil{o.Next}, UseLastTokencode{})
 	case TokenDisabled:
-		return admin(EnableToken{o.Serial})
+		return admin(EnableToken(o))
 	case TokenExpired:
 		return admin(ReplaceToken{o.Serial})
 	case TokenNotYetValid:

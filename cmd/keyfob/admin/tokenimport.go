@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -73,7 +72,7 @@ func (e *commands) readFile(name string, source fob.Source) (tokenfile.Result, e
 	if name == "-" && source.PasswordFile == "-" {
 		return tokenfile.Result{}, cli.Usagef("standard input cannot be both the tokens and their password")
 	}
-	var in io.Reader = e.In
+	in := e.In
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {

@@ -24,7 +24,7 @@ const (
 	credsFile = "nats.creds"
 )
 
-// devInfo is dev.json: where everything is, for people and tests.
+// Info is dev.json: the addresses and credentials of a dev cluster.
 type Info struct {
 	Nodes     []NodeInfo `json:"nodes"`
 	CA        string     `json:"ca"`
@@ -47,7 +47,7 @@ type NodeInfo struct {
 	Metrics string `json:"metrics"`
 }
 
-// readDevFile reads dev.json; where there is none, it is empty.
+// ReadFile reads dev.json. Without a file the result is empty.
 func ReadFile(name string) (Info, error) {
 	var info Info
 	b, err := os.ReadFile(name)

@@ -18,8 +18,9 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// offsetParameter, in an otpauth URI, says by how many seconds the token's clock is
-// off. It is ours, for demonstrations and tests of drift; apps ignore it.
+// OffsetParameter is the parameter of an otpauth URI that sets the offset of the
+// token's clock in seconds. It is specific to keyfob, for demonstrations and
+// tests of drift; apps ignore it.
 const OffsetParameter = "keyfob_offset"
 
 // Shown is what a software token shows.
@@ -31,7 +32,7 @@ type Shown struct {
 	SecondsLeft int    `json:"seconds_left"` // 0 for tokens with a button
 }
 
-// softToken is a token and its own idea of the time.
+// Token is a token and the offset of its clock.
 type Token struct {
 	tokenfile.Token
 	Offset time.Duration

@@ -11,8 +11,8 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// makeToken makes a software token with a seed of its own, 160 bits as RFC
-// 4226, section 4, recommends; SecurID has 128.
+// Make makes a software token with a random seed of 160 bits, as RFC 4226,
+// section 4, recommends; SecurID has 128.
 func Make(now time.Time, kind tokencode.Kind, user, issuer string) (tokenfile.Token, error) {
 	t := tokenfile.Token{User: user, Issuer: issuer, PINStyle: tokencode.Fob}
 	t.Params = tokencode.Params{Kind: kind}.WithDefaults()

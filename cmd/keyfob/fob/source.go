@@ -9,7 +9,7 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// tokenSource says how a file of tokens is to be read.
+// Source holds the options for reading a file of tokens.
 type Source struct {
 	format, encoding, PasswordFile, deviceID string
 }

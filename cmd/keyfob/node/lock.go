@@ -17,7 +17,12 @@ const lockName = "lock"
 // lock when the process ends, for whatever reason. No other code may open the
 // file: closing it anywhere in this process releases the lock.
 func lockData(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("locking the data directory: %w", err)
+	}
+	defer root.Close()
+	f, err := root.OpenFile(lockName, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the data directory: %w", err)
 	}
@@ -35,7 +40,7 @@ func lockData(dir string) (*os.File, error) {
 
 // RunningIn returns the process of the node that runs on a data directory.
 func RunningIn(dir string) (pid int, running bool) {
-	f, err := os.Open(filepath.Join(dir, lockName))
+	f, err := os.OpenInRoot(dir, lockName)
 	if err != nil {
 		return 0, false // no node has run here, or it cannot be ours
 	}

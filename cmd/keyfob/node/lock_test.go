@@ -33,10 +33,10 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if _, err := lockData(dir); err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		os.Exit(1)
 	}
-	fmt.Println("locked")
+	fmt.Fprintln(os.Stdout, "locked")
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
 	// End the first thread alone, as a killed process does for a moment.
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }()
