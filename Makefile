@@ -17,7 +17,7 @@ fuzz:             ## run every fuzz target for FUZZTIME (a duration, or a count 
 	@for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
 	  for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]+)\(.*/\1/p' $$file); do \
 	    echo "== $$(dirname $$file) $$target"; \
-	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s ./$$(dirname $$file) || exit 1; \
 	  done; \
 	done
 
