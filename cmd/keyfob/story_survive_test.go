@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -167,6 +168,30 @@ func race(t *testing.T, racers int, attempt func(i int) (bool, error)) int {
 func TestWhatWasAcknowledgedSurvives(t *testing.T) {
 	for round := range rounds(t, 2) {
 		t.Run(strconv.Itoa(round), func(t *testing.T) { startLab(t).losesPower(t) })
+	}
+}
+
+// TestDevStartsNodesThatWereJustKilled starts a cluster at once after its nodes
+// were killed. A process that is being ended may still hold its sockets.
+func TestDevStartsNodesThatWereJustKilled(t *testing.T) {
+	l := startLab(t)
+	for round := range rounds(t, 3) {
+		before := l.Nodes
+		for _, n := range before[min(round, 1):] { // the first time all of them
+			_ = syscall.Kill(n.PID, syscall.SIGKILL)
+		}
+		l.start()
+		for i, n := range l.Nodes {
+			if !l.alive(n) {
+				t.Errorf("round %d: node %s does not run", round, n.Name)
+			}
+			if killed := round == 0 || i > 0; killed == (n.PID == before[i].PID) {
+				t.Errorf("round %d: node %s was process %d and is process %d", round, n.Name, before[i].PID, n.PID)
+			}
+			if _, err := l.status(t.Context(), n); err != nil {
+				t.Errorf("round %d: node %s: %v", round, n.Name, err)
+			}
+		}
 	}
 }
 

@@ -147,6 +147,7 @@ func (d *Cluster) Look(count int, basePinned bool) error {
 		if n.running() {
 			continue
 		}
+		waitForEnd(n.left, endLimit)
 		if err := n.portsFree(); err != nil {
 			return fmt.Errorf("%w; is another keyfob dev running? End it, or use --base-port", err)
 		}
@@ -154,23 +155,30 @@ func (d *Cluster) Look(count int, basePinned bool) error {
 	return nil
 }
 
-// lookForRunning finds out which nodes an earlier start has left running. With
-// --detach those that are missing are started beside them.
+// lookForRunning finds the nodes that an earlier start has left running. With
+// --detach, the missing ones are started beside them. A node that was killed a
+// moment ago still holds its lock and its ports; it is waited for.
 func (d *Cluster) lookForRunning(old Info) error {
-	var running []*Node
-	for i, n := range d.Nodes {
-		if pid, ok := node.RunningIn(n.Dir); ok {
-			n.left = pid
-			running = append(running, n)
-		} else if i < len(old.Nodes) {
-			waitForEnd(old.Nodes[i].PID)
+	for deadline := time.Now().Add(time.Second); ; {
+		var running []*Node
+		for i, n := range d.Nodes {
+			n.left = 0
+			if pid, ok := node.RunningIn(n.Dir); ok {
+				n.left = pid
+				running = append(running, n)
+			} else if i < len(old.Nodes) {
+				waitForEnd(old.Nodes[i].PID, endLimit)
+			}
 		}
+		if n := len(running); n == 0 || d.detach && n < len(d.Nodes) {
+			return nil
+		}
+		first := running[0]
+		if time.Now().After(deadline) {
+			return fmt.Errorf("node %s of %s runs already: end it with kill %d, or use another --dir and --base-port", first.Name, d.Dir, first.left)
+		}
+		waitForEnd(first.left, time.Until(deadline))
 	}
-	if n := len(running); n == 0 || d.detach && n < len(d.Nodes) {
-		return nil
-	}
-	first := running[0]
-	return fmt.Errorf("node %s of %s runs already: end it with kill %d, or use another --dir and --base-port", first.Name, d.Dir, first.left)
 }
 
 // Prepare makes what the nodes are made from: directory, CA, certificates,

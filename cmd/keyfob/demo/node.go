@@ -22,6 +22,7 @@ import (
 const (
 	ReadyWait = 60 * time.Second // for a node to answer logins
 	endWait   = 20 * time.Second // for a node to drain
+	endLimit  = 5 * time.Second  // for a killed process to end
 )
 
 // devNode is a node of a dev cluster: a process of this same binary.
@@ -142,7 +143,7 @@ func (n *Node) command(ctx context.Context, out any, args ...string) error {
 
 // start starts the node; its log goes to a file in its directory.
 func (n *Node) start() error {
-	waitForEnd(n.left)
+	waitForEnd(n.left, endLimit)
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
@@ -191,15 +192,15 @@ func (n *Node) running() bool {
 // waitForEnd waits until a process has ended. A process that was killed may keep
 // its ports for a moment. The wait is bounded because another process may have
 // the number by now.
-func waitForEnd(pid int) {
+func waitForEnd(pid int, limit time.Duration) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.NewTimer(5 * time.Second)
-	defer limit.Stop()
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
 	for pid > 0 && !node.Ended(pid) {
 		select {
 		case <-tick.C:
-		case <-limit.C:
+		case <-timeout.C:
 			return
 		}
 	}
