@@ -120,7 +120,8 @@ func (a *API) read() error {
 }
 
 // stream writes records until the last one, the limit, or the end of the request.
-// An error cuts the connection, so that the client notices it.
+// An error cuts the connection, so that the client notices it. So does the end of
+// the caller's API token, which is checked before each record.
 func (a *API) stream(hc huma.Context, from uint64, q ReadAuditQuery) {
 	r, w := humago.Unwrap(hc)
 	control := http.NewResponseController(w)
@@ -136,6 +137,10 @@ func (a *API) stream(hc huma.Context, from uint64, q ReadAuditQuery) {
 		}
 		if err != nil {
 			a.cfg.Log.ErrorContext(r.Context(), "reading the journal failed; audit stream ended", "sequence", record.Sequence, "err", err)
+			panic(http.ErrAbortHandler)
+		}
+		if !a.permits(hc) {
+			a.cfg.Log.InfoContext(r.Context(), "API token revoked or expired; audit stream ended", "sequence", record.Sequence, "actor", callerOf(hc.Context()).name)
 			panic(http.ErrAbortHandler)
 		}
 		if !q.Until.IsZero() && record.Time >= events.At(q.Until) {

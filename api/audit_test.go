@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/sha256"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"keyfob/engine"
 	"keyfob/events"
 )
 
@@ -106,6 +108,60 @@ func TestHelpDeskReadsTheEventsOfAUserOnly(t *testing.T) {
 		}
 		if status, _ := call(t, a, role, get, "/users/ada/audit?user=bob", ""); status != http.StatusUnprocessableEntity {
 			t.Errorf("%s, of another user: status %d", role, status)
+		}
+	}
+}
+
+// onWrite calls then after the first line was written.
+type onWrite struct {
+	*httptest.ResponseRecorder
+	then func()
+}
+
+func (w *onWrite) Write(b []byte) (int, error) {
+	n, err := w.ResponseRecorder.Write(b)
+	w.then()
+	return n, err
+}
+
+func (w *onWrite) Unwrap() http.ResponseWriter { return w.ResponseRecorder }
+
+// TestOpenAuditStreamEndsWithTheAPIToken: who follows the trail reads nothing
+// that happens after the API token has ended.
+func TestOpenAuditStreamEndsWithTheAPIToken(t *testing.T) {
+	for name, end := range map[string]func(*fake, engine.APIToken){
+		"revoked": func(f *fake, own engine.APIToken) {
+			own.Digest[0]++
+			f.put(t, engine.TableAPITokens, own)
+		},
+		"issued anew for another role": func(f *fake, own engine.APIToken) {
+			own.Role = RoleLogin
+			f.put(t, engine.TableAPITokens, own)
+		},
+		"expired": func(f *fake, own engine.APIToken) {
+			own.Expires = events.At(noon)
+			f.put(t, engine.TableAPITokens, own)
+		},
+	} {
+		for role, path := range map[string]string{RoleAuditor: "/audit?follow=true", RoleHelpdesk: "/users/ada/audit?follow=true"} {
+			t.Run(name+", "+role, func(t *testing.T) {
+				f := newFake(t)
+				f.refusals(events.ReasonBadPIN, events.ReasonBadTokencode, events.ReasonUserLocked)
+				a := f.api(t)
+				w := &onWrite{httptest.NewRecorder(), func() { end(f, *a.bearer(sha256.Sum256([]byte(bearer(role))))) }}
+				defer func() {
+					if cut := recover(); cut != http.ErrAbortHandler { //nolint:errorlint // a panic's value
+						t.Errorf("the connection was not cut: %v", cut)
+					}
+					if got := sequences(t, w.Body.String()); got != "1" {
+						t.Errorf("events %q, want that before the end only", got)
+					}
+					if len(a.streaming) != 0 {
+						t.Error("the reader kept its place")
+					}
+				}()
+				a.ServeHTTP(w, newRequest(t, role, get, path, ""))
+			})
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	operation := ctx.Operation()
-	allowed, _ := operation.Metadata[rolesKey].(roles)
+	allowed := allowedTo(operation)
 	if !allowed.has(who.role) {
 		a.cfg.Log.WarnContext(ctx.Context(), "request denied by role", "operation", operation.OperationID, "actor", who.name, "role", who.role)
 		a.cfg.Refused(who.name, a.originOf(who), events.CommandDenied{Operation: operation.OperationID, Role: who.role})
@@ -74,6 +74,19 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(huma.WithContext(ctx, context.WithValue(ctx.Context(), callerKey{}, who)))
+}
+
+// allowedTo returns the roles that may call an operation.
+func allowedTo(o *huma.Operation) roles {
+	allowed, _ := o.Metadata[rolesKey].(roles)
+	return allowed
+}
+
+// permits reports whether a request that was let through is still permitted: its
+// API token may have been revoked since, or have expired.
+func (a *API) permits(ctx huma.Context) bool {
+	who, ok := a.identify(ctx)
+	return ok && allowedTo(ctx.Operation()).has(who.role)
 }
 
 // behind says why this node's list of API tokens may be out of date: a token that
