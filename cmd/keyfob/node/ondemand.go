@@ -26,26 +26,26 @@ type OnDemandConfig struct {
 
 // SMTPConfig is the mail server that takes tokencodes for mail addresses.
 type SMTPConfig struct {
-	Host         string `yaml:"host" doc:"name of the mail server; empty: no tokencodes by mail"`
-	Port         string `yaml:"port" doc:"587 for starttls, 465 for implicit"`
-	TLS          string `yaml:"tls" enum:"starttls,implicit,opportunistic" doc:"starttls: demanded; implicit: from the first byte; opportunistic: only if the server offers it, so that whoever sits between can read tokencodes"`
-	CA           string `yaml:"ca" doc:"PEM file that the server's certificate is checked against; default the machine's"`
-	User         string `yaml:"user" doc:"who the mail server is told we are; empty: it does not ask"`
+	Host         string `yaml:"host" doc:"host name of the mail server; empty: no tokencodes by mail"`
+	Port         string `yaml:"port" doc:"port of the mail server: 587 for starttls, 465 for implicit"`
+	TLS          string `yaml:"tls" enum:"starttls,implicit,opportunistic" doc:"starttls: required; implicit: from the first byte; opportunistic: only if the server offers it, so tokencodes can be intercepted"`
+	CA           string `yaml:"ca" doc:"PEM file with the CAs of the mail server; default: those of the system"`
+	User         string `yaml:"user" doc:"user name at the mail server; empty: no authentication"`
 	PasswordFile string `yaml:"password_file" doc:"file with the password of user"`
-	From         string `yaml:"from" doc:"sender, such as Example Travel <noreply@example.com>"`
-	Subject      string `yaml:"subject" doc:"of the mail; {tokencode}, {minutes}, {asked}, the time at which it was asked for, and {service} are filled in"`
-	Text         string `yaml:"text" doc:"of the mail; {tokencode}, {minutes}, {asked}, the time at which it was asked for, and {service} are filled in"`
+	From         string `yaml:"from" doc:"sender address, such as Example Travel <noreply@example.com>"`
+	Subject      string `yaml:"subject" doc:"subject of the mail; {tokencode}, {minutes}, {asked} (time of the request) and {service} are replaced"`
+	Text         string `yaml:"text" doc:"text of the mail; {tokencode}, {minutes}, {asked} (time of the request) and {service} are replaced"`
 }
 
 // SMSConfig is the gateway that takes tokencodes for telephone numbers.
 type SMSConfig struct {
-	URL         string `yaml:"url" doc:"https URL of the gateway; {to}, {number} and {text} are filled in; empty: no tokencodes by SMS"`
-	Method      string `yaml:"method" enum:"POST,PUT,GET" doc:"of the request"`
-	ContentType string `yaml:"content_type" enum:"application/json,application/x-www-form-urlencoded" doc:"of body; what is filled in is escaped accordingly"`
-	HeadersFile string `yaml:"headers_file" doc:"file with lines of the form Name: value, such as the gateway's key"`
-	Body        string `yaml:"body" doc:"of the request, not sent with GET; {to} is +441632960961, {number} the same without the plus, {text} the message"`
-	CA          string `yaml:"ca" doc:"PEM file that the gateway's certificate is checked against; default the machine's"`
-	Text        string `yaml:"text" doc:"of the message, at most 140 bytes; {tokencode}, {minutes}, {asked}, the time at which it was asked for, and {service} are filled in"`
+	URL         string `yaml:"url" doc:"https URL of the gateway, may contain {to}, {number} and {text}; empty: no tokencodes by SMS"`
+	Method      string `yaml:"method" enum:"POST,PUT,GET" doc:"method of the request"`
+	ContentType string `yaml:"content_type" enum:"application/json,application/x-www-form-urlencoded" doc:"content type of body; values are escaped accordingly"`
+	HeadersFile string `yaml:"headers_file" doc:"file with additional headers, one Name: value per line, such as the gateway's key"`
+	Body        string `yaml:"body" doc:"body of the request, not sent with GET; {to} is +441632960961, {number} is 441632960961, {text} is the message"`
+	CA          string `yaml:"ca" doc:"PEM file with the CAs of the gateway; default: those of the system"`
+	Text        string `yaml:"text" doc:"text of the message, at most 140 bytes; {tokencode}, {minutes}, {asked} (time of the request) and {service} are replaced"`
 }
 
 func defaultOnDemand() OnDemandConfig {
