@@ -32,15 +32,15 @@ const (
 	maxDevNodes     = 9
 )
 
-// devClient is the RADIUS client of a dev cluster, on 127.0.0.0/8, and over
+// RADIUSClient is the RADIUS client of a dev cluster, on 127.0.0.0/8, and over
 // TLS with radsec.crt and radsec.key.
 const RADIUSClient = "loopback"
 
 // devReader is the audit reader of a dev cluster.
 const devReader = "dev"
 
-// devCluster is several nodes on this machine, for trying keyfob out and for
-// tests. Everything about it lies in one directory.
+// Cluster is a cluster of several nodes on this machine, for trials and tests. All
+// its files are in one directory.
 type Cluster struct {
 	Env    *cli.Environment
 	Dir    string

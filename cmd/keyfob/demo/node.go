@@ -25,7 +25,7 @@ const (
 	endLimit  = 5 * time.Second  // for a killed process to end
 )
 
-// devNode is a node of a dev cluster: a process of this same binary.
+// Node is a node of a dev cluster: a process of this binary.
 type Node struct {
 	Cluster *Cluster
 	Name    string
