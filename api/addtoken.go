@@ -40,8 +40,8 @@ type TokenRecord struct {
 	User          string     `json:"user,omitempty" maxLength:"256" doc:"Assign the token to this user."`
 }
 
-// Windows are the distances, in intervals in either direction, up to which a
-// tokencode is accepted from where the token's clock is believed to be.
+// Windows are the distances from the expected interval, in either direction, up to
+// which a tokencode is accepted.
 type Windows struct {
 	Small  int64 `json:"small" minimum:"0" doc:"Accepted."`
 	Medium int64 `json:"medium" minimum:"0" doc:"Accepted with the next tokencode."`

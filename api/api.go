@@ -5,8 +5,8 @@
 // logins for applications. It translates and never decides: the engine decides
 // what a command comes to.
 //
-// A caller is identified by an API token, of which the state holds only the
-// digest, or as root or the server's own user on the unix socket. Each operation
+// A caller is identified by an API token, or as root or the server's own user on
+// the unix socket. The state holds only the digest of a token. Each operation
 // lists the roles that may call it; an operation without roles is open to nobody.
 // No answer contains a seed, a PIN that an administrator chose, or a shared
 // secret. Secrets that are shown once are listed with the reason in

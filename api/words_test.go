@@ -36,15 +36,15 @@ func TestResolvedRefusalIsNotSummarized(t *testing.T) {
 		want    string
 	}{
 		"wrong PIN":             {[]events.Event{refused(events.ReasonBadPIN)}, last + "tokencode correct, PIN wrong"},
-		"then let in":           {[]events.Event{refused(events.ReasonBadPIN), events.PasscodeAccepted{User: "bob"}}, free},
+		"then accepted":         {[]events.Event{refused(events.ReasonBadPIN), events.PasscodeAccepted{User: "bob"}}, free},
 		"then asked":            {[]events.Event{refused(events.ReasonBadPIN), events.PasscodeChallenged{User: "bob", Conversation: conversation}}, free},
-		"then another let in":   {[]events.Event{refused(events.ReasonBadPIN), events.PasscodeAccepted{User: "eve"}}, last + "tokencode correct, PIN wrong"},
+		"another is accepted":   {[]events.Event{refused(events.ReasonBadPIN), events.PasscodeAccepted{User: "eve"}}, last + "tokencode correct, PIN wrong"},
 		"then a temporary PIN":  {[]events.Event{refused(events.ReasonBadPIN), events.PINSet{User: "bob", Serial: "b1", Temporary: true}}, free},
 		"then unlocked":         {[]events.Event{refused(events.ReasonBadPIN), events.UserUnlocked{User: "bob"}}, free},
 		"then found":            {[]events.Event{refused(events.ReasonTokencodeReused), events.TokenFound{User: "bob", Serial: "b1"}}, free},
 		"then refused again":    {[]events.Event{refused(events.ReasonBadPIN), events.UserUnlocked{User: "bob"}, refused(events.ReasonBadPIN)}, strings.Replace(last, ":01Z", ":03Z", 1) + "tokencode correct, PIN wrong"},
 		"clock":                 {[]events.Event{far}, "PIN correct, tokencode 4 intervals slow; outside the window of 3"},
-		"clock put right":       {[]events.Event{far, events.TokenResynchronized{User: "bob", Use: events.Use{Serial: "b1"}}}, free},
+		"clock corrected":       {[]events.Event{far, events.TokenResynchronized{User: "bob", Use: events.Use{Serial: "b1"}}}, free},
 		"drift zeroed":          {[]events.Event{far, events.DriftAdjusted{User: "bob", Serial: "b1", Forgot: true}}, free},
 		"locked, and no longer": {[]events.Event{refused(events.ReasonUserLocked)}, free},
 		"a typo, then locked":   {[]events.Event{refused(events.ReasonBadPIN), refused(events.ReasonUserLocked)}, last + "tokencode correct, PIN wrong"},

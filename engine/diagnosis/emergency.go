@@ -10,10 +10,10 @@ type Emergency struct {
 	Since, Until events.Time // of the emergency tokencodes
 	Over         bool        // Until has passed
 	None         bool        // no emergency tokencodes were given out
-	Fixed        bool        // one tokencode that is good until Until
+	Fixed        bool        // one tokencode that is valid until Until
 	Given        int         // zero: not known
 	Used         int
-	Left         int // good ones; meaningful if Counted
+	Left         int // still valid; meaningful if Counted
 	Counted      bool
 	Found        string // what the token's own tokencodes do: see engine.Lost
 	OwnAccepted  bool   // the token's own tokencodes are accepted now

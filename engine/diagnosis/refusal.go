@@ -11,7 +11,7 @@ type Refusal struct {
 	Reason  events.Reason
 	User    string
 	Serial  string         // where the token could be told
-	Offset  *int64         // of the tokencode from where the token's clock was believed to be
+	Offset  *int64         // of the tokencode from the expected one
 	Problem engine.Problem // the rule that the last new PIN broke
 	Quiet   bool           // the attempt was not checked
 	EndedBy events.Event   // the administrator's command that ended the conversation
