@@ -49,7 +49,7 @@ func TestImportDisturbsNobody(t *testing.T) {
 	close(done)
 	all.Wait()
 	if len(rows) != many {
-		t.Errorf("%d tokens were taken in, not %d", len(rows), many)
+		t.Errorf("%d tokens were imported, not %d", len(rows), many)
 	}
 	var waits []time.Duration
 	for _, p := range people {

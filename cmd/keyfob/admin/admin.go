@@ -1,7 +1,6 @@
-// Package admin holds the commands by which administrators command a cluster:
-// users, tokens, RADIUS clients, policy, the audit trail, the cluster's
-// members. Each command is a request to a node's API and its answer put into
-// words; no rule is decided here and no node runs here.
+// Package admin has the administrative commands: users, tokens, RADIUS clients,
+// policy, audit trail and cluster members. A command sends requests to the API of
+// a node and prints the answers. It decides no rule, and it runs no node.
 package admin
 
 import (
@@ -10,12 +9,11 @@ import (
 	"keyfob/cmd/keyfob/cli"
 )
 
-// commands make the commands, for one environment.
+// commands builds the commands for an environment.
 type commands struct{ *cli.Environment }
 
-// Commands returns all administrative commands. Those of the group cluster that
-// work on the files of a node are given, because they are no business of this
-// package.
+// Commands returns all administrative commands. The commands of the group cluster
+// that work on the files of a node are passed in, because they need the node.
 func Commands(e *cli.Environment, onFiles ...*cobra.Command) []*cobra.Command {
 	c := &commands{e}
 	cluster := c.clusterCommand()

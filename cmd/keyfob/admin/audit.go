@@ -19,7 +19,7 @@ func (e *commands) auditCommand() *cobra.Command {
 	return e.Group("audit", "Read and verify the audit trail", e.auditTail(), e.auditShow(), e.auditVerify(), e.auditExport(), e.auditReaderCommand())
 }
 
-// tailing is what keyfob audit tail shows, and how.
+// tailing holds the flags of audit tail.
 type tailing struct {
 	since, until, format string
 	query                api.ReadAuditQuery
@@ -71,7 +71,7 @@ func (e *commands) auditTail() *cobra.Command {
 	return r.Flags(r.Completes(c))
 }
 
-// usualFormat is the format of events that is used unless another is named.
+// usualFormat returns the default format of events.
 func (e *commands) usualFormat() string {
 	if e.OnTerminal() {
 		return "text"
@@ -79,7 +79,7 @@ func (e *commands) usualFormat() string {
 	return "json"
 }
 
-// events returns the events asked for. Those of one user are open to more roles
+// events returns the selected events. More roles may read the events of one user
 // than the whole trail.
 func (o tailing) events(ctx context.Context, r *cli.Remote) iter.Seq2[[]byte, error] {
 	q := o.query
@@ -100,11 +100,11 @@ func (e *commands) auditExport() *cobra.Command {
 		}
 		return e.copyEvents(r.ReadAudit(c.Context(), api.ReadAuditQuery{From: from}), format)
 	})
-	c.Flags().Uint64Var(&from, "from", 1, "the first sequence number")
+	c.Flags().Uint64Var(&from, "from", 1, "first sequence number")
 	return r.Flags(c)
 }
 
-// copyEvents writes events, each as format has it.
+// copyEvents writes events in a format.
 func (e *commands) copyEvents(all iter.Seq2[[]byte, error], format func([]byte) ([]byte, error)) error {
 	for line, err := range all {
 		if err != nil {
@@ -121,7 +121,7 @@ func (e *commands) copyEvents(all iter.Seq2[[]byte, error], format func([]byte) 
 	return nil
 }
 
-// verified is what audit verify answers.
+// verified is the result of audit verify.
 type verified struct {
 	Path        string `json:"path"`
 	Whole       bool   `json:"whole"`
@@ -155,9 +155,9 @@ func (e *commands) auditVerify() *cobra.Command {
 			return err
 		}
 		if !v.Whole {
-			return fmt.Errorf("%s is broken at event %d: %s; keep it as evidence, and compare with another node's", path, v.Broken, v.Problem)
+			return fmt.Errorf("%s is broken at event %d: %s; keep it as evidence and compare it with the journal of another node", path, v.Broken, v.Problem)
 		}
-		e.Say("%s is whole from event %d to %d", path, v.First, v.Last)
+		e.Say("%s is intact from event %d to %d", path, v.First, v.Last)
 		return nil
 	}))
 }

@@ -11,7 +11,7 @@ import (
 	"keyfob/cmd/keyfob/cli"
 )
 
-// auditEvent is what the formats need of an event on the audit stream.
+// auditEvent is the part of an event that the formats use.
 type auditEvent struct {
 	ID   string    `json:"id"`
 	Time time.Time `json:"time"`
@@ -41,7 +41,7 @@ type auditEvent struct {
 	} `json:"data"`
 }
 
-// name is the event's domain and word: auth, rejected.
+// name returns the domain and the name of the event, such as auth and rejected.
 func (e *auditEvent) name() (domain, word string) {
 	parts := strings.Split(e.Type, ".")
 	if len(parts) < 3 {
@@ -50,11 +50,11 @@ func (e *auditEvent) name() (domain, word string) {
 	return parts[1], parts[2]
 }
 
-// warning reports whether somebody should look at it: that is what the last
-// letter of a code says.
+// warning reports whether an operator should look at the event. The last letter
+// of its code says so.
 func (e *auditEvent) warning() bool { return strings.HasSuffix(e.Data.Code, "W") }
 
-// auditFormat returns what turns a line of the audit stream into a format.
+// auditFormat returns the function that converts a line of the audit stream.
 func (e *commands) auditFormat(name string) (func(line []byte) ([]byte, error), error) {
 	formats := map[string]func(*auditEvent) []byte{
 		"cef": (*auditEvent).cef, "ocsf": (*auditEvent).ocsf,
@@ -81,7 +81,7 @@ var (
 	cefValue  = strings.NewReplacer(`\`, `\\`, `=`, `\=`, "\n", `\n`, "\r", `\r`)
 )
 
-// cef is a line of ArcSight's Common Event Format, version 0.
+// cef returns a line in ArcSight's Common Event Format, version 0.
 func (e *auditEvent) cef() []byte {
 	severity := "3"
 	if e.warning() {
@@ -112,7 +112,7 @@ func (e *auditEvent) cef() []byte {
 	for _, c := range [][2]string{
 		{"site", d.Site}, {"client", d.Client}, {"tokenSerial", d.Token.Serial}, {"reference", d.Reference}, {"door", d.Door}, {"chainHash", d.Hash},
 	} {
-		custom++ // each keeps its number, whether it is there or not
+		custom++ // a field has the same number in every event
 		if c[1] != "" {
 			add(fmt.Sprintf("cs%dLabel", custom), c[0])
 			add(fmt.Sprintf("cs%d", custom), c[1])
@@ -121,8 +121,8 @@ func (e *auditEvent) cef() []byte {
 	return []byte(strings.Join(header, "|") + "|" + strings.Join(ext, " "))
 }
 
-// What of the Open Cybersecurity Schema Framework, version 1.8, is used: the
-// classes of the category Identity & Access Management.
+// Classes of the Open Cybersecurity Schema Framework, version 1.8, category
+// Identity & Access Management.
 const (
 	ocsfVersion        = "1.8.0"
 	ocsfAccountChange  = 3001
@@ -167,7 +167,7 @@ func (e *auditEvent) ocsfClass() ocsfClass {
 	return ocsfClass{ocsfEntity, 3, "Update"}
 }
 
-// ocsf is the event as OCSF has it. What has no place there is unmapped.
+// ocsf returns the event in OCSF. Fields without an equivalent are unmapped.
 func (e *auditEvent) ocsf() []byte {
 	d, class := &e.Data, e.ocsfClass()
 	domain, word := e.name()
@@ -202,12 +202,12 @@ func (e *auditEvent) ocsf() []byte {
 	e.ocsfSubject(class, v)
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic("keyfob: " + err.Error()) // texts, numbers and maps of them can be written
+		panic("keyfob: " + err.Error()) // strings, numbers and maps of them can be encoded
 	}
 	return b
 }
 
-// ocsfSubject says whom or what the event is about.
+// ocsfSubject adds the user or the object of the event.
 func (e *auditEvent) ocsfSubject(class ocsfClass, v map[string]any) {
 	d := &e.Data
 	user := map[string]any{"name": d.User}
@@ -242,7 +242,7 @@ func (e *auditEvent) ocsfSubject(class ocsfClass, v map[string]any) {
 	}
 }
 
-// firstOf is the first detail that there is.
+// firstOf returns the first detail that is present.
 func firstOf(details map[string]any, names ...string) any {
 	for _, name := range names {
 		if v, ok := details[name]; ok {

@@ -13,9 +13,9 @@ import (
 
 func (e *commands) auditShow() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
-	return out.Flag(r.Flags(cli.Command("show REFERENCE", "Say what a reference stands for that a user reads out: who, when, why, and what to do", func(c *cobra.Command, args []string) error {
+	return out.Flag(r.Flags(cli.Command("show REFERENCE", "Explain a reference that a user reads out: who, when, why, and what to do", func(c *cobra.Command, args []string) error {
 		if !events.IsReference(events.CanonicalReference(args[0])) {
-			return cli.Usagef("%q is no reference: it has eight letters and digits, such as 7K3M-QX4P", args[0])
+			return cli.Usagef("%q is not a reference; a reference has eight letters and digits, such as 7K3M-QX4P", args[0])
 		}
 		report, err := r.ShowReference(c.Context(), args[0])
 		if err != nil {
@@ -25,7 +25,7 @@ func (e *commands) auditShow() *cobra.Command {
 	})))
 }
 
-// referenceRows are one screen for the help desk.
+// referenceRows show a reference on one screen.
 func referenceRows(tw *cli.Table, r api.ReferenceReport) {
 	tw.Row("REFERENCE", r.Reference)
 	tw.Row("WHEN", r.Time)
@@ -55,18 +55,18 @@ func referenceRows(tw *cli.Table, r api.ReferenceReport) {
 	}
 }
 
-// whose is the user that a reference is about.
+// whose names the user of a reference.
 func whose(r api.ReferenceReport) string {
 	switch {
 	case r.User == "" && r.Actor == "":
-		return "a name that is no user's; the trail does not keep it"
+		return "unknown user; the audit trail does not record the name"
 	case r.User != "" && !r.Known:
-		return r.User + ", who is no user any more"
+		return r.User + ", who was deleted"
 	}
 	return r.User
 }
 
-// through is the way by which an attempt came.
+// through describes how an attempt arrived.
 func through(door, client, source string) string {
 	words := []string{map[string]string{"radius": "RADIUS", "web": "the page", "api": "the API"}[door]}
 	if words[0] == "" {

@@ -13,7 +13,7 @@ import (
 	"keyfob/cmd/keyfob/cli"
 )
 
-// backedUp is what cluster backup answers.
+// backedUp is the result of cluster backup.
 type backedUp struct {
 	File        string `json:"file"`
 	Bytes       int64  `json:"bytes"`

@@ -27,13 +27,13 @@ func (e *commands) clientCommand() *cobra.Command {
 	)
 }
 
-// What the flags of a client's settings mean, in add and set alike.
+// Help of the flags that add and set have in common.
 const (
 	siteUsage    = "site of the client, for the audit trail"
-	dialectUsage = "`DIALECT`: rsa, cisco-sdi, plain, or nochallenge for a VPN that cannot ask"
+	dialectUsage = "`DIALECT`: rsa, cisco-sdi, plain, or nochallenge for a VPN that cannot show a prompt"
 	signedUsage  = "`POLICY` on Message-Authenticator: require, auto or allow"
-	trustedUsage = "count the failures of its users apart from those of strangers"
-	secretUsage  = "`FILE` with the shared secret, - for standard input; default: make one and show it"
+	trustedUsage = "count failures through this client separately from those of strangers"
+	secretUsage  = "`FILE` with the shared secret, - for standard input (default: generate one and show it)"
 )
 
 func (e *commands) clientAdd() *cobra.Command {
@@ -87,11 +87,11 @@ func (e *commands) clientSet() *cobra.Command {
 		return out.Shown(e.Environment, changed)
 	})
 	f := c.Flags()
-	f.StringVar(&prefix, "address", "", "`ADDRESS` or CIDR that it asks from")
+	f.StringVar(&prefix, "address", "", "`ADDRESS` or CIDR of the client")
 	f.StringVar(&site, "site", "", siteUsage)
 	f.StringVar(&dialect, "dialect", "", dialectUsage)
 	f.StringVar(&signed, "message-authenticator", "", signedUsage)
-	f.BoolVar(&trusted, "trusted", false, trustedUsage+"; =false ends that")
+	f.BoolVar(&trusted, "trusted", false, trustedUsage+"; =false turns it off")
 	return out.Flag(r.Because(r.Completes(c, cli.Clients)))
 }
 
@@ -134,7 +134,7 @@ func (e *commands) clientRotateSecret() *cobra.Command {
 	return out.Flag(r.Because(r.Completes(c, cli.Clients)))
 }
 
-// secretOrNew reads a secret from a file, or makes one of 128 random bits.
+// secretOrNew reads a secret from a file, or generates one of 128 bits.
 func (e *commands) secretOrNew(file string) (secret api.Secret, made bool, err error) {
 	if file == "" {
 		return api.Secret(rand.Text()), true, nil
@@ -143,12 +143,12 @@ func (e *commands) secretOrNew(file string) (secret api.Secret, made bool, err e
 	return api.Secret(text), false, err
 }
 
-// shownWithSecret shows a client, and its secret if that was made here.
+// shownWithSecret shows a client, and its secret if it was generated here.
 func (e *commands) shownWithSecret(out *cli.Output, one api.Client, secret api.Secret, made bool) error {
 	if !made {
 		return out.Shown(e.Environment, one)
 	}
-	e.Say("its shared secret, which is shown only once:")
+	e.Say("shared secret, shown only once:")
 	return out.Show(e.Out, struct {
 		api.Client
 		Secret string `json:"secret"`

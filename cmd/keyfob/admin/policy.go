@@ -34,7 +34,8 @@ func (e *commands) policyShow() *cobra.Command {
 	return out.Flag(r.Flags(r.Completes(c, cli.PolicyKeys)))
 }
 
-// chosen are the settings with a key, or, if there is none, those with a prefix.
+// chosen returns the setting with a key or, if there is none, those with the
+// prefix.
 func chosen(all []api.Setting, key string) []api.Setting {
 	var some []api.Setting
 	for _, s := range all {
@@ -64,8 +65,8 @@ func settingsOf(args []string) (map[string]string, error) {
 	return settings, nil
 }
 
-// policyRows show every setting with what it means, those that are not the
-// defaults marked, and fit a terminal.
+// policyRows show all settings, the chance of guessing and the profiles. They fit
+// a terminal.
 func policyRows(tw *cli.Table, p api.Policy) {
 	tw.Row(profileInForce(p))
 	tw.Row()
@@ -73,7 +74,7 @@ func policyRows(tw *cli.Table, p api.Policy) {
 	tw.Row()
 	guessRows(tw, p)
 	tw.Row()
-	tw.Row("PROFILE", "SETTINGS THAT ARE NOT THE DEFAULTS")
+	tw.Row("PROFILE", "SETTINGS THAT DIFFER FROM THE DEFAULT")
 	for _, one := range p.Profiles {
 		text := cli.Wrap(cli.Cell(unusual(one.Settings)), cli.Width-len("PROFILE  "))
 		tw.Row(one.Name, text[0])
@@ -83,7 +84,8 @@ func policyRows(tw *cli.Table, p api.Policy) {
 	}
 }
 
-// settingRows show settings by group, which is the first word of the key.
+// settingRows show settings by group, the first word of the key. Settings that
+// differ from the default are marked.
 func settingRows(tw *cli.Table, settings []api.Setting) {
 	tw.Row(" ", "SETTING", "VALUE", "MEANING")
 	before := ""
@@ -104,10 +106,10 @@ func settingRows(tw *cli.Table, settings []api.Setting) {
 	}
 }
 
-const meaningWidth = 55 // of the table's, beside a setting's name and value
+const meaningWidth = 55 // columns, beside the name and the value of a setting
 
-// measured is a setting's value with its unit, where that is not said by the
-// value.
+// measured returns the value of a setting with its unit, unless the value
+// includes it.
 func measured(s api.Setting) string {
 	switch s.Unit {
 	case "duration", "word", "yes or no":
@@ -116,8 +118,8 @@ func measured(s api.Setting) string {
 	return s.Value + " " + s.Unit
 }
 
-// profileInForce names the profile that the settings are nearest to, and those
-// that differ from it.
+// profileInForce names the profile that is nearest to the settings, and the
+// settings that differ from it.
 func profileInForce(p api.Policy) string {
 	var nearest string
 	var others []string
@@ -137,12 +139,12 @@ func profileInForce(p api.Policy) string {
 		}
 	}
 	if len(others) == 0 {
-		return "The profile " + nearest + " is in force."
+		return "Profile: " + nearest + "."
 	}
-	return "The profile " + nearest + " is in force, but for " + strings.Join(others, ", ") + "."
+	return "Profile: " + nearest + ", except " + strings.Join(others, ", ") + "."
 }
 
-// unusual lists settings as they are given to policy set.
+// unusual lists settings in the form that policy set takes.
 func unusual(settings map[string]string) []string {
 	var all []string
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
@@ -151,20 +153,20 @@ func unusual(settings map[string]string) []string {
 	return all
 }
 
-// guessRows show the chance that blind guessing gets in, how it was reckoned,
-// and what was assumed.
+// guessRows show the chance that guessing succeeds, the arithmetic and the
+// assumptions.
 func guessRows(tw *cli.Table, p api.Policy) {
-	tw.Row("GUESSING AT", "DIGITS", "TRIES A DAY", "A DAY WITH THE PIN", "A YEAR WITH IT", "A DAY WITHOUT THE PIN")
+	tw.Row("GUESSING AT", "DIGITS", "TRIES PER DAY", "PER DAY, PIN KNOWN", "PER YEAR, PIN KNOWN", "PER DAY, PIN UNKNOWN")
 	for _, b := range p.Budgets {
 		tw.Row(b.Form, b.Digits, b.Tries, chance(b.Day), chance(b.Year), chance(b.DayNoPIN))
 	}
 	tw.Row()
-	tw.Row("GUESSING AT", "ARITHMETIC OF A DAY WITH THE PIN")
+	tw.Row("GUESSING AT", "ARITHMETIC PER DAY, PIN KNOWN")
 	for _, b := range p.Budgets {
 		tw.Row(b.Form, b.Arithmetic)
 	}
 	tw.Row()
-	tw.Row(fmt.Sprintf("What would make a day with the PIN more than %.2g has to be forced. Assumed is:", p.MaxGuess))
+	tw.Row(fmt.Sprintf("A chance per day with a known PIN above %.2g requires --force. Assumptions:", p.MaxGuess))
 	for _, one := range p.Assumed {
 		for i, line := range cli.Wrap(one, cli.Width-2) {
 			tw.Row([]string{"- ", "  "}[min(i, 1)] + line)

@@ -43,7 +43,7 @@ func TestPolicyFitsATerminal(t *testing.T) {
 func TestPolicySaysWhatIsNotTheDefault(t *testing.T) {
 	shown := shownPolicy(t, map[string]string{"pin.min": "4", "lock.after": "5", "wait.most": "9s"})
 	for _, want := range []string{
-		"The profile rsa is in force, but for wait.most.\n",
+		"Profile: rsa, except wait.most.\n",
 		"*  pin.min                4 characters   shortest new PIN (4 to 16; default 6)\n",
 		"*  wait.most              9s ",
 		"   pin.max                8 characters   longest new PIN (4 to 16)\n",
@@ -52,7 +52,7 @@ func TestPolicySaysWhatIsNotTheDefault(t *testing.T) {
 			t.Errorf("want %q in\n%s", want, shown)
 		}
 	}
-	if shown := shownPolicy(t, nil); !strings.HasPrefix(shown, "The profile default is in force.\n") || strings.Contains(shown, "\n*") {
+	if shown := shownPolicy(t, nil); !strings.HasPrefix(shown, "Profile: default.\n") || strings.Contains(shown, "\n*") {
 		t.Errorf("nothing was changed, and it says\n%s", shown)
 	}
 }

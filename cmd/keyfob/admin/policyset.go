@@ -16,7 +16,7 @@ import (
 func (e *commands) policySet() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var yes, force bool
-	c := cli.Command("set KEY=VALUE…", "Change numbers of the rules, all or none; profile=NAME for settings that belong together", func(c *cobra.Command, args []string) error {
+	c := cli.Command("set KEY=VALUE…", "Change settings of the policy, all or none; profile=NAME applies a profile", func(c *cobra.Command, args []string) error {
 		settings, err := settingsOf(args)
 		if err != nil {
 			return err
@@ -26,13 +26,13 @@ func (e *commands) policySet() *cobra.Command {
 			return err
 		}
 		if len(preview.Changes) == 0 {
-			e.Say("all of that is so already; nothing was changed")
+			e.Say("the policy has these values already; nothing was changed")
 			return e.shownPolicy(c.Context(), r, out)
 		}
 		if err := e.tellPreview(preview); err != nil {
 			return err
 		}
-		// What has to be forced is refused by the node; nobody need be asked first.
+		// The node refuses a change that requires --force; do not ask before that.
 		if refused := len(preview.Risky) > 0 && !force; !refused && !yes {
 			if err := e.confirm(preview); err != nil {
 				return err
@@ -43,19 +43,19 @@ func (e *commands) policySet() *cobra.Command {
 		})
 		switch {
 		case client.IsProblem(err, "risky"):
-			return fmt.Errorf("%w: --force", err)
+			return fmt.Errorf("%w; use --force to accept that", err)
 		case err != nil:
 			return err
 		}
 		e.Say("policy changed: %s", strings.Join(args, " "))
 		return out.Shown(e.Environment, p)
 	})
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask, also when users must change their PIN")
-	c.Flags().BoolVar(&force, "force", false, "also when it lets guesses in more often than the bound of keyfob policy show")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask, even if users must change their PIN")
+	c.Flags().BoolVar(&force, "force", false, "accept a higher chance of guessing than the limit that keyfob policy show names")
 	return out.Flag(r.Because(r.Completes(c, cli.PolicySettings)))
 }
 
-// shownPolicy writes the policy where JSON was asked for.
+// shownPolicy writes the policy if JSON is wanted.
 func (e *commands) shownPolicy(ctx context.Context, r *cli.Remote, out *cli.Output) error {
 	p, err := r.ShowPolicy(ctx)
 	if err != nil {
@@ -64,14 +64,14 @@ func (e *commands) shownPolicy(ctx context.Context, r *cli.Remote, out *cli.Outp
 	return out.Shown(e.Environment, p)
 }
 
-// tellPreview says before a change what it would do.
+// tellPreview prints what a change would do.
 func (e *commands) tellPreview(p api.PolicyPreview) error {
 	tw := cli.NewTable(e.Err)
 	tw.Row("KEY", "BEFORE", "AFTER")
 	for _, c := range p.Changes {
 		tw.Row(c.Key, c.Before, c.After)
 		if c.Key == "refusal.delay" && c.After == "0s" {
-			defer e.Say("without refusal.delay, how long a refusal takes tells who exists, who is locked and whose tokencode was right")
+			defer e.Say("without refusal.delay, response times reveal which users exist, which are locked, and which tokencodes are correct")
 		}
 	}
 	first := true
@@ -82,7 +82,7 @@ func (e *commands) tellPreview(p api.PolicyPreview) error {
 		}
 		if first {
 			tw.Row()
-			tw.Row("GUESSING AT", "A DAY WITH THE PIN", "A DAY WITHOUT THE PIN")
+			tw.Row("GUESSING AT", "PER DAY, PIN KNOWN", "PER DAY, PIN UNKNOWN")
 		}
 		first = false
 		tw.Row(b.Form, chance(before.Day)+" -> "+chance(b.Day), chance(before.DayNoPIN)+" -> "+chance(b.DayNoPIN))
@@ -90,8 +90,8 @@ func (e *commands) tellPreview(p api.PolicyPreview) error {
 	return tw.Flush()
 }
 
-// confirm asks whether a change is meant. Where nobody can be asked, one that
-// users will notice needs --yes.
+// confirm asks before a change. Without a terminal, a change that users notice
+// needs --yes.
 func (e *commands) confirm(p api.PolicyPreview) error {
 	warning := consequences(p)
 	in, ok := e.Terminal()
@@ -100,22 +100,22 @@ func (e *commands) confirm(p api.PolicyPreview) error {
 	case warning == "":
 		return nil
 	default:
-		return errors.New(warning + "; nothing was changed: say --yes if that is meant")
+		return errors.New(warning + "; nothing was changed: confirm with --yes")
 	}
 	if warning != "" {
 		e.Say("%s", warning)
 	}
-	return e.Ask(in, "Change it")
+	return e.Ask(in, "Change the policy")
 }
 
-// consequences are what users will notice of a change.
+// consequences describe what users notice of a change.
 func consequences(p api.PolicyPreview) string {
 	var all []string
 	if p.NewPIN > 0 {
 		all = append(all, fmt.Sprintf("at most %d users must change their PIN at the next login", p.NewPIN))
 	}
 	if p.Unclaimed > 0 {
-		all = append(all, fmt.Sprintf("%d tokens have no PIN, and their owners will need an activation code: keyfob token set-temporary-pin SERIAL", p.Unclaimed))
+		all = append(all, fmt.Sprintf("%d tokens have no PIN, and their owners need an activation code: keyfob token set-temporary-pin SERIAL", p.Unclaimed))
 	}
 	return strings.Join(all, "; ")
 }

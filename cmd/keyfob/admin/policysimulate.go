@@ -14,7 +14,7 @@ import (
 func (e *commands) policySimulate() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var since string
-	c := cli.Command("simulate KEY=VALUE…", "Play the audit trail under other rules: who would have been refused, locked, asked for more", func(c *cobra.Command, args []string) error {
+	c := cli.Command("simulate KEY=VALUE…", "Replay the audit trail under other settings: who would have been refused, locked or asked for more", func(c *cobra.Command, args []string) error {
 		settings, err := settingsOf(args)
 		if err != nil {
 			return err
@@ -28,11 +28,11 @@ func (e *commands) policySimulate() *cobra.Command {
 			return err
 		}
 		if !result.Complete {
-			e.Say("it took too long, and ended at event %d: take fewer days", result.Sequence)
+			e.Say("the simulation took too long and stopped at event %d; simulate fewer days", result.Sequence)
 		}
 		return out.Show(e.Out, result, func(tw *cli.Table) { simulationRows(tw, result) })
 	})
-	c.Flags().StringVar(&since, "since", "90d", "from when on: a `TIME`, or a duration such as 90d")
+	c.Flags().StringVar(&since, "since", "90d", "start at this `TIME`, or this long ago, such as 90d")
 	return out.Flag(r.Flags(r.Completes(c, cli.PolicySettings)))
 }
 
@@ -54,7 +54,7 @@ func (e *commands) simulate(ctx context.Context, r *cli.Remote, in api.SimulateP
 }
 
 func simulationRows(tw *cli.Table, s api.SimulationResult) {
-	tw.Row("USER", "LOGINS", "REFUSED", "LOCKED THEN", "LOCKED IN FACT", "NEW PIN", "NEXT TOKENCODE")
+	tw.Row("USER", "LOGINS", "REFUSED", "LOCKED", "LOCKED ACTUALLY", "NEW PIN", "NEXT TOKENCODE")
 	for _, one := range s.Effects {
 		effectRow(tw, one.User, one)
 	}
@@ -63,7 +63,7 @@ func simulationRows(tw *cli.Table, s api.SimulationResult) {
 	}
 	effectRow(tw, "(all)", s.Totals)
 	tw.Row()
-	tw.Row(fmt.Sprintf("Of %d users who tried to log in since %s, the rules would have touched %d.",
+	tw.Row(fmt.Sprintf("%d users tried to log in since %s; the settings would have affected %d.",
 		s.Users, s.Since.Local().Format(time.DateTime), s.Touched))
 }
 

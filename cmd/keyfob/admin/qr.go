@@ -7,8 +7,8 @@ import (
 	"rsc.io/qr"
 )
 
-// writeQR draws a QR code with half blocks, dark on light and with the quiet
-// zone that scanners need, whatever the terminal's colours.
+// writeQR draws a QR code in half blocks, dark on light on any terminal, with the
+// quiet zone that scanners need.
 func writeQR(w io.Writer, text string) error {
 	code, err := qr.Encode(text, qr.M)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"keyfob/cmd/keyfob/cli"
 )
 
-// removed is what a removal answers.
+// removed is the result of a removal.
 type removed struct {
 	Name    string `json:"name"`
 	Removed bool   `json:"removed"`
@@ -39,8 +39,8 @@ func (e *commands) removal(w removal) *cobra.Command {
 	return cli.Destructive(out.Flag(r.Because(r.Completes(c, w.names))))
 }
 
-// seconds is a duration as requests have it. What is shorter than a second is
-// not taken for none.
+// seconds converts a duration for a request. A fraction of a second is one
+// second, because 0 stands for the default.
 func seconds(d time.Duration) int {
 	if d > 0 {
 		return max(1, int(d/time.Second))

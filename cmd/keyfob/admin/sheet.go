@@ -11,7 +11,7 @@ import (
 	"keyfob/events"
 )
 
-// tokenSheet is all that is known of a token.
+// tokenSheet shows everything about a token.
 func tokenSheet(tw *cli.Table, t api.Token) {
 	tw.Row("SERIAL", t.Serial)
 	tw.Row("KIND", tokenKind(t))
@@ -28,11 +28,11 @@ func tokenSheet(tw *cli.Table, t api.Token) {
 	}
 	tw.Line("REPLACES", t.Replaces)
 	tw.Line("REPLACED BY", t.ReplacedBy)
-	tw.Row("GOOD", goodFrom(t))
+	tw.Row("VALID", goodFrom(t))
 	tw.Row("IMPORTED", t.Imported)
 }
 
-// tokenKind is what a token displays.
+// tokenKind describes the tokencodes of a token.
 func tokenKind(t api.Token) string {
 	words := []string{t.Kind}
 	if t.Algorithm != "" {
@@ -41,29 +41,29 @@ func tokenKind(t api.Token) string {
 	words = append(words, fmt.Sprintf("%d digits", t.Digits))
 	switch {
 	case t.Kind == engine.KindOnDemand:
-		words = append(words, "sent when the PIN asks for them")
+		words = append(words, "sent when the PIN is entered")
 	case t.PeriodSeconds == 0:
-		words = append(words, "at each press")
+		words = append(words, "per press")
 	default:
 		words = append(words, fmt.Sprintf("every %d s", t.PeriodSeconds))
 	}
 	return strings.Join(words, ", ")
 }
 
-// tokenPIN is how the PIN is typed, and how old it is.
+// tokenPIN describes how the PIN is entered, and how old it is.
 func tokenPIN(t api.Token) string {
 	if t.PINStyle == string(tokencode.NoPIN) {
-		return "works without one"
+		return "not used"
 	}
-	how := "typed before the tokencode"
+	how := "entered before the tokencode"
 	switch {
 	case t.PINStyle == string(tokencode.PINpad):
 		how = "added to the tokencode (PINpad)"
 	case t.Kind == engine.KindOnDemand:
-		how = "typed alone, to ask for a tokencode"
+		how = "entered alone to request a tokencode"
 	}
 	if !t.HasPIN {
-		return "none yet; " + how
+		return "not set; " + how
 	}
 	set := "set " + cli.Cell(t.PINSetAt)
 	if t.PINTemporary {
@@ -72,7 +72,7 @@ func tokenPIN(t api.Token) string {
 	return set + "; " + how + "; " + pinEnd(t)
 }
 
-// pinEnd is when a PIN is too old.
+// pinEnd is when the PIN expires.
 func pinEnd(t api.Token) string {
 	switch {
 	case t.PINExpires == nil:
@@ -84,7 +84,7 @@ func pinEnd(t api.Token) string {
 	}
 }
 
-// newPIN is whether a new PIN is asked for, and who makes it.
+// newPIN describes who makes a new PIN, and when one is asked for.
 func newPIN(t api.Token) string {
 	if t.PINStyle == string(tokencode.NoPIN) {
 		return ""
@@ -93,15 +93,15 @@ func newPIN(t api.Token) string {
 		string(engine.PINByUser): "chosen by the user", string(engine.PINBySystem): "generated", string(engine.PINByEither): "chosen by the user or generated",
 	}[t.PINMadeBy]
 	if t.PINSource == "" {
-		by += ", as the policy says"
+		by += " (policy)"
 	}
 	switch {
 	case t.Unclaimed:
-		return by + "; a temporary PIN comes first: keyfob token set-temporary-pin " + t.Serial
+		return by + "; needs a temporary PIN first: keyfob token set-temporary-pin " + t.Serial
 	case t.PINDue != "":
-		return by + "; the next login asks for it"
+		return by + "; required at the next login"
 	case t.PINDoubted:
-		return by + "; the next login may ask for it: this one was set under looser rules"
+		return by + "; may be required at the next login, because the PIN was set under a weaker policy"
 	default:
 		return by
 	}
@@ -112,17 +112,17 @@ func tokenWindows(t api.Token) string {
 	if w == nil {
 		return ""
 	}
-	unit, whose := "intervals either side", "of the form "+t.Form
+	unit, whose := "intervals each way", "form "+t.Form
 	if t.PeriodSeconds == 0 {
 		unit = "presses ahead"
 	}
 	if t.OwnWindows {
-		whose = "of the token's own record"
+		whose = "token record"
 	}
 	return fmt.Sprintf("small %d, medium %d, large %d %s, %s", w.Small, w.Medium, w.Large, unit, whose)
 }
 
-// tokenClock is how far off the token is believed to be.
+// tokenClock describes the drift of the token.
 func tokenClock(t api.Token) string {
 	if t.PeriodSeconds == 0 {
 		return ""
@@ -132,15 +132,15 @@ func tokenClock(t api.Token) string {
 	case t.Drift != 0:
 		off = fmt.Sprintf("%+d intervals", t.Drift)
 	case !t.Proven:
-		off = "not seen yet, believed to be on time"
+		off = "not seen yet, assumed on time"
 	}
 	if t.AcceptedFrom != nil {
-		off += "; if it is, nothing that it shows before " + cli.Cell(t.AcceptedFrom) + " is accepted"
+		off += "; tokencodes before " + cli.Cell(t.AcceptedFrom) + " are refused, because a later one was used"
 	}
 	return off
 }
 
-// tokenUse is what was used last.
+// tokenUse describes the last use.
 func tokenUse(t api.Token) string {
 	switch {
 	case t.LastUse == nil && t.LastShown == nil && (t.PeriodSeconds > 0 || t.Last < 0):
@@ -148,21 +148,21 @@ func tokenUse(t api.Token) string {
 	case t.Kind == engine.KindOnDemand:
 		return cli.OrNever(t.LastUse)
 	case t.LastShown != nil:
-		return fmt.Sprintf("%s, the tokencode of %s (interval %d)", cli.OrNever(t.LastUse), cli.Cell(t.LastShown), t.Last)
+		return fmt.Sprintf("%s, with the tokencode of %s (interval %d)", cli.OrNever(t.LastUse), cli.Cell(t.LastShown), t.Last)
 	default:
 		return fmt.Sprintf("%s, press %d", cli.OrNever(t.LastUse), t.Last)
 	}
 }
 
-// whenFound is what becomes of a lost token's own tokencodes.
+// whenFound describes what becomes of a lost token's own tokencodes.
 func whenFound(s api.EmergencyAccess, serial string) string {
 	switch s.Found {
 	case engine.FoundAllow:
-		return "the first of its own tokencodes that lets its owner in ends the emergency tokencodes (allow)"
+		return "the first login with its own tokencode ends the emergency tokencodes (allow)"
 	case engine.FoundAfter:
-		return "its own tokencodes count again when the emergency tokencodes have ended (after)"
+		return "its own tokencodes are accepted again when the emergency tokencodes have ended (after)"
 	default:
-		return "keyfob token found " + serial + " lets its own tokencodes count again (refuse)"
+		return "keyfob token found " + serial + " makes its own tokencodes valid again (refuse)"
 	}
 }
 
@@ -175,12 +175,12 @@ func goodFrom(t api.Token) string {
 		words = append(words, "until "+cli.Cell(t.Expires))
 	}
 	if len(words) == 0 {
-		return "for ever"
+		return "without limit"
 	}
 	return strings.Join(words, " ")
 }
 
-// userSheet is all that the state knows of a user.
+// userSheet shows everything about a user.
 func userSheet(tw *cli.Table, u api.UserSheet) {
 	now := "nothing prevents a login"
 	if len(u.Now) > 0 {

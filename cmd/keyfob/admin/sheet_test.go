@@ -34,15 +34,15 @@ SERIAL       000123
 KIND         securid, 6 digits, every 60 s
 USER         ada
 STATE        lost, to be replaced by 000124
-PIN          set 2026-11-02 07:00:00; typed before the tokencode; expires 2026-11-02 17:00:00
-NEW PIN      generated; the next login may ask for it: this one was set under looser rules
-WINDOWS      small 1, medium 3, large 10 intervals either side, of the token's own record
+PIN          set 2026-11-02 07:00:00; entered before the tokencode; expires 2026-11-02 17:00:00
+NEW PIN      generated; may be required at the next login, because the PIN was set under a weaker policy
+WINDOWS      small 1, medium 3, large 10 intervals each way, token record
 CLOCK        -2 intervals
-LAST USE     2026-11-02 10:00:00, the tokencode of 2026-11-02 11:00:00 (interval 29693160)
+LAST USE     2026-11-02 10:00:00, with the tokencode of 2026-11-02 11:00:00 (interval 29693160)
 LOST         since 2026-11-02 12:00:00: its own tokencodes are refused until ` + cli.InLocalTime("2026-11-02T21:00:00Z") + `
-WHEN FOUND   its own tokencodes count again when the emergency tokencodes have ended (after)
+WHEN FOUND   its own tokencodes are accepted again when the emergency tokencodes have ended (after)
 REPLACED BY  000124
-GOOD         from 2026-11-02 04:00:00 until 2026-11-02 20:00:00
+VALID        from 2026-11-02 04:00:00 until 2026-11-02 20:00:00
 IMPORTED     2026-11-02 05:00:00
 `},
 		"an event token that replaces": {api.Token{
@@ -51,28 +51,28 @@ IMPORTED     2026-11-02 05:00:00
 			Windows: &api.Windows{Small: 3, Medium: 7, Large: 100}, Last: 41, LastUse: at(1), Imported: at(0), Replaces: "000123",
 		}, `
 SERIAL    H1
-KIND      hotp, SHA1, 8 digits, at each press
+KIND      hotp, SHA1, 8 digits, per press
 USER      ada
 STATE     New PIN mode, replaces 000123
-PIN       temporary, set 2026-11-02 12:00:00; typed before the tokencode; does not expire
-NEW PIN   chosen by the user or generated, as the policy says; the next login asks for it
-WINDOWS   small 3, medium 7, large 100 presses ahead, of the form event
+PIN       temporary, set 2026-11-02 12:00:00; entered before the tokencode; does not expire
+NEW PIN   chosen by the user or generated (policy); required at the next login
+WINDOWS   small 3, medium 7, large 100 presses ahead, form event
 LAST USE  2026-11-02 13:00:00, press 41
 REPLACES  000123
-GOOD      for ever
+VALID     without limit
 IMPORTED  2026-11-02 12:00:00
 `},
 		"one that is sent": {api.Token{
 			Serial: "O1", Kind: "ondemand", Digits: 8, User: "ada", State: "needs a PIN", Unclaimed: true, PINDue: "pin_not_set", PINMadeBy: "own", Last: 1, Imported: at(0),
 		}, `
 SERIAL    O1
-KIND      ondemand, 8 digits, sent when the PIN asks for them
+KIND      ondemand, 8 digits, sent when the PIN is entered
 USER      ada
 STATE     needs a PIN
-PIN       none yet; typed alone, to ask for a tokencode
-NEW PIN   chosen by the user, as the policy says; a temporary PIN comes first: keyfob token set-temporary-pin O1
+PIN       not set; entered alone to request a tokencode
+NEW PIN   chosen by the user (policy); needs a temporary PIN first: keyfob token set-temporary-pin O1
 LAST USE  never
-GOOD      for ever
+VALID     without limit
 IMPORTED  2026-11-02 12:00:00
 `},
 		"one without a PIN, as new": {api.Token{
@@ -83,11 +83,11 @@ SERIAL    N1
 KIND      totp, SHA256, 6 digits, every 30 s
 USER      -
 STATE     unassigned
-PIN       works without one
-WINDOWS   small 10, medium 12, large 70 intervals either side, of the form app
-CLOCK     not seen yet, believed to be on time
+PIN       not used
+WINDOWS   small 10, medium 12, large 70 intervals each way, form app
+CLOCK     not seen yet, assumed on time
 LAST USE  never
-GOOD      for ever
+VALID     without limit
 IMPORTED  2026-11-02 12:00:00
 `},
 	} {

@@ -12,13 +12,13 @@ import (
 )
 
 func (e *commands) stateCommand() *cobra.Command {
-	return e.Group("state", "What the cluster knows, now and then", e.stateShow())
+	return e.Group("state", "Show and rebuild the state of the cluster", e.stateShow())
 }
 
 func (e *commands) stateShow() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var when string
-	c := cli.Command("show USER", "Show where a user stands, and the last refusals with their reason", func(c *cobra.Command, args []string) error {
+	c := cli.Command("show USER", "Show what prevents a user's login, and the last refusals", func(c *cobra.Command, args []string) error {
 		var query api.ShowStateQuery
 		if when != "" {
 			then, err := e.then(when)
@@ -33,11 +33,11 @@ func (e *commands) stateShow() *cobra.Command {
 		}
 		return out.Show(e.Out, s, func(tw *cli.Table) { stateRows(tw, s) })
 	})
-	c.Flags().StringVar(&when, "at", "", "the number of an event, a `TIME` or a duration ago: the state then, folded from the journal")
+	c.Flags().StringVar(&when, "at", "", "state after this event number, at this `TIME`, or this long ago")
 	return out.Flag(r.Flags(r.Completes(c, cli.Users)))
 }
 
-// then is a moment of the past as the API takes it.
+// then returns a time in the past in the form of the API.
 func (e *commands) then(text string) (string, error) {
 	if _, err := strconv.ParseUint(text, 10, 64); err == nil {
 		return text, nil
@@ -45,7 +45,7 @@ func (e *commands) then(text string) (string, error) {
 	t, ok := e.Moment(text)
 	switch {
 	case !ok:
-		return "", cli.Usagef("--at %q is neither the number of an event, nor a time like 2026-11-02 15:04:05, nor a duration ago like 5m", text)
+		return "", cli.Usagef("--at %q is neither an event number, nor a time like 2026-11-02 15:04:05, nor a duration like 5m", text)
 	case t.After(e.Now()):
 		return "", cli.Usagef("--at %q is in the future", text)
 	}
@@ -71,21 +71,21 @@ func stateRows(tw *cli.Table, s api.UserState) {
 	}
 	if c := s.Conversation; c != nil {
 		tw.Row()
-		tw.Row("IS ASKED FOR", "TOKEN", "AT", "UNTIL")
+		tw.Row("WAITING FOR", "TOKEN", "AT", "UNTIL")
 		tw.Row(c.Step, c.Serial, c.Door, c.Expires)
 	}
 	if len(s.Refusals) > 0 {
 		tw.Row()
-		tw.Row("REFUSED", "WHY", "SETTLED SINCE", "REFERENCE", "TOKEN", "THROUGH", "NODE")
+		tw.Row("REFUSED", "WHY", "SETTLED", "REFERENCE", "TOKEN", "THROUGH", "NODE")
 		for _, f := range s.Refusals {
 			tw.Row(f.Time, cli.InLocalTime(f.Words), f.Settled, f.Reference, f.Serial, through(f.Door, f.Client, f.SourceIP), f.Node)
 		}
 	}
 	tw.Row()
-	tw.Row(fmt.Sprintf("After event %d of %s.", s.Sequence, cli.Cell(s.Time)))
+	tw.Row(fmt.Sprintf("State after event %d at %s.", s.Sequence, cli.Cell(s.Time)))
 }
 
-// budgetRows are a user's failures and what they led to.
+// budgetRows show the failures of a user, and the locks.
 func budgetRows(tw *cli.Table, budgets []api.FailureBudget) {
 	tw.Row("FAILURES", "COUNT", "LEFT", "LOCKS", "LOCKED", "WAITS UNTIL")
 	for _, b := range budgets {

@@ -7,8 +7,8 @@ import (
 	"keyfob/api"
 )
 
-// commandLines are the steps that a command takes. USER and SERIAL stand for
-// the user and the token of the step.
+// commandLines maps steps to commands. USER and SERIAL are replaced with the user
+// and the token of the step.
 var commandLines = map[string]string{
 	"add_user":               "keyfob user add USER",
 	"allow_resync":           "keyfob policy set resync.by_user=yes",
@@ -28,7 +28,7 @@ var commandLines = map[string]string{
 	"unlock_user":            "keyfob user unlock USER",
 }
 
-// whatToDo is a list of steps as a sentence, with the commands that take them.
+// whatToDo joins steps into a sentence, with their commands.
 func whatToDo(steps []api.Step) string {
 	words := make([]string, 0, len(steps))
 	for _, s := range steps {

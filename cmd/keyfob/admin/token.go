@@ -157,7 +157,7 @@ func (e *commands) tokenClearPIN() *cobra.Command {
 	return cli.Destructive(out.Flag(r.Because(r.Completes(c, cli.Tokens))))
 }
 
-// tokenVerb is a command that takes a token and nothing else.
+// tokenVerb returns a command whose only argument is a token.
 func (e *commands) tokenVerb(verb, short, done string, do func(*client.Client, context.Context, string, api.CommandRequest) (api.Token, error)) *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	c := cli.Command(verb+" SERIAL", short, func(c *cobra.Command, args []string) error {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	batchSize  = 500 // tokens in one request, the API's most
+	batchSize  = 500 // tokens per request, the maximum of the API
 	batchAhead = 2   // requests at once: one is read while the other is decided
 )
 
@@ -30,13 +30,13 @@ type importJob struct {
 	rows   []Imported // those of tokens come first, in the same order
 }
 
-// gather makes the job of what was read.
+// gather adds the tokens that were read to the job.
 func (j *importJob) gather(result tokenfile.Result, form string) {
 	for _, t := range result.Tokens {
 		n := fob.Record(t)
 		n.User, n.Form = t.User, form
 		if form == "" && (result.Format == tokenfile.CTF || result.Format == tokenfile.StokenRC) {
-			n.Form = "app" // what these formats are for
+			n.Form = "app" // these formats are for apps
 		}
 		var odd string
 		if n.Windows, odd = windowsOf(t.Windows); odd != "" {
@@ -50,19 +50,19 @@ func (j *importJob) gather(result tokenfile.Result, form string) {
 	}
 }
 
-// windowsOf are the windows of a record as the server takes them, and what was
-// changed about them.
+// windowsOf returns the windows of a record within the bounds of the engine, and
+// what was changed about them.
 func windowsOf(w tokenfile.Windows) (*api.Windows, string) {
 	if w == (tokenfile.Windows{}) {
 		return nil, ""
 	}
 	if w.Small < 1 || w.Medium < w.Small || w.Large < w.Medium {
-		return nil, fmt.Sprintf("its record asks for the windows %d, %d, %d, which is no order; those of its form apply", w.Small, w.Medium, w.Large)
+		return nil, fmt.Sprintf("its record has windows %d, %d, %d, which are not in ascending order; those of its form apply", w.Small, w.Medium, w.Large)
 	}
 	small, medium, large := min(w.Small, engine.MaxOwnSmall), min(w.Medium, engine.MaxOwnLarge), min(w.Large, engine.MaxOwnLarge)
 	odd := ""
 	if small != w.Small || large != w.Large {
-		odd = fmt.Sprintf("its record asks for the windows %d, %d, %d; it gets %d, %d, %d", w.Small, w.Medium, w.Large, small, medium, large)
+		odd = fmt.Sprintf("its record has windows %d, %d, %d; limited to %d, %d, %d", w.Small, w.Medium, w.Large, small, medium, large)
 	}
 	return &api.Windows{Small: int64(small), Medium: int64(medium), Large: int64(large)}, odd
 }
@@ -144,7 +144,7 @@ func batches(tokens []api.TokenRecord, size int) [][]int {
 	return all
 }
 
-// count is how many tokens came to a result.
+// count returns how many tokens have a result.
 func (j *importJob) count(result string) int {
 	n := 0
 	for _, r := range j.rows {

@@ -13,33 +13,33 @@ import (
 )
 
 // listDrifting lists tokens by how soon their clock leaves the small window, and
-// those that are off by more than that.
+// those that are outside it.
 func (e *commands) listDrifting(ctx context.Context, r *cli.Remote, out *cli.Output) error {
 	list, err := r.ListDrifting(ctx, api.ListDriftingQuery{Limit: 1000})
 	if err != nil {
 		return err
 	}
 	if len(list) == 0 && !out.JSON() {
-		e.Say("no token's clock is known to drift")
+		e.Say("no drifting tokens found")
 		return nil
 	}
 	return out.Show(e.Out, list, func(tw *cli.Table) {
-		tw.Row("SERIAL", "USER", "DRIFT", "A DAY", "PPM", "MAY REST", "LEAVES THE WINDOW", "LAST USE")
+		tw.Row("SERIAL", "USER", "DRIFT", "PER DAY", "PPM", "IDLE LIMIT", "LEAVES WINDOW", "LAST USE")
 		for _, d := range list {
 			tw.Row(slices.Concat([]any{d.Serial, d.User, d.Drift}, trendCells(d), []any{d.LastUse})...)
 		}
 	})
 }
 
-// clockRows are where the clocks of a user's tokens are and where they go.
+// clockRows show the drift of a user's tokens and its trend.
 func clockRows(tw *cli.Table, drifts []api.TokenDrift) {
-	tw.Row("CLOCK OF", "DRIFT", "A DAY", "PPM", "MAY REST", "LEAVES THE WINDOW", "WAS")
+	tw.Row("CLOCK OF", "DRIFT", "PER DAY", "PPM", "IDLE LIMIT", "LEAVES WINDOW", "WAS")
 	for _, d := range drifts {
 		tw.Row(slices.Concat([]any{d.Serial, d.Drift}, trendCells(d), []any{driftHistory(d)})...)
 	}
 }
 
-// driftHistory is where a clock was seen.
+// driftHistory lists the drift that was observed.
 func driftHistory(d api.TokenDrift) string {
 	var was []string
 	for _, p := range d.History {
@@ -48,14 +48,14 @@ func driftHistory(d api.TokenDrift) string {
 	return strings.Join(was, ", ")
 }
 
-// trendCells are where a clock goes: its rate, how long the token may rest, and
-// until when.
+// trendCells show the trend of a clock: its rate, and how long the token may be
+// idle before it leaves the small window.
 func trendCells(d api.TokenDrift) []any {
 	switch {
 	case d.Trend == nil:
 		return []any{"unknown", "unknown", "unknown", "unknown"}
 	case d.Trend.Leaves == nil:
-		return []any{perDay(d.Trend), ppm(d.Trend), mayRest(d.Trend), "not in years"}
+		return []any{perDay(d.Trend), ppm(d.Trend), mayRest(d.Trend), "not for years"}
 	default:
 		return []any{perDay(d.Trend), ppm(d.Trend), mayRest(d.Trend), d.Trend.Leaves}
 	}
@@ -81,9 +81,9 @@ func (e *commands) tokenZeroDrift() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		e.Say("token %s is believed to be right", t.Serial)
+		e.Say("drift of token %s reset to zero", t.Serial)
 		if t.AcceptedFrom != nil {
-			e.Say("but a tokencode of %s was used, and nothing up to it is accepted again: not before %s, if its clock is right; until then: keyfob token lost %s gives out emergency tokencodes, keyfob token found %s ends them",
+			e.Say("the tokencode of %s was used, so tokencodes are accepted again from %s; until then, keyfob token lost %s issues emergency tokencodes and keyfob token found %s ends them",
 				cli.Cell(t.LastShown), cli.Cell(t.AcceptedFrom), t.Serial, t.Serial)
 		}
 		return out.Shown(e.Environment, t)

@@ -16,7 +16,7 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// Imported is what became of one token of a file.
+// Imported is the result for one token of a file.
 type Imported struct {
 	Serial   string   `json:"serial,omitempty"`
 	Line     int      `json:"line,omitempty"`
@@ -33,7 +33,7 @@ func (e *commands) tokenImport() *cobra.Command {
 	var source fob.Source
 	var form string
 	var dryRun, partial, addUsers bool
-	c := cli.Command("import FILE", "Take in the tokens of a file: sdtid, CTF, PSKC, otpauth, CSV or stoken's", func(c *cobra.Command, args []string) error {
+	c := cli.Command("import FILE", "Import tokens from a file: sdtid, CTF, PSKC, otpauth, CSV or stoken", func(c *cobra.Command, args []string) error {
 		result, err := e.readFile(args[0], source)
 		if err != nil {
 			return err
@@ -60,10 +60,10 @@ func (e *commands) tokenImport() *cobra.Command {
 	})
 	source.Flags(c)
 	f := c.Flags()
-	f.StringVar(&form, "form", "", "fob, pinpad or app: which windows apply to tokens whose records ask for none (default by format and PIN style)")
-	f.BoolVar(&dryRun, "dry-run", false, "read and report, take in nothing")
-	f.BoolVar(&partial, "partial", false, "take in what can be, though others are refused")
-	f.BoolVar(&addUsers, "add-users", false, "add the users whom the file names as owners; without it, tokens of unknown users belong to nobody")
+	f.StringVar(&form, "form", "", "fob, pinpad or app: the windows of tokens whose records have none (default by format and PIN style)")
+	f.BoolVar(&dryRun, "dry-run", false, "check and report only")
+	f.BoolVar(&partial, "partial", false, "import the other tokens even if some are refused")
+	f.BoolVar(&addUsers, "add-users", false, "add unknown owners as users (default: leave their tokens unassigned)")
 	return out.Listing(j.remote.Because(c))
 }
 
@@ -104,7 +104,7 @@ func (j *importJob) run(ctx context.Context, dryRun, partial bool) error {
 			return err
 		}
 		if n := j.count(api.ResultRefused); n > 0 && !partial {
-			return fmt.Errorf("%d of %d tokens were refused, so none was taken in; mend the file, or use --partial", n, len(j.rows))
+			return fmt.Errorf("%d of %d tokens were refused, so none was imported; correct the file, or use --partial", n, len(j.rows))
 		}
 	}
 	if dryRun {
@@ -117,27 +117,27 @@ func (j *importJob) run(ctx context.Context, dryRun, partial bool) error {
 		if err == nil {
 			err = fmt.Errorf("the cluster did not decide on %d tokens", undecided)
 		}
-		return fmt.Errorf("%w; %d tokens are known to be taken in: import the file again, what is there stays as it is", err, j.count(api.ResultImported))
+		return fmt.Errorf("%w; %d tokens are known to be imported: import the file again, imported tokens stay as they are", err, j.count(api.ResultImported))
 	case refused > 0 && !partial: // each was importable when it was checked
 		return fmt.Errorf("%d of %d tokens were refused because something was changed during the import; the others are imported: correct the file and import it again, imported tokens stay as they are", refused, len(j.rows))
 	}
 	return nil
 }
 
-// answered reports whether the server has said anything of any token.
+// answered reports whether the server has answered for any token.
 func (j *importJob) answered() bool { return j.count("") < len(j.tokens) || len(j.tokens) == 0 }
 
 func (j *importJob) summary(dryRun bool) string {
-	text := fmt.Sprintf("%d tokens taken in", j.count(api.ResultImported))
+	text := fmt.Sprintf("%d tokens imported", j.count(api.ResultImported))
 	if dryRun {
-		text = fmt.Sprintf("%d tokens would be taken in", j.count(api.ResultImportable))
+		text = fmt.Sprintf("%d tokens would be imported", j.count(api.ResultImportable))
 	}
 	if n := j.count(api.ResultKnown); n > 0 {
-		text += fmt.Sprintf(", %d known already and left as they are", n)
+		text += fmt.Sprintf(", %d already present and unchanged", n)
 	}
 	text += fmt.Sprintf(", %d refused", j.count(api.ResultRefused))
 	if slices.ContainsFunc(j.rows, func(r Imported) bool { return r.ActivationCode != "" }) {
-		text += "; the activation codes are shown only this once, and go to the owners by another way than the tokens"
+		text += "; activation codes are shown only once, deliver them separately from the tokens"
 	}
 	return text
 }

@@ -18,18 +18,18 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// issued is what token issue answers. It holds the seed, inside the URI.
+// issued is the result of token issue. The URI contains the seed.
 type issued struct {
 	User   string `json:"user"`
 	Serial string `json:"serial"`
 	Kind   string `json:"kind"`
 	URI    string `json:"uri,omitempty"`
 	File   string `json:"file,omitempty"` // instead of the URI
-	// ActivationCode is as in api.GivenToken; it stands on no page.
+	// ActivationCode is as in api.GivenToken; it is not printed on the page.
 	ActivationCode string `json:"activation_code,omitempty"`
 }
 
-// issuing says what token is made, and how it is handed over.
+// issuing holds the flags of token issue.
 type issuing struct {
 	kind, issuer, algorithm, pinStyle, expires string
 	digits, period                             int
@@ -39,7 +39,7 @@ type issuing struct {
 func (e *commands) tokenIssue() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var o issuing
-	c := cli.Command("issue USER", "Make a software token for a user: a URI and a QR code for an app, or a file", func(c *cobra.Command, args []string) error {
+	c := cli.Command("issue USER", "Issue a software token: a URI and a QR code for an app, or a file", func(c *cobra.Command, args []string) error {
 		t, err := o.make(e.Now(), args[0])
 		if err != nil {
 			return err
@@ -56,7 +56,7 @@ func (e *commands) tokenIssue() *cobra.Command {
 		added, err := r.AddToken(c.Context(), n)
 		if err != nil {
 			if o.sdtid != "" {
-				err = errors.Join(err, os.Remove(o.sdtid)) // of a token that nobody knows
+				err = errors.Join(err, os.Remove(o.sdtid)) // its token does not exist
 			}
 			return err
 		}
@@ -67,12 +67,12 @@ func (e *commands) tokenIssue() *cobra.Command {
 				err = cli.CreateFile(o.page, cli.Content(page))
 			}
 			if err != nil {
-				return fmt.Errorf("token %s is issued, but %w", made.Serial, err)
+				return fmt.Errorf("token %s was issued, but %w", made.Serial, err)
 			}
 		}
-		how := "Its app reads this, shown only once:"
+		how := "For the app, shown only once:"
 		if made.File != "" {
-			how = "Its app reads the file, with the password:"
+			how = "For the app, with the password, in this file:"
 		}
 		e.Say("token %s assigned to %s; %s. %s", added.Serial, added.User, nextLogin(added), how)
 		return e.showIssued(out, made)
@@ -81,8 +81,8 @@ func (e *commands) tokenIssue() *cobra.Command {
 	return out.Flag(r.Because(r.Completes(c, cli.Users)))
 }
 
-// showIssued shows what an app reads, and then the activation code: whoever
-// reads the first out of the window need not see the second.
+// showIssued shows what the app reads, and below it the activation code, so that
+// the two can be shown separately.
 func (e *commands) showIssued(out *cli.Output, made issued) error {
 	err := out.Show(e.Out, made, func(tw *cli.Table) {
 		if made.URI == "" {
@@ -107,9 +107,9 @@ func (o *issuing) flags(c *cobra.Command) {
 	f.IntVar(&o.period, "period", 0, periodHelp())
 	f.StringVar(&o.algorithm, "algorithm", "", "totp and hotp: SHA1, SHA256 or SHA512 (default SHA1, which every app knows)")
 	f.StringVar(&o.pinStyle, "pin-style", "", "fob: PIN, then tokencode; pinpad: the PIN is typed into the app (securid); none (default fob; securid pinpad)")
-	f.StringVar(&o.expires, "expires", "", "the last `DAY`, as 2029-12-31 (default never; securid three years)")
+	f.StringVar(&o.expires, "expires", "", "last `DAY` of validity, as 2029-12-31 (default never; securid three years)")
 	f.StringVar(&o.issuer, "issuer", "keyfob", "what the app shows above the user's name")
-	f.StringVar(&o.page, "page", "", "write this `FILE` too, an HTML page with the QR code, to be printed or handed over")
+	f.StringVar(&o.page, "page", "", "also write this `FILE`, an HTML page with the QR code to print or hand over")
 	f.StringVar(&o.sdtid, "sdtid", "", "securid: write this `FILE` instead of a link; needs --password-file")
 	f.StringVar(&o.passwordFile, "password-file", "", "securid: `FILE` with a password that protects the link or the file, - for standard input")
 	f.StringVar(&o.deviceID, "device-id", "", "securid: the device that the link is bound to, as its app shows it")
@@ -132,7 +132,7 @@ func periodHelp() string {
 
 func usual(kind tokencode.Kind) tokencode.Params { return tokencode.Params{Kind: kind}.WithDefaults() }
 
-// make makes the token.
+// make generates the token.
 func (o issuing) make(now time.Time, user string) (tokenfile.Token, error) {
 	t, err := fob.Make(now, tokencode.Kind(o.kind), user, o.issuer)
 	if err != nil {
@@ -153,7 +153,7 @@ func (o issuing) make(now time.Time, user string) (tokenfile.Token, error) {
 	if o.expires != "" {
 		last, err := time.Parse(time.DateOnly, o.expires)
 		if err != nil {
-			return t, cli.Usagef("--expires %q is not a day like 2029-12-31", o.expires)
+			return t, cli.Usagef("--expires %q is not a date like 2029-12-31", o.expires)
 		}
 		t.Expires = last.AddDate(0, 0, 1)
 	}
@@ -162,21 +162,20 @@ func (o issuing) make(now time.Time, user string) (tokenfile.Token, error) {
 	case err != nil:
 		return t, cli.Usagef("%w", err)
 	case !t.Expires.IsZero() && !now.Before(t.Expires):
-		return t, cli.Usagef("--expires %s is over", o.expires)
+		return t, cli.Usagef("--expires %s is in the past", o.expires)
 	case !securid && (o.sdtid != "" || o.passwordFile != "" || o.deviceID != ""):
 		return t, cli.Usagef("--sdtid, --password-file and --device-id are for --kind securid")
 	case o.sdtid != "" && o.passwordFile == "":
-		return t, cli.Usagef("--sdtid needs --password-file: without one, whoever has the file has the token")
+		return t, cli.Usagef("--sdtid needs --password-file: without a password, anyone with the file has the token")
 	case o.sdtid != "" && o.page != "":
-		return t, cli.Usagef("--page shows a link, and with --sdtid there is none")
+		return t, cli.Usagef("--page shows a link, which --sdtid does not make")
 	case o.sdtid != "" && o.deviceID != "":
 		return t, cli.Usagef("--device-id binds a link, not a file")
 	}
 	return t, nil
 }
 
-// handOver writes the token for its app: to a file, or as the URI that is
-// answered.
+// handOver writes the token for its app to a file, or returns it as a URI.
 func (e *commands) handOver(t tokenfile.Token, o issuing) (uri string, err error) {
 	if o.passwordFile == "" && o.deviceID == "" {
 		return t.URI()

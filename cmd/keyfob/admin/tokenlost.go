@@ -21,13 +21,13 @@ func (e *commands) tokenLost() *cobra.Command {
 	var count int
 	var lasts time.Duration
 	var page string
-	c := cli.Command("lost SERIAL", "Say that a token is not with its owner, who gets emergency tokencodes", func(c *cobra.Command, args []string) error {
+	c := cli.Command("lost SERIAL", "Report a token lost, and issue emergency tokencodes to its owner", func(c *cobra.Command, args []string) error {
 		in.CommandRequest = r.Reason(c)
 		switch {
 		case in.Fixed && c.Flags().Changed("tokencodes"):
-			return cli.Usagef("--fixed is one tokencode, --tokencodes says how many: give one of the two")
+			return cli.Usagef("--fixed and --tokencodes cannot be combined: give one of the two")
 		case page != "" && exists(page):
-			return cli.Usagef("--page %s: the file is there already", page) // before anything is void
+			return cli.Usagef("--page %s: the file already exists", page) // before earlier tokencodes become void
 		}
 		if c.Flags().Changed("tokencodes") {
 			in.Tokencodes = &count
@@ -51,11 +51,11 @@ func (e *commands) tokenLost() *cobra.Command {
 		return writeEmergencyPage(page, lost)
 	})
 	f := c.Flags()
-	f.IntVar(&count, "tokencodes", 0, "how many emergency tokencodes, each good once; 0 for no emergency access (default: emergency.codes of the policy)")
-	f.BoolVar(&in.Fixed, "fixed", false, "one tokencode that is good until the end")
-	cli.DurationVar(f, &lasts, "for", 0, "how long they are good (default: emergency.for of the policy)")
-	f.StringVar(&in.Found, "found", engine.FoundRefuse, "what the token's own tokencodes do meanwhile: refuse, nothing until keyfob token found; allow, let in and end the emergency tokencodes; after, nothing until those are over")
-	f.StringVar(&page, "page", "", "write this `FILE` too, an HTML page with the emergency tokencodes, to be printed or handed over")
+	f.IntVar(&count, "tokencodes", 0, "number of emergency tokencodes, each valid once; 0 for no emergency access (default: emergency.codes of the policy)")
+	f.BoolVar(&in.Fixed, "fixed", false, "one tokencode that is valid until the end")
+	cli.DurationVar(f, &lasts, "for", 0, "how long they are valid (default: emergency.for of the policy)")
+	f.StringVar(&in.Found, "found", engine.FoundRefuse, "the token's own tokencodes: refuse them until keyfob token found; allow them, which ends the emergency access; accept them after it")
+	f.StringVar(&page, "page", "", "also write this `FILE`, an HTML page with the emergency tokencodes to print or hand over")
 	r.CompletesFlag(c, "found", cli.Of(engine.FoundRefuse, engine.FoundAllow, engine.FoundAfter))
 	return out.Flag(r.Because(r.Completes(c, cli.Tokens)))
 }
@@ -65,43 +65,43 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// tellLost says what a lost token does from now on, and how what stands in for
-// it is typed.
+// tellLost describes what a lost token does from now on, and how the emergency
+// tokencodes are entered.
 func (e *commands) tellLost(lost api.Emergency) {
-	e.Say("token %s is lost: %s", lost.Serial, meanwhile(lost))
+	e.Say("token %s reported lost: %s", lost.Serial, meanwhile(lost))
 	if lost.Voided {
-		e.Say("the emergency tokencodes that were given out before are void")
+		e.Say("earlier emergency tokencodes are void")
 	}
 	if len(lost.Tokencodes) == 0 {
 		return
 	}
-	which := "these emergency tokencodes, shown only this once, are each good once"
+	which := "emergency tokencodes, shown only once, each valid once"
 	if lost.Fixed {
-		which = "this emergency tokencode, shown only this once, is good as often as it is needed"
+		which = "emergency tokencode, shown only once, valid any number of times"
 	}
 	e.Say("%s until %s; %s:", which, cli.Cell(&lost.Until), typedHow(lost))
 }
 
-// typedHow is where an emergency tokencode is typed.
+// typedHow describes how an emergency tokencode is entered.
 func typedHow(lost api.Emergency) string {
 	if lost.NoPIN {
-		return "typed alone, as the passcode"
+		return "enter it alone as the passcode"
 	}
-	return "type the PIN, then the tokencode, as the passcode"
+	return "enter the PIN, then the tokencode, as the passcode"
 }
 
-// meanwhile is what becomes of the token's own tokencodes.
+// meanwhile describes what becomes of the token's own tokencodes.
 func meanwhile(lost api.Emergency) string {
 	own, none := "its own tokencodes are accepted", "its own tokencodes are refused"
 	if lost.Kind == engine.KindOnDemand {
-		own, none = "tokencodes are sent all the same", "no tokencode is sent for it"
+		own, none = "tokencodes are still sent", "no tokencode is sent for it"
 	}
 	until := cli.Cell(&lost.Until)
 	switch {
 	case lost.Found == engine.FoundAfter:
 		return none + " until " + until
 	case lost.Found == engine.FoundAllow && len(lost.Tokencodes) > 0:
-		return own + ", and the first that lets its owner in ends the emergency tokencodes"
+		return own + "; the first login with one ends the emergency tokencodes"
 	case lost.Found == engine.FoundAllow:
 		return own
 	default:
@@ -112,8 +112,8 @@ func meanwhile(lost api.Emergency) string {
 //go:embed emergencypage.html
 var emergencyPageText string
 
-// emergencyPage is a page to be printed: emergency tokencodes, whose they are,
-// until when and how they are typed.
+// emergencyPage returns a page to print: the emergency tokencodes, their owner,
+// until when they are valid and how they are entered.
 func emergencyPage(lost api.Emergency) ([]byte, error) {
 	page, err := template.New("page").Parse(emergencyPageText)
 	if err != nil {
@@ -133,7 +133,7 @@ func writeEmergencyPage(file string, lost api.Emergency) error {
 		err = cli.CreateFile(file, cli.Content(page))
 	}
 	if err != nil {
-		return fmt.Errorf("token %s is lost, and its emergency tokencodes hold, but %w", lost.Serial, err)
+		return fmt.Errorf("token %s was reported lost and its emergency tokencodes are valid, but %w", lost.Serial, err)
 	}
 	return nil
 }

@@ -10,8 +10,7 @@ import (
 	"keyfob/cmd/keyfob/fob"
 )
 
-// onDemandFlags are those of token add that are for tokens whose tokencodes are
-// sent.
+// onDemandFlags are the flags of token add for tokens of kind ondemand.
 type onDemandFlags struct {
 	mail, phone  string
 	temporaryPIN bool
@@ -21,16 +20,16 @@ func (o *onDemandFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.mail, "mail", "", "ondemand: `ADDRESS` that tokencodes are sent to")
 	f.StringVar(&o.phone, "phone", "", "ondemand: or `NUMBER`, with + and country code")
-	f.BoolVar(&o.temporaryPIN, "pin-temporary", false, "ondemand: make a PIN that its owner must change at the first use")
+	f.BoolVar(&o.temporaryPIN, "pin-temporary", false, "ondemand: set a random PIN that must be changed at the first login")
 }
 
 // given reports whether any of them is set.
 func (o *onDemandFlags) given() bool { return o.mail != "" || o.phone != "" || o.temporaryPIN }
 
-// addOnDemand gives a user a token that displays nothing.
+// addOnDemand adds a token whose tokencodes are sent.
 func (e *commands) addOnDemand(ctx context.Context, r *cli.Remote, out *cli.Output, n api.AddTokenRequest, o onDemandFlags) error {
 	if n.User == "" || (o.mail == "") == (o.phone == "") {
-		return cli.Usagef("--kind ondemand wants --user, and --mail or --phone")
+		return cli.Usagef("--kind ondemand needs --user, and --mail or --phone")
 	}
 	if n.Serial == "" {
 		var err error
@@ -45,7 +44,7 @@ func (e *commands) addOnDemand(ctx context.Context, r *cli.Remote, out *cli.Outp
 	if err != nil {
 		return err
 	}
-	if o.temporaryPIN && t.ActivationCode == "" { // which is one
+	if o.temporaryPIN && t.ActivationCode == "" { // which serves as one
 		if t.Warning != "" {
 			e.Say("warning: %s", t.Warning)
 		}
@@ -54,7 +53,7 @@ func (e *commands) addOnDemand(ctx context.Context, r *cli.Remote, out *cli.Outp
 	return e.given(out, t, "token %s added and assigned to %s; %s", t.Serial, t.User, nextLogin(t))
 }
 
-// makeTemporaryPIN has a node make a PIN, and shows it.
+// makeTemporaryPIN sets a temporary PIN and shows it.
 func (e *commands) makeTemporaryPIN(ctx context.Context, r *cli.Remote, out *cli.Output, token string, reason api.CommandRequest) error {
 	p, err := onToken(ctx, r, token, func(serial string) (api.TemporaryPIN, error) {
 		return r.SetTemporaryPIN(ctx, serial, reason)

@@ -13,8 +13,8 @@ import (
 //go:embed tokenpage.html
 var tokenPageText string
 
-// tokenPage is a page to be printed, or sent to the user by a safe way: the
-// token as a QR code and as a link. It needs nothing beside itself.
+// tokenPage returns a page to print or to send to the user securely, with the
+// token as a QR code and as a link. It loads nothing else.
 func tokenPage(t issued) ([]byte, error) {
 	code, err := qr.Encode(t.URI, qr.M)
 	if err != nil {
@@ -27,7 +27,7 @@ func tokenPage(t issued) ([]byte, error) {
 	var b bytes.Buffer
 	err = page.Execute(&b, struct {
 		issued
-		Link template.URL // made here, of no stranger's text but the escaped user name
+		Link template.URL // made here; the user name in it is escaped
 		Size int
 		Path string
 	}{t, template.URL(t.URI), code.Size + 2*quietZone, qrPath(code)}) //nolint:gosec // see Link
@@ -37,7 +37,7 @@ func tokenPage(t issued) ([]byte, error) {
 // quietZone is the white around a QR code, in modules (ISO/IEC 18004, 6.3.8).
 const quietZone = 4
 
-// qrPath draws the black modules as one path of runs.
+// qrPath draws the dark modules as one path of horizontal runs.
 func qrPath(code *qr.Code) string {
 	var path strings.Builder
 	for y := range code.Size {

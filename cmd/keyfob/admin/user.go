@@ -69,7 +69,7 @@ func (e *commands) userShow() *cobra.Command {
 	return out.Flag(r.Flags(r.Completes(c, cli.Users)))
 }
 
-// userVerb is a command that takes a user and nothing else.
+// userVerb returns a command whose only argument is a user.
 func (e *commands) userVerb(verb, short, done string, do func(*client.Client, context.Context, string, api.CommandRequest) (api.User, error)) *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	c := cli.Command(verb+" USER", short, func(c *cobra.Command, args []string) error {
