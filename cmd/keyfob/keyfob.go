@@ -1,15 +1,13 @@
-// Command keyfob is the whole of keyfob: the server, the demo, the
-// administrator's tool and a software token.
+// Command keyfob is the server, the demo, the administrative commands and a
+// software token.
 //
-// This file is the way in and the way out: which commands there are, and with
-// what exit status they end. The commands are in the packages below: node runs
-// a node, admin commands a cluster, demo and bench start clusters of their own,
-// fob is the software token, and cli is what they share.
+// This package puts the commands together. They are in the packages below: node
+// runs a node, admin has the administrative commands, demo and bench start
+// clusters of their own, fob is the software token, and cli is shared by all.
 //
-// What a command found out goes to standard output, JSON with -o json;
-// everything else goes to standard error. The exit status is 0 when it was
-// done, 1 when it was refused or failed, with one line that says why and what
-// to do, and 2 when the command was used wrongly.
+// Results go to standard output, as JSON with -o json; everything else goes to
+// standard error. The exit status is 0 for success, 1 if a command was refused or
+// failed, with one line that says why and what to do, and 2 for wrong usage.
 package main
 
 import (
@@ -38,7 +36,7 @@ func run(args []string) int {
 	return env.Execute(ctx, root(env), args)
 }
 
-// about is what --help and the manual say first.
+// about is the description in --help and the manual.
 const about = `keyfob is a two-factor authentication server for companies with several VPN gateways.
 
 Administrative commands are requests to a node. The node is named by --server URL and --ca FILE,

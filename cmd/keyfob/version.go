@@ -8,7 +8,7 @@ import (
 
 func versionCommand(e *cli.Environment) *cobra.Command {
 	out := &cli.Output{}
-	return out.Flag(cli.Command("version", "Show what this binary is", func(*cobra.Command, []string) error {
+	return out.Flag(cli.Command("version", "Show the version of this binary", func(*cobra.Command, []string) error {
 		b := cli.ThisBuild()
 		return out.Show(e.Out, b, func(tw *cli.Table) {
 			tw.Row("keyfob", b.Version)
@@ -31,7 +31,7 @@ func completionCommand(e *cli.Environment) *cobra.Command {
 		case "powershell":
 			return root.GenPowerShellCompletionWithDesc(e.Out)
 		}
-		return cli.Usagef("there is no completion for %q; there is for bash, zsh, fish and powershell", args[0])
+		return cli.Usagef("no completion for %q; supported are bash, zsh, fish and powershell", args[0])
 	})
 	c.ValidArgs = []string{"bash", "zsh", "fish", "powershell"}
 	return c

@@ -8,7 +8,7 @@ import (
 // version is set when a release is linked: -ldflags "-X keyfob/cmd/keyfob/cli.version=1.0.0".
 var version string
 
-// Build is what this binary is.
+// Build describes this binary.
 type Build struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`

@@ -1,6 +1,6 @@
-// Package cli is what the commands of keyfob share: their environment, exit
-// statuses, flags, tables and JSON, questions, progress, and the connection to
-// a node's API. It knows no command.
+// Package cli is shared by the commands of keyfob: environment, exit status,
+// flags, tables and JSON, questions, progress, completion, and the connection to
+// the API of a node. It contains no command.
 package cli
 
 import (
@@ -16,7 +16,7 @@ import (
 	"keyfob/api/client"
 )
 
-// Environment is what commands have of the world around them.
+// Environment is the input, the output and the surroundings of a command.
 type Environment struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -25,25 +25,25 @@ type Environment struct {
 	Environ  func() []string
 }
 
-// OneLine is the text of an error on one line, however many were joined.
+// OneLine returns the text of an error on one line, also if several were joined.
 func OneLine(err error) string {
 	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' })
 	return strings.Join(lines, "; ")
 }
 
-// UsageError says that a command was used wrongly.
+// UsageError reports wrong usage of a command.
 type UsageError struct{ error }
 
 func Usagef(format string, args ...any) error {
 	return &UsageError{fmt.Errorf(format, args...)}
 }
 
-// AlreadySaid is a failure that the output has told already.
+// AlreadySaid is a failure that was printed already.
 type AlreadySaid struct{}
 
 func (*AlreadySaid) Error() string { return "failed" }
 
-// Execute runs a command and answers the exit status.
+// Execute runs a command and returns the exit status.
 func (e *Environment) Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Group is a command that only holds others.
+// Group returns a command that only has subcommands.
 func (e *Environment) Group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -18,16 +18,16 @@ func (e *Environment) Group(use, short string, commands ...*cobra.Command) *cobr
 			}
 		}
 		if len(args) > 0 {
-			return Usagef("there is no command %q; there are %s", c.CommandPath()+" "+args[0], strings.Join(names, ", "))
+			return Usagef("command %q does not exist; commands are %s", c.CommandPath()+" "+args[0], strings.Join(names, ", "))
 		}
-		return Usagef("%s needs one of %s", c.CommandPath(), strings.Join(names, ", "))
+		return Usagef("%s needs a command: %s", c.CommandPath(), strings.Join(names, ", "))
 	}
 	c.AddCommand(commands...)
 	return c
 }
 
-// Command is a command that does something, with the names of its arguments.
-// A last name that ends in … takes one or more.
+// Command returns a command without subcommands. The words of use after the first
+// are its arguments; a last one that ends in … may be repeated.
 func Command(use, short string, do func(c *cobra.Command, args []string) error) *cobra.Command {
 	names := strings.Fields(use)[1:]
 	return &cobra.Command{
@@ -45,7 +45,7 @@ func Command(use, short string, do func(c *cobra.Command, args []string) error) 
 			case len(args) < required:
 				return Usagef("%s is missing", names[len(args)])
 			case len(args) > len(names) && !many:
-				return Usagef("%q is one argument too many", args[len(names)])
+				return Usagef("unexpected argument %q", args[len(names)])
 			}
 			if i := slices.Index(args, ""); i >= 0 {
 				return Usagef("%s is empty", names[min(i, len(names)-1)])

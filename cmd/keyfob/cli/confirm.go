@@ -15,8 +15,8 @@ import (
 // annotationDestructive marks the commands that Destructive returns.
 const annotationDestructive = "destructive"
 
-// Destructive makes a command one that cannot be undone. It has the flag --yes,
-// and calls Confirm before it changes anything.
+// Destructive marks a command that cannot be undone and adds the flag --yes. The
+// command calls Confirm before it changes anything.
 func Destructive(c *cobra.Command) *cobra.Command {
 	c.Flags().Bool("yes", false, "do not ask")
 	if c.Annotations == nil {
@@ -26,32 +26,32 @@ func Destructive(c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// IsDestructive reports whether a command is one that cannot be undone.
+// IsDestructive reports whether a command is marked by Destructive.
 func IsDestructive(c *cobra.Command) bool {
 	_, ok := c.Annotations[annotationDestructive]
 	return ok
 }
 
-// Confirm asks a question before a destructive command goes on. Where nobody
-// can be asked, --yes is required.
+// Confirm asks a question before a destructive command continues. Without a
+// terminal, --yes is required.
 func (e *Environment) Confirm(c *cobra.Command, question string, args ...any) error {
 	if yes, err := c.Flags().GetBool("yes"); err != nil || yes {
 		return err
 	}
 	in, ok := e.Terminal()
 	if !ok {
-		return fmt.Errorf("not confirmed: %s? There is no terminal to ask at; use --yes. Nothing was changed", fmt.Sprintf(question, args...))
+		return fmt.Errorf("not confirmed: %s? Without a terminal, use --yes; nothing was changed", fmt.Sprintf(question, args...))
 	}
 	return e.Ask(in, fmt.Sprintf(question, args...))
 }
 
-// Terminal returns the terminal at which somebody can be asked, if there is one.
+// Terminal returns the terminal that the input comes from, if it does.
 func (e *Environment) Terminal() (*os.File, bool) {
 	in, ok := e.In.(*os.File)
 	return in, ok && term.IsTerminal(int(in.Fd()))
 }
 
-// Ask puts a question. It returns an error unless the answer is yes.
+// Ask asks a question. It returns an error unless the answer is yes.
 func (e *Environment) Ask(in io.Reader, question string) error {
 	fmt.Fprintf(e.Err, "%s (y/N)? ", question)
 	if yes, err := readYes(in); err != nil || !yes {

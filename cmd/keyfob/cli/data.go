@@ -10,8 +10,8 @@ const (
 	SocketName  = "admin.sock" // in the data directory
 )
 
-// JournalIn is the journal of the first path that is given: a data directory's own,
-// or the path itself.
+// JournalIn returns the journal of the first path that is not empty: the journal
+// in a data directory, or the path itself.
 func JournalIn(paths []string) string {
 	for _, path := range paths {
 		if path == "" {

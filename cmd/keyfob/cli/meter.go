@@ -11,16 +11,16 @@ import (
 	"golang.org/x/term"
 )
 
-// redrawEvery is how often a bar on a terminal is drawn anew, at most. Elsewhere
-// each time is a line, every sayEvery.
+// redrawEvery is the shortest time between two updates of a bar on a terminal.
+// Elsewhere a line is printed every sayEvery.
 const redrawEvery = 100 * time.Millisecond
 
 const SayEvery = 2 * time.Second
 
-// ClearLine clears a terminal's line from the cursor on (ECMA-48).
+// ClearLine clears the line of a terminal from the cursor to the end (ECMA-48).
 const ClearLine = "\x1b[K"
 
-// Meter says how far a long piece of work is. What is done soon says nothing.
+// Meter shows the progress of a long task. A short task shows nothing.
 type Meter struct {
 	out      io.Writer
 	terminal bool
@@ -42,7 +42,7 @@ func (e *Environment) Meter(what string, total int) *Meter {
 	return m
 }
 
-// Add says that n more are done.
+// Add counts n more as done.
 func (m *Meter) Add(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -64,7 +64,7 @@ func (m *Meter) Add(n int) {
 	_, _ = io.WriteString(m.out, line)
 }
 
-// End takes the bar away.
+// End removes the bar.
 func (m *Meter) End() {
 	if m.terminal && m.drawn {
 		_, _ = io.WriteString(m.out, "\r"+ClearLine)
@@ -81,7 +81,7 @@ func (m *Meter) bar() string {
 	return strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + text
 }
 
-// left is how long it will take, if it goes on like this.
+// left estimates the remaining time.
 func (m *Meter) left(now time.Time) string {
 	if m.done == 0 {
 		return ""
@@ -90,10 +90,10 @@ func (m *Meter) left(now time.Time) string {
 	return fmt.Sprintf(", %d s left", int(left.Seconds()+1))
 }
 
-// Reader tells the meter what is read from r.
+// Reader counts the bytes that are read from r.
 func (m *Meter) Reader(r io.Reader) io.Reader { return metered{r, m} }
 
-// metered tells a meter what is read.
+// metered is a reader whose bytes are counted.
 type metered struct {
 	io.Reader
 	meter *Meter

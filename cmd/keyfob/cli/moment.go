@@ -8,11 +8,11 @@ import (
 	"keyfob/engine"
 )
 
-// moments are the forms in which people have a time at hand, those that tables
-// print among them. Where no zone is said it is this machine's.
+// moments are the accepted forms of a time, including that of tables. Without a
+// zone, the time is local.
 var moments = []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly}
 
-// Moment reads a time, or how long ago it was.
+// Moment parses a time, or a duration before now.
 func (e *Environment) Moment(text string) (t time.Time, ok bool) {
 	if d, err := engine.ParseDuration(text); err == nil && d >= 0 {
 		return e.Now().Add(-d).UTC(), true
@@ -25,12 +25,12 @@ func (e *Environment) Moment(text string) (t time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// Since reads the value of a flag that says from when on.
+// Since parses the value of --since.
 func (e *Environment) Since(text string) (time.Time, error) {
 	return e.Past("--since", text)
 }
 
-// Past reads the value of a flag that names a time in the past.
+// Past parses the value of a flag that is a time in the past.
 func (e *Environment) Past(flag, text string) (time.Time, error) {
 	t, ok := e.Moment(text)
 	switch {
@@ -42,7 +42,7 @@ func (e *Environment) Past(flag, text string) (time.Time, error) {
 	return t, nil
 }
 
-// DurationVar is a flag that takes days too.
+// DurationVar adds a flag for a duration, which may be in days.
 func DurationVar(f *pflag.FlagSet, d *time.Duration, name string, usual time.Duration, usage string) {
 	*d = usual
 	f.Var((*duration)(d), name, usage)
@@ -50,7 +50,7 @@ func DurationVar(f *pflag.FlagSet, d *time.Duration, name string, usual time.Dur
 
 type duration time.Duration
 
-// String, Set and Type make it a flag's value.
+// String implements pflag.Value.
 func (d *duration) String() string { return engine.SpellDuration(time.Duration(*d)) }
 
 func (d *duration) Set(text string) error {

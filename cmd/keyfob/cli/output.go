@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Output is how a command shows its result.
+// Output is the flag -o: how a command shows its result.
 type Output struct {
 	format  string
 	formats []string
@@ -25,7 +25,7 @@ func (o *Output) JSON() bool { return o.format == "json" }
 // Flag adds -o to a command.
 func (o *Output) Flag(c *cobra.Command) *cobra.Command { return o.flag(c, "table", "json") }
 
-// Listing adds -o to a command that lists things: it can be CSV as well.
+// Listing adds -o to a listing, which can also be CSV.
 func (o *Output) Listing(c *cobra.Command) *cobra.Command { return o.flag(c, "table", "json", "csv") }
 
 func (o *Output) flag(c *cobra.Command, formats ...string) *cobra.Command {
@@ -37,13 +37,13 @@ func (o *Output) flag(c *cobra.Command, formats ...string) *cobra.Command {
 	return c
 }
 
-// orList is a list of words to choose from: table, json or csv.
+// orList joins words to choose from: table, json or csv.
 func orList(words []string) string {
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// String, Set and Type make it a flag's value.
+// String implements pflag.Value.
 func (o *Output) String() string {
 	if o.format == "" {
 		return "table"
@@ -63,7 +63,7 @@ func (o *Output) Set(s string) error {
 // Type implements pflag.Value.
 func (o *Output) Type() string { return "FORMAT" }
 
-// Show writes a value as JSON, or the rows of a table.
+// Show writes a value as JSON, or as the rows of a table.
 func (o *Output) Show(w io.Writer, value any, rows func(*Table)) error {
 	if o.JSON() {
 		return WriteJSON(w, value)
@@ -76,8 +76,8 @@ func (o *Output) Show(w io.Writer, value any, rows func(*Table)) error {
 	return t.Flush()
 }
 
-// Shown writes the value of a command that has said in words what it did, if
-// JSON is wanted.
+// Shown writes a value if JSON is wanted. It is for commands that otherwise print a
+// message.
 func (o *Output) Shown(e *Environment, value any) error {
 	if !o.JSON() {
 		return nil
@@ -93,7 +93,7 @@ func WriteJSON(w io.Writer, value any) error {
 	return enc.Encode(value)
 }
 
-// OrNever is when something happened, if it did.
+// OrNever returns a time as tables show it, or never.
 func OrNever(t *time.Time) string {
 	if t == nil {
 		return "never"
@@ -103,7 +103,7 @@ func OrNever(t *time.Time) string {
 
 var instants = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
-// InLocalTime shows the times within a text of the API as tables show times.
+// InLocalTime replaces the times in a text of the API with local times.
 func InLocalTime(text string) string {
 	return instants.ReplaceAllStringFunc(text, func(instant string) string {
 		t, err := time.Parse(time.RFC3339, instant)
@@ -114,7 +114,7 @@ func InLocalTime(text string) string {
 	})
 }
 
-// Say tells people what was done, beside the output.
+// Say prints a message to standard error.
 func (e *Environment) Say(format string, args ...any) {
 	for i, a := range args {
 		if s, ok := a.(string); ok {

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-const maxSecret = 4 << 10 // bytes of a file with a secret
+const maxSecret = 4 << 10 // bytes
 
-// ReadSecret reads a secret from a file, or from standard input for "-". Secrets
-// are not given on the command line, where other users of the machine see them.
+// ReadSecret reads a secret from a file, or from standard input for "-". On the
+// command line, other users of the machine could see it.
 func (e *Environment) ReadSecret(file string) (string, error) {
 	in, name := e.In, "standard input"
 	if file != "-" {
@@ -28,9 +28,9 @@ func (e *Environment) ReadSecret(file string) (string, error) {
 	secret := strings.TrimRight(string(b), "\r\n")
 	switch {
 	case len(b) > maxSecret:
-		return "", fmt.Errorf("%s is longer than a secret can be", name)
+		return "", fmt.Errorf("%s is too long for a secret", name)
 	case secret == "":
-		return "", fmt.Errorf("%s holds no secret", name)
+		return "", fmt.Errorf("%s is empty; a secret is required", name)
 	}
 	return secret, nil
 }

@@ -1,4 +1,4 @@
-// Package fob is a software token: it makes tokens, reads them from URIs and
+// Package fob is a software token. It generates tokens, reads them from URIs and
 // files, and shows their tokencodes. It needs no server.
 package fob
 
@@ -18,12 +18,12 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// OffsetParameter is the parameter of an otpauth URI that sets the offset of the
-// token's clock in seconds. It is specific to keyfob, for demonstrations and
-// tests of drift; apps ignore it.
+// OffsetParameter, in an otpauth URI, says by how many seconds the clock of the
+// token is off. It is specific to keyfob, for demonstrations and tests of drift;
+// apps ignore it.
 const OffsetParameter = "keyfob_offset"
 
-// Shown is what a software token shows.
+// Shown is the display of a software token.
 type Shown struct {
 	Serial      string `json:"serial"`
 	Kind        string `json:"kind"`
@@ -32,13 +32,13 @@ type Shown struct {
 	SecondsLeft int    `json:"seconds_left"` // 0 for tokens with a button
 }
 
-// Token is a token and the offset of its clock.
+// Token is a token with a clock of its own.
 type Token struct {
 	tokenfile.Token
 	Offset time.Duration
 }
 
-// Moment is when a token is looked at.
+// Moment is the time of a display.
 type Moment struct {
 	At   time.Time
 	Next int64 // intervals, or presses, after that
@@ -49,7 +49,7 @@ func Command(e *cli.Environment) *cobra.Command {
 	var source Source
 	var when, pin string
 	var next int64
-	c := cli.Command("fob FILE|URI", "Be a software token: show the tokencode of an otpauth URI, a CTF string or a token file", func(_ *cobra.Command, args []string) error {
+	c := cli.Command("fob FILE|URI", "Show the tokencode of an otpauth URI, a CTF string or a token file", func(_ *cobra.Command, args []string) error {
 		m := Moment{At: e.Now(), Next: next}
 		if when != "" {
 			var err error
@@ -78,13 +78,13 @@ func Command(e *cli.Environment) *cobra.Command {
 	})
 	source.Flags(c)
 	f := c.Flags()
-	f.StringVar(&when, "at", "", "the time, as RFC 3339 (default now)")
-	f.Int64Var(&next, "next", 0, "so many tokencodes later; for a token with a button, presses after the counter in the URI")
-	f.StringVar(&pin, "pin", "", "show the passcode with this PIN too")
+	f.StringVar(&when, "at", "", "show the tokencode at this time, RFC 3339 (default now)")
+	f.Int64Var(&next, "next", 0, "show the tokencode this many intervals later; for a token with a button, presses after the counter in the URI")
+	f.StringVar(&pin, "pin", "", "also show the passcode with this PIN")
 	return out.Flag(c)
 }
 
-// oneOrAll is one object for one token, and a list for several.
+// oneOrAll returns an object for one token, and a list for several.
 func oneOrAll(all []Shown) any {
 	if len(all) == 1 {
 		return all[0]
@@ -92,8 +92,8 @@ func oneOrAll(all []Shown) any {
 	return all
 }
 
-// readTokens reads the tokens of a URI, a CTF string or a file. Those that are
-// refused are said, and are an error only when no other is there.
+// readTokens reads the tokens of a URI, a CTF string or a file. Refused tokens are
+// printed; they are an error only if there is no other token.
 func readTokens(e *cli.Environment, arg string, source Source) ([]Token, error) {
 	text, err := readText(e, arg)
 	if err != nil {
@@ -128,7 +128,7 @@ func readTokens(e *cli.Environment, arg string, source Source) ([]Token, error) 
 
 const maxFobFile = 64 << 20 // bytes
 
-// readText is a file's text, or the argument itself where there is no such
+// readText returns the text of a file, or the argument itself if there is no such
 // file and it looks like a token.
 func readText(e *cli.Environment, arg string) (string, error) {
 	in := e.In
@@ -148,18 +148,18 @@ func readText(e *cli.Environment, arg string) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("reading token: %w", err)
 	case len(b) > maxFobFile:
-		return "", fmt.Errorf("reading token: %s is longer than the %d MiB that one looks at", arg, maxFobFile>>20)
+		return "", fmt.Errorf("reading token: %s is longer than %d MiB", arg, maxFobFile>>20)
 	}
 	return string(b), nil
 }
 
-// looksLikeToken tells a token from the name of a file: a URI, or the digits or
-// the base64 of a CTF string.
+// looksLikeToken distinguishes a token from the name of a file: it is a URI, or
+// the digits or the base64 of a CTF string.
 func looksLikeToken(arg string) bool {
 	return strings.Contains(arg, "://") || len(arg) > 40 && strings.ContainsRune("12AB", rune(arg[0])) && !strings.Contains(arg, ".")
 }
 
-// OffsetsIn are the clocks' offsets in the URIs of a text, by serial.
+// OffsetsIn returns the clock offsets in the URIs of a text, by serial.
 func OffsetsIn(text string) (map[string]time.Duration, error) {
 	offsets := map[string]time.Duration{}
 	for line := range strings.Lines(text) {
@@ -181,7 +181,7 @@ func OffsetsIn(text string) (map[string]time.Duration, error) {
 	return offsets, nil
 }
 
-// Show is what the token displays at a moment.
+// Show returns the display of the token at a moment.
 func (t Token) Show(m Moment, pin string) (Shown, error) {
 	g, err := tokencode.New(t.Params, t.Seed)
 	if err != nil {

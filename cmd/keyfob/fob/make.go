@@ -11,8 +11,8 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// Make makes a software token with a random seed of 160 bits, as RFC 4226,
-// section 4, recommends; SecurID has 128.
+// Make generates a software token. Its seed has 160 bits, as RFC 4226, section 4,
+// recommends; that of a SecurID token has 128.
 func Make(now time.Time, kind tokencode.Kind, user, issuer string) (tokenfile.Token, error) {
 	t := tokenfile.Token{User: user, Issuer: issuer, PINStyle: tokencode.Fob}
 	t.Params = tokencode.Params{Kind: kind}.WithDefaults()
@@ -34,7 +34,7 @@ func Make(now time.Time, kind tokencode.Kind, user, issuer string) (tokenfile.To
 	return t, err
 }
 
-// NewSerial is twelve random digits, the form that SecurID demands.
+// NewSerial returns twelve random digits, the form that SecurID requires.
 func NewSerial() (string, error) {
 	n, err := rand.Int(rand.Reader, big.NewInt(1e12))
 	if err != nil {

@@ -9,18 +9,18 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// Source holds the options for reading a file of tokens.
+// Source holds the flags for reading a file of tokens.
 type Source struct {
 	format, encoding, PasswordFile, deviceID string
 }
 
-// Flags adds what is needed to read any file of tokens.
+// Flags adds the flags.
 func (s *Source) Flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&s.format, "format", "", "of the file: "+formats()+"; default is to recognise it")
-	f.StringVar(&s.encoding, "encoding", "", "of the secrets in a table that does not say: hex or base32")
+	f.StringVar(&s.format, "format", "", "format of the file: "+formats()+" (default: detect it)")
+	f.StringVar(&s.encoding, "encoding", "", "encoding of the secrets, if the file does not say: hex or base32")
 	f.StringVar(&s.PasswordFile, "password-file", "", "`FILE` with the password of the token file, - for standard input")
-	f.StringVar(&s.deviceID, "device-id", "", "the device that a CTF string is bound to")
+	f.StringVar(&s.deviceID, "device-id", "", "device that a CTF string is bound to")
 }
 
 func formats() string {
