@@ -1,5 +1,5 @@
-// Package bench is the load generator. It measures logins a second on clusters
-// that it makes and removes, beside Raft alone.
+// Package bench is the load generator. It measures logins per second on temporary
+// clusters, and compares them with Raft alone.
 package bench
 
 import (
@@ -16,10 +16,9 @@ import (
 	"keyfob/cmd/keyfob/cli"
 )
 
-// bench measures how many logins a cluster verifies in a second, on clusters
-// that it makes for the purpose and throws away: nodes as processes of this
-// same binary, asked over RADIUS; the node without a door before it; and Raft
-// alone, which says what this machine's disk and network would allow.
+// bench measures logins per second on temporary clusters: over RADIUS, with each
+// node a process of this binary; at the node itself, without a front end; and Raft
+// alone, which is the limit of the disk and the network.
 type bench struct {
 	env         *cli.Environment
 	nodes       []int
@@ -31,7 +30,7 @@ type bench struct {
 	dir string // of everything
 }
 
-// Bounds of the flags. A node takes 512 requests of one client at once.
+// Bounds of the flags. A node accepts 512 requests of one client at once.
 const (
 	maxBenchNodes       = 5
 	maxBenchUsers       = 20_000
@@ -42,7 +41,7 @@ const (
 func Command(e *cli.Environment) *cobra.Command {
 	b := &bench{env: e}
 	out := &cli.Output{}
-	c := cli.Command("bench", "Measure logins a second on throw-away clusters on this machine, beside Raft alone", func(c *cobra.Command, _ []string) error {
+	c := cli.Command("bench", "Measure logins per second on temporary clusters on this machine", func(c *cobra.Command, _ []string) error {
 		if err := b.validate(); err != nil {
 			return err
 		}
@@ -54,15 +53,15 @@ func Command(e *cli.Environment) *cobra.Command {
 			return err
 		}
 		if failure := report.failure(); failure != "" {
-			return fmt.Errorf("not every login was accepted, so these figures say nothing: %s", failure)
+			return fmt.Errorf("not every login was accepted, so the figures are invalid: %s", failure)
 		}
 		return nil
 	})
 	f := c.Flags()
-	f.IntSliceVar(&b.nodes, "nodes", []int{1, 3}, "sizes of the clusters, one after the other")
-	f.IntVar(&b.users, "users", 256, "users, each with a token and a PIN; a PIN costs Argon2id, 20 ms of a core, once on each node")
-	f.IntVar(&b.concurrency, "concurrency", 256, "logins under way at once; each user waits for the answer before the next")
-	cli.DurationVar(f, &b.duration, "duration", 10*time.Second, "how long each of the two loads lasts; Raft alone gets half")
+	f.IntSliceVar(&b.nodes, "nodes", []int{1, 3}, "cluster sizes to measure")
+	f.IntVar(&b.users, "users", 256, "users, each with a token and a PIN; each PIN costs 20 ms of a core once per node (Argon2id)")
+	f.IntVar(&b.concurrency, "concurrency", 256, "concurrent logins; each user waits for the answer before the next login")
+	cli.DurationVar(f, &b.duration, "duration", 10*time.Second, "duration of each load; half of it for Raft alone")
 	f.StringVar(&b.profiles, "profile", "", "`DIR` for CPU profiles of the nodes and of this process, for go tool pprof")
 	return out.Flag(c)
 }
@@ -87,8 +86,8 @@ func (b *bench) validate() error {
 }
 
 func (b *bench) run(ctx context.Context) (benchReport, error) {
-	// The thread that starts the nodes must live as long as this process: the
-	// kernel ends them with it (devnode.go).
+	// The thread that starts the nodes must live as long as this process, because
+	// the kernel ends the nodes with the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
@@ -116,12 +115,12 @@ func (b *bench) run(ctx context.Context) (benchReport, error) {
 	return report, nil
 }
 
-// measure takes the figures of one size of cluster, one load after the other.
+// measure measures one cluster size, one load after the other.
 func (b *bench) measure(ctx context.Context, nodes int) (clusterFigures, error) {
 	out := clusterFigures{Nodes: nodes}
 	var err error
 	if out.RADIUS, err = b.overRADIUS(ctx, nodes); err != nil {
-		return out, fmt.Errorf("logins over radius: %w", err)
+		return out, fmt.Errorf("logins over RADIUS: %w", err)
 	}
 	if out.Direct, err = b.onLeader(ctx, nodes); err != nil {
 		return out, fmt.Errorf("logins at the node itself: %w", err)
@@ -138,7 +137,7 @@ func (b *bench) measure(ctx context.Context, nodes int) (clusterFigures, error) 
 	return out, nil
 }
 
-// within is a directory of a part of the bench, which that part removes.
+// within creates a directory for a load, and returns the function that removes it.
 func (b *bench) within(name string, nodes int) (dir string, remove func(), err error) {
 	dir = filepath.Join(b.dir, fmt.Sprintf("%s%d", name, nodes))
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -161,7 +160,7 @@ func share(part, whole float64) float64 {
 	return part / whole
 }
 
-// progress tells people, now and then, how far a part of the bench has got.
+// progress prints how far a step is, every now and then.
 type progress struct {
 	env  *cli.Environment
 	what string
@@ -176,5 +175,5 @@ func (p *progress) reached(done int) {
 	}
 }
 
-// errStopped says that somebody ended the bench.
+// errStopped is returned if the bench is interrupted.
 var errStopped = errors.New("stopped")

@@ -21,8 +21,8 @@ import (
 	"keyfob/events"
 )
 
-// onLeader loads the leader without a door before it: nodes in this process,
-// joined and connected as always, and Authenticate called.
+// onLeader calls Authenticate on the leader, without a front end. The nodes are in
+// this process and connected as usual.
 func (b *bench) onLeader(ctx context.Context, nodes int) (figures, error) {
 	dir, remove, err := b.within("direct", nodes)
 	if err != nil {
@@ -31,7 +31,7 @@ func (b *bench) onLeader(ctx context.Context, nodes int) (figures, error) {
 	defer remove()
 	c := &inProcess{env: b.env, dir: dir}
 	defer c.end()
-	defer runtime.KeepAlive(node.SpareHeap()) // as a server has it
+	defer runtime.KeepAlive(node.SpareHeap()) // as in a server
 	if err := c.start(ctx, nodes); err != nil {
 		return figures{}, err
 	}
@@ -43,7 +43,7 @@ func (b *bench) onLeader(ctx context.Context, nodes int) (figures, error) {
 	if err != nil {
 		return figures{}, err
 	}
-	if err := b.each(ctx, people, hashesAtOnce, "users and tokens made", leader.introduce); err != nil {
+	if err := b.each(ctx, people, hashesAtOnce, "users and tokens added", leader.introduce); err != nil {
 		return figures{}, err
 	}
 	err = b.each(ctx, people, hashesAtOnce, "PINs verified on the leader", func(ctx context.Context, p *person) error {
@@ -66,7 +66,7 @@ func (b *bench) onLeader(ctx context.Context, nodes int) (figures, error) {
 	return f, nil
 }
 
-// inProcess is a cluster in this process, without doors.
+// inProcess is a cluster in this process, without front ends.
 type inProcess struct {
 	env     *cli.Environment
 	dir     string
@@ -124,7 +124,7 @@ func (c *inProcess) start(ctx context.Context, nodes int) error {
 		}()
 		c.members = append(c.members, m)
 	}
-	return wait(ctx, "every node to vote", func(ctx context.Context) error {
+	return wait(ctx, "every node to have a vote", func(ctx context.Context) error {
 		s, err := c.members[0].Status(ctx)
 		if err != nil {
 			return err
@@ -159,12 +159,12 @@ func (c *inProcess) leader(ctx context.Context) (leader *member, err error) {
 				return m.Ready()
 			}
 		}
-		return errors.New("nobody leads")
+		return errors.New("no leader")
 	})
 	return leader, err
 }
 
-// end stops the nodes, all at once, so that none waits for another.
+// end stops all nodes at once, so that none waits for another.
 func (c *inProcess) end() {
 	var ends sync.WaitGroup
 	for _, m := range c.members {
@@ -177,7 +177,7 @@ func (c *inProcess) end() {
 	ends.Wait()
 }
 
-// cost is what the nodes count; all of this process is theirs.
+// cost returns the counters of the nodes. All CPU time of this process is theirs.
 func (c *inProcess) cost() cost {
 	all := cost{batches: float64(c.batches.Load()), events: float64(c.events.Load()), cpu: ownCPU()}
 	for _, m := range c.members {
@@ -186,7 +186,7 @@ func (c *inProcess) cost() cost {
 	return all
 }
 
-// byBench is the origin of an administrator's command.
+// byBench is the origin of administrative commands.
 func byBench() events.Origin {
 	return events.Origin{Request: newRequest(), Door: events.DoorRADIUS, Client: "bench", SourceIP: "127.0.0.1", Actor: "bench"}
 }
@@ -196,7 +196,7 @@ func newRequest() (r events.Request) {
 	return r
 }
 
-// introduce makes a user and the token known.
+// introduce adds a user with a token.
 func (m *member) introduce(ctx context.Context, p *person) error {
 	if err := m.Do(ctx, byBench(), engine.AddUser{User: p.user}); err != nil {
 		return err
@@ -218,7 +218,7 @@ func (m *member) introduce(ctx context.Context, p *person) error {
 	})
 }
 
-// login asks as the RADIUS door does.
+// login authenticates as the RADIUS front end does.
 func (m *member) login(ctx context.Context, p *person, _ int) (verdict, error) {
 	origin := byBench()
 	origin.Actor = ""
@@ -235,7 +235,7 @@ func (m *member) login(ctx context.Context, p *person, _ int) (verdict, error) {
 	}
 }
 
-// raftAlone commits batches of the same size without keyfob.
+// raftAlone commits entries of the same size to Raft alone.
 func (b *bench) raftAlone(ctx context.Context, nodes int, like figures) (figures, error) {
 	dir, remove, err := b.within("raw", nodes)
 	if err != nil {

@@ -16,8 +16,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// person is a user of a bench with a token in hand: an event token, so that
-// the next login has a fresh code at once.
+// person is a user with an event token, which has a new tokencode for each login.
 type person struct {
 	user, serial, pin string
 	seed              tokencode.Seed
@@ -59,20 +58,20 @@ func (p *person) passcode() string {
 	return p.pin + p.shown
 }
 
-// verdict is what became of a login.
+// verdict is the result of a login.
 type verdict uint8
 
 const (
 	accepted verdict = iota
 	rejected
-	failed // no answer, or another one
+	failed // no answer, or an unexpected one
 )
 
-// ask is a login of a person. Turn counts the logins of one goroutine; it says
-// whose turn among the nodes it is.
+// ask logs a person in. Turn counts the logins of one goroutine and selects the
+// node.
 type ask func(ctx context.Context, p *person, turn int) (verdict, error)
 
-// each does something for everybody, so many at once.
+// each calls do for all people, atOnce at a time.
 func (b *bench) each(ctx context.Context, people []*person, atOnce int, what string, do func(ctx context.Context, p *person) error) error {
 	said := &progress{env: b.env, what: what, all: len(people), said: time.Now()}
 	var mu sync.Mutex // guards said and done
@@ -97,7 +96,7 @@ func (b *bench) each(ctx context.Context, people []*person, atOnce int, what str
 	return group.Wait()
 }
 
-// tally is what a load came to.
+// tally is the result of a load.
 type tally struct {
 	verdicts [failed + 1]uint64
 	first    error // of a login that was not accepted
@@ -125,7 +124,7 @@ func (t *tally) add(other *tally) {
 	}
 }
 
-// logins is how many there were, however they ended.
+// logins returns the number of logins, with any result.
 func (t *tally) logins() (n uint64) {
 	for _, one := range t.verdicts {
 		n += one
@@ -133,8 +132,8 @@ func (t *tally) logins() (n uint64) {
 	return n
 }
 
-// load has everybody log in over and over, so many at once, each after the
-// answer to the login before: a closed loop.
+// load runs concurrent logins in a closed loop: each user waits for the answer
+// before the next login.
 func (b *bench) load(ctx context.Context, people []*person, log ask) (*tally, error) {
 	b.env.Say("%d logins at once for %v", b.concurrency, b.duration)
 	began := time.Now()
@@ -168,8 +167,8 @@ func (b *bench) load(ctx context.Context, people []*person, log ask) (*tally, er
 	return all, nil
 }
 
-// latencies counts how often a login took how long, with an error below 2 %,
-// in a fixed space: 64 steps for each power of two of microseconds.
+// latencies is a histogram of durations with an error below 2 % and a fixed size:
+// 64 steps for each power of two of microseconds.
 type latencies [latencySteps * 32]uint64
 
 const (
@@ -177,16 +176,16 @@ const (
 	latencySteps = 1 << latencyBits
 )
 
-// step is the place of a number of microseconds.
+// step returns the bucket of a number of microseconds.
 func step(us uint64) int {
 	if us < latencySteps {
 		return int(us)
 	}
-	power := bits.Len64(us) - latencyBits - 1 // how many bits are lost
+	power := bits.Len64(us) - latencyBits - 1 // number of bits that are lost
 	return min((power+1)<<latencyBits+int(us>>power)-latencySteps, len(latencies{})-1)
 }
 
-// lowest is the least number of microseconds in a place.
+// lowest returns the lower bound of a bucket, in microseconds.
 func lowest(place int) uint64 {
 	if place < latencySteps {
 		return uint64(place)
@@ -197,7 +196,7 @@ func lowest(place int) uint64 {
 
 func (l *latencies) add(d time.Duration) { l[step(uint64(max(0, d.Microseconds())))]++ }
 
-// quantile is what so much of the logins took at most.
+// quantile returns the duration that a share of the logins did not exceed.
 func (l *latencies) quantile(q float64) time.Duration {
 	var all uint64
 	for _, n := range l {
@@ -213,7 +212,7 @@ func (l *latencies) quantile(q float64) time.Duration {
 	return 0
 }
 
-// ownCPU is how long this process has had a core.
+// ownCPU returns the CPU time of this process.
 func ownCPU() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -25,15 +25,15 @@ import (
 )
 
 const (
-	// Argon2id at once while tokens are made and PINs are seen for the first
-	// time: enough for the cores, less than a node would shed.
+	// Concurrent Argon2id computations while tokens are added and PINs are first
+	// verified: enough for the cores, and less than a node would shed.
 	hashesAtOnce = 16
 
-	socketsEach = 4 // of the asking VPN, for each node
+	socketsEach = 4 // of the VPN, per node
 )
 
-// overRADIUS loads nodes as VPNs do: each node a process of this same binary,
-// started and wired as keyfob dev does it, and asked over UDP.
+// overRADIUS sends logins over UDP, as VPNs do. Each node is a process of this
+// binary, started as keyfob dev does.
 func (b *bench) overRADIUS(ctx context.Context, nodes int) (figures, error) {
 	dir, remove, err := b.within("radius", nodes)
 	if err != nil {
@@ -84,15 +84,15 @@ func (b *bench) overRADIUS(ctx context.Context, nodes int) (figures, error) {
 	return f, nil
 }
 
-// processes starts a cluster, at ports that nobody has. What it answers is to
-// be ended, even beside an error.
+// processes starts a cluster on free ports. The caller ends the cluster, also if
+// there is an error.
 func (b *bench) processes(ctx context.Context, dir string, nodes int) (*demo.Cluster, error) {
-	const tries, lowest, highest = 20, 20_000, 32_000 // below the ports that the system gives to clients
+	const tries, lowest, highest = 20, 20_000, 32_000 // below the ephemeral ports
 	var d *demo.Cluster
 	var err error
 	for range tries {
 		d = &demo.Cluster{Env: b.env, Dir: dir, Base: lowest + mathrand.IntN(highest-lowest)}
-		if err = d.Look(nodes, false); err == nil {
+		if err = d.Inspect(nodes, false); err == nil {
 			break
 		}
 	}
@@ -106,7 +106,7 @@ func (b *bench) processes(ctx context.Context, dir string, nodes int) (*demo.Clu
 	if err := d.Start(ctx); err != nil {
 		return d, err
 	}
-	return d, wait(ctx, "every node to vote", func(ctx context.Context) error {
+	return d, wait(ctx, "every node to have a vote", func(ctx context.Context) error {
 		s, err := d.API().ClusterStatus(ctx)
 		if err != nil {
 			return err
@@ -123,12 +123,12 @@ func (b *bench) processes(ctx context.Context, dir string, nodes int) (*demo.Clu
 
 func allVote(voters, nodes int) error {
 	if voters != nodes {
-		return fmt.Errorf("%d of %d nodes vote", voters, nodes)
+		return fmt.Errorf("%d of %d nodes have a vote", voters, nodes)
 	}
 	return nil
 }
 
-// wait tries until there is no error.
+// wait calls try until it succeeds.
 func wait(ctx context.Context, what string, try func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, demo.ReadyWait)
 	defer cancel()
@@ -147,14 +147,14 @@ func wait(ctx context.Context, what string, try func(ctx context.Context) error)
 	}
 }
 
-// introduce makes the VPN, the users and their tokens known.
+// introduce adds the VPN, the users and their tokens.
 func (b *bench) introduce(ctx context.Context, r *client.Client, people []*person, secret string) error {
 	reason := api.CommandRequest{Reason: "keyfob bench"}
 	vpn := api.AddClientRequest{CommandRequest: reason, Name: "bench", Prefix: "127.0.0.0/8", Secret: api.Secret(secret), Trusted: true}
 	if _, err := r.AddClient(ctx, vpn); err != nil {
 		return fmt.Errorf("adding RADIUS client: %w", err)
 	}
-	return b.each(ctx, people, hashesAtOnce, "users and tokens made", func(ctx context.Context, p *person) error {
+	return b.each(ctx, people, hashesAtOnce, "users and tokens added", func(ctx context.Context, p *person) error {
 		if _, err := r.AddUser(ctx, api.AddUserRequest{CommandRequest: reason, User: p.user}); err != nil {
 			return err
 		}
@@ -166,7 +166,7 @@ func (b *bench) introduce(ctx context.Context, r *client.Client, people []*perso
 	})
 }
 
-// askers are the sockets of the VPN that asks: some sockets for each node.
+// askers are the sockets of the VPN, several per node.
 type askers struct{ nodes [][]*radius.Client }
 
 func dialAll(ctx context.Context, d *demo.Cluster) (*askers, error) {
@@ -195,7 +195,7 @@ func (g *askers) close() {
 	}
 }
 
-// login asks the node whose turn it is.
+// login sends a login to the node whose turn it is.
 func (g *askers) login(ctx context.Context, p *person, turn int) (verdict, error) {
 	sockets := g.nodes[turn%len(g.nodes)]
 	r, err := sockets[turn/len(g.nodes)%len(sockets)].Authenticate(ctx, radius.Login{User: p.user, Passcode: engine.Secret(p.passcode())})
@@ -211,8 +211,8 @@ func (g *askers) login(ctx context.Context, p *person, turn int) (verdict, error
 	}
 }
 
-// patiently tries a few times, as a VPN does that gets no answer: on a busy
-// machine the hashing of many PINs may take longer than a node lets wait.
+// patiently retries, as a VPN does without an answer. On a busy machine, hashing
+// many PINs may take longer than the time limit of a node.
 func patiently(try func() error) (err error) {
 	const tries = 3
 	for range tries {
@@ -223,9 +223,9 @@ func patiently(try func() error) (err error) {
 	return err
 }
 
-// warm has each node see each PIN once, so that what is measured is daily
-// life: a node remembers a PIN that it found right, and Argon2id is paid for
-// at the first login after its start.
+// warm verifies each PIN once on each node. A node caches verified PINs, so that
+// Argon2id is computed only at the first login after a start; the figures are for
+// the logins after that.
 func (b *bench) warm(ctx context.Context, people []*person, g *askers) error {
 	for i := range g.nodes {
 		what := fmt.Sprintf("PINs verified on node %d", i+1)
@@ -242,7 +242,7 @@ func (b *bench) warm(ctx context.Context, people []*person, g *askers) error {
 	return nil
 }
 
-// cost reads what the nodes count, and what this process has used.
+// clusterCost reads the counters of the nodes and the CPU time of this process.
 func clusterCost(ctx context.Context, d *demo.Cluster) (cost, error) {
 	c := cost{load: ownCPU()}
 	for _, n := range d.Nodes {
@@ -258,7 +258,7 @@ func clusterCost(ctx context.Context, d *demo.Cluster) (cost, error) {
 	return c, nil
 }
 
-// metrics are the node's numbers that have no label.
+// nodeMetrics returns the metrics of a node that have no labels.
 func nodeMetrics(ctx context.Context, n *demo.Node) (map[string]float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+demo.Loopback(n.Ports.Metrics)+"/metrics", nil)
 	if err != nil {
@@ -280,7 +280,7 @@ func nodeMetrics(ctx context.Context, n *demo.Node) (map[string]float64, error) 
 	return values, lines.Err()
 }
 
-// profiled takes a CPU profile of this process during a load, if asked to.
+// profiled takes a CPU profile of this process during a load, with --profile.
 func (b *bench) profiled(name string, load func() (*tally, error)) (*tally, error) {
 	if b.profiles == "" {
 		return load()
@@ -297,8 +297,8 @@ func (b *bench) profiled(name string, load func() (*tally, error)) (*tally, erro
 	return load()
 }
 
-// nodeProfiles asks each node for a profile of the time of the load, if asked
-// to. What goes wrong with it is said and concerns nothing else.
+// nodeProfiles takes a CPU profile of each node during a load, with --profile. An
+// error is printed and does not affect the load.
 func (b *bench) nodeProfiles(ctx context.Context, d *demo.Cluster) *sync.WaitGroup {
 	var all sync.WaitGroup
 	if b.profiles == "" {
@@ -317,7 +317,7 @@ func (b *bench) nodeProfiles(ctx context.Context, d *demo.Cluster) *sync.WaitGro
 	return &all
 }
 
-// takeProfile has a running node take a CPU profile, by its socket.
+// takeProfile takes a CPU profile of a running node, through its socket.
 func takeProfile(ctx context.Context, n *demo.Node, seconds int, file string) error {
 	profile, err := n.API().Profile(ctx, seconds)
 	if err != nil {

@@ -19,27 +19,27 @@ import (
 	"keyfob/cluster/raftlog"
 )
 
-// rawLoad is how Raft alone is to be loaded.
+// rawLoad describes a load for Raft alone.
 type rawLoad struct {
-	Dir        string // empty, for the nodes' logs
+	Dir        string // empty directory for the logs
 	Nodes      int
-	EntryBytes int // of an entry of the log, as a batch of logins has
+	EntryBytes int // of a log entry
 	For        time.Duration
-	// Observe is told how long each commit took. Nil is allowed.
+	// Observe receives the duration of each commit. It may be nil.
 	Observe func(took time.Duration)
 }
 
-// rawRate is what Raft alone came to.
+// rawRate is the result for Raft alone.
 type rawRate struct {
 	Entries uint64 // committed and applied on the leader
 	Took    time.Duration
-	Commits uint64 // transactions of the log, of all nodes together; each two fsyncs
+	Commits uint64 // transactions of the logs of all nodes, with two fsyncs each
 }
 
 // measureRaft commits entries one after the other, as the batcher does, to Raft
-// with a node's log, transport and settings and a state machine that
-// does nothing: the most that batches of that size could come to, however fast
-// the rest. All nodes are in this process.
+// with the log, the transport and the settings of a node, and a state machine that
+// does nothing. This is the upper limit for batches of that size. All nodes are in
+// this process.
 func measureRaft(ctx context.Context, load rawLoad) (rawRate, error) {
 	nodes, err := newRawNodes(load)
 	defer func() {
@@ -79,11 +79,10 @@ func measureRaft(ctx context.Context, load rawLoad) (rawRate, error) {
 	return rate, ctx.Err()
 }
 
-// raftStart is how long raft alone may take to elect a leader, or to take an
-// entry in.
+// raftStart limits an election, and the wait for an entry to be accepted.
 const raftStart = 20 * time.Second
 
-// rawNode is a node that has nothing but Raft.
+// rawNode is a node with Raft alone.
 type rawNode struct {
 	id       string
 	addr     string
@@ -95,7 +94,7 @@ type rawNode struct {
 	done     chan struct{}
 }
 
-// rawMembers is the membership of a cluster that never changes.
+// rawMembers is a fixed membership.
 type rawMembers map[string]string
 
 // Address implements link.Membership.
@@ -124,7 +123,7 @@ func newRawNodes(load rawLoad) (nodes []*rawNode, err error) {
 			return nodes, err
 		}
 	}
-	return nodes, nodes[0].raft.BootstrapCluster(all).Error() // the others learn it from the first
+	return nodes, nodes[0].raft.BootstrapCluster(all).Error() // the others receive it from the first
 }
 
 func (n *rawNode) start(dir, name string, ca *link.CA, members rawMembers) error {
@@ -166,7 +165,7 @@ func (n *rawNode) start(dir, name string, ca *link.CA, members rawMembers) error
 	return nil
 }
 
-// close ends what start began, as far as that got.
+// close releases what start acquired, also after an error.
 func (n *rawNode) close() {
 	if n.raft != nil {
 		_ = n.raft.Shutdown().Error()
@@ -183,7 +182,7 @@ func (n *rawNode) close() {
 	}
 }
 
-// rawLeader waits until one of the nodes leads.
+// rawLeader waits for a leader.
 func rawLeader(ctx context.Context, nodes []*rawNode) (*rawNode, error) {
 	ctx, cancel := context.WithTimeout(ctx, raftStart)
 	defer cancel()
@@ -203,14 +202,14 @@ func rawLeader(ctx context.Context, nodes []*rawNode) (*rawNode, error) {
 	}
 }
 
-// inert is a state machine without a state.
+// inert is a state machine without state.
 type inert struct{}
 
 // Apply implements raft.FSM.
 func (inert) Apply(*raft.Log) any { return nil }
 
-// Snapshot implements raft.FSM. None is ever due.
-func (inert) Snapshot() (raft.FSMSnapshot, error) { return nil, errors.New("nothing to be kept") }
+// Snapshot implements raft.FSM. None is ever taken.
+func (inert) Snapshot() (raft.FSMSnapshot, error) { return nil, errors.New("no snapshots") }
 
 // Restore implements raft.FSM.
 func (inert) Restore(r io.ReadCloser) error { return r.Close() }

@@ -8,7 +8,7 @@ import (
 	"keyfob/cmd/keyfob/cli"
 )
 
-// benchReport is what keyfob bench prints.
+// benchReport is the result of keyfob bench.
 type benchReport struct {
 	Build       cli.Build        `json:"build"`
 	Cores       int              `json:"cores"`
@@ -18,19 +18,19 @@ type benchReport struct {
 	Clusters    []clusterFigures `json:"clusters"`
 }
 
-// clusterFigures are those of one size of cluster.
+// clusterFigures are the figures of one cluster size.
 type clusterFigures struct {
 	Nodes     int     `json:"nodes"`
-	RADIUS    figures `json:"radius"`     // each node a process, asked over RADIUS, all nodes alike
+	RADIUS    figures `json:"radius"`     // over RADIUS, all nodes, each a process
 	Direct    figures `json:"direct"`     // Node.Authenticate on the leader, all nodes in one process
-	RawRADIUS figures `json:"raw_radius"` // Raft alone, with batches as RADIUS made them
-	RawDirect figures `json:"raw_direct"` // and as Direct made them
+	RawRADIUS figures `json:"raw_radius"` // Raft alone, with the batch size of RADIUS
+	RawDirect figures `json:"raw_direct"` // and with that of Direct
 
 	RADIUSOfRaw float64 `json:"radius_of_raw"`
 	DirectOfRaw float64 `json:"direct_of_raw"`
 }
 
-// figures are those of one load.
+// figures are the figures of one load.
 type figures struct {
 	PerSecond float64 `json:"per_second"`
 	P50       float64 `json:"p50_ms"`
@@ -38,14 +38,14 @@ type figures struct {
 	Accepts   uint64  `json:"accepts"`
 	Rejects   uint64  `json:"rejects"`
 	Failures  uint64  `json:"failures"`
-	Why       string  `json:"why,omitempty"` // the first that was not accepted
+	Why       string  `json:"why,omitempty"` // first login that was not accepted
 
 	Batch      float64 `json:"events_per_batch"`
 	EntryBytes float64 `json:"bytes_per_event,omitempty"`    // in the log
-	Fsyncs     float64 `json:"fsyncs_per_verification"`      // of the log, of all nodes together
-	CPU        float64 `json:"cpu_us_per_verification"`      // of all nodes together
-	LoadCPU    float64 `json:"load_cpu_us_per_verification"` // of whoever asks, where that is another process
-	Ceiling    float64 `json:"cores_allow_per_second"`       // what the cores would come to if nothing else used them and no disk was waited for
+	Fsyncs     float64 `json:"fsyncs_per_verification"`      // of the logs of all nodes
+	CPU        float64 `json:"cpu_us_per_verification"`      // of all nodes
+	LoadCPU    float64 `json:"load_cpu_us_per_verification"` // of the load generator, if it is another process
+	Ceiling    float64 `json:"cores_allow_per_second"`       // limit of the cores alone, without waits for the disk
 }
 
 func (t *tally) figures() figures {
@@ -63,12 +63,12 @@ func (t *tally) figures() figures {
 	return f
 }
 
-// cost is a load as the nodes count it.
+// cost is what a load costs, by the counters of the nodes.
 type cost struct {
 	batches, events float64       // committed
 	transactions    float64       // of the log, each two fsyncs
 	cpu             time.Duration // of the nodes
-	load            time.Duration // of whoever asks
+	load            time.Duration // of the load generator
 }
 
 func (c cost) since(before cost) cost {
@@ -78,7 +78,7 @@ func (c cost) since(before cost) cost {
 	}
 }
 
-// spent adds what a load cost.
+// spent adds the cost of a load.
 func (f *figures) spent(c cost) {
 	const fsyncs = 2 // bbolt syncs the pages, then the page that points to them
 	logins := float64(f.Accepts + f.Rejects + f.Failures)
@@ -91,7 +91,7 @@ func (f *figures) spent(c cost) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// failure is why the figures mean nothing, if so.
+// failure returns why the figures are invalid, or nothing.
 func (r benchReport) failure() string {
 	for _, c := range r.Clusters {
 		for _, f := range []figures{c.RADIUS, c.Direct} {
@@ -125,7 +125,7 @@ func (f figures) row(tw *cli.Table, nodes int, load, ofRaw string) {
 		allow = fmt.Sprintf("%.0f", f.Ceiling)
 	}
 	logins := []any{f.Accepts, f.Rejects, f.Failures}
-	if f.Accepts == 0 && ofRaw == "" { // Raft alone accepts nobody
+	if f.Accepts == 0 && ofRaw == "" { // Raft alone has no logins
 		logins = []any{"", "", ""}
 	}
 	cells := append([]any{nodes, load, fmt.Sprintf("%.0f", f.PerSecond), fmt.Sprintf("%.2f ms", f.P50), fmt.Sprintf("%.2f ms", f.P99)}, logins...)

@@ -24,23 +24,23 @@ import (
 	"keyfob/cmd/keyfob/node"
 )
 
-// Ports of a dev cluster. Node i, from 1, has the ten from base+10*(i-1) on, in
-// the order of devPorts.
+// Ports of a dev cluster. Node i, from 1, has ten, from base+10*(i-1), in the order
+// of Ports.
 const (
 	defaultBasePort = 18400
 	portsOfNode     = 10
 	maxDevNodes     = 9
 )
 
-// RADIUSClient is the RADIUS client of a dev cluster, on 127.0.0.0/8, and over
-// TLS with radsec.crt and radsec.key.
+// RADIUSClient is the RADIUS client of a dev cluster, on 127.0.0.0/8, and over TLS
+// with radsec.crt and radsec.key.
 const RADIUSClient = "loopback"
 
 // devReader is the audit reader of a dev cluster.
 const devReader = "dev"
 
-// Cluster is a cluster of several nodes on this machine, for trials and tests. All
-// its files are in one directory.
+// Cluster is a cluster on this machine, for trials and for tests. All its files are
+// in one directory.
 type Cluster struct {
 	Env    *cli.Environment
 	Dir    string
@@ -55,7 +55,7 @@ type Cluster struct {
 func Command(e *cli.Environment) *cobra.Command {
 	d := &Cluster{Env: e}
 	var count int
-	c := cli.Command("dev", "Run a cluster on this machine, with everything embedded, sample users and software tokens", func(c *cobra.Command, _ []string) error {
+	c := cli.Command("dev", "Run a cluster on this machine, with sample users and software tokens", func(c *cobra.Command, _ []string) error {
 		if count < 1 || count > maxDevNodes {
 			return cli.Usagef("--nodes %d: want 1 to %d", count, maxDevNodes)
 		}
@@ -69,20 +69,20 @@ func Command(e *cli.Environment) *cobra.Command {
 		d.Dir = dir
 		return d.run(c.Context(), count, c.Flags().Changed("base-port"))
 	})
-	c.Flags().StringVar(&d.Dir, "dir", "keyfob-dev", "`DIR` of everything; a second start goes on from what is there")
-	c.Flags().IntVar(&count, "nodes", 3, "how many")
-	c.Flags().IntVar(&d.Base, "base-port", defaultBasePort, "first port; node i has the ten from it + 10*(i-1): web, admin, cluster, RADIUS, accounting, RadSec, NATS, metrics")
-	c.Flags().BoolVar(&d.detach, "detach", false, "leave the nodes running and say how to end them")
+	c.Flags().StringVar(&d.Dir, "dir", "keyfob-dev", "`DIR` of all files; a second start continues with it")
+	c.Flags().IntVar(&count, "nodes", 3, "number of nodes")
+	c.Flags().IntVar(&d.Base, "base-port", defaultBasePort, "first port; node i has ten, from BASE + 10*(i-1): web, admin, cluster, RADIUS, accounting, RadSec, NATS, metrics")
+	c.Flags().BoolVar(&d.detach, "detach", false, "leave the nodes running and print how to stop them")
 	return c
 }
 
 func (d *Cluster) run(ctx context.Context, count int, basePinned bool) error {
-	// The thread that starts the nodes must live as long as this process: the
-	// kernel ends them with it (devnode.go).
+	// The thread that starts the nodes must live as long as this process, because
+	// the kernel ends the nodes with the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	if err := d.Look(count, basePinned); err != nil {
+	if err := d.Inspect(count, basePinned); err != nil {
 		return err
 	}
 	if err := d.Prepare(); err != nil {
@@ -97,7 +97,7 @@ func (d *Cluster) run(ctx context.Context, count int, basePinned bool) error {
 	if err := d.Start(ctx); err != nil {
 		return err
 	}
-	if err := d.fill(ctx); err != nil {
+	if err := d.populate(ctx); err != nil {
 		return err
 	}
 	if err := d.credentials(ctx); err != nil {
@@ -108,7 +108,7 @@ func (d *Cluster) run(ctx context.Context, count int, basePinned bool) error {
 	}
 	if d.detach {
 		ended = true // that is, left running
-		d.Env.Say("%d nodes run; %s says where. End them with: kill %s", len(d.Nodes), d.file(File), strings.Join(d.pids(), " "))
+		d.Env.Say("%d nodes are running; see %s. Stop them with: kill %s", len(d.Nodes), d.file(File), strings.Join(d.pids(), " "))
 		return nil
 	}
 	return d.show(ctx)
@@ -124,18 +124,19 @@ func (d *Cluster) pids() []string {
 	return pids
 }
 
-// Look finds out what is there already, and refuses what would end in a mess.
-func (d *Cluster) Look(count int, basePinned bool) error {
+// Inspect finds the nodes of an earlier start, and refuses a start that would
+// conflict with them.
+func (d *Cluster) Inspect(count int, basePinned bool) error {
 	old, err := ReadFile(d.file(File))
 	if err != nil {
 		return err
 	}
 	if made := old.basePort(); made != 0 {
 		if basePinned && made != d.Base {
-			return fmt.Errorf("%s was made with --base-port %d: use that, or another --dir", d.Dir, made)
+			return fmt.Errorf("%s was created with --base-port %d: use that, or another --dir", d.Dir, made)
 		}
 		d.Base = made
-		count = max(count, len(old.Nodes)) // fewer would be no majority
+		count = max(count, len(old.Nodes)) // fewer would have no majority
 	}
 	for i := 1; i <= count; i++ {
 		d.Nodes = append(d.Nodes, newDevNode(d, i))
@@ -149,15 +150,14 @@ func (d *Cluster) Look(count int, basePinned bool) error {
 		}
 		waitForEnd(n.left, endLimit)
 		if err := n.portsFree(); err != nil {
-			return fmt.Errorf("%w; is another keyfob dev running? End it, or use --base-port", err)
+			return fmt.Errorf("%w; stop the other keyfob dev, or use --base-port", err)
 		}
 	}
 	return nil
 }
 
-// lookForRunning finds the nodes that an earlier start has left running. With
-// --detach, the missing ones are started beside them. A node that was killed a
-// moment ago still holds its lock and its ports; it is waited for.
+// lookForRunning finds the nodes that an earlier start left running. With --detach
+// the other nodes are started.
 func (d *Cluster) lookForRunning(old Info) error {
 	for deadline := time.Now().Add(time.Second); ; {
 		var running []*Node
@@ -179,10 +179,15 @@ func (d *Cluster) lookForRunning(old Info) error {
 		}
 		waitForEnd(first.left, time.Until(deadline))
 	}
+	if n := len(running); n == 0 || d.detach && n < len(d.Nodes) {
+		return nil
+	}
+	first := running[0]
+	return fmt.Errorf("node %s of %s is already running: stop it with kill %d, or use another --dir and --base-port", first.Name, d.Dir, first.left)
 }
 
-// Prepare makes what the nodes are made from: directory, CA, certificates,
-// configurations, the shared secret.
+// Prepare creates the directory, the CA, the certificates, the configurations and
+// the shared secret.
 func (d *Cluster) Prepare() error {
 	if err := os.MkdirAll(d.Dir, 0o700); err != nil {
 		return fmt.Errorf("making --dir: %w", err)
@@ -202,12 +207,12 @@ func (d *Cluster) Prepare() error {
 	if err := d.certify(authority, d.file("radsec.crt"), d.file("radsec.key"), RADIUSClient); err != nil {
 		return err
 	}
-	d.Secret, err = d.keep("radius-secret", rand.Text)
+	d.Secret, err = d.readOrMake("radius-secret", rand.Text)
 	return err
 }
 
-// keep reads a text that was made at the first start, or makes it.
-func (d *Cluster) keep(name string, make func() string) (string, error) {
+// readOrMake reads a text that the first start wrote, or makes it.
+func (d *Cluster) readOrMake(name string, make func() string) (string, error) {
 	b, err := os.ReadFile(d.file(name))
 	if err == nil {
 		return strings.TrimSpace(string(b)), nil
@@ -219,8 +224,8 @@ func (d *Cluster) keep(name string, make func() string) (string, error) {
 	return text, cli.WriteFile(d.file(name), []byte(text+"\n"), 0o600)
 }
 
-// Start starts the nodes: those that exist at once, the others one after the
-// other, invited by the first.
+// Start starts the nodes that exist, and then creates the others one by one; the
+// first node invites them.
 func (d *Cluster) Start(ctx context.Context) error {
 	first := d.Nodes[0]
 	if !first.exists() {
@@ -258,8 +263,8 @@ func (d *Cluster) Start(ctx context.Context) error {
 	return d.settled(ctx)
 }
 
-// settled waits until every node votes: before that, the loss of one could
-// stop the others.
+// settled waits until every node has a vote. Before that, the loss of one node
+// could stop the cluster.
 func (d *Cluster) settled(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, ReadyWait)
 	defer cancel()
@@ -269,7 +274,7 @@ func (d *Cluster) settled(ctx context.Context) error {
 	for {
 		s, err := r.ClusterStatus(ctx)
 		if err != nil {
-			return fmt.Errorf("waiting for every node's vote: %w", err)
+			return fmt.Errorf("waiting until every node has a vote: %w", err)
 		}
 		votes := 0
 		for _, n := range s.Nodes {
@@ -283,7 +288,7 @@ func (d *Cluster) settled(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d nodes vote: see %s", votes, len(d.Nodes), filepath.Join(d.Nodes[0].Dir, "log"))
+			return fmt.Errorf("%d of %d nodes have a vote: see %s", votes, len(d.Nodes), filepath.Join(d.Nodes[0].Dir, "log"))
 		}
 	}
 }
@@ -302,10 +307,10 @@ func (d *Cluster) join(ctx context.Context, n *Node) error {
 	return n.start()
 }
 
-// byDemo is the reason of what is done here, for the audit trail.
+// byDemo is the reason of the changes, for the audit trail.
 func byDemo() api.CommandRequest { return api.CommandRequest{Reason: "keyfob dev"} }
 
-// API returns the API of the first node that runs, by its socket.
+// API returns the API of the first running node, through its socket.
 func (d *Cluster) API() *client.Client {
 	for _, n := range d.Nodes {
 		if n.running() {
@@ -315,7 +320,7 @@ func (d *Cluster) API() *client.Client {
 	return d.Nodes[0].API()
 }
 
-// End ends the nodes, and waits until they have ended.
+// End stops the nodes and waits until they have ended.
 func (d *Cluster) End() {
 	for _, n := range d.Nodes {
 		n.terminate()

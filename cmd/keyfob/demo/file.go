@@ -24,7 +24,7 @@ const (
 	credsFile = "nats.creds"
 )
 
-// Info is dev.json: the addresses and credentials of a dev cluster.
+// Info is dev.json: addresses and credentials, for people and tests.
 type Info struct {
 	Nodes     []NodeInfo `json:"nodes"`
 	CA        string     `json:"ca"`
@@ -47,7 +47,7 @@ type NodeInfo struct {
 	Metrics string `json:"metrics"`
 }
 
-// ReadFile reads dev.json. Without a file the result is empty.
+// ReadFile reads dev.json. Without one, the result is empty.
 func ReadFile(name string) (Info, error) {
 	var info Info
 	b, err := os.ReadFile(name)
@@ -58,12 +58,12 @@ func ReadFile(name string) (Info, error) {
 		err = json.Unmarshal(b, &info)
 	}
 	if err != nil {
-		return info, fmt.Errorf("reading %s: %w; remove it, and the directory it is in if nothing there is needed", name, err)
+		return info, fmt.Errorf("reading %s: %w; remove it, and its directory if nothing in it is needed", name, err)
 	}
 	return info, nil
 }
 
-// basePort is the base port that the nodes were made with, 0 when there are none.
+// basePort returns the base port of the nodes, or 0 if there are none.
 func (i Info) basePort() int {
 	if len(i.Nodes) == 0 {
 		return 0
@@ -92,7 +92,7 @@ func (d *Cluster) writeFile() error {
 	return writeJSONFile(d.file(File), info)
 }
 
-// authority is the CA of the nodes' pages and APIs; it is made at the first start.
+// authority returns the CA of the pages and APIs, which the first start makes.
 func (d *Cluster) authority() (node.Issuer, error) {
 	cert, key := d.file("ca.pem"), d.file("ca.key")
 	if _, err := os.Stat(cert); errors.Is(err, fs.ErrNotExist) {
@@ -115,8 +115,8 @@ func (d *Cluster) authority() (node.Issuer, error) {
 	return node.Issuer{Cert: pair.Leaf, Key: private}, nil
 }
 
-// certify makes a certificate for names, unless there is one that is good for
-// a while.
+// certify makes a certificate for names, unless there is one that is still valid
+// for a day.
 func (d *Cluster) certify(by node.Issuer, cert, key string, names ...string) error {
 	if d.certified(by, cert) {
 		return nil

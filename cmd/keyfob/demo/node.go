@@ -20,25 +20,25 @@ import (
 )
 
 const (
-	ReadyWait = 60 * time.Second // for a node to answer logins
+	ReadyWait = 60 * time.Second // until a node answers logins
 	endWait   = 20 * time.Second // for a node to drain
 	endLimit  = 5 * time.Second  // for a killed process to end
 )
 
-// Node is a node of a dev cluster: a process of this binary.
+// Node is a node of a dev cluster, a process of this binary.
 type Node struct {
 	Cluster *Cluster
 	Name    string
-	Dir     string // its data directory, with the configuration in it
+	Dir     string // data directory, which contains the configuration
 	config  string
 	Ports   devPorts
 
-	left    int // process that an earlier start has left running, 0 if none
+	left    int // process of an earlier start, 0 if none
 	process *exec.Cmd
-	gone    chan struct{} // closed when the process has ended
+	gone    chan struct{} // closed when the process ends
 }
 
-// devPorts are the ports of a node.
+// Ports are the ports of a node.
 type devPorts struct{ web, admin, cluster, Radius, acct, radsec, nats, Metrics int }
 
 func newDevNode(d *Cluster, i int) *Node {
@@ -54,7 +54,7 @@ func newDevNode(d *Cluster, i int) *Node {
 
 func Loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// portsFree says which port is taken, if one is.
+// portsFree returns an error if a port is in use.
 func (n *Node) portsFree() error {
 	for _, port := range []int{n.Ports.web, n.Ports.admin, n.Ports.cluster, n.Ports.radsec, n.Ports.nats, n.Ports.Metrics} {
 		l, err := net.Listen("tcp", Loopback(port))
@@ -95,7 +95,7 @@ func (n *Node) prepare(authority node.Issuer) error {
 	return cli.WriteFile(n.config, []byte(node.WriteConfig(&c)), 0o600)
 }
 
-// API returns the node's API, by its socket.
+// API returns the API of the node, through its socket.
 func (n *Node) API() *client.Client {
 	return client.New(client.Socket(filepath.Join(n.Dir, cli.SocketName)))
 }
@@ -105,7 +105,7 @@ func (n *Node) exists() bool {
 	return err == nil
 }
 
-// environ is the environment without what would change the configuration.
+// environ returns the environment without the variables of the configuration.
 func (n *Node) environ() []string {
 	var kept []string
 	for _, pair := range n.Cluster.Env.Environ() {
@@ -116,7 +116,7 @@ func (n *Node) environ() []string {
 	return kept
 }
 
-// command runs another command of this binary to its end.
+// command runs a command of this binary.
 func (n *Node) command(ctx context.Context, out any, args ...string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -141,7 +141,7 @@ func (n *Node) command(ctx context.Context, out any, args ...string) error {
 	return nil
 }
 
-// start starts the node; its log goes to a file in its directory.
+// start starts the node. Its log goes to a file in its directory.
 func (n *Node) start() error {
 	waitForEnd(n.left, endLimit)
 	self, err := os.Executable()
@@ -155,11 +155,11 @@ func (n *Node) start() error {
 	defer log.Close()
 	c := exec.Command(self, "server", "--config", n.config)
 	c.Env, c.Stdout, c.Stderr, c.Dir = n.environ(), log, log, n.Dir
-	// A session of its own, so that the terminal's interrupt reaches us alone
-	// and the nodes are ended in order.
+	// A session of its own, so that an interrupt at the terminal reaches only this
+	// process, which stops the nodes in order.
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if !n.Cluster.detach {
-		c.SysProcAttr.Pdeathsig = syscall.SIGTERM // however this process ends
+		c.SysProcAttr.Pdeathsig = syscall.SIGTERM // also if this process is killed
 	}
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("starting node %s: %w", n.Name, err)
@@ -206,8 +206,8 @@ func waitForEnd(pid int, limit time.Duration) {
 	}
 }
 
-// ready waits until the node answers logins. A node that an earlier start has
-// left running may end meanwhile, and is then started.
+// ready waits until the node answers logins. A node of an earlier start that ends
+// meanwhile is started again.
 func (n *Node) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, ReadyWait)
 	defer cancel()
@@ -226,14 +226,14 @@ func (n *Node) ready(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-n.gone:
-			return fmt.Errorf("node %s has ended: %s", n.Name, n.lastWords())
+			return fmt.Errorf("node %s has ended: %s", n.Name, n.lastLogLine())
 		case <-ctx.Done():
 			return fmt.Errorf("node %s is not ready: %s; see %s", n.Name, why, filepath.Join(n.Dir, "log"))
 		}
 	}
 }
 
-// unready is what keeps the node from answering logins.
+// unready returns why the node does not answer logins.
 func (n *Node) unready(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -254,8 +254,8 @@ func (n *Node) unready(ctx context.Context) string {
 	return strings.TrimSpace(body.String())
 }
 
-// lastWords is the last line of the node's log.
-func (n *Node) lastWords() string {
+// lastLogLine returns the last line of the log.
+func (n *Node) lastLogLine() string {
 	b, err := os.ReadFile(filepath.Join(n.Dir, "log"))
 	if err != nil {
 		return err.Error()

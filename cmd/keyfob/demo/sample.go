@@ -17,8 +17,8 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// Sample is a user of the demo with a software token. The modes are those of
-// the first start.
+// Sample is a user of the demo with a software token. Mode is that of the first
+// start.
 type Sample struct {
 	User   string `json:"user"`
 	Serial string `json:"serial"`
@@ -28,8 +28,8 @@ type Sample struct {
 	Mode   string `json:"mode"`
 }
 
-// part is who a sample user is, and what happens to the token on its way in.
-type part struct {
+// sampleUser describes a sample user and the token.
+type sampleUser struct {
 	user      string
 	kind      tokencode.Kind
 	pin       string
@@ -40,9 +40,9 @@ type part struct {
 	offset    time.Duration // of the token's clock
 }
 
-// cast is the users of the demo: one for each thing that can happen to a token.
-func cast() []part {
-	return []part{
+// sampleUsers are the users of the demo, one for each state of a token.
+func sampleUsers() []sampleUser {
+	return []sampleUser{
 		{user: "alice", kind: tokencode.TOTP, mode: api.ModeNewPIN, pinSource: "own"},
 		{user: "bob", kind: tokencode.TOTP, pin: "2468", mode: api.ModeNormal},
 		{user: "carol", kind: tokencode.SecurID, style: tokencode.Fob, form: "fob", mode: api.ModeNewPIN, pinSource: "generated"},
@@ -53,8 +53,8 @@ func cast() []part {
 	}
 }
 
-// make makes the token of a part.
-func (p part) make(now time.Time) (Sample, error) {
+// make generates the token.
+func (p sampleUser) make(now time.Time) (Sample, error) {
 	t, err := fob.Make(now, p.kind, p.user, "keyfob dev")
 	if err != nil {
 		return Sample{}, err
@@ -72,15 +72,15 @@ func (p part) make(now time.Time) (Sample, error) {
 	return Sample{User: p.user, Serial: t.Serial, Kind: string(p.kind), URI: uri, PIN: p.pin, Mode: p.mode}, nil
 }
 
-// fill puts policy, RADIUS client, users and tokens into the cluster, where
-// they are missing.
-func (d *Cluster) fill(ctx context.Context) error {
+// populate adds the policy, the RADIUS client, the users and their tokens, unless
+// they exist.
+func (d *Cluster) populate(ctx context.Context) error {
 	var err error
 	if d.people, err = d.samples(); err != nil {
 		return err
 	}
 	r := d.API()
-	short := api.PolicySettings{Settings: map[string]string{"pin.min": "4"}} // as the samples' PINs are
+	short := api.PolicySettings{Settings: map[string]string{"pin.min": "4"}} // the PINs of the samples are short
 	if _, err := r.SetPolicy(ctx, api.SetPolicyRequest{CommandRequest: byDemo(), PolicySettings: short}); err != nil {
 		return fmt.Errorf("setting policy: %w", err)
 	}
@@ -90,7 +90,7 @@ func (d *Cluster) fill(ctx context.Context) error {
 	if _, err := isNew(err); err != nil {
 		return fmt.Errorf("adding RADIUS client: %w", err)
 	}
-	for i, p := range cast() {
+	for i, p := range sampleUsers() {
 		if err := d.introduce(ctx, r, p, d.people[i]); err != nil {
 			return fmt.Errorf("adding %s: %w", p.user, err)
 		}
@@ -98,7 +98,7 @@ func (d *Cluster) fill(ctx context.Context) error {
 	return nil
 }
 
-// isNew tells what was added from what was there before.
+// isNew reports whether something was added, or existed before.
 func isNew(err error) (bool, error) {
 	if client.IsProblem(err, "exists") {
 		return false, nil
@@ -106,7 +106,7 @@ func isNew(err error) (bool, error) {
 	return err == nil, err
 }
 
-func (d *Cluster) introduce(ctx context.Context, r *client.Client, p part, s Sample) error {
+func (d *Cluster) introduce(ctx context.Context, r *client.Client, p sampleUser, s Sample) error {
 	_, err := r.AddUser(ctx, api.AddUserRequest{CommandRequest: byDemo(), User: p.user})
 	if _, err := isNew(err); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (d *Cluster) introduce(ctx context.Context, r *client.Client, p part, s Sam
 	return nil
 }
 
-// samples reads the sample tokens, which are made at the first start.
+// samples reads the sample tokens, which the first start makes.
 func (d *Cluster) samples() ([]Sample, error) {
 	const name = "tokens.json"
 	var people []Sample
@@ -140,12 +140,12 @@ func (d *Cluster) samples() ([]Sample, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading sample tokens: %w", err)
 	default:
-		if err := json.Unmarshal(b, &people); err != nil || len(people) != len(cast()) {
-			return nil, fmt.Errorf("%s is of another version: remove %s and start anew", d.file(name), d.Dir)
+		if err := json.Unmarshal(b, &people); err != nil || len(people) != len(sampleUsers()) {
+			return nil, fmt.Errorf("%s was written by another version: remove %s and start again", d.file(name), d.Dir)
 		}
 		return people, nil
 	}
-	for _, p := range cast() {
+	for _, p := range sampleUsers() {
 		s, err := p.make(d.Env.Now())
 		if err != nil {
 			return nil, err

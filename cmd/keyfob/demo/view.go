@@ -19,8 +19,8 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// show shows the sample tokens' codes and where to go: live on a terminal,
-// once elsewhere. It returns when ctx ends.
+// show prints the addresses and the tokencodes of the sample tokens until ctx ends:
+// live on a terminal, once elsewhere.
 func (d *Cluster) show(ctx context.Context) error {
 	v := &devView{cluster: d, out: d.Env.Out, api: d.API()}
 	v.terminal, v.color = d.Env.OnTerminal(), d.Env.Color()
@@ -36,25 +36,25 @@ func (d *Cluster) show(ctx context.Context) error {
 		case <-tick.C:
 			v.draw(ctx)
 		case <-ctx.Done():
-			d.Env.Say("\nending %d nodes …", len(d.Nodes))
+			d.Env.Say("\nstopping %d nodes …", len(d.Nodes))
 			return nil
 		}
 	}
 }
 
-// devView draws.
+// devView draws the view.
 type devView struct {
 	cluster  *Cluster
 	out      io.Writer
 	api      *client.Client
 	terminal bool
 	color    bool
-	lines    int // drawn last time
+	lines    int // of the last drawing
 }
 
-// What a terminal understands (ECMA-48; the last two of DEC's).
+// Control sequences of a terminal (ECMA-48; the last two are DEC private modes).
 const (
-	cutLines  = "\x1b[?7l" // lines that are too long, so that each stays one
+	cutLines  = "\x1b[?7l" // long lines are cut
 	wrapLines = "\x1b[?7h"
 )
 
@@ -84,7 +84,7 @@ func (v *devView) draw(ctx context.Context) {
 	_, _ = io.WriteString(v.out, frame+wrapLines)
 }
 
-// rows is how many lines the terminal has.
+// rows returns the number of lines of the terminal.
 func (v *devView) rows() int {
 	if f, ok := v.out.(*os.File); ok {
 		if _, rows, err := term.GetSize(int(f.Fd())); err == nil && rows > 0 {
@@ -108,23 +108,23 @@ func (v *devView) write(ctx context.Context, b *bytes.Buffer) {
 	tw.Row("USER", "TOKEN", "PIN", "STATE", "TOKENCODE", "PASSCODE", "LEFT")
 	v.tokens(ctx, tw)
 	_ = tw.Flush() // to memory
-	fmt.Fprintf(b, "\nOpen %s, as alice, with the tokencode alone: the wizard sets her PIN.\n", v.bold("https://"+Loopback(first.Ports.web)))
+	fmt.Fprintf(b, "\nOpen %s, as alice, with the tokencode alone: the wizard sets a PIN.\n", v.bold("https://"+Loopback(first.Ports.web)))
 	fmt.Fprintf(b, "At the VPN:  radclient, secret %s (any address of 127.0.0.0/8)\n", d.Secret)
 	fmt.Fprintf(b, "Commands:    keyfob user list --data %s\n", first.Dir)
-	fmt.Fprintf(b, "Everything:  %s\n", d.file(File))
+	fmt.Fprintf(b, "Addresses:   %s\n", d.file(File))
 	if v.terminal {
-		fmt.Fprintf(b, "Ctrl-C ends the nodes; the next start goes on from here.\n")
+		fmt.Fprintf(b, "Ctrl-C stops the nodes; the next start continues with the same data.\n")
 	}
 }
 
-// states is what each node is.
+// states returns the state of each node.
 func (v *devView) states(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout())
 	defer cancel()
 	states := map[string]string{}
 	s, err := v.api.ClusterStatus(ctx)
 	if err != nil {
-		v.api = v.cluster.API() // perhaps another node runs
+		v.api = v.cluster.API() // another node may be running
 	}
 	for _, n := range s.Nodes {
 		states[n.Name] = n.State
@@ -146,7 +146,7 @@ func (v *devView) timeout() time.Duration {
 	return ReadyWait
 }
 
-// tokens writes the lines of the sample tokens.
+// tokens writes a line for each sample token.
 func (v *devView) tokens(ctx context.Context, tw *cli.Table) {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout())
 	defer cancel()
@@ -167,7 +167,7 @@ func (v *devView) tokens(ctx context.Context, tw *cli.Table) {
 	}
 }
 
-// display is what a sample token shows, with the PIN of the first start.
+// display returns what a sample token shows, with the PIN of the first start.
 func (d *Cluster) display(s Sample, t api.Token, now time.Time) (code, passcode, left string) {
 	token, err := tokenfile.ParseURI(s.URI)
 	if err != nil {
@@ -179,7 +179,7 @@ func (d *Cluster) display(s Sample, t api.Token, now time.Time) (code, passcode,
 	}
 	m := fob.Moment{At: now}
 	if token.Params.Period == 0 {
-		m.Next = max(0, t.Last+1-token.Counter) // pressed as often as the cluster has seen
+		m.Next = max(0, t.Last+1-token.Counter) // continue after the last press that the cluster has seen
 	}
 	shown, err := fob.Token{Token: token, Offset: offsets[token.Serial]}.Show(m, s.PIN)
 	if err != nil {

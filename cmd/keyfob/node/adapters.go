@@ -8,7 +8,7 @@ import (
 	"keyfob/events"
 )
 
-// members is the cluster in the words of the API.
+// members adapts the node to api.Cluster.
 type members struct{ *cluster.Node }
 
 // Status implements api.Cluster.
@@ -29,7 +29,7 @@ func (m members) Backup(ctx context.Context, o events.Origin) (api.Backup, error
 	return m.Node.Backup(ctx, o)
 }
 
-// remedies is the node in the words of the API.
+// remedies adapts the node to api.Remedies.
 type remedies struct{ *cluster.Node }
 
 // Lose implements api.Remedies.

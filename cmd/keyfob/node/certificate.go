@@ -21,15 +21,15 @@ import (
 	"keyfob/cmd/keyfob/cli"
 )
 
-// certificate is the one of the pages and of the API. It can be read again
+// certificate is the certificate of the pages and the API. It can be reloaded
 // while it is in use.
 type certificate struct {
 	cert, key string // files
 	current   atomic.Pointer[tls.Certificate]
 }
 
-// openCertificate reads the certificate that a configuration names. Where it
-// names none, a self-signed one is made in the data directory, once.
+// openCertificate reads the certificate that the configuration names. If it names
+// none, a self-signed one is made once, in the data directory.
 func openCertificate(c Config, now time.Time) (cert *certificate, selfSigned bool, err error) {
 	cert = &certificate{cert: c.Web.TLS.Cert, key: c.Web.TLS.Key}
 	if cert.cert == "" {
@@ -44,8 +44,8 @@ func openCertificate(c Config, now time.Time) (cert *certificate, selfSigned boo
 	return cert, selfSigned, cert.reload()
 }
 
-// reload reads the files again. What was read before stays when they are not
-// good.
+// reload reads the files again. If they are invalid, the previous certificate
+// stays in use.
 func (c *certificate) reload() error {
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 	if err != nil {
@@ -55,7 +55,7 @@ func (c *certificate) reload() error {
 	return nil
 }
 
-// config is for a listener with this certificate.
+// config returns the TLS configuration of a listener.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -78,7 +78,7 @@ func makeSelfSigned(cert, key, advertise string, now time.Time) error {
 	return pair.Save(cert, key)
 }
 
-// Issuer signs certificates; the zero value lets them sign themselves.
+// Issuer signs certificates. The zero value makes self-signed ones.
 type Issuer struct {
 	Cert *x509.Certificate
 	Key  *ecdsa.PrivateKey
@@ -89,7 +89,7 @@ type pair struct{ cert, key []byte }
 
 const certificateLife = 397 * 24 * time.Hour // what browsers accept
 
-// Issue makes a certificate for hosts. Without hosts it is a CA's.
+// Issue makes a certificate for hosts, or, without hosts, that of a CA.
 func Issue(by Issuer, hosts []string, now time.Time) (pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -107,7 +107,7 @@ func Issue(by Issuer, hosts []string, now time.Time) (pair, error) {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 	}
-	if by.Cert != nil { // the nodes' and the RadSec client's of a dev cluster
+	if by.Cert != nil { // nodes and the RadSec client of a dev cluster
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	}
 	if len(hosts) == 0 {
@@ -152,7 +152,7 @@ func (p pair) Save(cert, key string) error {
 func ParseCertificate(b []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return nil, errors.New("no certificate in PEM")
+		return nil, errors.New("no PEM certificate found")
 	}
 	return x509.ParseCertificate(block.Bytes)
 }

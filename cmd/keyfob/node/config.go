@@ -18,12 +18,12 @@ import (
 // Off switches a listener off.
 const Off = "off"
 
-// Config is the configuration file of a node. Its tags are all that is said of
-// a key: file, environment, schema and documentation come from them.
+// Config is the configuration of a node. File, environment, schema and reference
+// are derived from its tags.
 type Config struct {
 	Node     string         `yaml:"node" doc:"name of this node, unique in the cluster"`
 	Data     string         `yaml:"data" doc:"data directory of this node"`
-	Site     string         `yaml:"site" doc:"location of this node; part of the subjects of the audit stream"`
+	Site     string         `yaml:"site" doc:"site of this node; part of the subjects of the audit stream"`
 	Cluster  ClusterConfig  `yaml:"cluster"`
 	Web      WebConfig      `yaml:"web"`
 	Admin    AdminConfig    `yaml:"admin"`
@@ -36,87 +36,87 @@ type Config struct {
 	PIN      PINConfig      `yaml:"pin"`
 	Branding BrandingConfig `yaml:"branding"`
 
-	file  string         // that it was read from
-	lines map[string]int // of the keys that it sets
+	file  string         // the path, if there is one
+	lines map[string]int // of the keys in the file
 }
 
-// ClusterConfig is how the nodes reach each other.
+// ClusterConfig is the port between nodes.
 type ClusterConfig struct {
-	Listen    string `yaml:"listen" kind:"address" doc:"address for connections of other nodes"`
-	Advertise string `yaml:"advertise" doc:"host:port at which other nodes reach this node; default: the address of listen, or the host name"`
+	Listen    string `yaml:"listen" kind:"address" doc:"address for connections from other nodes"`
+	Advertise string `yaml:"advertise" doc:"host:port that other nodes connect to; default the address of listen, or the host name"`
 }
 
 // WebConfig is the public listener with the pages for users.
 type WebConfig struct {
-	Listen         string    `yaml:"listen" kind:"address" doc:"address of the pages for users, HTTPS"`
+	Listen         string    `yaml:"listen" kind:"address" doc:"pages for users, HTTPS"`
 	TLS            TLSConfig `yaml:"tls"`
-	TrustedProxies []string  `yaml:"trusted_proxies" doc:"addresses or CIDRs of proxies whose X-Forwarded-For header is used"`
-	PublicURL      string    `yaml:"public_url" doc:"https://host[:port] of the pages, as users open it; shown to users whose VPN cannot show a challenge"`
+	TrustedProxies []string  `yaml:"trusted_proxies" doc:"addresses or CIDRs of proxies whose X-Forwarded-For is trusted"`
+	PublicURL      string    `yaml:"public_url" doc:"https://host[:port] that users open; shown to users whose VPN cannot show a prompt"`
 }
 
-// TLSConfig names the certificate of the pages and of the API.
+// TLSConfig is the certificate of the pages and the API.
 type TLSConfig struct {
-	Cert string `yaml:"cert" doc:"PEM file with the certificate and its chain; default: a self-signed certificate, created in the data directory"`
-	Key  string `yaml:"key" doc:"PEM file with the private key of cert"`
+	Cert string `yaml:"cert" doc:"PEM file with the certificate and its chain; default: a self-signed one in the data directory"`
+	Key  string `yaml:"key" doc:"PEM file with the private key"`
 }
 
 // AdminConfig is the listener for administrators.
 type AdminConfig struct {
-	Listen string `yaml:"listen" kind:"address" doc:"address of console and API, HTTPS; keep it off the Internet"`
+	Listen string `yaml:"listen" kind:"address" doc:"API, HTTPS; never the public listener"`
 }
 
-// RADIUSConfig is the door for VPN gateways.
+// RADIUSConfig is the front end for VPN gateways.
 type RADIUSConfig struct {
-	Listen   string `yaml:"listen" kind:"address" doc:"address for authentication, UDP"`
-	Acct     string `yaml:"acct" kind:"address" doc:"address for accounting, UDP; off disables it"`
-	RadSec   string `yaml:"radsec" kind:"address" doc:"address for RADIUS over TLS, open if client_ca is set; off disables it"`
-	ClientCA string `yaml:"client_ca" doc:"PEM file with the CAs of RadSec clients; each certificate names its client"`
+	Listen   string `yaml:"listen" kind:"address" doc:"authentication, UDP"`
+	Acct     string `yaml:"acct" kind:"address" doc:"accounting, UDP; off disables it"`
+	RadSec   string `yaml:"radsec" kind:"address" doc:"RADIUS over TLS, enabled by client_ca; off disables it"`
+	ClientCA string `yaml:"client_ca" doc:"PEM file with the CAs of RadSec clients; a certificate contains the name of its client"`
 }
 
-// NATSConfig is where the audit stream goes.
+// NATSConfig is the destination of the audit stream.
 type NATSConfig struct {
 	Embedded EmbeddedConfig `yaml:"embedded"`
-	URL      string         `yaml:"url" doc:"nats:// or tls:// URL of your own NATS, in place of the embedded server"`
+	URL      string         `yaml:"url" doc:"nats:// or tls:// URL of an external NATS, instead of the embedded one"`
 	Creds    string         `yaml:"creds" doc:"credentials file for url"`
 }
 
-// EmbeddedConfig is the NATS server inside this node.
+// EmbeddedConfig is the embedded NATS server.
 type EmbeddedConfig struct {
-	Listen string `yaml:"listen" kind:"address" doc:"address of the embedded NATS server; off disables it"`
+	Listen string `yaml:"listen" kind:"address" doc:"embedded NATS server; off disables it"`
 }
 
 // MetricsConfig is the listener for monitoring.
 type MetricsConfig struct {
-	Listen string `yaml:"listen" kind:"address" doc:"address of Prometheus metrics, /livez and /readyz, plain HTTP; off disables it"`
+	Listen string `yaml:"listen" kind:"address" doc:"Prometheus metrics, /livez and /readyz, plain HTTP; off disables it"`
 }
 
-// SealConfig says what wraps the root key.
+// SealConfig is the key that seals the root key.
 type SealConfig struct {
-	Provider   string `yaml:"provider" enum:"keyfile,credential" doc:"keyfile: a key of 32 bytes in a file; credential: the same key from LoadCredentialEncrypted of systemd, which a TPM can protect"`
-	KeyFile    string `yaml:"keyfile" doc:"file for the provider keyfile; default: seal.key in the data directory, created by cluster init"`
-	Credential string `yaml:"credential" doc:"file name for the provider credential, in $CREDENTIALS_DIRECTORY; default keyfob-seal"`
+	Provider   string `yaml:"provider" enum:"keyfile,credential" doc:"keyfile: 32 bytes in a file; credential: the same from LoadCredentialEncrypted of systemd, which a TPM can protect"`
+	KeyFile    string `yaml:"keyfile" doc:"file of the provider keyfile; default seal.key in the data directory, created by cluster init"`
+	Credential string `yaml:"credential" doc:"name of the provider credential, in $CREDENTIALS_DIRECTORY"`
 }
 
-// PINConfig is what the policy, which is the same on all nodes, does not hold.
+// PINConfig is about PINs and not part of the policy.
 type PINConfig struct {
-	Common string `yaml:"common" doc:"file with PINs that users may not choose, one per line, in place of the built-in list; use the same file on every node"`
+	Common string `yaml:"common" doc:"file with PINs that are not allowed, one per line, instead of the built-in list; the same on every node"`
 }
 
-// LogConfig is what operators read.
+// LogConfig is the log for operators.
 type LogConfig struct {
-	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"minimum level of log messages; read again on SIGHUP"`
-	Format string `yaml:"format" enum:"text,json" doc:"format of log messages"`
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"lowest level that is logged; reloaded on SIGHUP"`
+	Format string `yaml:"format" enum:"text,json" doc:"format of a log line"`
 }
 
-// BrandingConfig is what the company says in its own words.
+// BrandingConfig is the text and the logo of the company.
 type BrandingConfig struct {
 	Service string `yaml:"service" doc:"name of the service, completes: Your token is now configured for use with your …"`
 	Help    string `yaml:"help" doc:"how to reach the help desk, on every page; telephone numbers, mail addresses and URLs become links"`
-	Logo    string `yaml:"logo" doc:"image file (SVG, PNG, JPEG, GIF or WebP)"`
+	Logo    string `yaml:"logo" doc:"image file: SVG, PNG, JPEG, GIF or WebP"`
 	Done    string `yaml:"done" doc:"text below the heading of the last page"`
 }
 
-// DefaultConfig is what holds where nothing is said.
+// DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
 		Data:     cli.DefaultData,
@@ -141,20 +141,20 @@ func (c *Config) warnings() []string {
 	return nil
 }
 
-// loadConfig reads a file, and the environment over it, and checks the whole. Its
-// error lists every problem.
+// loadConfig reads a file and the environment, which takes precedence, and checks
+// the result. Its error lists every problem.
 func (e *program) loadConfig(file string) (Config, error) {
 	c := DefaultConfig()
 	c.file = file
 	var problems []error
-	var failed []string // keys without a value that could be checked
+	var failed []string // keys whose values could not be read
 	if file != "" {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return c, fmt.Errorf("reading configuration: %w", err)
 		}
 		problems, failed = decodeConfig(file, data, &c)
-		if c.lines == nil { // the file is no YAML
+		if c.lines == nil { // the file is not YAML
 			return c, errors.Join(problems...)
 		}
 	}
@@ -168,7 +168,7 @@ func (e *program) loadConfig(file string) (Config, error) {
 	return c, errors.Join(problems...)
 }
 
-// Complete fills in what follows from the rest.
+// Complete sets what follows from other settings.
 func (c *Config) Complete() {
 	for _, k := range keysOf(c) {
 		if k.address() {
@@ -186,7 +186,7 @@ func (c *Config) Complete() {
 	}
 }
 
-// withHost turns a port alone into an address.
+// withHost converts a port into an address.
 func withHost(address string) string {
 	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
 		return ":" + address
@@ -194,8 +194,8 @@ func withHost(address string) string {
 	return address
 }
 
-// reachable is what to tell other nodes of an address to listen on: itself, or
-// with this machine's name where it is all of the machine's addresses.
+// reachable returns the address that other nodes use for a listener. If it listens
+// on all addresses, this is the host name.
 func reachable(listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || host != "" && !net.ParseIP(host).IsUnspecified() {
@@ -208,7 +208,7 @@ func reachable(listen string) string {
 	return net.JoinHostPort(name, port)
 }
 
-// proxies are the trusted proxies as prefixes.
+// proxies returns the trusted proxies as prefixes.
 func (c *Config) proxies() ([]netip.Prefix, error) {
 	var prefixes []netip.Prefix
 	for _, text := range c.Web.TrustedProxies {
@@ -225,7 +225,7 @@ func (c *Config) proxies() ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// key is one value of the configuration.
+// key is one setting of the configuration.
 type key struct {
 	path  string // such as web.tls.cert
 	doc   string
@@ -236,12 +236,12 @@ type key struct {
 
 func (k key) address() bool { return k.kind == "address" }
 
-// variable is its name in the environment.
+// variable returns the name of its environment variable.
 func (k key) variable() string {
 	return "KEYFOB_" + strings.ToUpper(strings.ReplaceAll(k.path, ".", "_"))
 }
 
-// keysOf is every key of a configuration, in the order of the file.
+// keysOf returns all keys of a configuration, in the order of the file.
 func keysOf(c *Config) []key { return keysIn(reflect.ValueOf(c).Elem(), "") }
 
 func keyOf(c *Config, path string) key {
@@ -250,7 +250,7 @@ func keyOf(c *Config, path string) key {
 			return k
 		}
 	}
-	panic("keyfob: there is no key " + path) // the paths are written in this file
+	panic("keyfob: there is no key " + path) // paths are constants of this package
 }
 
 func keysIn(v reflect.Value, prefix string) []key {

@@ -49,7 +49,7 @@ type configDecoder struct {
 	failed []string // keys and groups without a value
 }
 
-// wrong notes a problem with its line: where, the line itself, what.
+// wrong adds a problem with its line.
 func (d *configDecoder) wrong(at *token.Token, format string, args ...any) {
 	n := at.Position.Line
 	line := ""
@@ -85,7 +85,7 @@ func (d *configDecoder) mapping(node ast.Node, prefix string) {
 		case d.isGroup(path):
 			d.mapping(pair.Value, path+".")
 		default:
-			d.wrong(pair.Key.GetToken(), "there is no key %s%s", path, d.meant(path))
+			d.wrong(pair.Key.GetToken(), "unknown key %s%s", path, d.meant(path))
 		}
 	}
 }
@@ -99,8 +99,8 @@ func (d *configDecoder) isGroup(path string) bool {
 	return false
 }
 
-// meant names the keys that a wrong one may have been meant for: those of the same
-// group, or of the same last word.
+// meant lists the keys that an unknown one may stand for: those in the same group,
+// or with the same last word.
 func (d *configDecoder) meant(path string) string {
 	group, last := path[:strings.LastIndex(path, ".")+1], path[strings.LastIndex(path, ".")+1:]
 	var near []string
@@ -113,7 +113,7 @@ func (d *configDecoder) meant(path string) string {
 		return "; see keyfob config schema"
 	}
 	slices.Sort(near)
-	return "; there is " + strings.Join(near, ", ")
+	return "; known keys: " + strings.Join(near, ", ")
 }
 
 func (d *configDecoder) value(k key, node ast.Node) {
@@ -122,7 +122,7 @@ func (d *configDecoder) value(k key, node ast.Node) {
 		var list []string
 		if err := yaml.NodeToValue(node, &list); err != nil {
 			d.failed = append(d.failed, k.path)
-			d.wrong(node.GetToken(), "%s is a list of texts", k.path)
+			d.wrong(node.GetToken(), "%s is a list of strings", k.path)
 			return
 		}
 		k.value.Set(reflect.ValueOf(list))
@@ -137,8 +137,8 @@ func (d *configDecoder) value(k key, node ast.Node) {
 	}
 }
 
-// scalar is the text of a single value as it stands in the file: a port may
-// be written as a number, and off is a word here and not a truth value.
+// scalar returns the text of a single value as it is in the file. A port may be
+// written as a number, and off is a word, not a Boolean.
 func scalar(node ast.Node) (string, bool) {
 	switch node := node.(type) {
 	case *ast.StringNode:
@@ -153,9 +153,9 @@ func scalar(node ast.Node) (string, bool) {
 	return "", false
 }
 
-// overlay puts the environment over the file. A variable of one of our groups
-// that is no key is a slip of the pen; others are not ours to judge: where
-// a service is named keyfob, Kubernetes sets KEYFOB_SERVICE_HOST and its like.
+// overlay applies the environment. A variable in one of the groups that is not a
+// key is an error. Other variables are ignored: for a service named keyfob,
+// Kubernetes sets KEYFOB_SERVICE_HOST and others.
 func (e *program) overlay(c *Config) []error {
 	var errs []error
 	known, groups := map[string]key{}, map[string]bool{}
@@ -175,7 +175,7 @@ func (e *program) overlay(c *Config) []error {
 		group, _, grouped := strings.Cut(ours, "_")
 		switch {
 		case !ok && grouped && groups[group]:
-			errs = append(errs, fmt.Errorf("environment: there is no key for %s; see keyfob config schema", name))
+			errs = append(errs, fmt.Errorf("environment: unknown key for %s; see keyfob config schema", name))
 		case !ok:
 		case k.value.Kind() == reflect.Slice:
 			k.value.Set(reflect.ValueOf(strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })))
@@ -189,7 +189,7 @@ func (e *program) overlay(c *Config) []error {
 	return errs
 }
 
-// WriteConfig is a configuration as YAML, every key with what it says.
+// WriteConfig returns a configuration as YAML, with every key.
 func WriteConfig(c *Config) string {
 	var b strings.Builder
 	var open []string
@@ -219,7 +219,7 @@ func (k key) text() string {
 	return "[" + strings.Join(items, ", ") + "]"
 }
 
-// shown is a value as it may be shown: a URL without its password.
+// shown returns a value as it may be printed: a URL without its password.
 func (k key) shown(value string) string {
 	scheme, rest, isURL := strings.Cut(value, "://")
 	if user := strings.LastIndex(rest, "@"); isURL && user >= 0 {

@@ -2,16 +2,16 @@ package node
 
 import (
 	"net/http"
-	"net/http/pprof" //nolint:gosec // G108: nobody serves the default mux; the socket below is for root
+	"net/http/pprof" //nolint:gosec // G108: the default mux is not served; the socket is for root
 )
 
-// inspected adds the profiles of the running process to what is at the node's
-// socket, where root alone comes in:
+// withProfiles adds the profiles of the process to the socket, which only root and
+// the user of the node can use:
 //
 //	curl --unix-socket DIR/admin.sock 'http://keyfob/debug/pprof/profile?seconds=10'
 //
-// They hold names of functions and counts, and nothing that anybody typed.
-func inspected(commands http.Handler) http.Handler {
+// They contain names of functions and counts, and no user input.
+func withProfiles(commands http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", commands)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

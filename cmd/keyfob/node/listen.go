@@ -23,7 +23,7 @@ const (
 	maxSocketPath = 107      // characters (unix(7))
 )
 
-// ports are the sockets of a node that it opens before anything else.
+// ports are the sockets that a node opens first.
 type ports struct{ web, admin, metrics, socket net.Listener }
 
 func openPorts(c Config) (*ports, error) {
@@ -52,10 +52,10 @@ func openPorts(c Config) (*ports, error) {
 	return p, nil
 }
 
-// portError says which key to change.
+// portError names the key to change.
 func portError(key, address string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s: port %s is in use: stop what uses it (ss -ltnp says what), or set %s", key, address, key)
+		return fmt.Errorf("%s: port %s is in use: stop the process that uses it (see ss -ltnp), or set %s", key, address, key)
 	}
 	return fmt.Errorf("%s: listening on %s: %w", key, address, err)
 }
@@ -64,12 +64,12 @@ func portError(key, address string, err error) error {
 // data directory, so a socket that exists was left behind by a dead node.
 func openSocket(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("%s is longer than the %d characters that a socket's name can have: choose a shorter data directory", path, maxSocketPath)
+		return nil, fmt.Errorf("socket path %s is longer than %d characters; choose a data directory with a shorter path", path, maxSocketPath)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("opening socket: %w", err)
 	}
-	old := syscall.Umask(0o177) // so that it is 0600 from its first moment
+	old := syscall.Umask(0o177) // so that it has mode 0600 from the start
 	listener, err := net.Listen("unix", path)
 	syscall.Umask(old)
 	if err != nil {
@@ -81,42 +81,43 @@ func openSocket(path string) (net.Listener, error) {
 func (p *ports) close() {
 	for _, l := range []net.Listener{p.web, p.admin, p.metrics, p.socket} {
 		if l != nil {
-			_ = l.Close() // closed already by its server, where that ran
+			_ = l.Close() // its server may have closed it
 		}
 	}
 }
 
-// httpDoor is a listener and who answers there.
-type httpDoor struct {
+// httpServer is a listener and its server.
+type httpServer struct {
 	name     string
 	listener net.Listener
 	server   *http.Server
 }
 
-// newDoor makes a listener's server; without a certificate it speaks plain HTTP.
-func newDoor(name string, listener net.Listener, cert *certificate, handler http.Handler, log *slog.Logger) *httpDoor {
+// newHTTPServer returns the server of a listener; without a certificate it uses
+// plain HTTP.
+func newHTTPServer(name string, listener net.Listener, cert *certificate, handler http.Handler, log *slog.Logger) *httpServer {
 	if cert != nil {
 		listener = tls.NewListener(listener, cert.config())
 	}
-	return &httpDoor{name: name, listener: listener, server: &http.Server{
+	return &httpServer{name: name, listener: listener, server: &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
-		WriteTimeout:      60 * time.Second, // who follows the audit trail extends it line by line
+		WriteTimeout:      60 * time.Second, // the audit trail extends it with each line
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.With("door", name).Handler(), slog.LevelDebug),
 	}}
 }
 
-func newSocketDoor(listener net.Listener, handler http.Handler, log *slog.Logger) *httpDoor {
-	d := newDoor("socket", listener, nil, handler, log)
+func newSocketServer(listener net.Listener, handler http.Handler, log *slog.Logger) *httpServer {
+	d := newHTTPServer("socket", listener, nil, handler, log)
 	d.server.ConnContext = api.Local
 	return d
 }
 
-// run serves until ctx ends; then it answers what is under way.
-func (d *httpDoor) run(ctx context.Context) error {
+// run serves until ctx ends, and then completes the requests in progress.
+func (d *httpServer) run(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() { done <- d.server.Serve(d.listener) }()
 	select {
@@ -128,7 +129,7 @@ func (d *httpDoor) run(ctx context.Context) error {
 	defer cancel()
 	err := d.server.Shutdown(drain)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = d.server.Close() // followers of the audit trail stay until they are cut off
+		err = d.server.Close() // readers that follow the audit trail are disconnected
 	}
 	if served := <-done; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
@@ -136,7 +137,7 @@ func (d *httpDoor) run(ctx context.Context) error {
 	return err
 }
 
-// admin is the listener for administrators.
+// admin returns the handler of the administrative listener.
 func admin(commands http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(api.Prefix+"/", commands)
@@ -147,7 +148,7 @@ func admin(commands http.Handler) http.Handler {
 	return mux
 }
 
-// limited bounds what a request may send.
+// limited limits the size of requests.
 func limited(h http.Handler, bytes int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, bytes)
@@ -158,12 +159,12 @@ func limited(h http.Handler, bytes int64) http.Handler {
 func (c LogConfig) level() slog.Level {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(strings.ToUpper(c.Level))); err != nil {
-		return slog.LevelInfo // the configuration has been checked
+		return slog.LevelInfo // the configuration was checked
 	}
 	return level
 }
 
-// logger writes for operators, to standard error.
+// logger returns a logger to standard error.
 func (e *program) logger(c LogConfig, level *slog.LevelVar) *slog.Logger {
 	level.Set(c.level())
 	options := &slog.HandlerOptions{Level: level}

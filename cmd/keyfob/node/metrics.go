@@ -18,7 +18,7 @@ import (
 	"keyfob/radius"
 )
 
-// metrics counts. No label holds a user or a serial.
+// metrics are the Prometheus metrics. No label contains a user or a serial.
 type metrics struct {
 	registry *prometheus.Registry
 	auth     *prometheus.CounterVec
@@ -33,14 +33,14 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		auth: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "keyfob_auth_total", Help: "Attempts, by outcome. The result undecided means that nobody was let in and nothing was spent.",
+			Name: "keyfob_auth_total", Help: "Login attempts, by result. Undecided attempts granted no access and used no tokencode.",
 		}, []string{"result", "reason", "door"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "keyfob_auth_duration_seconds", Help: "From an attempt's arrival to its accept or challenge; refusals leave at a fixed time.",
+			Name: "keyfob_auth_duration_seconds", Help: "Time from the arrival of an attempt to its accept or challenge. Refusals are sent after a fixed time.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 13),
 		}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "keyfob_radius_requests_total", Help: "Requests of known RADIUS clients, and what was answered, by code.",
+			Name: "keyfob_radius_requests_total", Help: "Requests and responses of known RADIUS clients, by code.",
 		}, []string{"client", "code"}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyfob_radius_dropped_total", Help: "RADIUS packets that got no answer, by cause.",
@@ -49,12 +49,12 @@ func newMetrics() *metrics {
 			Name: "keyfob_batch_events", Help: "Events in a committed batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 12),
 		}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "keyfob_commit_seconds", Help: "How long a commit took.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+			Name: "keyfob_commit_seconds", Help: "Duration of a commit.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
 	}
 	b := cli.ThisBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "keyfob_build_info", Help: "What this binary is.",
+		Name: "keyfob_build_info", Help: "Version of this binary.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go": b.Go},
 	})
 	info.Set(1)
@@ -63,13 +63,13 @@ func newMetrics() *metrics {
 	return m
 }
 
-// committed is told of each batch.
+// committed observes a batch.
 func (m *metrics) committed(events int, took time.Duration) {
 	m.batch.Observe(float64(events))
 	m.commit.Observe(took.Seconds())
 }
 
-// Received, Answered and Dropped implement radius.Observer.
+// Received implements radius.Observer.
 func (m *metrics) Received(client string, code radius.Code) {
 	m.requests.WithLabelValues(client, code.String()).Inc()
 }
@@ -79,13 +79,13 @@ func (m *metrics) Answered(client string, code radius.Code, _ time.Duration) {
 	m.requests.WithLabelValues(client, code.String()).Inc()
 }
 
-// Dropped implements radius.Observer. The client is no label: what is dropped
-// comes from strangers, too.
+// Dropped implements radius.Observer. The client is not a label, because strangers
+// can send packets that are dropped.
 func (m *metrics) Dropped(_ string, cause radius.Cause) {
 	m.dropped.WithLabelValues(string(cause)).Inc()
 }
 
-// counted is the node with its logins counted, for all doors alike.
+// counted counts the logins at a node, for all front ends.
 type counted struct {
 	*cluster.Node
 	metrics *metrics
@@ -103,7 +103,7 @@ func (c counted) Authenticate(ctx context.Context, a engine.Attempt) (engine.Out
 	return out, err
 }
 
-// whyUndecided is the reason that has a name of its own.
+// whyUndecided returns the reason of an undecided attempt, if it has a name.
 func whyUndecided(err error) string {
 	if errors.Is(err, engine.ErrUntimed) {
 		return string(events.ReasonClockSkew)
@@ -111,10 +111,10 @@ func whyUndecided(err error) string {
 	return ""
 }
 
-// published says how far the audit stream has got; nil when nobody publishes.
+// published returns the position of the audit stream.
 type published func() (sequence uint64, ok bool)
 
-// gauges reads a node's figures when they are asked for.
+// gauges collects the figures of a node.
 type gauges struct {
 	node      *cluster.Node
 	published published
@@ -125,8 +125,7 @@ type gauges struct {
 	figures tokenFigures
 }
 
-// tokenFigures is what a walk over all tokens finds; it is done at most every
-// quarter of a minute.
+// tokenFigures are computed over all tokens, at most every figuresFor.
 type tokenFigures struct {
 	count map[[2]string]float64 // by kind and mode
 	drift prometheus.Metric
@@ -135,15 +134,15 @@ type tokenFigures struct {
 const figuresFor = 15 * time.Second
 
 var (
-	descLeader    = prometheus.NewDesc("keyfob_cluster_leader", "1 on the node that leads.", nil, nil)
-	descSequence  = prometheus.NewDesc("keyfob_cluster_sequence", "Number of the last event applied here.", nil, nil)
-	descLog       = prometheus.NewDesc("keyfob_log_transactions_total", "Transactions of the replicated log on this node's disk, each two fsyncs.", nil, nil)
-	descOffset    = prometheus.NewDesc("keyfob_clock_offset_seconds", "How far this node's clock is from the median of the nodes.", nil, nil)
-	descReady     = prometheus.NewDesc("keyfob_ready", "1 when this node answers logins.", nil, nil)
-	descPublished = prometheus.NewDesc("keyfob_audit_published_sequence", "Number of the last event that NATS has.", nil, nil)
-	descBacklog   = prometheus.NewDesc("keyfob_audit_backlog_events", "Events that NATS does not have yet.", nil, nil)
+	descLeader    = prometheus.NewDesc("keyfob_cluster_leader", "1 on the leader.", nil, nil)
+	descSequence  = prometheus.NewDesc("keyfob_cluster_sequence", "Sequence number of the last event applied on this node.", nil, nil)
+	descLog       = prometheus.NewDesc("keyfob_log_transactions_total", "Transactions of the Raft log on this node's disk, with two fsyncs each.", nil, nil)
+	descOffset    = prometheus.NewDesc("keyfob_clock_offset_seconds", "Difference between this node's clock and the median of the nodes.", nil, nil)
+	descReady     = prometheus.NewDesc("keyfob_ready", "1 if this node answers logins.", nil, nil)
+	descPublished = prometheus.NewDesc("keyfob_audit_published_sequence", "Sequence number of the last event published on NATS.", nil, nil)
+	descBacklog   = prometheus.NewDesc("keyfob_audit_backlog_events", "Events not yet published on NATS.", nil, nil)
 	descTokens    = prometheus.NewDesc("keyfob_tokens", "Tokens, by kind and mode.", []string{"kind", "mode"}, nil)
-	descDrift     = prometheus.NewDesc("keyfob_token_drift_intervals", "How far tokens' clocks are believed to be off.", nil, nil)
+	descDrift     = prometheus.NewDesc("keyfob_token_drift_intervals", "Drift of the tokens, in intervals.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -208,14 +207,14 @@ func (g *gauges) tokens() tokenFigures {
 		return true
 	})
 	for _, bound := range bounds {
-		buckets[bound] += 0 // every bound is shown
+		buckets[bound] += 0 // include empty buckets
 	}
 	g.looked = g.now()
 	g.figures = tokenFigures{count: count, drift: prometheus.MustNewConstHistogram(descDrift, seen, sum, buckets)}
 	return g.figures
 }
 
-// handler is the listener for monitoring.
+// handler returns the handler of the monitoring listener.
 func (m *metrics) handler(ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))

@@ -24,19 +24,18 @@ import (
 	"keyfob/webui"
 )
 
-// program holds the commands, for one environment.
+// program builds the commands for an environment.
 type program struct{ *cli.Environment }
 
 // Commands returns the commands that run a node, and those of the group cluster
-// that work on a node's files.
+// that work on its files.
 func Commands(e *cli.Environment) (run, onFiles []*cobra.Command) {
 	p := &program{e}
 	return []*cobra.Command{p.serverCommand(), p.configCommand()},
 		[]*cobra.Command{p.clusterInit(), p.clusterJoin(), p.clusterRestore()}
 }
 
-// nodeSettings is the cluster's configuration, and what of it lies on this
-// machine.
+// nodeSettings is the configuration for package cluster.
 type nodeSettings struct {
 	cluster.Config
 	seal SealConfig
@@ -53,7 +52,7 @@ func (e *program) nodeConfig(c Config, log *slog.Logger, counts *metrics) (nodeS
 	if c.Seal.Provider == "credential" {
 		dir := e.Getenv("CREDENTIALS_DIRECTORY")
 		if dir == "" {
-			return n, errors.New("seal.provider is credential, but systemd gave no $CREDENTIALS_DIRECTORY: set LoadCredentialEncrypted= in the unit")
+			return n, errors.New("seal.provider is credential, but CREDENTIALS_DIRECTORY is not set: set LoadCredentialEncrypted= in the systemd unit")
 		}
 		n.Seal = vault.NewCredential(dir, c.Seal.Credential)
 	} else if c.Seal.KeyFile != filepath.Join(c.Data, "seal.key") {
@@ -64,8 +63,8 @@ func (e *program) nodeConfig(c Config, log *slog.Logger, counts *metrics) (nodeS
 	return n, err
 }
 
-// commonPINs reads the site's own list of PINs that nobody may choose, nil when
-// it has none.
+// commonPINs reads the list of PINs that are not allowed, or returns nil if none is
+// configured.
 func commonPINs(file string) (engine.PINList, error) {
 	if file == "" {
 		return nil, nil
@@ -82,23 +81,23 @@ func commonPINs(file string) (engine.PINList, error) {
 	return list, nil
 }
 
-// exists says in one line why there is no node to be started, if so.
+// exists returns an error if there is no node to start.
 func (n nodeSettings) exists() error {
 	info, err := os.Stat(n.Data)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("data directory %s does not exist: make the node with keyfob cluster init, or keyfob cluster join INVITATION", n.Data)
+		return fmt.Errorf("data directory %s does not exist: create the node with keyfob cluster init or keyfob cluster join INVITATION", n.Data)
 	case err != nil:
-		return fmt.Errorf("looking into data directory: %w", err)
+		return fmt.Errorf("reading the data directory: %w", err)
 	case !info.IsDir():
-		return fmt.Errorf("data is %s, which is no directory", n.Data)
+		return fmt.Errorf("data: %s is not a directory", n.Data)
 	}
 	if _, err := os.Stat(filepath.Join(n.Data, "node.json")); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds no node: make it with keyfob cluster init, or keyfob cluster join INVITATION", n.Data)
+		return fmt.Errorf("%s holds no node: create it with keyfob cluster init or keyfob cluster join INVITATION", n.Data)
 	}
 	if n.seal.Provider == "keyfile" {
 		if _, err := os.Stat(n.seal.KeyFile); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("seal key %s is missing: put the one back that was made with this node; without it nothing opens", n.seal.KeyFile)
+			return fmt.Errorf("seal key %s is missing: restore the file that was created with this node; its data cannot be opened without it", n.seal.KeyFile)
 		}
 	}
 	return nil
@@ -106,11 +105,11 @@ func (n nodeSettings) exists() error {
 
 func (n nodeSettings) warn(ctx context.Context, log *slog.Logger) {
 	if n.Seal == nil {
-		log.WarnContext(ctx, "the seal key lies beside what it seals: whoever takes the disk has both; see seal.provider", "keyfile", n.seal.KeyFile)
+		log.WarnContext(ctx, "the seal key is on the same disk as the data that it seals; see seal.provider", "keyfile", n.seal.KeyFile)
 	}
 }
 
-// prepare makes a key file at a place of its own, for a node that is new.
+// prepare creates the key file of a new node, if it is outside the data directory.
 func (n nodeSettings) prepare() error {
 	if n.Seal == nil || n.seal.Provider != "keyfile" {
 		return nil
@@ -121,7 +120,7 @@ func (n nodeSettings) prepare() error {
 	return nil
 }
 
-// Founded is what cluster init answers.
+// Founded is the result of cluster init.
 type Founded struct {
 	Node  string `json:"node"`
 	Data  string `json:"data"`
@@ -163,14 +162,14 @@ func (e *program) clusterJoin() *cobra.Command {
 	return from.flags(c)
 }
 
-// newNodeFlags say where a new node is made.
+// newNodeFlags are the flags of commands that create a node.
 type newNodeFlags struct{ config, user string }
 
 func (f *newNodeFlags) flags(c *cobra.Command) *cobra.Command {
 	return userFlag(configFlag(c, &f.config), &f.user)
 }
 
-// newNode returns the configuration of a node that is to be made.
+// newNode returns the settings of a node to create.
 func (e *program) newNode(c *cobra.Command, from newNodeFlags) (nodeSettings, error) {
 	cfg, err := e.loadConfig(from.config)
 	if err != nil {
@@ -191,7 +190,7 @@ func (e *program) newNode(c *cobra.Command, from newNodeFlags) (nodeSettings, er
 	return n, n.prepare()
 }
 
-// load reads what branding names.
+// load reads the files of the branding.
 func (b BrandingConfig) load() (webui.Branding, error) {
 	out := webui.Branding{ServiceName: b.Service, HelpLine: b.Help, DoneText: b.Done}
 	if b.Logo == "" {
@@ -209,7 +208,7 @@ func (b BrandingConfig) load() (webui.Branding, error) {
 	return out, nil
 }
 
-// changed are the keys whose change needs a restart.
+// changed returns the changed keys that need a restart.
 func changed(old, now *Config) []string {
 	var keys []string
 	before := keysOf(old)

@@ -17,34 +17,34 @@ import (
 	"keyfob/engine"
 )
 
-// OnDemandConfig is how tokencodes on demand reach their users. Every node
-// sends what it was asked for, so every node needs it.
+// OnDemandConfig is the delivery of tokencodes. The node that receives a request
+// sends the tokencode, so every node needs it.
 type OnDemandConfig struct {
 	SMTP SMTPConfig `yaml:"smtp"`
 	SMS  SMSConfig  `yaml:"sms"`
 }
 
-// SMTPConfig is the mail server that takes tokencodes for mail addresses.
+// SMTPConfig is the mail server for tokencodes by mail.
 type SMTPConfig struct {
-	Host         string `yaml:"host" doc:"host name of the mail server; empty: no tokencodes by mail"`
-	Port         string `yaml:"port" doc:"port of the mail server: 587 for starttls, 465 for implicit"`
-	TLS          string `yaml:"tls" enum:"starttls,implicit,opportunistic" doc:"starttls: required; implicit: from the first byte; opportunistic: only if the server offers it, so tokencodes can be intercepted"`
-	CA           string `yaml:"ca" doc:"PEM file with the CAs of the mail server; default: those of the system"`
+	Host         string `yaml:"host" doc:"host name of the mail server; empty disables mail"`
+	Port         string `yaml:"port" doc:"587 for starttls, 465 for implicit"`
+	TLS          string `yaml:"tls" enum:"starttls,implicit,opportunistic" doc:"starttls: required; implicit: from the start; opportunistic: only if the server offers it, which an attacker on the network can prevent"`
+	CA           string `yaml:"ca" doc:"PEM file with the CAs of the server; default those of the system"`
 	User         string `yaml:"user" doc:"user name at the mail server; empty: no authentication"`
-	PasswordFile string `yaml:"password_file" doc:"file with the password of user"`
-	From         string `yaml:"from" doc:"sender address, such as Example Travel <noreply@example.com>"`
+	PasswordFile string `yaml:"password_file" doc:"file with the password"`
+	From         string `yaml:"from" doc:"sender, such as Example Travel <noreply@example.com>"`
 	Subject      string `yaml:"subject" doc:"subject of the mail; {tokencode}, {minutes}, {asked} (time of the request) and {service} are replaced"`
 	Text         string `yaml:"text" doc:"text of the mail; {tokencode}, {minutes}, {asked} (time of the request) and {service} are replaced"`
 }
 
-// SMSConfig is the gateway that takes tokencodes for telephone numbers.
+// SMSConfig is the gateway for tokencodes by SMS.
 type SMSConfig struct {
-	URL         string `yaml:"url" doc:"https URL of the gateway, may contain {to}, {number} and {text}; empty: no tokencodes by SMS"`
+	URL         string `yaml:"url" doc:"https URL of the gateway; {to}, {number} and {text} are replaced; empty disables SMS"`
 	Method      string `yaml:"method" enum:"POST,PUT,GET" doc:"method of the request"`
-	ContentType string `yaml:"content_type" enum:"application/json,application/x-www-form-urlencoded" doc:"content type of body; values are escaped accordingly"`
-	HeadersFile string `yaml:"headers_file" doc:"file with additional headers, one Name: value per line, such as the gateway's key"`
-	Body        string `yaml:"body" doc:"body of the request, not sent with GET; {to} is +441632960961, {number} is 441632960961, {text} is the message"`
-	CA          string `yaml:"ca" doc:"PEM file with the CAs of the gateway; default: those of the system"`
+	ContentType string `yaml:"content_type" enum:"application/json,application/x-www-form-urlencoded" doc:"content type of body; replaced values are escaped accordingly"`
+	HeadersFile string `yaml:"headers_file" doc:"file with headers, one per line as Name: value, such as the key of the gateway"`
+	Body        string `yaml:"body" doc:"body of the request, not sent with GET; {to} is +441632960961, {number} the same without the plus, {text} the message"`
+	CA          string `yaml:"ca" doc:"PEM file with the CAs of the gateway; default those of the system"`
 	Text        string `yaml:"text" doc:"text of the message, at most 140 bytes; {tokencode}, {minutes}, {asked} (time of the request) and {service} are replaced"`
 }
 
@@ -56,19 +56,19 @@ func defaultOnDemand() OnDemandConfig {
 	}
 }
 
-// onDemandFiles are the keys that name files.
+// onDemandFiles are the keys whose values are files.
 var onDemandFiles = []string{
 	"ondemand.smtp.ca", "ondemand.smtp.password_file", "ondemand.sms.ca", "ondemand.sms.headers_file",
 }
 
-// delivery is the configuration of the sender, without what is in files.
+// delivery returns the configuration of the sender, without the contents of files.
 func (c *Config) delivery() delivery.Config {
 	out := delivery.DefaultConfig()
 	if c.Branding.Service != "" {
 		out.Service = c.Branding.Service
 	}
 	mail, sms := c.OnDemand.SMTP, c.OnDemand.SMS
-	port, _ := strconv.Atoi(mail.Port) // 0 is not taken for a port
+	port, _ := strconv.Atoi(mail.Port) // 0 is not a valid port
 	out.Mail = delivery.Mail{
 		Host: mail.Host, Port: port, TLS: mail.TLS, User: mail.User, From: mail.From, Subject: mail.Subject, Text: mail.Text,
 	}
@@ -98,11 +98,11 @@ func (c *Config) onDemandProblems() []problem {
 	return all
 }
 
-// newSender is who sends this node's tokencodes; nil where no way is configured.
+// newSender returns the sender of tokencodes, or nil if none is configured.
 func (e *program) newSender(cfg Config, log *slog.Logger, counts *metrics) (*delivery.Sender, error) {
 	c := cfg.delivery()
 	if c.Mail.Host == "" && c.SMS.URL == "" {
-		return nil, nil //nolint:nilnil // no sender is an answer
+		return nil, nil //nolint:nilnil // a node need not have one
 	}
 	mail, sms := cfg.OnDemand.SMTP, cfg.OnDemand.SMS
 	var problems [4]error
@@ -121,7 +121,7 @@ func (e *program) newSender(cfg Config, log *slog.Logger, counts *metrics) (*del
 	return k, nil
 }
 
-// fileSecret is the secret in the file that a key names, if it does.
+// fileSecret returns the secret in the file that a key names, if it names one.
 func (e *program) fileSecret(key, file string) (engine.Secret, error) {
 	if file == "" {
 		return "", nil
@@ -133,8 +133,8 @@ func (e *program) fileSecret(key, file string) (engine.Secret, error) {
 	return engine.Secret(text), nil
 }
 
-// fileRoots are the certificates in the file that a key names; nil, the
-// machine's, if it names none.
+// fileRoots returns the certificates in the file that a key names, or nil, those of
+// the system, if it names none.
 func fileRoots(key, file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // as in tls.Config
@@ -145,24 +145,24 @@ func fileRoots(key, file string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s: %s holds no certificate", key, file)
+		return nil, fmt.Errorf("%s: %s contains no PEM certificate", key, file)
 	}
 	return pool, nil
 }
 
-// deliveries counts what becomes of tokencodes on demand.
+// deliveries counts tokencodes on demand by their result.
 func (m *metrics) deliveries() func(way string, r delivery.Result) {
 	counted := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "keyfob_ondemand_total", Help: "Tokencodes to be sent to their users, by way and by what became of them.",
+		Name: "keyfob_ondemand_total", Help: "Tokencodes sent to users, by way and result.",
 	}, []string{"way", "result"})
 	m.registry.MustRegister(counted)
 	return func(way string, r delivery.Result) { counted.WithLabelValues(way, string(r)).Inc() }
 }
 
-// send brings tokencodes on their way until ctx ends, where this node sends any.
-func (h *house) send(ctx context.Context) error {
-	if h.sender == nil {
+// send delivers tokencodes until ctx ends, if this node has a sender.
+func (in *instance) send(ctx context.Context) error {
+	if in.sender == nil {
 		return nil
 	}
-	return h.sender.Run(ctx)
+	return in.sender.Run(ctx)
 }

@@ -41,18 +41,18 @@ func natsKeys(n *cluster.Node) stream.Keys {
 	return stream.Keys{Operator: n.DeriveNATS("operator"), System: n.DeriveNATS("system"), Account: n.DeriveNATS("account")}
 }
 
-func (h *house) openOutlet() (*outlet, error) {
-	o := &outlet{node: h.node, log: h.log}
-	c := stream.PublisherConfig{Journal: h.node.Journal(), Log: h.log}
-	switch listen := h.cfg.NATS.Embedded.Listen; {
-	case h.cfg.NATS.URL != "":
-		o.leads, c.Connect = h.node.Leads, stream.External(h.cfg.NATS.URL, h.cfg.NATS.Creds)
+func (in *instance) openOutlet() (*outlet, error) {
+	o := &outlet{node: in.node, log: in.log}
+	c := stream.PublisherConfig{Journal: in.node.Journal(), Log: in.log}
+	switch listen := in.cfg.NATS.Embedded.Listen; {
+	case in.cfg.NATS.URL != "":
+		o.leads, c.Connect = in.node.Leads, stream.External(in.cfg.NATS.URL, in.cfg.NATS.Creds)
 	case listen == Off:
 		return o, nil
 	default:
-		s := stream.ServerConfig{Name: h.cfg.Node, Dir: h.cfg.Data, Listen: listen, Keys: natsKeys(h.node), Log: h.log}
+		s := stream.ServerConfig{Name: in.cfg.Node, Dir: in.cfg.Data, Listen: listen, Keys: natsKeys(in.node), Log: in.log}
 		if !onlyHere(listen) { // use TLS beyond this machine, if there is a certificate
-			s.TLSCert, s.TLSKey = h.cfg.Web.TLS.Cert, h.cfg.Web.TLS.Key
+			s.TLSCert, s.TLSKey = in.cfg.Web.TLS.Cert, in.cfg.Web.TLS.Key
 		}
 		var err error
 		if o.server, err = stream.Start(s); err != nil {

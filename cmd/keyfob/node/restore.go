@@ -14,19 +14,19 @@ import (
 	"keyfob/cmd/keyfob/cli"
 )
 
-// restored is what cluster restore answers.
+// restored is the result of cluster restore.
 type restored struct {
 	Node    string    `json:"node"`
 	Data    string    `json:"data"`
 	Cluster string    `json:"cluster"`
 	Epoch   uint64    `json:"epoch"`
 	Backup  uint64    `json:"backup_sequence"` // the last record of the backup's state
-	Records uint64    `json:"sequence"`        // the last record that there was
-	Until   time.Time `json:"until"`           // when that was made
+	Records uint64    `json:"sequence"`        // the last record
+	Until   time.Time `json:"until"`           // the time of that record
 	Token   string    `json:"api_token"`
 }
 
-// restoring is how a backup is to be restored.
+// restoring holds the flags of cluster restore.
 type restoring struct {
 	from              newNodeFlags
 	keyFile, survivor string
@@ -66,7 +66,7 @@ func (e *program) restore(c *cobra.Command, file string, how restoring) (done re
 	if err != nil {
 		return done, err
 	}
-	if err := n.Vacant(); err != nil { // before anything is asked
+	if err := n.Vacant(); err != nil { // before the questions
 		return done, err
 	}
 	f, err := os.Open(file)
@@ -85,7 +85,7 @@ func (e *program) restore(c *cobra.Command, file string, how restoring) (done re
 		return done, fmt.Errorf("%s: %w", file, err)
 	}
 	of := backup.Info
-	e.Say("%s is of cluster %s, written by node %s at %s, up to record %d; it opens with recovery key %s",
+	e.Say("%s: cluster %s, written by node %s at %s, up to record %d; recovery key %s",
 		file, of.Cluster, of.Node, cli.Cell(&of.Taken), of.Sequence, of.RecoveryKey)
 	if err := e.Confirm(c, "Are all nodes of that cluster stopped, for good"); err != nil {
 		return done, err
@@ -107,7 +107,7 @@ func (e *program) restore(c *cobra.Command, file string, how restoring) (done re
 	}, nil
 }
 
-// readRecoveryKey reads the key from a file, or has it typed.
+// readRecoveryKey reads the key from a file, or asks for it.
 func (e *program) readRecoveryKey(file string) (vault.RecoveryKey, error) {
 	if file != "" {
 		text, err := e.ReadSecret(file)
@@ -118,7 +118,7 @@ func (e *program) readRecoveryKey(file string) (vault.RecoveryKey, error) {
 	}
 	in, ok := e.In.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return vault.RecoveryKey{}, errors.New("a recovery key is needed: --recovery-key-file FILE, or - for standard input")
+		return vault.RecoveryKey{}, errors.New("a recovery key is required: use --recovery-key-file FILE, or - for standard input")
 	}
 	fmt.Fprint(e.Err, "Recovery key: ")
 	text, err := term.ReadPassword(int(in.Fd()))

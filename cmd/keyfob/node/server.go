@@ -25,12 +25,12 @@ import (
 	"keyfob/webui"
 )
 
-// drainFor is how long requests under way may take when the server stops.
+// drainFor limits the requests in progress when the server stops.
 const drainFor = 10 * time.Second
 
 func (e *program) serverCommand() *cobra.Command {
 	var file string
-	return configFlag(cli.Command("server", "Run one node in the foreground; SIGTERM drains and stops it, SIGHUP reloads", func(c *cobra.Command, _ []string) error {
+	return configFlag(cli.Command("server", "Run a node in the foreground; SIGTERM drains and stops it, SIGHUP reloads", func(c *cobra.Command, _ []string) error {
 		cfg, err := e.loadConfig(file)
 		if err != nil {
 			return e.configProblems(err)
@@ -39,16 +39,16 @@ func (e *program) serverCommand() *cobra.Command {
 	}), &file)
 }
 
-// serve runs a node until ctx ends: the whole house, in the order in which its
-// parts need each other.
+// serve runs a node until ctx ends. It starts the parts in the order in which they
+// need each other.
 func (e *program) serve(ctx context.Context, cfg Config) error {
 	defer runtime.KeepAlive(SpareHeap())
 	level := new(slog.LevelVar)
 	log := e.logger(cfg.Log, level)
 	counts := newMetrics()
 
-	// What is asked of this machine: a taken port or a missing file ends it
-	// here, before anything is changed.
+	// Claim the resources of this machine first. A port in use or a missing file
+	// is an error before anything is changed.
 	node, err := e.nodeConfig(cfg, log, counts)
 	if err != nil {
 		return err
@@ -85,85 +85,84 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 		log.WarnContext(ctx, "configuration warning", "warning", w)
 	}
 
-	// The node, and the doors before it.
+	// The node, then its front ends.
 	n, err := cluster.Open(node.Config)
 	if err != nil {
 		return fmt.Errorf("opening node %s: %w", cfg.Node, err)
 	}
 	node.warn(ctx, log)
-	h := &house{cfg: cfg, log: log, node: n, sender: sender, asked: counted{n, counts}, counts: counts, env: e}
-	doors, err := h.doors(ports, cert)
+	in := &instance{cfg: cfg, log: log, node: n, sender: sender, asked: counted{n, counts}, counts: counts, env: e}
+	doors, err := in.frontEnds(ports, cert)
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
 
-	// SIGHUP reads again what can be read again.
+	// SIGHUP reloads the certificate and the log level.
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	reload := func() { e.reload(ctx, cfg, cert, level, log) }
-	return h.run(ctx, doors, hup, reload)
+	return in.run(ctx, doors, hup, reload)
 }
 
-// house is a node that is open, and what its doors are made from.
-type house struct {
+// instance is an open node and what its front ends need.
+type instance struct {
 	env    *program
 	cfg    Config
 	log    *slog.Logger
 	node   *cluster.Node
-	sender *delivery.Sender // nil where no tokencodes are sent
-	asked  counted          // the node as the doors ask it
+	sender *delivery.Sender // nil if no tokencodes are sent
+	asked  counted          // the node, for the front ends
 	counts *metrics
 }
 
-// doors are the ways in, made and not yet open.
-type doors struct {
+// frontEnds are created, and not yet open.
+type frontEnds struct {
 	radius *radius.Server
 	outlet *outlet
-	http   []*httpDoor
+	http   []*httpServer
 }
 
-func (h *house) doors(ports *ports, cert *certificate) (*doors, error) {
-	d := &doors{}
+func (in *instance) frontEnds(ports *ports, cert *certificate) (*frontEnds, error) {
+	d := &frontEnds{}
 	var err error
-	if d.outlet, err = h.openOutlet(); err != nil {
+	if d.outlet, err = in.openOutlet(); err != nil {
 		return nil, err
 	}
-	h.counts.registry.MustRegister(&gauges{node: h.node, published: d.outlet.published, now: h.env.Now})
+	in.counts.registry.MustRegister(&gauges{node: in.node, published: d.outlet.published, now: in.env.Now})
 
-	pages, err := h.pages()
+	pages, err := in.pages()
 	if err != nil {
 		return nil, errors.Join(err, d.outlet.close())
 	}
-	commands, err := h.api(d.outlet)
+	commands, err := in.api(d.outlet)
 	if err != nil {
 		return nil, errors.Join(err, d.outlet.close())
 	}
-	d.http = []*httpDoor{
-		newDoor("web", ports.web, cert, limited(pages, maxForm), h.log),
-		newDoor("admin", ports.admin, cert, admin(commands), h.log),
-		newSocketDoor(ports.socket, inspected(commands), h.log),
+	d.http = []*httpServer{
+		newHTTPServer("web", ports.web, cert, limited(pages, maxForm), in.log),
+		newHTTPServer("admin", ports.admin, cert, admin(commands), in.log),
+		newSocketServer(ports.socket, withProfiles(commands), in.log),
 	}
 	if ports.metrics != nil {
-		d.http = append(d.http, newDoor("metrics", ports.metrics, nil, h.counts.handler(h.node.Ready), h.log))
+		d.http = append(d.http, newHTTPServer("metrics", ports.metrics, nil, in.counts.handler(in.node.Ready), in.log))
 	}
-	packets, err := h.radiusConfig(cert)
+	packets, err := in.radiusConfig(cert)
 	if err != nil {
 		return nil, errors.Join(err, d.outlet.close())
 	}
-	// Last, because its sockets receive as soon as they are open.
-	if d.radius, err = radius.New(packets, h.asked, h.log); err != nil {
+	// Last, because its sockets receive packets at once.
+	if d.radius, err = radius.New(packets, in.asked, in.log); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w; free the port, or set radius.listen, radius.acct and radius.radsec", err), d.outlet.close())
 	}
 	return d, nil
 }
 
-// run opens the doors and keeps them open until ctx ends or a part fails. The
-// way out is the way in, backwards: the doors take nothing new and answer what
-// they took; then the node, which they asked, hands over leadership and stops;
-// then the outlet and the sender, which took the node's last events and
-// tokencodes.
-func (h *house) run(ctx context.Context, d *doors, hup <-chan os.Signal, reload func()) error {
+// run serves until ctx ends or a part fails. It stops in the reverse order: the
+// front ends accept no new requests and complete those in progress; the node hands
+// over leadership and stops; then the outlet and the sender stop, which received
+// its last events and tokencodes.
+func (in *instance) run(ctx context.Context, d *frontEnds, hup <-chan os.Signal, reload func()) error {
 	inside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	nodeDone, outletDone := make(chan error, 1), make(chan error, 1)
@@ -172,20 +171,20 @@ func (h *house) run(ctx context.Context, d *doors, hup <-chan os.Signal, reload 
 	outletCtx, stopOutlet := context.WithCancel(inside)
 	defer stopOutlet()
 	nodeGone := make(chan struct{})
-	go func() { defer close(nodeGone); nodeDone <- h.node.Run(nodeCtx) }()
+	go func() { defer close(nodeGone); nodeDone <- in.node.Run(nodeCtx) }()
 	go func() { outletDone <- d.outlet.run(outletCtx) }()
 	senderDone := make(chan error, 1)
-	go func() { senderDone <- h.send(outletCtx) }()
+	go func() { senderDone <- in.send(outletCtx) }()
 
 	group, open := errgroup.WithContext(ctx)
 	group.Go(func() error { return named("radius", d.radius.Run(open)) })
 	for _, door := range d.http {
 		group.Go(func() error { return named(door.name, door.run(open)) })
 	}
-	group.Go(func() error { // a node that cannot go on takes its doors with it
+	group.Go(func() error { // stop if the node fails
 		select {
 		case <-nodeGone:
-			return errors.New("the node has stopped")
+			return errors.New("the node stopped")
 		case <-open.Done():
 			return nil
 		}
@@ -200,35 +199,35 @@ func (h *house) run(ctx context.Context, d *doors, hup <-chan os.Signal, reload 
 			}
 		}
 	})
-	group.Go(func() error { h.announce(open); return nil })
+	group.Go(func() error { in.announce(open); return nil })
 
 	<-open.Done()
-	h.env.notify("STOPPING=1")
-	h.log.InfoContext(ctx, "draining", "node", h.cfg.Node)
+	in.env.notify("STOPPING=1")
+	in.log.InfoContext(ctx, "draining", "node", in.cfg.Node)
 	err := group.Wait()
 	stopNode()
 	if nodeErr := <-nodeDone; nodeErr != nil {
-		err = fmt.Errorf("node %s: %w", h.cfg.Node, nodeErr)
+		err = fmt.Errorf("node %s: %w", in.cfg.Node, nodeErr)
 	}
 	stopOutlet()
 	err = errors.Join(err, named("audit stream", <-outletDone), named("delivery", <-senderDone))
-	h.log.InfoContext(ctx, "stopped", "node", h.cfg.Node)
+	in.log.InfoContext(ctx, "stopped", "node", in.cfg.Node)
 	return err
 }
 
-// announce says when the node can be asked for the first time.
-func (h *house) announce(ctx context.Context) {
-	h.env.notify("READY=1") // a node without a leader yet serves all the same: it says that it is not ready
+// announce logs when the node is ready for the first time.
+func (in *instance) announce(ctx context.Context) {
+	in.env.notify("READY=1") // a node without a leader also serves: it answers that it is not ready
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for h.node.Ready() != nil {
+	for in.node.Ready() != nil {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 	}
-	h.log.InfoContext(ctx, "ready", "node", h.cfg.Node, "web", h.cfg.Web.Listen, "admin", h.cfg.Admin.Listen, "radius", h.cfg.RADIUS.Listen)
+	in.log.InfoContext(ctx, "ready", "node", in.cfg.Node, "web", in.cfg.Web.Listen, "admin", in.cfg.Admin.Listen, "radius", in.cfg.RADIUS.Listen)
 }
 
 func named(what string, err error) error {
@@ -238,19 +237,19 @@ func named(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-func (h *house) pages() (http.Handler, error) {
-	branding, err := h.cfg.Branding.load()
+func (in *instance) pages() (http.Handler, error) {
+	branding, err := in.cfg.Branding.load()
 	if err != nil {
 		return nil, err
 	}
-	proxies, err := h.cfg.proxies()
+	proxies, err := in.cfg.proxies()
 	if err != nil {
 		return nil, fmt.Errorf("web.trusted_proxies: %w", err)
 	}
 	pages, err := webui.New(webui.Config{
-		Node: h.asked, NodeName: h.cfg.Node, Site: h.cfg.Site, Branding: branding,
-		PublicURL: h.cfg.Web.PublicURL, TrustedProxies: proxies,
-		Now: h.env.Now, Random: rand.Reader, Log: h.log,
+		Node: in.asked, NodeName: in.cfg.Node, Site: in.cfg.Site, Branding: branding,
+		PublicURL: in.cfg.Web.PublicURL, TrustedProxies: proxies,
+		Now: in.env.Now, Random: rand.Reader, Log: in.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the pages: %w", err)
@@ -258,55 +257,55 @@ func (h *house) pages() (http.Handler, error) {
 	return pages, nil
 }
 
-func (h *house) api(o *outlet) (http.Handler, error) {
+func (in *instance) api(o *outlet) (http.Handler, error) {
 	return api.New(api.Config{
-		Node: h.asked, Seal: h.node, Remedies: remedies{h.node}, Cluster: members{h.node}, Journal: h.node.Journal(),
-		NewReader: natsKeys(h.node).NewReader, SyncReaders: o.syncReaders,
-		Refused: h.node.CountRefusal,
-		Name:    h.cfg.Node, Site: h.cfg.Site, Now: h.env.Now, Random: rand.Reader, Log: h.log,
-		Sound: func() bool { return h.node.Stats().ClockSound }, CaughtUp: h.node.CaughtUp,
+		Node: in.asked, Seal: in.node, Remedies: remedies{in.node}, Cluster: members{in.node}, Journal: in.node.Journal(),
+		NewReader: natsKeys(in.node).NewReader, SyncReaders: o.syncReaders,
+		Refused: in.node.CountRefusal,
+		Name:    in.cfg.Node, Site: in.cfg.Site, Now: in.env.Now, Random: rand.Reader, Log: in.log,
+		Sound: func() bool { return in.node.Stats().ClockSound }, CaughtUp: in.node.CaughtUp,
 	})
 }
 
-func (h *house) radiusConfig(cert *certificate) (radius.Config, error) {
+func (in *instance) radiusConfig(cert *certificate) (radius.Config, error) {
 	c := radius.DefaultConfig()
-	c.Node, c.Site, c.Observer = h.cfg.Node, h.cfg.Site, h.counts
-	c.Listen, c.Accounting = []string{h.cfg.RADIUS.Listen}, nil
-	if h.cfg.RADIUS.Acct != Off {
-		c.Accounting = []string{h.cfg.RADIUS.Acct}
+	c.Node, c.Site, c.Observer = in.cfg.Node, in.cfg.Site, in.counts
+	c.Listen, c.Accounting = []string{in.cfg.RADIUS.Listen}, nil
+	if in.cfg.RADIUS.Acct != Off {
+		c.Accounting = []string{in.cfg.RADIUS.Acct}
 	}
-	c.PageURL = h.cfg.Web.PublicURL
-	if h.cfg.RADIUS.RadSec == Off || h.cfg.RADIUS.ClientCA == "" {
+	c.PageURL = in.cfg.Web.PublicURL
+	if in.cfg.RADIUS.RadSec == Off || in.cfg.RADIUS.ClientCA == "" {
 		return c, nil
 	}
-	pem, err := os.ReadFile(h.cfg.RADIUS.ClientCA)
+	pem, err := os.ReadFile(in.cfg.RADIUS.ClientCA)
 	if err != nil {
 		return c, fmt.Errorf("radius.client_ca: %w", err)
 	}
-	c.RadSec, c.TLS = []string{h.cfg.RADIUS.RadSec}, cert.config()
+	c.RadSec, c.TLS = []string{in.cfg.RADIUS.RadSec}, cert.config()
 	c.TLS.NextProtos, c.TLS.ClientCAs = nil, x509.NewCertPool()
 	if !c.TLS.ClientCAs.AppendCertsFromPEM(pem) {
-		return c, fmt.Errorf("radius.client_ca: %s holds no certificate in PEM", h.cfg.RADIUS.ClientCA)
+		return c, fmt.Errorf("radius.client_ca: %s holds no PEM certificate found", in.cfg.RADIUS.ClientCA)
 	}
 	return c, nil
 }
 
-// reload takes up what the configuration now says of certificates and the log.
+// reload applies the certificate and the log level of the configuration.
 func (e *program) reload(ctx context.Context, old Config, cert *certificate, level *slog.LevelVar, log *slog.Logger) {
 	e.notify("RELOADING=1")
 	defer e.notify("READY=1")
 	cfg, err := e.loadConfig(old.file)
 	if err != nil {
-		log.ErrorContext(ctx, "configuration is not good, so the old one stays", "err", err)
+		log.ErrorContext(ctx, "configuration reload failed; keeping the previous configuration", "err", err)
 		return
 	}
 	level.Set(cfg.Log.level())
 	if err := cert.reload(); err != nil {
-		log.ErrorContext(ctx, "certificate is not good, so the old one stays", "err", err)
+		log.ErrorContext(ctx, "certificate reload failed; keeping the previous certificate", "err", err)
 		return
 	}
 	if keys := changed(&old, &cfg); len(keys) > 0 {
-		log.WarnContext(ctx, "some changes need a restart", "keys", keys)
+		log.WarnContext(ctx, "changed settings need a restart", "keys", keys)
 	}
-	log.InfoContext(ctx, "reloaded", "certificate", cert.cert, "level", level.Level())
+	log.InfoContext(ctx, "configuration reloaded", "certificate", cert.cert, "level", level.Level())
 }

@@ -102,7 +102,7 @@ func TestEveryProblemIsReportedWithItsLine(t *testing.T) {
 	for _, p := range c.fileProblems(stranger) {
 		got += "\n" + c.at(p).Error()
 	}
-	want := strings.ReplaceAll(`FILE:1: "nodes: n1": there is no key nodes; see keyfob config schema
+	want := strings.ReplaceAll(`FILE:1: "nodes: n1": unknown key nodes; see keyfob config schema
 FILE:8: "listen: [1812]": radius.listen is a single value
 FILE:3: log.level: "loud": want debug or info or warn or error
 FILE:9: admin.listen: cannot be switched off

@@ -4,8 +4,8 @@ import (
 	"net"
 )
 
-// notify tells systemd how the service is (sd_notify(3)). Where there is no
-// systemd, nobody is told.
+// notify reports the state of the service to systemd (sd_notify(3)), if systemd
+// started it.
 func (e *program) notify(state string) {
 	address := e.Getenv("NOTIFY_SOCKET")
 	if address == "" {
@@ -16,7 +16,7 @@ func (e *program) notify(state string) {
 	}
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: address, Net: "unixgram"})
 	if err != nil {
-		return // systemd will say that it was not told
+		return // systemd reports a missing notification
 	}
 	_, _ = conn.Write([]byte(state))
 	_ = conn.Close()
