@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// difference is how one sample of times differs from another, in milliseconds,
-// and how likely it would be so, or more so, if both were drawn from the same
-// source.
+// difference is the difference between two samples of durations, in milliseconds,
+// with the probability of a difference at least as large if both have the same
+// distribution.
 type difference struct {
 	median float64 // of the medians
 	welch  float64 // probability by Welch's t-test: the means
@@ -25,7 +25,7 @@ func differ(a, b []float64) difference {
 	return d
 }
 
-// quantile is of a sorted sample.
+// quantile returns a quantile of a sorted sample.
 func quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
@@ -36,7 +36,7 @@ func quantile(sorted []float64, q float64) float64 {
 	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
 }
 
-// welch is the two-sided p of Welch's t-test (Biometrika 34, 1947).
+// welch returns the two-sided p of Welch's t-test (Biometrika 34, 1947).
 func welch(a, b []float64) float64 {
 	meanA, errorA := meanOf(a)
 	meanB, errorB := meanOf(b)
@@ -52,7 +52,7 @@ func welch(a, b []float64) float64 {
 	return studentTails(t, freedom)
 }
 
-// meanOf is the mean of a sample and the square of its standard error.
+// meanOf returns the mean of a sample and the square of its standard error.
 func meanOf(sample []float64) (mean, squaredError float64) {
 	n := float64(len(sample))
 	for _, x := range sample {
@@ -69,7 +69,7 @@ func studentTails(t, freedom float64) float64 {
 	return incompleteBeta(freedom/(freedom+t*t), freedom/2, 0.5)
 }
 
-// incompleteBeta is the regularised incomplete beta function, by its continued
+// incompleteBeta is the regularized incomplete beta function, by its continued
 // fraction (DLMF 8.17.22).
 func incompleteBeta(x, a, b float64) float64 {
 	if x <= 0 || x >= 1 {

@@ -13,7 +13,7 @@ import (
 
 func testRoot() *cobra.Command { return root(&cli.Environment{}) }
 
-// leaves are the commands that do something, by their names.
+// leaves returns the commands without subcommands, by name.
 func leaves(c *cobra.Command) map[string]*cobra.Command {
 	all := map[string]*cobra.Command{}
 	for _, sub := range c.Commands() {
@@ -53,7 +53,7 @@ func TestExamplesAreWellFormed(t *testing.T) {
 	}
 }
 
-// split parts a line as a shell does, with ' around what belongs together.
+// split splits a line as a shell does, with ' as quotes.
 func split(line string) []string {
 	var words []string
 	for i, part := range strings.Split(line, "'") {

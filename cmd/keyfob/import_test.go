@@ -20,8 +20,8 @@ import (
 	"keyfob/radius"
 )
 
-// TestImportDisturbsNobody takes in many tokens, and the ones of people who log
-// in meanwhile once more.
+// TestImportDisturbsNobody imports many tokens while users log in, and then imports
+// the tokens of those users again.
 func TestImportDisturbsNobody(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a cluster")
@@ -65,7 +65,7 @@ func TestImportDisturbsNobody(t *testing.T) {
 	t.Run("again", func(t *testing.T) { l.importsAgain(t, theirs, people) })
 }
 
-// importsAgain: what was used stays used.
+// importsAgain checks that used tokencodes stay used.
 func (l *lab) importsAgain(t *testing.T, file string, people []*presser) {
 	before := l.admin(t, "token", "show", "P0", "-o", "json")
 	var used api.Token
@@ -91,7 +91,7 @@ func (l *lab) importsAgain(t *testing.T, file string, people []*presser) {
 	}
 }
 
-// manyTokens is a file of TOTP tokens.
+// manyTokens returns a file of TOTP tokens.
 func (l *lab) manyTokens(t *testing.T, count int) string {
 	t.Helper()
 	var b strings.Builder
@@ -104,8 +104,7 @@ func (l *lab) manyTokens(t *testing.T, count int) string {
 	return l.tokenFile(t, b.String())
 }
 
-// presser is somebody with a token that has a button, who logs in again and
-// again.
+// presser is a user with an event token who logs in repeatedly.
 type presser struct {
 	user    string
 	seed    tokencode.Seed
@@ -135,7 +134,7 @@ func newPresser(t *testing.T, l *lab, i int) *presser {
 	return p
 }
 
-// logIn presses the button and types what the token shows.
+// logIn presses the button and enters the tokencode.
 func (p *presser) logIn(t *testing.T) error {
 	t.Helper()
 	code := p.codes.At(p.counter)

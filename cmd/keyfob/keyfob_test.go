@@ -12,7 +12,7 @@ import (
 	"keyfob/cmd/keyfob/demo"
 )
 
-// The scripts in testdata are what the program promises on a command line.
+// TestScripts runs the scripts in testdata, which define the command line.
 func TestScripts(t *testing.T) {
 	bin := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "keyfob"), ".")

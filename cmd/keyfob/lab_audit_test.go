@@ -18,9 +18,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// auditor is a program outside keyfob that reads the audit stream with the
-// credentials that keyfob hands out, and believes nothing: it checks numbers
-// and hashes by the recipe of docs/PROTOCOL.md.
+// auditor reads the audit stream as an external program does, with credentials of
+// a reader. It checks sequence numbers and hashes by the recipe of
+// docs/PROTOCOL.md.
 type auditor struct {
 	done chan struct{} // closed when it has ended
 
@@ -30,7 +30,7 @@ type auditor struct {
 	err      error
 }
 
-// record is what the auditor needs of a message.
+// record is the part of a message that the auditor uses.
 type record struct {
 	SpecVersion string `json:"specversion"`
 	ID          string `json:"id"`
@@ -47,14 +47,14 @@ type record struct {
 	} `json:"data"`
 }
 
-// about says what happened to whom: "token.pin_set alice".
+// about returns the event and its user: "token.pin_set alice".
 func (r record) about() string {
 	what := strings.TrimSuffix(strings.TrimPrefix(r.Type, "keyfob."), ".v1")
 	return strings.TrimSpace(what + " " + r.Data.User)
 }
 
-// audit starts an auditor. It knows all nodes, reads at the first one, and goes
-// on at another when that is lost.
+// audit starts an auditor. It reads from the first node, and continues at another
+// if that is lost.
 func (l *lab) audit(t *testing.T) *auditor {
 	t.Helper()
 	var servers []string
@@ -81,8 +81,8 @@ func (l *lab) audit(t *testing.T) *auditor {
 	return a
 }
 
-// run reads until ctx ends. An ordered consumer begins again behind what it has
-// read, wherever it is connected to; a fetch that fails is tried again.
+// run reads until ctx ends. After a reconnection, an ordered consumer continues
+// after the last message that it read; a failed fetch is retried.
 func (a *auditor) run(ctx context.Context, js jetstream.JetStream) {
 	defer close(a.done)
 	for ctx.Err() == nil {
@@ -97,10 +97,10 @@ func (a *auditor) run(ctx context.Context, js jetstream.JetStream) {
 	}
 }
 
-// errBroken says that the stream is not what was promised.
+// errBroken reports a stream that violates docs/PROTOCOL.md.
 var errBroken = errors.New("audit stream is broken")
 
-// follow reads from a number on until something fails.
+// follow reads from a number until an error.
 func (a *auditor) follow(ctx context.Context, js jetstream.JetStream, next uint64) error {
 	consumer, err := js.OrderedConsumer(ctx, "KEYFOB_AUDIT", jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: next,
@@ -126,7 +126,7 @@ func (a *auditor) follow(ctx context.Context, js jetstream.JetStream, next uint6
 	return ctx.Err()
 }
 
-// take checks a message against the one before, and keeps it.
+// take checks a message against the one before, and stores it.
 func (a *auditor) take(m jetstream.Msg) error {
 	meta, err := m.Metadata()
 	if err != nil {
@@ -154,7 +154,7 @@ func (a *auditor) take(m jetstream.Msg) error {
 	return nil
 }
 
-// hashOf is SHA-256 over the hash before and the message without its own hash.
+// hashOf returns the SHA-256 of the previous hash and the message without its hash.
 func hashOf(message []byte, r record) string {
 	prev, err := hex.DecodeString(r.Data.Prev)
 	if err != nil {
@@ -165,7 +165,7 @@ func hashOf(message []byte, r record) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// read is what has been read so far.
+// read returns the records so far.
 func (a *auditor) read(t *testing.T) []record {
 	t.Helper()
 	a.mu.Lock()
@@ -176,7 +176,7 @@ func (a *auditor) read(t *testing.T) []record {
 	return append([]record(nil), a.records...)
 }
 
-// expect waits until something has happened to somebody.
+// expect waits for an event of a user.
 func (a *auditor) expect(t *testing.T, about string) {
 	t.Helper()
 	eventually(t, "the record "+about, func() error {
@@ -189,7 +189,7 @@ func (a *auditor) expect(t *testing.T, about string) {
 	})
 }
 
-// text is everything that has been read so far, as it came.
+// text returns the messages so far, unparsed.
 func (a *auditor) text() []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()

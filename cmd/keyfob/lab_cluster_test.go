@@ -25,14 +25,13 @@ import (
 	"keyfob/cmd/keyfob/node"
 )
 
-// soon is how long anything may take on a busy machine that is not waited for
-// on purpose.
+// soon limits every wait, with allowance for a busy machine.
 const soon = 60 * time.Second
 
-// glance is the pause between two looks at a condition outside this process.
+// glance is the interval of polling a condition outside this process.
 const glance = 50 * time.Millisecond
 
-// binary is the keyfob that the tests run, built once.
+// binary returns the path of keyfob, built once.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "keyfob-test-")
 	if err != nil {
@@ -47,8 +46,8 @@ var binary = sync.OnceValues(func() (string, error) {
 	return name, nil
 })
 
-// lab is a cluster that `keyfob dev --detach` has started, as it is seen from
-// outside: dev.json and programs.
+// lab is a cluster started with `keyfob dev --detach`. Tests use it from outside:
+// through dev.json and programs.
 type lab struct {
 	t       *testing.T
 	program string
@@ -78,7 +77,7 @@ func startLab(t *testing.T) *lab {
 	return l
 }
 
-// start starts all nodes, and reads where they are.
+// start starts all nodes and reads dev.json.
 func (l *lab) start() {
 	l.t.Helper()
 	l.run(l.t, "dev", "--dir", l.dir, "--base-port", strconv.Itoa(l.base), "--detach")
@@ -92,7 +91,7 @@ func (l *lab) start() {
 	l.Info = info
 }
 
-// run runs a command to its end and returns what it wrote to stdout.
+// run runs a command and returns its standard output.
 func (l *lab) run(t *testing.T, args ...string) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
@@ -107,8 +106,7 @@ func (l *lab) run(t *testing.T, args ...string) []byte {
 	return stdout.Bytes()
 }
 
-// admin runs a command against the API of the first node that is up, as an
-// administrator who sits elsewhere.
+// admin runs a command against the API of the first running node, over HTTPS.
 func (l *lab) admin(t *testing.T, args ...string) []byte {
 	t.Helper()
 	for _, n := range l.Nodes {
@@ -116,11 +114,11 @@ func (l *lab) admin(t *testing.T, args ...string) []byte {
 			return l.run(t, append(args, "--server", n.API, "--ca", l.CA)...)
 		}
 	}
-	t.Fatal("no node runs")
+	t.Fatal("no node is running")
 	return nil
 }
 
-// user is a sample user.
+// user returns a sample user.
 func (l *lab) user(t *testing.T, name string) demo.Sample {
 	t.Helper()
 	i := slices.IndexFunc(l.Users, func(s demo.Sample) bool { return s.User == name })
@@ -141,7 +139,7 @@ func (l *lab) node(name string) demo.NodeInfo {
 
 func (l *lab) alive(n demo.NodeInfo) bool { return !node.Ended(n.PID) }
 
-// kill ends a node as a power cut does, and waits until it has gone.
+// kill ends a node as a power failure does, and waits until it has ended.
 func (l *lab) kill(n demo.NodeInfo) {
 	if n.PID == 0 {
 		return
@@ -166,7 +164,7 @@ func (l *lab) killAll() {
 	}
 }
 
-// showLogs logs the ends of what the nodes wrote.
+// showLogs logs the last lines of the logs of the nodes.
 func (l *lab) showLogs() {
 	for _, n := range l.Nodes {
 		b, err := os.ReadFile(filepath.Join(n.Dir, "log"))
@@ -178,7 +176,7 @@ func (l *lab) showLogs() {
 	}
 }
 
-// status is what a node says about its cluster.
+// status returns the cluster as a node sees it.
 func (l *lab) status(ctx context.Context, n demo.NodeInfo) (api.Status, error) {
 	c := exec.CommandContext(ctx, l.program, "cluster", "status", "-o", "json", "--data", n.Dir)
 	var status api.Status
@@ -189,7 +187,7 @@ func (l *lab) status(ctx context.Context, n demo.NodeInfo) (api.Status, error) {
 	return status, json.Unmarshal(out, &status)
 }
 
-// leader is the node that leads, as soon as one does.
+// leader waits for a leader and returns it.
 func (l *lab) leader(t *testing.T) demo.NodeInfo {
 	t.Helper()
 	var leader demo.NodeInfo
@@ -209,12 +207,12 @@ func (l *lab) leader(t *testing.T) demo.NodeInfo {
 			leader = l.Nodes[i]
 			return nil
 		}
-		return fmt.Errorf("no node runs")
+		return fmt.Errorf("no node is running")
 	})
 	return leader
 }
 
-// transfer hands the lead to a node.
+// transfer transfers leadership to a node.
 func (l *lab) transfer(t *testing.T, to demo.NodeInfo) {
 	t.Helper()
 	eventually(t, "the lead of "+to.Name, func() error {
@@ -226,7 +224,7 @@ func (l *lab) transfer(t *testing.T, to demo.NodeInfo) {
 	})
 }
 
-// client is an HTTPS client that trusts the cluster's pages.
+// client returns an HTTPS client that trusts the CA of the cluster.
 func (l *lab) client(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: l.roots(t), MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 64}
@@ -238,7 +236,7 @@ func (l *lab) client(t *testing.T) *http.Client {
 	}
 }
 
-// roots are the certificates that sign the nodes'.
+// roots returns the CA of the cluster.
 func (l *lab) roots(t *testing.T) *x509.CertPool {
 	t.Helper()
 	pem, err := os.ReadFile(l.CA)
@@ -250,7 +248,7 @@ func (l *lab) roots(t *testing.T) *x509.CertPool {
 	return pool
 }
 
-// api is a node's API, by HTTPS.
+// api returns the API of a node, over HTTPS.
 func (l *lab) api(t *testing.T, n demo.NodeInfo) *client.Client {
 	t.Helper()
 	transport, err := client.HTTPS(n.API, l.APIToken, l.roots(t))
@@ -260,15 +258,15 @@ func (l *lab) api(t *testing.T, n demo.NodeInfo) *client.Client {
 	return client.New(transport)
 }
 
-// typed notes what must not be found anywhere later.
+// typed adds a secret that must not appear in logs or events.
 func (l *lab) typed(secret string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.secrets = append(l.secrets, secret)
 }
 
-// hides fails the test if a text holds what a user has typed. A tokencode alone
-// is so short that it would be found in a hash now and then.
+// hides fails the test if a text contains a secret that was typed. Tokencodes alone
+// are too short: they appear in hashes by chance.
 func (l *lab) hides(t *testing.T, where string, text []byte) {
 	t.Helper()
 	l.mu.Lock()
@@ -280,8 +278,8 @@ func (l *lab) hides(t *testing.T, where string, text []byte) {
 	}
 }
 
-// eventually tries until a condition holds, and fails the test with what was
-// missing last when it takes too long.
+// eventually waits for a condition, and fails the test with its last error after a
+// time limit.
 func eventually(t *testing.T, what string, try func() error) {
 	t.Helper()
 	deadline := time.Now().Add(soon)
@@ -291,7 +289,7 @@ func eventually(t *testing.T, what string, try func() error) {
 			return
 		}
 		if time.Now().After(deadline) || t.Context().Err() != nil {
-			t.Fatalf("waited in vain for %s: %v", what, err)
+			t.Fatalf("timeout waiting for %s: %v", what, err)
 		}
 		pause(glance)
 	}

@@ -10,8 +10,8 @@ import (
 	"keyfob/cmd/keyfob/fob"
 )
 
-// fob is a user's token in the user's hand: the program `keyfob fob`, and what
-// the user remembers of it.
+// device is the token of a user: the program `keyfob fob`, and the tokencodes that
+// were used.
 type device struct {
 	lab *lab
 	demo.Sample
@@ -24,7 +24,7 @@ func (l *lab) fob(t *testing.T, user string) *device {
 	return &device{lab: l, Sample: l.user(t, user)}
 }
 
-// look is what the token shows now.
+// look returns what the token shows now.
 func (f *device) look(t *testing.T, args ...string) fob.Shown {
 	t.Helper()
 	args = append([]string{"fob", f.URI, "-o", "json"}, args...)
@@ -38,8 +38,8 @@ func (f *device) look(t *testing.T, args ...string) fob.Shown {
 	return s
 }
 
-// fresh is a tokencode that was never typed. It waits, as the user would, until
-// the token shows one that will not change while it is being typed.
+// fresh returns an unused tokencode. It waits until the token shows one that stays
+// valid while it is entered.
 func (f *device) fresh(t *testing.T) fob.Shown {
 	t.Helper()
 	const enough = 4 // seconds
@@ -58,7 +58,7 @@ func (f *device) fresh(t *testing.T) fob.Shown {
 	}
 }
 
-// press is the next tokencode of a token with a button.
+// press returns the next tokencode of a token with a button.
 func (f *device) press(t *testing.T) fob.Shown {
 	t.Helper()
 	s := f.look(t, "--next", strconv.FormatInt(f.passed, 10))
@@ -66,9 +66,8 @@ func (f *device) press(t *testing.T) fob.Shown {
 	return s
 }
 
-// tokencode is a fresh tokencode.
+// tokencode returns a fresh tokencode.
 func (f *device) tokencode(t *testing.T) string { t.Helper(); return f.fresh(t).Tokencode }
 
-// passcode is the PIN with a fresh tokencode, as this token wants them put
-// together.
+// passcode returns the PIN and a fresh tokencode, combined as the token requires.
 func (f *device) passcode(t *testing.T) string { t.Helper(); return f.fresh(t).Passcode }

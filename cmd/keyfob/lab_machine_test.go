@@ -15,16 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests of this package run on a machine of their own: in network, mount
-// and process namespaces that the kernel makes for them and takes down with
-// them. So a test may use any port and any address, let programs detach
-// themselves, and crash: nothing is left, and nothing of the real machine is
-// touched. That needs root, and a kernel that allows it; otherwise the tests run
-// where they are, and those that need a network of their own are skipped.
-// A user namespace would not do: ocserv must be able to drop privileges.
+// The tests of this package run in network, mount and process namespaces of their
+// own, which end with them. A test may use any port and address, and may crash:
+// nothing is left over, and the real machine is not changed. This needs root and a
+// kernel that allows it; otherwise tests that need a network of their own are
+// skipped. A user namespace is not sufficient, because ocserv drops privileges.
 //
-// The test binary starts itself twice to get there: as the new machine's first
-// process, which gathers what has ended and lost its parent, and as the tests.
+// The test binary starts itself twice: as the first process of the namespaces,
+// which reaps orphans, and as the tests.
 const (
 	machineVar   = "KEYFOB_TEST_MACHINE"
 	machineFirst = "first" // the machine's first process
@@ -34,7 +32,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	// Tests in parallel here mostly wait for a token to change.
+	// Parallel tests mostly wait for a token to change.
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
@@ -52,13 +50,13 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// onNewMachine runs this program again on a new machine, and returns its exit
+// onNewMachine runs this program again in new namespaces, and returns its exit
 // status.
 func onNewMachine() (int, error) {
 	if os.Getuid() != 0 {
 		return 0, errors.New("not root")
 	}
-	// The kernel ends the new machine with the thread that made it.
+	// The kernel ends the namespaces with the thread that made them.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	c := myself(machineFirst)
@@ -73,8 +71,7 @@ func onNewMachine() (int, error) {
 	return status, err
 }
 
-// firstProcess makes the namespaces it is in into a machine, and runs the
-// tests on it.
+// firstProcess sets up the namespaces and runs the tests.
 func firstProcess() int {
 	if err := furnish(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -101,8 +98,7 @@ func firstProcess() int {
 	}
 }
 
-// furnish gives the new namespaces a /proc, a loopback, and places that
-// programs may write to instead of the real ones.
+// furnish mounts /proc and temporary directories, and configures loopback.
 func furnish() error {
 	mounts := []struct {
 		source, target, kind string
@@ -131,7 +127,7 @@ func furnish() error {
 	return nil
 }
 
-// myself is this program with the same arguments, in another role.
+// myself returns this program with the same arguments, in another role.
 func myself(role string) *exec.Cmd {
 	c := exec.Command("/proc/self/exe", os.Args[1:]...)
 	c.Args[0] = os.Args[0]
@@ -140,7 +136,7 @@ func myself(role string) *exec.Cmd {
 	return c
 }
 
-// statusOf tells a program that failed from one that could not be started.
+// statusOf distinguishes a program that failed from one that did not start.
 func statusOf(err error) (int, error) {
 	var exit *exec.ExitError
 	switch {
@@ -155,8 +151,8 @@ func statusOf(err error) (int, error) {
 	}
 }
 
-// needMachine skips the test where it would have to change the real machine's
-// network, or where programs are missing.
+// needMachine skips the test if it would change the network of the real machine, or
+// if programs are missing.
 func needMachine(t *testing.T, programs ...string) {
 	t.Helper()
 	needPrograms(t, programs...)
@@ -165,7 +161,7 @@ func needMachine(t *testing.T, programs ...string) {
 	}
 }
 
-// needPrograms skips the test where programs are missing, and names them.
+// needPrograms skips the test if programs are missing, and names them.
 func needPrograms(t *testing.T, programs ...string) {
 	t.Helper()
 	var missing []string

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// process is a program that runs beside the test.
+// process is a program that runs in parallel with the test.
 type process struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
@@ -21,7 +21,7 @@ type process struct {
 	said bytes.Buffer
 }
 
-// launch starts a program. It ends with the test at the latest.
+// launch starts a program, which ends with the test at the latest.
 func launch(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
@@ -47,7 +47,7 @@ func launch(t *testing.T, name string, args ...string) *process {
 	return p
 }
 
-// Write takes what the program says.
+// Write collects the output of the program.
 func (p *process) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,7 +60,7 @@ func (p *process) output() string {
 	return p.said.String()
 }
 
-// say types a line.
+// say enters a line.
 func (p *process) say(t *testing.T, line string) {
 	t.Helper()
 	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
@@ -68,7 +68,7 @@ func (p *process) say(t *testing.T, line string) {
 	}
 }
 
-// asks waits until the program has shown a question.
+// asks waits for a prompt of the program.
 func (p *process) asks(t *testing.T, question string) {
 	t.Helper()
 	eventually(t, "the question "+question, func() error {
@@ -91,7 +91,7 @@ func (p *process) ended() bool {
 	}
 }
 
-// stop ends the program, gently at first, and waits until it has ended.
+// stop ends the program, with SIGTERM first, and waits until it has ended.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	for range 200 {

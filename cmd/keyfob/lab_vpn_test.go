@@ -15,20 +15,20 @@ import (
 	"keyfob/cmd/keyfob/demo"
 )
 
-// Networks of the lab: the gateways and the nodes are in the tests' own
-// network, the users' computers in a namespace behind a cable. The nodes of a
-// dev cluster listen on loopback only, so each gateway asks them from a
-// loopback address of its own, by which keyfob knows it.
+// Networks of the lab: gateways and nodes are in the network of the tests, the
+// computers of users in a namespace behind a virtual cable. The nodes of a dev
+// cluster listen on loopback only, so each gateway has a loopback address of its
+// own.
 const (
 	outside     = "computer"  // the namespace of the users' computers
 	gatewayAddr = "10.99.2.1" // what users connect to
 	usersAddr   = "10.99.2.2"
 )
 
-// vpnPrograms are the programs that a VPN needs here.
+// vpnPrograms are the programs for a VPN.
 var vpnPrograms = []string{"ocserv", "openconnect", "ip", "ping"}
 
-// cable makes a namespace and lays a cable to it from the tests' own network.
+// cable makes a namespace and connects it to the network of the tests.
 func cable(t *testing.T, here, namespace, there string) {
 	t.Helper()
 	sh(t, "ip", "netns", "add", namespace)
@@ -49,8 +49,7 @@ func sh(t *testing.T, name string, args ...string) {
 	}
 }
 
-// gateway is a company's VPN gateway: a real ocserv that asks keyfob over
-// RADIUS.
+// gateway is a VPN gateway: ocserv, with keyfob as its RADIUS server.
 type gateway struct {
 	Dir     string
 	Number  int    // tells the gateways of a lab apart: their addresses, ports and networks
@@ -65,7 +64,7 @@ func (g *gateway) Source() string { return fmt.Sprintf("127.0.1.%d", g.Number) }
 func (g *gateway) Listen() string { return gatewayAddr }
 func (g *gateway) Port() int      { return 4430 + g.Number }
 
-// Inside is an address that can be reached through the tunnel only.
+// Inside is an address that is reachable through the tunnel only.
 func (g *gateway) Inside() string { return fmt.Sprintf("192.168.%d.1", 70+g.Number) }
 
 // Pool is the network of the tunnels.
@@ -104,7 +103,7 @@ radius_retries 2
 bindaddr {{.Source}}
 `))
 
-// newGateway builds a gateway and registers it with keyfob, in a dialect.
+// newGateway configures a gateway and adds it to keyfob, with a dialect.
 func (l *lab) newGateway(t *testing.T, number int, dialect string) *gateway {
 	t.Helper()
 	g := &gateway{Dir: t.TempDir(), Number: number, Secret: fmt.Sprintf("secret-of-gateway-%d-6bd1f0c2", number)}
@@ -119,8 +118,8 @@ func (l *lab) newGateway(t *testing.T, number int, dialect string) *gateway {
 	return g
 }
 
-// asks starts the gateway, asking the given nodes, the first one first. It
-// runs until stop is called, or the test ends.
+// asks starts the gateway with the given nodes, in order of preference. It runs
+// until stop is called, or the test ends.
 func (g *gateway) asks(t *testing.T, nodes ...demo.NodeInfo) (stop func()) {
 	t.Helper()
 	var servers []string
@@ -161,8 +160,7 @@ func render(t *testing.T, tmpl *template.Template, data any) string {
 	return b.String()
 }
 
-// openconnect runs openconnect on the user's computer, who types a first
-// answer, and perhaps more later.
+// openconnect runs openconnect on the user's computer and enters the first answer.
 func (g *gateway) openconnect(t *testing.T, user, answer string) *process {
 	t.Helper()
 	p := launch(t, "ip", "netns", "exec", outside, "openconnect", "--passwd-on-stdin",
@@ -173,7 +171,7 @@ func (g *gateway) openconnect(t *testing.T, user, answer string) *process {
 	return p
 }
 
-// connect runs openconnect for a user who types a passcode and nothing else.
+// connect runs openconnect for a user who enters only a passcode.
 func (g *gateway) connect(t *testing.T, user, passcode string) *process {
 	t.Helper()
 	p := g.openconnect(t, user, passcode)
@@ -181,8 +179,7 @@ func (g *gateway) connect(t *testing.T, user, passcode string) *process {
 	return p
 }
 
-// refuses holds the gateway to refusing a login, and returns what the user saw
-// of it.
+// refuses checks that the gateway refuses a login, and returns what the user saw.
 func (g *gateway) refuses(t *testing.T, user, passcode string) string {
 	t.Helper()
 	p := g.connect(t, user, passcode)
@@ -199,8 +196,8 @@ func (g *gateway) refuses(t *testing.T, user, passcode string) string {
 	return p.output()
 }
 
-// letsIn holds the gateway to letting a user in: the tunnel comes up, and a
-// packet crosses it.
+// letsIn checks that the gateway accepts a login: the tunnel comes up and carries a
+// packet.
 func (g *gateway) letsIn(t *testing.T, user, passcode string) {
 	t.Helper()
 	if err := g.ping(t.Context()); err == nil {
@@ -211,7 +208,7 @@ func (g *gateway) letsIn(t *testing.T, user, passcode string) {
 	g.carries(t, p)
 }
 
-// carries waits until a packet crosses openconnect's tunnel.
+// carries waits until the tunnel carries a packet.
 func (g *gateway) carries(t *testing.T, p *process) {
 	t.Helper()
 	eventually(t, "a packet through the tunnel", func() error {

@@ -17,7 +17,7 @@ import (
 	"keyfob/webui/browsertest"
 )
 
-// configured is the last page's heading. It is the whole point of the product.
+// configured is the heading of the last page.
 const configured = "Your token is now configured for use with your company VPN connection."
 
 // desk is the namespace of the users' browser. It is not that of the gateways,
@@ -28,7 +28,7 @@ const (
 	pageAddr = "10.99.3.1" // where the pages are, seen from there
 )
 
-// startBrowser starts Chromium at the desk.
+// startBrowser starts Chromium in the namespace desk.
 func startBrowser(t *testing.T) *browsertest.Browser {
 	t.Helper()
 	cable(t, pageAddr, desk, deskAddr)
@@ -45,14 +45,14 @@ func startBrowser(t *testing.T) *browsertest.Browser {
 	return browsertest.Start(t)
 }
 
-// visitor is a user in front of the page.
+// visitor is a user of the pages.
 type visitor struct {
 	*browsertest.Page
 	t    *testing.T
 	name string // of the pictures
 }
 
-// visit opens the page at the first node that takes the connection.
+// visit opens the page at the first node that accepts the connection.
 func visit(t *testing.T, b *browsertest.Browser, name string, nodes ...demo.NodeInfo) *visitor {
 	t.Helper()
 	v := &visitor{Page: b.Open(t, browsertest.Options{}), t: t, name: name}
@@ -61,7 +61,7 @@ func visit(t *testing.T, b *browsertest.Browser, name string, nodes ...demo.Node
 	return v
 }
 
-// at holds the visitor to being on a page, and takes a picture of it.
+// at checks that the visitor is on a page, and takes a screenshot.
 func (v *visitor) at(path, heading string) {
 	v.t.Helper()
 	if at, says := v.Path(), v.Text("h1"); at != path || says != heading {
@@ -91,8 +91,8 @@ func (v *visitor) choosePIN(pin string) {
 	v.answer("#pin_again", pin)
 }
 
-// balance is what stands in front of the pages in real life: one address, and
-// behind it the first node that takes a connection.
+// balance is a load balancer in front of the pages: one address, which connects to
+// the first node that accepts.
 func balance(t *testing.T, nodes []demo.NodeInfo) string {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(pageAddr, "0"))

@@ -19,9 +19,9 @@ import (
 	"keyfob/cmd/keyfob/node"
 )
 
-// TestTokencodeOnDemandReachesItsUser goes the whole way: an administrator
-// gives olga a token, a VPN brings her PIN to the node, a real mail server takes
-// the tokencode, and she types what the mail says.
+// TestTokencodeOnDemandReachesItsUser covers the whole path: an administrator adds
+// a token for olga, a VPN sends the PIN to the node, a mail server receives the
+// tokencode, and the user enters it.
 func TestTokencodeOnDemandReachesItsUser(t *testing.T) {
 	needPrograms(t, "radclient")
 	server := mailtest.Start(t, mailtest.StartTLS)
@@ -72,7 +72,7 @@ func TestTokencodeOnDemandReachesItsUser(t *testing.T) {
 	}
 }
 
-// mailingNode is a node of its own that may send mail.
+// mailingNode is a single node that can send mail.
 type mailingNode struct {
 	lab
 	process *exec.Cmd
@@ -128,7 +128,7 @@ func startMailingNode(t *testing.T, server *mailtest.Server) *mailingNode {
 	return n
 }
 
-// command runs keyfob to its end and returns what it wrote to stdout.
+// command runs keyfob and returns its standard output.
 func (n *mailingNode) command(args ...string) []byte {
 	n.t.Helper()
 	out, err := exec.CommandContext(n.t.Context(), n.program, args...).Output()
@@ -142,7 +142,7 @@ func (n *mailingNode) command(args ...string) []byte {
 	return out
 }
 
-// admin runs a command at the node's socket.
+// admin runs a command through the socket of the node.
 func (n *mailingNode) admin(args ...string) []byte {
 	n.t.Helper()
 	return n.command(append(args, "--data", n.info.Dir)...)
@@ -162,8 +162,7 @@ func (n *mailingNode) login(user, typed, state string) radiusAnswer {
 
 var mailedCode = regexp.MustCompile(`Your tokencode is ([0-9]{8})\n`)
 
-// letter waits until so many mails have arrived, and reads the tokencode of the
-// one that is not known yet.
+// letter waits for a number of mails, and returns the tokencode of the new one.
 func (n *mailingNode) letter(server *mailtest.Server, count int, known ...string) string {
 	n.t.Helper()
 	code := ""
@@ -186,7 +185,7 @@ func (n *mailingNode) letter(server *mailtest.Server, count int, known ...string
 	return code
 }
 
-// stop ends the node as an operator does.
+// stop ends the node with SIGTERM.
 func (n *mailingNode) stop() {
 	if n.process.ProcessState != nil {
 		return

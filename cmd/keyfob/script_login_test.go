@@ -26,12 +26,11 @@ import (
 	"keyfob/radius"
 )
 
-// login logs in at a door of a node of dev/dev.json, and sets the variable
-// REFERENCE to what its user is shown, at the page, or its application, at the
-// API: login radius|web|api NODE USER PASSCODE. What comes of it is not held to
-// anything: the script looks at what is recorded. At RADIUS the shared secret is
+// login logs in at a front end of a node of dev/dev.json, and sets the variable
+// REFERENCE to the reference that the page or the API returns: login radius|web|api
+// NODE USER PASSCODE. It accepts any result; the script checks what is recorded. At RADIUS the shared secret is
 // that of dev/dev.json, or the one in the variable RADIUS_SECRET; ! login radius
-// wants no answer.
+// expects no answer.
 func login(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 4 || neg && args[0] != "radius" {
 		ts.Fatalf("usage: login radius|web|api NODE USER PASSCODE")
@@ -73,19 +72,19 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("REFERENCE", shown)
 }
 
-// apiAt is the API of a node, by its socket.
+// apiAt returns the API of a node, through its socket.
 func apiAt(n demo.NodeInfo) *client.Client {
 	return client.New(client.Socket(filepath.Join(n.Dir, cli.SocketName)))
 }
 
-// spoken sets the variable SPOKEN to a reference as it comes over the
-// telephone: spoken REFERENCE.
+// spoken sets the variable SPOKEN to a reference as it is typed after a phone call:
+// spoken REFERENCE.
 func spoken(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("SPOKEN", " "+strings.ToLower(strings.NewReplacer("-", " ", "0", "o", "1", "l").Replace(args[0])))
 }
 
-// loginAtPage sends the form of the first page and answers the reference that
-// comes back on it.
+// loginAtPage sends the form of the first page and returns the reference in the
+// response.
 func loginAtPage(ts *testscript.TestScript, ca, base, user, passcode string) string {
 	pem, err := os.ReadFile(ca)
 	ts.Check(err)

@@ -25,7 +25,7 @@ import (
 	"keyfob/cmd/keyfob/node"
 )
 
-// status runs a command and holds it to its exit status: status 2 keyfob user.
+// status runs a command and checks its exit status: status 2 keyfob user.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status N command …")
@@ -45,8 +45,8 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// jsonEquals holds a value in a JSON file to what it should be, or sets a
-// variable: json stdout nodes.0.name n1; json dev.json nodes.0.dir -> N1.
+// jsonEquals checks a value in a JSON file, or sets a variable to it:
+// json stdout nodes.0.name n1; json dev.json nodes.0.dir -> N1.
 func jsonEquals(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: json FILE PATH [VALUE | -> VARIABLE]")
@@ -83,7 +83,7 @@ func jsonEquals(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// get writes what lies at a URL to a file: get URL FILE.
+// get downloads a URL to a file: get URL FILE.
 func get(ts *testscript.TestScript, _ bool, args []string) {
 	resp, err := http.Get(args[0])
 	ts.Check(err)
@@ -137,7 +137,7 @@ func endNodes(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// endLeftovers ends what a script that failed has left running.
+// endLeftovers ends the nodes that a failed script left running.
 func endLeftovers(file string) {
 	info, err := demo.ReadFile(file)
 	if err != nil {
@@ -187,8 +187,8 @@ func freeBase(t *testing.T) int {
 	return 0
 }
 
-// interval waits until half of an interval lies ahead, so that what is done next
-// falls into it: interval 30s.
+// interval waits until at least half of an interval is left, so that the next step
+// is in the same interval: interval 30s.
 func interval(ts *testscript.TestScript, _ bool, args []string) {
 	period, err := time.ParseDuration(args[0])
 	ts.Check(err)

@@ -12,7 +12,7 @@ import (
 	"keyfob/cmd/keyfob/demo"
 )
 
-// issue makes a user with a software token, as an administrator does.
+// issue adds a user and issues a software token, as an administrator does.
 func (l *lab) issue(t *testing.T, user string, args ...string) *device {
 	t.Helper()
 	l.admin(t, "user", "add", user)
@@ -24,8 +24,8 @@ func (l *lab) issue(t *testing.T, user string, args ...string) *device {
 	return &device{lab: l, Sample: s}
 }
 
-// isAskedAtThePrompt: where the VPN can ask, openconnect shows keyfob's words
-// at its prompt, and New PIN and Next Tokencode mode are done there.
+// isAskedAtThePrompt checks that openconnect shows the prompts of keyfob, and that
+// New PIN and Next Tokencode mode are completed there.
 func (l *lab) isAskedAtThePrompt(t *testing.T, g *gateway) {
 	heidi := l.issue(t, "heidi")
 	t.Run("new PIN", func(t *testing.T) {
@@ -48,8 +48,8 @@ func (l *lab) isAskedAtThePrompt(t *testing.T, g *gateway) {
 	})
 }
 
-// isAskedByRadclient: the same with nothing but RADIUS; the test carries the
-// State from answer to answer. carol's PIN is made for her.
+// isAskedByRadclient checks the same with RADIUS alone; the test passes the State
+// from answer to answer. The PIN of carol is generated.
 func (l *lab) isAskedByRadclient(t *testing.T, f *device) {
 	n := l.Nodes[1]
 	a := l.radclient(t, n, f.User, f.tokencode(t), "")
@@ -61,7 +61,8 @@ func (l *lab) isAskedByRadclient(t *testing.T, f *device) {
 		t.Fatalf("no PIN in %q", a.message)
 	}
 	f.PIN = pin[1]
-	// Typed too early, it is asked for again, and she need not begin anew.
+	// A tokencode that is entered too early is asked for again, in the same
+	// conversation.
 	a = l.radclient(t, n, f.User, f.PIN+f.used, a.state)
 	a.challenges(t, "That tokencode was used already. ")
 	used := a.state
@@ -77,10 +78,10 @@ func (l *lab) isAskedByRadclient(t *testing.T, f *device) {
 	}
 }
 
-// radiusAnswer is what radclient shows of an answer.
+// radiusAnswer is an answer as radclient shows it.
 type radiusAnswer struct{ code, message, state string }
 
-// challenges holds an answer to being a challenge in certain words.
+// challenges checks that an answer is a challenge with this message.
 func (a radiusAnswer) challenges(t *testing.T, words string) {
 	t.Helper()
 	if a.code != "Access-Challenge" || !strings.Contains(a.message, words) || a.state == "" {
@@ -94,8 +95,8 @@ var (
 	receivedState   = regexp.MustCompile(`State = (0x[0-9a-f]+)`)
 )
 
-// radclient asks a node with FreeRADIUS's client, from an address whose dialect
-// is rsa.
+// radclient sends a request with the client of FreeRADIUS, from an address with the
+// dialect rsa.
 func (l *lab) radclient(t *testing.T, n demo.NodeInfo, user, typed, state string) radiusAnswer {
 	t.Helper()
 	request := fmt.Sprintf("User-Name = %q\nUser-Password = %q\nMessage-Authenticator = 0x00\n", user, typed)
@@ -119,7 +120,7 @@ func (l *lab) radclient(t *testing.T, n demo.NodeInfo, user, typed, state string
 	return radiusAnswer{code: first(receivedCode), message: first(receivedMessage), state: first(receivedState)}
 }
 
-// authenticate is what a node's API says to a login.
+// authenticate returns the result of a login at the API of a node.
 func (l *lab) authenticate(t *testing.T, n demo.NodeInfo, user, passcode string) string {
 	t.Helper()
 	result, err := tryAuthenticate(t.Context(), l.api(t, n), user, passcode)

@@ -26,7 +26,7 @@ import (
 	"keyfob/radius"
 )
 
-// rounds is how often a race is run: KEYFOB_ROUNDS, or the usual.
+// rounds returns the number of rounds of a race: KEYFOB_ROUNDS, or the default.
 func rounds(t *testing.T, usual int) int {
 	t.Helper()
 	text := os.Getenv("KEYFOB_ROUNDS")
@@ -40,12 +40,11 @@ func rounds(t *testing.T, usual int) int {
 	return n
 }
 
-// tryDoor is a login at one door of one node: true for let in, an error for no
-// answer.
+// tryDoor logs in at a front end of a node. It returns true for an accept, and an
+// error for no answer.
 type tryDoor func(t *testing.T, user, passcode string) (bool, error)
 
-// doors are the three doors of each of the nodes, the doors of one node not
-// side by side.
+// doors returns the front ends of all nodes.
 func (l *lab) doors(t *testing.T) []tryDoor {
 	t.Helper()
 	var doors []tryDoor
@@ -76,8 +75,7 @@ func (l *lab) radiusDoor(t *testing.T, n demo.NodeInfo) tryDoor {
 	}
 }
 
-// webDoor sends the first page's form, each time from another address, as it
-// would be from as many users.
+// webDoor sends the form of the first page, from a different address each time.
 func (l *lab) webDoor(n demo.NodeInfo) tryDoor {
 	return func(t *testing.T, user, passcode string) (bool, error) {
 		t.Helper()
@@ -113,8 +111,8 @@ func (l *lab) webDoor(n demo.NodeInfo) tryDoor {
 	}
 }
 
-// TestOnePasscodeOpensOneDoorOnce races requests with one passcode at all nodes
-// and all doors. The user has a token with a button, so that each round has a
+// TestOnePasscodeOpensOneDoorOnce races requests with one passcode at all front
+// ends of all nodes. The user has a token with a button, so that each round has a
 // fresh passcode without a wait.
 func TestOnePasscodeOpensOneDoorOnce(t *testing.T) {
 	l := startLab(t)
@@ -135,7 +133,7 @@ func TestOnePasscodeOpensOneDoorOnce(t *testing.T) {
 	}
 }
 
-// race makes all attempts at once and counts those let in. Every one must be
+// race makes all attempts at once and counts the accepts. Every attempt must be
 // answered.
 func race(t *testing.T, racers int, attempt func(i int) (bool, error)) int {
 	t.Helper()
@@ -161,10 +159,9 @@ func race(t *testing.T, racers int, attempt func(i int) (bool, error)) int {
 	return let
 }
 
-// TestWhatWasAcknowledgedSurvives kills all nodes at once, as when the lights
-// go out, in the middle of logins and changes. After a restart everything that
-// was acknowledged is there, at every node, and nothing that was used can be
-// used again.
+// TestWhatWasAcknowledgedSurvives kills all nodes at once, as a power failure does,
+// during logins and changes. After a restart every node has everything that was
+// acknowledged, and used passcodes are refused.
 func TestWhatWasAcknowledgedSurvives(t *testing.T) {
 	for round := range rounds(t, 2) {
 		t.Run(strconv.Itoa(round), func(t *testing.T) { startLab(t).losesPower(t) })
@@ -228,7 +225,7 @@ func (l *lab) losesPower(t *testing.T) {
 	t.Logf("%d logins, %d users and %d records were there before the lights went out", len(w.accepted), len(w.users), len(seen))
 }
 
-// holdsUsers holds every node to knowing the users.
+// holdsUsers checks that every node has the users.
 func (l *lab) holdsUsers(t *testing.T, users []string) {
 	t.Helper()
 	for _, n := range l.Nodes {
@@ -244,15 +241,15 @@ func (l *lab) holdsUsers(t *testing.T, users []string) {
 	}
 }
 
-// work is logins and changes that go on until no node answers any more.
+// work is logins and changes that continue until no node answers.
 type work struct {
 	wait     func()
 	accepted []string // passcodes
 	users    []string
 }
 
-// work works until some of both has been acknowledged, and goes on behind the
-// test's back until no node answers.
+// work returns when some logins and changes are acknowledged, and continues in the
+// background until no node answers.
 func (l *lab) work(t *testing.T, f *device) *work {
 	t.Helper()
 	const enough = 5
@@ -273,7 +270,7 @@ func (l *lab) work(t *testing.T, f *device) *work {
 			}
 			if err := act(l.Nodes[done%len(l.Nodes)]); err != nil {
 				if done < enough {
-					t.Errorf("working before the lights go out: %v", err)
+					t.Errorf("working before the power failure: %v", err)
 					close(warm[i])
 				}
 				return
@@ -314,7 +311,7 @@ func (l *lab) work(t *testing.T, f *device) *work {
 	return w
 }
 
-// tryAuthenticate asks a node's API about a login, as an application does.
+// tryAuthenticate logs in through the API of a node, as an application does.
 func tryAuthenticate(ctx context.Context, node *client.Client, user, passcode string) (string, error) {
 	answer, err := node.Authenticate(ctx, "", api.LoginRequest{User: user, Passcode: api.Secret(passcode), NoChallenge: true})
 	return answer.Result, err

@@ -10,12 +10,10 @@ import (
 	"keyfob/webui/browsertest"
 )
 
-// TestTheStory is what keyfob is for, from one end to the other with real
-// programs: a cluster of three processes, VPN gateways (ocserv) that ask it
-// over RADIUS, users with openconnect, with Chromium and with tokens in their
-// hands, and an auditor at the audit stream. The users wait for real codes to
-// change, as users do; those who have nothing to do with each other wait at
-// the same time.
+// TestTheStory covers the use of keyfob with real programs: a cluster of three
+// processes, VPN gateways (ocserv) that are RADIUS clients, users with openconnect,
+// Chromium and tokens, and an auditor at the audit stream. Users wait until real
+// tokencodes change; independent users wait in parallel.
 func TestTheStory(t *testing.T) {
 	needMachine(t, append(vpnPrograms, "chromium", "radclient")...)
 	l := startLab(t)
@@ -77,8 +75,8 @@ func TestTheStory(t *testing.T) {
 	t.Run("7 the auditor has read everything", func(t *testing.T) { l.isAudited(t, auditor) })
 }
 
-// setsPIN: a user whose token is in New PIN mode opens the page, chooses a PIN,
-// and logs in with it.
+// setsPIN checks that a user in New PIN mode chooses a PIN on the page and logs in
+// with it.
 func (l *lab) setsPIN(t *testing.T, browser *browsertest.Browser, f *device, n demo.NodeInfo) {
 	v := visit(t, browser, f.User, n)
 	v.signIn(f.User, f.tokencode(t))
@@ -90,8 +88,8 @@ func (l *lab) setsPIN(t *testing.T, browser *browsertest.Browser, f *device, n d
 	v.at("/done", configured)
 }
 
-// isGuessedAt: a passcode is good once; three guesses put the token into Next
-// Tokencode mode, and the page gets it out.
+// isGuessedAt checks that a passcode is valid once, that three guesses put the token
+// into Next Tokencode mode, and that the page ends the mode.
 func (l *lab) isGuessedAt(t *testing.T, browser *browsertest.Browser, g *gateway, f *device, n demo.NodeInfo) {
 	spent := f.PIN + f.used
 	g.refuses(t, f.User, spent)
@@ -114,8 +112,8 @@ func (l *lab) isGuessedAt(t *testing.T, browser *browsertest.Browser, g *gateway
 	g.letsIn(t, f.User, f.passcode(t))
 }
 
-// isSlow: a token whose clock is off by more than the small window is refused
-// by the VPN, put right by the page, and let in.
+// isSlow checks that a token whose drift exceeds the small window is refused by the
+// VPN, resynchronized on the page, and then accepted.
 func (l *lab) isSlow(t *testing.T, browser *browsertest.Browser, g *gateway, f *device, n demo.NodeInfo) {
 	g.refuses(t, f.User, f.passcode(t))
 	v := visit(t, browser, f.User, n)
@@ -126,9 +124,9 @@ func (l *lab) isSlow(t *testing.T, browser *browsertest.Browser, g *gateway, f *
 	g.letsIn(t, f.User, f.passcode(t))
 }
 
-// losesTheLeader: the leader dies between two pages of a user, who is not told
-// and goes on. Nothing that was used can be used again, and the VPN, which asks
-// the dead node first, lets the user in.
+// losesTheLeader checks that a user completes the pages although the leader dies in
+// between, that used passcodes are refused, and that the VPN, which asks the dead
+// node first, accepts the user.
 func (l *lab) losesTheLeader(t *testing.T, browser *browsertest.Browser, g *gateway, f, other *device) {
 	l.transfer(t, l.Nodes[0])
 	spent := map[string]string{other.User: other.PIN + other.used}
@@ -150,8 +148,8 @@ func (l *lab) losesTheLeader(t *testing.T, browser *browsertest.Browser, g *gate
 	g.letsIn(t, f.User, f.passcode(t))
 }
 
-// isAudited: whoever reads the stream learns everything that happened, in
-// order, without a gap (the auditor checks that), and nothing that was secret.
+// isAudited checks that the stream has all events, in order and without a gap (which
+// the auditor checks), and no secret.
 func (l *lab) isAudited(t *testing.T, a *auditor) {
 	for _, about := range []string{
 		"auth.challenged alice", "token.pin_set alice", "auth.accepted alice",

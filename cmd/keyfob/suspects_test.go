@@ -27,8 +27,7 @@ import (
 	"keyfob/radius"
 )
 
-// state is what can be wrong with a login, of which the answer must say
-// nothing.
+// state is a reason for a refusal. The answer must not reveal it.
 type state struct {
 	name  string
 	few   bool // few users asked over and over: their refusals are not each written down
@@ -75,8 +74,8 @@ func (p *holder) passcode() string {
 	return p.pin + p.token.At(p.pressed-1)
 }
 
-// right is the passcode, which does not turn the token on: refused, it can be
-// typed again.
+// right returns the correct passcode without advancing the token, because a refused
+// passcode can be entered again.
 func right(p *holder) string { return p.pin + p.token.At(p.pressed) }
 
 func states() []state {
@@ -109,7 +108,7 @@ func states() []state {
 	}
 }
 
-// wrongCode is none that the token will show in the widest window.
+// wrongCode returns a tokencode that is not in the widest window.
 func (p *holder) wrongCode() string {
 	const beyond = 1000
 	near := map[string]bool{}
@@ -123,7 +122,7 @@ func (p *holder) wrongCode() string {
 	}
 }
 
-// suspect is a user in a state, with what is typed.
+// suspect is a user in a state, with the passcode that is entered.
 type suspect struct {
 	state *state
 	user  string
@@ -188,12 +187,12 @@ func (c *trial) dial() {
 	}
 }
 
-// socket is one of a node's, a different one each time.
+// socket returns a socket of a node, a different one each time.
 func (c *trial) socket(node int) *radius.Client {
 	return c.vpn[node][c.turn.Add(1)%uint64(len(c.vpn[node]))]
 }
 
-// end ends the nodes and waits until they have gone.
+// end ends the nodes and waits until they have ended.
 func (c *trial) end(file string) {
 	info, err := demo.ReadFile(file)
 	if err != nil {
@@ -214,7 +213,7 @@ func (c *trial) end(file string) {
 	}
 }
 
-// byTrial is the reason of what a trial changes.
+// byTrial is the reason of the changes of a trial.
 var byTrial = api.CommandRequest{Reason: "a trial"}
 
 // policy changes settings, and waits until every node has them.
@@ -260,13 +259,13 @@ func (c *trial) loginAt(node int, p *holder, typed string, want radius.Code) err
 	return nil
 }
 
-// introduce makes users in every state, enough for so many attempts at each
-// state: nobody is asked so often as to be locked.
+// introduce adds users in every state, enough for a number of attempts per state so
+// that no user is locked.
 func (c *trial) introduce(attempts int) map[*state][]suspect {
 	c.t.Helper()
 	const attemptsEach = 60 // well below what locks anybody
 	all := map[*state][]suspect{}
-	// Locks that last, and no other state that changes by itself.
+	// Locks must last, and no other state may change by itself.
 	c.policy(map[string]string{
 		"lock.after": "1", "lock.for": "24h", "lock.stop_after": "1000",
 		"wait.step": "0s", "next_tokencode.after": "100", "refusal.delay": "20ms",
@@ -332,8 +331,8 @@ func (c *trial) prepare(s *state, p *holder) error {
 	return nil
 }
 
-// browser is an HTTPS client that comes from an address of its own, since
-// each may send only so many forms.
+// browser returns an HTTPS client with an address of its own, because forms per
+// address are limited.
 func (c *trial) browser(from net.IP) *http.Client {
 	conf := trust(c.t, c.info.CA)
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}

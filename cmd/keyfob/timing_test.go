@@ -29,11 +29,11 @@ const (
 	askedPerSecond = 150 // over RADIUS: far below what two cores can do
 	formsPerSecond = 40
 
-	// Two things make a difference: that it is real, and that it is large
-	// enough to matter. Real is what chance makes less than once in a million
-	// runs, over all comparisons of a run together. Large is a median off by
-	// more than largest, or a shape whose distribution function is off by more
-	// than widest anywhere. A real difference below both is printed and passes.
+	// A difference fails the test if it is significant and large. Significant: by
+	// chance less than once in a million runs, over all comparisons of a run.
+	// Large: the median differs by more than largest, or the distribution function
+	// by more than widest at any point. A significant difference below both is
+	// printed and passes.
 	oncePerRuns = 1e-6
 	largest     = 1.0 // ms
 	widest      = 0.1
@@ -41,8 +41,8 @@ const (
 	block = 5 * time.Second // times are compared within
 )
 
-// timing is how many requests are sent over RADIUS: KEYFOB_TIMING, or enough
-// to see that it works.
+// timing returns the number of requests over RADIUS: KEYFOB_TIMING, or enough to
+// test the test.
 func timing(t *testing.T) (requests int, nodes []int) {
 	n, err := strconv.Atoi(os.Getenv("KEYFOB_TIMING"))
 	switch {
@@ -54,8 +54,7 @@ func timing(t *testing.T) (requests int, nodes []int) {
 	return 2400, []int{3}
 }
 
-// T-08, T-12, T-13: whatever is wrong with a login, the refusal has the same
-// bytes and leaves at the same time.
+// T-08, T-12, T-13: all refusals have the same bytes and the same delay.
 func TestRefusalsCannotBeToldApart(t *testing.T) {
 	requests, clusters := timing(t)
 	for _, nodes := range clusters {
@@ -81,7 +80,7 @@ func TestRefusalsCannotBeToldApart(t *testing.T) {
 	}
 }
 
-// deck is attempts at every state in random order.
+// deck returns attempts for every state in random order.
 func deck(suspects map[*state][]suspect, requests int, web bool) []suspect {
 	var parts []*state
 	for s := range suspects {
@@ -107,10 +106,10 @@ func deck(suspects map[*state][]suspect, requests int, web bool) []suspect {
 	return all
 }
 
-// refusal is one attempt at a node; it answers whether that was refused.
+// refusal makes an attempt at a node, and reports whether it was refused.
 type refusal func(ctx context.Context, node, turn int, s suspect) (refused bool, err error)
 
-// taken is how long an attempt took.
+// taken is the duration of an attempt.
 type taken struct {
 	state *state
 	node  int
@@ -118,8 +117,8 @@ type taken struct {
 	took  float64       // ms
 }
 
-// measure sends attempts at random moments, so many a second, whether the ones
-// before have been answered or not, to random nodes.
+// measure sends attempts to random nodes at random times and at a fixed rate,
+// independent of the answers.
 func (c *trial) measure(t *testing.T, attempts []suspect, perSecond float64, ask refusal) []taken {
 	t.Helper()
 	warm := min(len(attempts)/10, 200)
@@ -164,8 +163,7 @@ func (c *trial) overRADIUS(ctx context.Context, node, _ int, s suspect) (bool, e
 	return r.Code == radius.AccessReject, err
 }
 
-// overTheWeb sends forms from many addresses, each over a connection that is
-// open already.
+// overTheWeb sends forms from many addresses, each over an open connection.
 func (c *trial) overTheWeb(t *testing.T, forms int) refusal {
 	t.Helper()
 	const each = 20 // forms of an address
@@ -195,7 +193,7 @@ func (c *trial) overTheWeb(t *testing.T, forms int) refusal {
 	}
 }
 
-// finding is what was seen of one state.
+// finding is the result for one state.
 type finding struct {
 	state       string
 	n           int
@@ -208,9 +206,9 @@ type report struct {
 	bound    float64 // of a probability, below which a difference is real
 }
 
-// compare compares each state with all the others together. The nodes and the
-// machine are slower at times, for all alike: each time is taken relative to
-// the median of those that began at the same node within the same block.
+// compare compares each state with all others together. Nodes and machine are slower
+// at times: each duration is relative to the median of the attempts that began at the
+// same node in the same block.
 func compare(all []taken) report {
 	type place struct{ node, block int }
 	blocks := map[place][]float64{}
@@ -245,7 +243,7 @@ func compare(all []taken) report {
 	return r
 }
 
-// leaks names the states that can be told from the others.
+// leaks names the states that can be distinguished from the others.
 func (r report) leaks() string {
 	var names []string
 	for _, f := range r.findings {
@@ -280,8 +278,8 @@ func judge(t *testing.T, all []taken, requests int) {
 	}
 }
 
-// Every answer to a login over RADIUS is the same but for the identifier and
-// the two authenticators, which depend on the request.
+// bytesOverRADIUS checks that all refusals over RADIUS are equal, except for the
+// identifier and the two authenticators, which depend on the request.
 func (c *trial) bytesOverRADIUS(t *testing.T, suspects map[*state][]suspect) {
 	for node := range c.info.Nodes { // each names its own page
 		var want []byte
@@ -307,12 +305,12 @@ func (c *trial) bytesOverRADIUS(t *testing.T, suspects map[*state][]suspect) {
 	}
 }
 
-// What may differ between two pages: the second, the user's name as it was
-// typed, and random numbers, each of one length.
+// Pages may differ in the second, the user name as it was typed, and random numbers
+// of fixed length.
 var varying = regexp.MustCompile(`(Date: )[^\r]{29}|(name="user"[^>]*value=")[a-z0-9]{6}"|(name="request" value=")[0-9a-f]{32}"|(class="reference">)[0-9A-Z]{4}-[0-9A-Z]{4}<`)
 
-// Every answer to a login on the page is the same, from the first byte of the
-// status line on.
+// bytesOverTheWeb checks that all refusals on the page are equal, from the status
+// line on.
 func (c *trial) bytesOverTheWeb(t *testing.T, suspects map[*state][]suspect) {
 	conf := trust(t, c.info.CA)
 	for node, n := range c.info.Nodes {
@@ -336,7 +334,7 @@ func (c *trial) bytesOverTheWeb(t *testing.T, suspects map[*state][]suspect) {
 	}
 }
 
-// post sends a form over a connection of its own and reads all that comes back.
+// post sends a form over a new connection and returns the whole response.
 func post(t *testing.T, conf *tls.Config, address, form string) string {
 	t.Helper()
 	conn, err := tls.Dial("tcp", address, conf)
@@ -354,7 +352,7 @@ func post(t *testing.T, conf *tls.Config, address, form string) string {
 	return string(answer)
 }
 
-// trust is for connections to the pages of a dev cluster.
+// trust returns the TLS configuration for the pages of a dev cluster.
 func trust(t *testing.T, ca string) *tls.Config {
 	t.Helper()
 	pem, err := os.ReadFile(ca)

@@ -22,10 +22,9 @@ import (
 	"keyfob/engine/tokenfile"
 )
 
-// TestTokensOfOtherProgramsLogIn holds keyfob to what others make of tokens:
-// those that stoken and oathtool know are imported, those that keyfob issues
-// are read by them, and each logs in over RADIUS with codes that keyfob did not
-// compute. The tokens are drawn anew at each run.
+// TestTokensOfOtherProgramsLogIn checks interoperability: tokens of stoken and
+// oathtool are imported, tokens that keyfob issues are read by them, and each logs in
+// over RADIUS with tokencodes that keyfob did not compute. Tokens are random.
 func TestTokensOfOtherProgramsLogIn(t *testing.T) {
 	needPrograms(t, "stoken", "oathtool", "radclient")
 	l := startLab(t)
@@ -46,16 +45,16 @@ func TestTokensOfOtherProgramsLogIn(t *testing.T) {
 	}
 }
 
-// hand is a user with a token in some other program.
+// hand is a user with a token in another program.
 type hand struct {
 	user  string
 	style tokencode.PINStyle
-	// code is what the token shows so many tokencodes from now; a PIN that is
-	// not empty is mixed in.
+	// code returns the tokencode a number of intervals from now, with the PIN
+	// mixed in unless it is empty.
 	code func(t *testing.T, ahead int, pin string) string
 }
 
-// passcode is what the user types.
+// passcode returns what the user enters.
 func (h hand) passcode(t *testing.T, ahead int, pin string) string {
 	t.Helper()
 	if h.style == tokencode.PINpad {
@@ -64,7 +63,7 @@ func (h hand) passcode(t *testing.T, ahead int, pin string) string {
 	return pin + h.code(t, ahead, "")
 }
 
-// logsIn: the first login sets a PIN, the one after it is let in, once.
+// logsIn checks that the first login sets a PIN, and the next is accepted once.
 func (l *lab) logsIn(t *testing.T, h hand) {
 	pin := ""
 	a := l.radclient(t, l.Nodes[0], h.user, h.code(t, 0, ""), "")
@@ -87,7 +86,7 @@ func (l *lab) logsIn(t *testing.T, h hand) {
 	}
 }
 
-// program runs one with a home of its own.
+// program runs a program with its own home directory.
 func program(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), name, args...)
@@ -99,13 +98,13 @@ func program(t *testing.T, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// stoken runs the real one.
+// stoken runs stoken.
 func stoken(t *testing.T, args ...string) string {
 	t.Helper()
 	return program(t, "stoken", append(args, "--batch")...)
 }
 
-// inStoken is a SecurID token that stoken reads from a source.
+// inStoken returns a SecurID token that stoken reads from a source.
 func inStoken(user string, style tokencode.PINStyle, period time.Duration, source ...string) hand {
 	return hand{user, style, func(t *testing.T, ahead int, pin string) string {
 		t.Helper()
@@ -121,7 +120,7 @@ func inStoken(user string, style tokencode.PINStyle, period time.Duration, sourc
 	}}
 }
 
-// tokenFile writes a file to be read by other programs.
+// tokenFile writes a file for other programs.
 func (l *lab) tokenFile(t *testing.T, content string) string {
 	t.Helper()
 	f, err := os.CreateTemp(l.dir, "token-")
@@ -135,7 +134,7 @@ func (l *lab) tokenFile(t *testing.T, content string) string {
 	return f.Name()
 }
 
-// takesIn imports a file and returns what became of its tokens.
+// takesIn imports a file and returns the result for each token.
 func (l *lab) takesIn(t *testing.T, file string, args ...string) []admin.Imported {
 	t.Helper()
 	var rows []admin.Imported
@@ -151,8 +150,8 @@ func (l *lab) takesIn(t *testing.T, file string, args ...string) []admin.Importe
 	return rows
 }
 
-// importedFromStoken has stoken issue tokens of every sort and export them in
-// every form that it has.
+// importedFromStoken issues tokens of every kind with stoken, exports them in every
+// format, and imports them.
 func (l *lab) importedFromStoken(t *testing.T) []hand {
 	const device = "a01c4380-fc01-4df0-b113-7fb98ec74694"
 	secret := "p" + rand.Text()
@@ -187,7 +186,7 @@ func (l *lab) importedFromStoken(t *testing.T) []hand {
 	return hands
 }
 
-// randomSecurID is a token for a user, 6 or 8 digits, 30 or 60 seconds.
+// randomSecurID returns a token with 6 or 8 digits and 30 or 60 seconds.
 func randomSecurID(t *testing.T, user string) tokenfile.Token {
 	t.Helper()
 	tok, err := fob.Make(time.Now(), tokencode.SecurID, user, "")
@@ -201,7 +200,7 @@ func randomSecurID(t *testing.T, user string) tokenfile.Token {
 	return tok
 }
 
-// template is what stoken makes tokens after; the seed it draws itself.
+// template returns the template from which stoken makes a token with a random seed.
 func (l *lab) template(t *testing.T, tok tokenfile.Token) string {
 	t.Helper()
 	tok.Seed = make(tokencode.Seed, 16)
@@ -212,7 +211,7 @@ func (l *lab) template(t *testing.T, tok tokenfile.Token) string {
 	return l.tokenFile(t, b.String())
 }
 
-// issuedForStoken has keyfob issue tokens of every sort, as links and as a file.
+// issuedForStoken issues tokens of every kind with keyfob, as links and as a file.
 func (l *lab) issuedForStoken(t *testing.T) []hand {
 	secret := rand.Text()
 	password := l.tokenFile(t, secret)
@@ -236,7 +235,7 @@ func (l *lab) issuedForStoken(t *testing.T) []hand {
 	return hands
 }
 
-// oathSort is a sort of TOTP token, or of HOTP where there is no period.
+// oathSort is a kind of TOTP token, or of HOTP token if there is no period.
 type oathSort struct {
 	algorithm      string
 	digits, period int
@@ -266,7 +265,7 @@ func (s oathSort) String() string {
 	return fmt.Sprintf("%s-%s-%d-%d", s.kind(), strings.ToLower(s.algorithm), s.digits, s.period)
 }
 
-// inOathtool is a token of which oathtool is given the key.
+// inOathtool returns a token whose key oathtool has.
 func (s oathSort) inOathtool(user string, key ...string) hand {
 	return hand{user, tokencode.Fob, func(t *testing.T, ahead int, _ string) string {
 		t.Helper()
@@ -298,8 +297,8 @@ func (l *lab) importedForOathtool(t *testing.T) []hand {
 	return hands
 }
 
-// issuedForOathtool has keyfob issue tokens, and gives oathtool the keys in
-// their URIs.
+// issuedForOathtool issues tokens with keyfob and passes the keys in their URIs to
+// oathtool.
 func (l *lab) issuedForOathtool(t *testing.T) []hand {
 	var hands []hand
 	for _, s := range oathSorts() {

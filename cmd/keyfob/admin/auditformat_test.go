@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"keyfob/cmd/keyfob/cli"
-
 	"github.com/google/go-cmp/cmp"
+
+	"keyfob/cmd/keyfob/cli"
 )
 
 const refused = `{"data":{"client":"vpn=1","code":"KF1002W","door":"radius","hash":"ab","node":"n1","note":"a|b\\c","outcome":"reject","prev":"cd","reason":"bad_pin",` +
