@@ -43,7 +43,7 @@ func (e *commands) policySet() *cobra.Command {
 		})
 		switch {
 		case client.IsProblem(err, "risky"):
-			return fmt.Errorf("%w; use --force to accept that", err)
+			return fmt.Errorf("%w: --force", err)
 		case err != nil:
 			return err
 		}
