@@ -157,7 +157,8 @@ func (d *Cluster) Inspect(count int, basePinned bool) error {
 }
 
 // lookForRunning finds the nodes that an earlier start left running. With --detach
-// the other nodes are started.
+// the other nodes are started. A node that was killed a moment ago still holds its
+// lock and its ports; the start waits for it.
 func (d *Cluster) lookForRunning(old Info) error {
 	for deadline := time.Now().Add(time.Second); ; {
 		var running []*Node
@@ -175,15 +176,10 @@ func (d *Cluster) lookForRunning(old Info) error {
 		}
 		first := running[0]
 		if time.Now().After(deadline) {
-			return fmt.Errorf("node %s of %s runs already: end it with kill %d, or use another --dir and --base-port", first.Name, d.Dir, first.left)
+			return fmt.Errorf("node %s of %s is already running: stop it with kill %d, or use another --dir and --base-port", first.Name, d.Dir, first.left)
 		}
 		waitForEnd(first.left, time.Until(deadline))
 	}
-	if n := len(running); n == 0 || d.detach && n < len(d.Nodes) {
-		return nil
-	}
-	first := running[0]
-	return fmt.Errorf("node %s of %s is already running: stop it with kill %d, or use another --dir and --base-port", first.Name, d.Dir, first.left)
 }
 
 // Prepare creates the directory, the CA, the certificates, the configurations and

@@ -23,7 +23,7 @@ const Off = "off"
 type Config struct {
 	Node     string         `yaml:"node" doc:"name of this node, unique in the cluster"`
 	Data     string         `yaml:"data" doc:"data directory of this node"`
-	Site     string         `yaml:"site" doc:"site of this node; part of the subjects of the audit stream"`
+	Site     string         `yaml:"site" doc:"location of this node; part of the subjects of the audit stream"`
 	Cluster  ClusterConfig  `yaml:"cluster"`
 	Web      WebConfig      `yaml:"web"`
 	Admin    AdminConfig    `yaml:"admin"`
@@ -42,77 +42,77 @@ type Config struct {
 
 // ClusterConfig is the port between nodes.
 type ClusterConfig struct {
-	Listen    string `yaml:"listen" kind:"address" doc:"address for connections from other nodes"`
-	Advertise string `yaml:"advertise" doc:"host:port that other nodes connect to; default the address of listen, or the host name"`
+	Listen    string `yaml:"listen" kind:"address" doc:"address for connections of other nodes"`
+	Advertise string `yaml:"advertise" doc:"host:port at which other nodes reach this node; default: the address of listen, or the host name"`
 }
 
 // WebConfig is the public listener with the pages for users.
 type WebConfig struct {
-	Listen         string    `yaml:"listen" kind:"address" doc:"pages for users, HTTPS"`
+	Listen         string    `yaml:"listen" kind:"address" doc:"address of the pages for users, HTTPS"`
 	TLS            TLSConfig `yaml:"tls"`
-	TrustedProxies []string  `yaml:"trusted_proxies" doc:"addresses or CIDRs of proxies whose X-Forwarded-For is trusted"`
-	PublicURL      string    `yaml:"public_url" doc:"https://host[:port] that users open; shown to users whose VPN cannot show a prompt"`
+	TrustedProxies []string  `yaml:"trusted_proxies" doc:"addresses or CIDRs of proxies whose X-Forwarded-For header is used"`
+	PublicURL      string    `yaml:"public_url" doc:"https://host[:port] of the pages, as users open it; shown to users whose VPN cannot show a challenge"`
 }
 
 // TLSConfig is the certificate of the pages and the API.
 type TLSConfig struct {
-	Cert string `yaml:"cert" doc:"PEM file with the certificate and its chain; default: a self-signed one in the data directory"`
-	Key  string `yaml:"key" doc:"PEM file with the private key"`
+	Cert string `yaml:"cert" doc:"PEM file with the certificate and its chain; default: a self-signed certificate, created in the data directory"`
+	Key  string `yaml:"key" doc:"PEM file with the private key of cert"`
 }
 
 // AdminConfig is the listener for administrators.
 type AdminConfig struct {
-	Listen string `yaml:"listen" kind:"address" doc:"API, HTTPS; never the public listener"`
+	Listen string `yaml:"listen" kind:"address" doc:"address of console and API, HTTPS; keep it off the Internet"`
 }
 
 // RADIUSConfig is the front end for VPN gateways.
 type RADIUSConfig struct {
-	Listen   string `yaml:"listen" kind:"address" doc:"authentication, UDP"`
-	Acct     string `yaml:"acct" kind:"address" doc:"accounting, UDP; off disables it"`
-	RadSec   string `yaml:"radsec" kind:"address" doc:"RADIUS over TLS, enabled by client_ca; off disables it"`
-	ClientCA string `yaml:"client_ca" doc:"PEM file with the CAs of RadSec clients; a certificate contains the name of its client"`
+	Listen   string `yaml:"listen" kind:"address" doc:"address for authentication, UDP"`
+	Acct     string `yaml:"acct" kind:"address" doc:"address for accounting, UDP; off disables it"`
+	RadSec   string `yaml:"radsec" kind:"address" doc:"address for RADIUS over TLS, open if client_ca is set; off disables it"`
+	ClientCA string `yaml:"client_ca" doc:"PEM file with the CAs of RadSec clients; each certificate names its client"`
 }
 
 // NATSConfig is the destination of the audit stream.
 type NATSConfig struct {
 	Embedded EmbeddedConfig `yaml:"embedded"`
-	URL      string         `yaml:"url" doc:"nats:// or tls:// URL of an external NATS, instead of the embedded one"`
+	URL      string         `yaml:"url" doc:"nats:// or tls:// URL of your own NATS, in place of the embedded server"`
 	Creds    string         `yaml:"creds" doc:"credentials file for url"`
 }
 
 // EmbeddedConfig is the embedded NATS server.
 type EmbeddedConfig struct {
-	Listen string `yaml:"listen" kind:"address" doc:"embedded NATS server; off disables it"`
+	Listen string `yaml:"listen" kind:"address" doc:"address of the embedded NATS server; off disables it"`
 }
 
 // MetricsConfig is the listener for monitoring.
 type MetricsConfig struct {
-	Listen string `yaml:"listen" kind:"address" doc:"Prometheus metrics, /livez and /readyz, plain HTTP; off disables it"`
+	Listen string `yaml:"listen" kind:"address" doc:"address of Prometheus metrics, /livez and /readyz, plain HTTP; off disables it"`
 }
 
 // SealConfig is the key that seals the root key.
 type SealConfig struct {
-	Provider   string `yaml:"provider" enum:"keyfile,credential" doc:"keyfile: 32 bytes in a file; credential: the same from LoadCredentialEncrypted of systemd, which a TPM can protect"`
-	KeyFile    string `yaml:"keyfile" doc:"file of the provider keyfile; default seal.key in the data directory, created by cluster init"`
-	Credential string `yaml:"credential" doc:"name of the provider credential, in $CREDENTIALS_DIRECTORY"`
+	Provider   string `yaml:"provider" enum:"keyfile,credential" doc:"keyfile: a key of 32 bytes in a file; credential: the same key from LoadCredentialEncrypted of systemd, which a TPM can protect"`
+	KeyFile    string `yaml:"keyfile" doc:"file for the provider keyfile; default: seal.key in the data directory, created by cluster init"`
+	Credential string `yaml:"credential" doc:"file name for the provider credential, in $CREDENTIALS_DIRECTORY; default keyfob-seal"`
 }
 
 // PINConfig is about PINs and not part of the policy.
 type PINConfig struct {
-	Common string `yaml:"common" doc:"file with PINs that are not allowed, one per line, instead of the built-in list; the same on every node"`
+	Common string `yaml:"common" doc:"file with PINs that users may not choose, one per line, in place of the built-in list; use the same file on every node"`
 }
 
 // LogConfig is the log for operators.
 type LogConfig struct {
-	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"lowest level that is logged; reloaded on SIGHUP"`
-	Format string `yaml:"format" enum:"text,json" doc:"format of a log line"`
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"minimum level of log messages; read again on SIGHUP"`
+	Format string `yaml:"format" enum:"text,json" doc:"format of log messages"`
 }
 
 // BrandingConfig is the text and the logo of the company.
 type BrandingConfig struct {
 	Service string `yaml:"service" doc:"name of the service, completes: Your token is now configured for use with your …"`
 	Help    string `yaml:"help" doc:"how to reach the help desk, on every page; telephone numbers, mail addresses and URLs become links"`
-	Logo    string `yaml:"logo" doc:"image file: SVG, PNG, JPEG, GIF or WebP"`
+	Logo    string `yaml:"logo" doc:"image file (SVG, PNG, JPEG, GIF or WebP)"`
 	Done    string `yaml:"done" doc:"text below the heading of the last page"`
 }
 

@@ -26,25 +26,25 @@ type OnDemandConfig struct {
 
 // SMTPConfig is the mail server for tokencodes by mail.
 type SMTPConfig struct {
-	Host         string `yaml:"host" doc:"host name of the mail server; empty disables mail"`
-	Port         string `yaml:"port" doc:"587 for starttls, 465 for implicit"`
-	TLS          string `yaml:"tls" enum:"starttls,implicit,opportunistic" doc:"starttls: required; implicit: from the start; opportunistic: only if the server offers it, which an attacker on the network can prevent"`
-	CA           string `yaml:"ca" doc:"PEM file with the CAs of the server; default those of the system"`
+	Host         string `yaml:"host" doc:"host name of the mail server; empty: no tokencodes by mail"`
+	Port         string `yaml:"port" doc:"port of the mail server: 587 for starttls, 465 for implicit"`
+	TLS          string `yaml:"tls" enum:"starttls,implicit,opportunistic" doc:"starttls: required; implicit: from the first byte; opportunistic: only if the server offers it, so tokencodes can be intercepted"`
+	CA           string `yaml:"ca" doc:"PEM file with the CAs of the mail server; default: those of the system"`
 	User         string `yaml:"user" doc:"user name at the mail server; empty: no authentication"`
-	PasswordFile string `yaml:"password_file" doc:"file with the password"`
-	From         string `yaml:"from" doc:"sender, such as Example Travel <noreply@example.com>"`
+	PasswordFile string `yaml:"password_file" doc:"file with the password of user"`
+	From         string `yaml:"from" doc:"sender address, such as Example Travel <noreply@example.com>"`
 	Subject      string `yaml:"subject" doc:"subject of the mail; {tokencode}, {minutes}, {asked} (time of the request) and {service} are replaced"`
 	Text         string `yaml:"text" doc:"text of the mail; {tokencode}, {minutes}, {asked} (time of the request) and {service} are replaced"`
 }
 
 // SMSConfig is the gateway for tokencodes by SMS.
 type SMSConfig struct {
-	URL         string `yaml:"url" doc:"https URL of the gateway; {to}, {number} and {text} are replaced; empty disables SMS"`
+	URL         string `yaml:"url" doc:"https URL of the gateway, may contain {to}, {number} and {text}; empty: no tokencodes by SMS"`
 	Method      string `yaml:"method" enum:"POST,PUT,GET" doc:"method of the request"`
-	ContentType string `yaml:"content_type" enum:"application/json,application/x-www-form-urlencoded" doc:"content type of body; replaced values are escaped accordingly"`
-	HeadersFile string `yaml:"headers_file" doc:"file with headers, one per line as Name: value, such as the key of the gateway"`
-	Body        string `yaml:"body" doc:"body of the request, not sent with GET; {to} is +441632960961, {number} the same without the plus, {text} the message"`
-	CA          string `yaml:"ca" doc:"PEM file with the CAs of the gateway; default those of the system"`
+	ContentType string `yaml:"content_type" enum:"application/json,application/x-www-form-urlencoded" doc:"content type of body; values are escaped accordingly"`
+	HeadersFile string `yaml:"headers_file" doc:"file with additional headers, one Name: value per line, such as the gateway's key"`
+	Body        string `yaml:"body" doc:"body of the request, not sent with GET; {to} is +441632960961, {number} is 441632960961, {text} is the message"`
+	CA          string `yaml:"ca" doc:"PEM file with the CAs of the gateway; default: those of the system"`
 	Text        string `yaml:"text" doc:"text of the message, at most 140 bytes; {tokencode}, {minutes}, {asked} (time of the request) and {service} are replaced"`
 }
 
