@@ -7,8 +7,8 @@ type ClusterFounded struct {
 	Sealed      []byte `cbor:"3,keyasint"` // the CA's private key
 }
 
-// InvitationIssued says that whoever knows the secret behind Digest may join
-// once, until Expires.
+// InvitationIssued says that one machine with the secret whose digest is Digest
+// may join until Expires.
 type InvitationIssued struct {
 	Digest  Hash `cbor:"1,keyasint"`
 	Expires Time `cbor:"2,keyasint"`

@@ -11,14 +11,14 @@ import (
 )
 
 // The binary form is one byte, the version of the format, and CBOR in core
-// deterministic encoding (RFC 8949, section 4.2.1). What stands around an
-// event is an array: it changes with the version only. An event and its origin
-// are maps with small numbers for keys: they may gain fields, which a reader
-// that does not know them refuses. To refuse is right: whoever folds an event
-// without one of its fields has another state than the others.
+// deterministic encoding (RFC 8949, section 4.2.1). The envelope
+// of an event is an array, which changes only with the version. An event and its
+// origin are maps with small numbers as keys, which may gain fields. A reader
+// rejects fields that it does not know: folding an event without one of its
+// fields would give a different state.
 //
-// Only the one form that encoding makes is decoded, so that equal values have
-// equal bytes and equal digests everywhere.
+// Only the canonical form is decoded, so equal values have equal bytes and equal
+// digests everywhere.
 const formatVersion = 1
 
 // MaxDrafts is how many drafts a batch may hold.

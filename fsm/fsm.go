@@ -1,25 +1,22 @@
 // Package fsm is the engine's state, kept the same on every node by Raft.
 //
-// It makes no decisions. What the log carries are events that a leader decided
-// (events.Batch, sealed); the machine folds them into the state, gives each its
-// place in the chain, and hands it to the journal. It needs no key for any of
-// this but the one that opens the log's entries: seeds, PIN tags and shared
-// secrets are opaque bytes to it.
+// It makes no decisions. The log carries batches of events that a leader decided
+// (events.Batch, sealed). The machine folds them into the state, adds them to
+// the chain, and passes them to the journal. The only key it needs is the one
+// that opens log entries; seeds, PINs and shared secrets are opaque bytes to it.
 //
-// The one thing it may refuse is a batch decided on a version that is no longer
-// current, and every node refuses it alike. That happens only when leadership
-// changed while the batch was under way; it is the fence that makes "one
-// tokencode, one login" hold across the change, whatever a deposed leader still
-// had in its hands.
+// It rejects only one thing: a batch decided on a version that is no longer
+// current. Every node rejects it alike. This happens if the leadership changed
+// while the batch was in progress, and it keeps "one tokencode, one login" true
+// across the change.
 //
-// A batch that is current and names another chain head than ours means that
-// this replica or the leader has gone astray. So does an entry that does not
-// open. Going on would be a lie, so the machine halts: it applies nothing more,
-// takes no snapshot, and says why once.
+// If a current batch names another chain head, or an entry cannot be opened, this
+// replica or the leader has diverged. The machine then halts: it applies nothing
+// more, takes no snapshot, and reports the reason once.
 //
-// What readers get is a View: an immutable copy of the state with its number,
-// exchanged whole after each batch. Whoever holds a View is never disturbed and
-// never disturbs; so a snapshot of a million tokens costs logins nothing.
+// Readers get a View: an immutable copy of the state with its number, replaced
+// after each batch. Readers and writers do not block each other, so a snapshot
+// of a million tokens does not delay logins.
 package fsm
 
 import (
@@ -37,32 +34,35 @@ import (
 )
 
 // ErrConflict is the result of a batch that was decided on a version of the
-// state that is no longer current. Nothing happened; decide again.
+// state that is no longer current. Nothing was changed; decide again.
 var ErrConflict = errors.New("decided on a version that is no longer current")
 
 // ErrHalted is the result of every batch after the machine has halted.
 var ErrHalted = errors.New("state machine has halted")
 
-// Journal takes the records, in order. Those that it holds already come again
-// after a restart, when Raft replays its log; it must compare and skip them.
+// Journal stores the records, in order. After a restart Raft replays its log, so
+// records that the journal has already are appended again; it must compare and
+// skip them.
 type Journal interface {
 	Append(records []events.Record) error
-	// Sync returns when all that was appended is safe.
+	// Sync returns when all appended records are on disk.
 	Sync() error
-	// Restored says that the state jumped to the record numbered sequence,
-	// where the chain stands at head. Records up to it may be missing.
+	// Restored reports that the state was replaced by a snapshot as of the
+	// record numbered sequence, whose hash is head. Earlier records may be
+	// missing.
 	Restored(sequence uint64, head events.Hash) error
 }
 
-// Config is what a machine is made of; all of it is required.
+// Config configures a machine. All fields are required.
 type Config struct {
-	// Open opens an entry of the log.
+	// Open opens a sealed log entry.
 	Open    func(sealed []byte) ([]byte, error)
 	Journal Journal
-	// SealSnapshot and OpenSnapshot put a snapshot out of strangers' reach.
+	// SealSnapshot and OpenSnapshot seal and open snapshots.
 	SealSnapshot func(io.Writer) io.WriteCloser
 	OpenSnapshot func(io.Reader) io.Reader
-	// Halt is told, once, why the machine stopped. It must not wait for Raft.
+	// Halt is called once, with the reason, when the machine halts. It must not
+	// wait for Raft.
 	Halt func(error)
 }
 
@@ -77,8 +77,8 @@ type View struct {
 	next chan struct{}
 }
 
-// Follow folds a record into a view that is nobody else's yet, such as a
-// backup's. It must be the next one of the chain.
+// Follow folds a record into a view that is not shared yet, such as that of a
+// backup. It must be the next record of the chain.
 func (v *View) Follow(r events.Record) error {
 	chain := events.Chain{Cluster: v.State.Cluster.ID, Sequence: v.Sequence, Head: v.Head}
 	if err := chain.Follow(r); err != nil {
@@ -89,40 +89,41 @@ func (v *View) Follow(r events.Record) error {
 	return nil
 }
 
-// Next is closed when a newer view has taken this one's place.
+// Next returns a channel that is closed when a newer view replaces this one.
 func (v *View) Next() <-chan struct{} { return v.next }
 
-// Machine implements raft.FSM. Raft calls it from one goroutine; View, Marked
-// and Wait may be called from any.
+// Machine implements raft.FSM. Raft calls it from one goroutine; View,
+// Checkpoint and Wait may be called from any.
 type Machine struct {
 	c          Config
 	view       atomic.Pointer[View]
 	checkpoint atomic.Pointer[View]
 	bytes      atomic.Uint64
-	halted     bool // by Raft's goroutine only
+	halted     bool // used by Raft's goroutine only
 }
 
 var _ raft.FSM = (*Machine)(nil)
 
-// New is a machine before the first record.
+// New returns a machine without records.
 func New(c Config) *Machine {
 	m := &Machine{c: c}
 	m.view.Store(&View{State: engine.NewState(), next: make(chan struct{})})
 	return m
 }
 
-// View is the present state.
+// View returns the present state.
 func (m *Machine) View() *View { return m.view.Load() }
 
-// Marked is the state right after a signed checkpoint: one that all nodes can
-// name alike, to compare its Digest. It is not that of every checkpoint, or
-// large states would be digested all the time. Nil before the first.
+// Checkpoint returns the state after the latest digest checkpoint: a signed
+// checkpoint at which nodes compare the Digest of their states. Large states
+// skip most checkpoints, since a digest reads the whole state. The result is nil
+// before the first.
 func (m *Machine) Checkpoint() *View { return m.checkpoint.Load() }
 
-// Bytes is how many bytes of log entries were applied since the start.
+// Bytes returns the number of bytes of log entries applied since the start.
 func (m *Machine) Bytes() uint64 { return m.bytes.Load() }
 
-// Wait returns the first view seen that holds the record numbered sequence.
+// Wait waits for a view that contains the record numbered sequence.
 func (m *Machine) Wait(ctx context.Context, sequence uint64) (*View, error) {
 	for {
 		v := m.View()
@@ -137,7 +138,7 @@ func (m *Machine) Wait(ctx context.Context, sequence uint64) (*View, error) {
 	}
 }
 
-// Apply folds one entry of the log in. The result is nil, ErrConflict or
+// Apply folds one log entry into the state. The result is nil, ErrConflict or
 // ErrHalted.
 func (m *Machine) Apply(entry *raft.Log) any {
 	if m.halted {
@@ -165,7 +166,7 @@ func (m *Machine) apply(entry *raft.Log) error {
 		return ErrConflict
 	}
 	if batch.Head != now.Head {
-		return fmt.Errorf("this node has gone astray: its chain at record %d is %v, the leader's is %v", now.Sequence, now.Head, batch.Head)
+		return fmt.Errorf("this node has diverged: its chain at record %d is %v, the leader's is %v", now.Sequence, now.Head, batch.Head)
 	}
 
 	next := &View{
@@ -185,7 +186,7 @@ func (m *Machine) apply(entry *raft.Log) error {
 		}
 	}
 	next.Sequence, next.Head = chain.Sequence, chain.Head
-	// The journal first: what a view shows has been handed on.
+	// The journal comes first: every record that a view contains is in it.
 	if err := m.c.Journal.Append(records); err != nil {
 		return fmt.Errorf("writing journal: %w", err)
 	}
@@ -196,13 +197,12 @@ func (m *Machine) apply(entry *raft.Log) error {
 	return nil
 }
 
-// digestSize is how many users and tokens are digested at each checkpoint, on
-// the average.
+// digestSize is the average number of users and tokens digested per checkpoint.
 const digestSize = 20_000
 
-// worthDigesting chooses the checkpoints to mark, the same on every node: all
-// of them in a small state, and one in a hundred, by the hash, in one that is a
-// hundred times as large.
+// worthDigesting selects the digest checkpoints, the same on every node: all
+// checkpoints of a small state, and one in a hundred, by the hash, of a state
+// that is a hundred times as large.
 func worthDigesting(v *View) bool {
 	return uint64(binary.BigEndian.Uint32(v.Head[:]))%uint64(1+v.State.Size()/digestSize) == 0
 }

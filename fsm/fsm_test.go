@@ -225,7 +225,7 @@ func TestDamagedSnapshotIsRefusedWhole(t *testing.T) {
 	}
 }
 
-// Whoever holds a view sees the same in it for ever, also while it is copied,
+// The holder of a view sees the same state forever, also while it is copied,
 // written down and left behind.
 func TestViewsAreNotDisturbed(t *testing.T) {
 	r := newReplica()
@@ -273,16 +273,16 @@ func TestWaitReturnsWithTheRecord(t *testing.T) {
 	}
 }
 
-func TestCheckpointIsMarked(t *testing.T) {
+func TestDigestCheckpointIsKept(t *testing.T) {
 	r := newReplica()
 	r.commit(t, 1, founded())
 	if r.Checkpoint() != nil {
-		t.Fatal("marked before the first checkpoint")
+		t.Fatal("there is a digest checkpoint before the first checkpoint")
 	}
 	r.commit(t, 2, events.Draft{Event: events.CheckpointSigned{Sequence: 1}})
 	r.commit(t, 3, events.Draft{Event: events.UserAdded{User: "ada"}})
 	if m := r.Checkpoint(); m == nil || m.Sequence != 2 {
-		t.Fatalf("marked %+v", m)
+		t.Fatalf("digest checkpoint %+v", m)
 	}
 }
 

@@ -17,13 +17,13 @@ import (
 	"keyfob/events/strictcbor"
 )
 
-// A snapshot is a sequence of CBOR items: a header, one row for each record,
-// and a row of no table that closes it with the digest of all before.
+// A snapshot is a sequence of CBOR items: a header, one row per record, and a
+// closing row with the digest of everything before it.
 const (
 	snapshotMagic   = "keyfob state"
 	snapshotVersion = 1
 
-	// closing is the table of the last row.
+	// closing is the table number of the closing row.
 	closing engine.Table = 0
 )
 
@@ -48,7 +48,8 @@ var (
 	decoder = strictcbor.Decoding(strictcbor.Limits{Nesting: 16})
 )
 
-// Digest is SHA-256 over all records of a state: equal for equal states.
+// Digest returns the SHA-256 of all records of a state. Equal states have equal
+// digests.
 func Digest(s *engine.State) (events.Hash, error) {
 	sum := sha256.New()
 	err := writeRows(encoder.NewEncoder(sum), s)
@@ -68,8 +69,8 @@ func writeRows(out *cbor.Encoder, s *engine.State) error {
 	return nil
 }
 
-// Snapshot holds the present view. Raft writes it later, while entries go on
-// being applied.
+// Snapshot returns the present view as a snapshot. Raft persists it later, while
+// further entries are applied.
 func (m *Machine) Snapshot() (raft.FSMSnapshot, error) {
 	if m.halted {
 		return nil, ErrHalted
@@ -82,8 +83,8 @@ type snapshot struct {
 	machine *Machine
 }
 
-// Persist writes the snapshot. Raft truncates its log behind a snapshot, so
-// the journal must be safe first: it would have nowhere to get its tail from.
+// Persist writes the snapshot. Raft truncates its log after a snapshot, so the
+// journal is synced first; its last records would otherwise exist nowhere.
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	err := s.machine.c.Journal.Sync()
 	if err == nil {
@@ -104,11 +105,10 @@ func (s *snapshot) write(w io.Writer) error {
 	return errors.Join(buffered.Flush(), sealed.Close())
 }
 
-// Release implements raft.FSMSnapshot. The garbage collector does the rest.
+// Release implements raft.FSMSnapshot. There is nothing to release.
 func (s *snapshot) Release() {}
 
-// Write writes a view in the form that Read reads, for snapshots and backups.
-// It is not sealed.
+// Write writes a view, unsealed, for snapshots and backups. Read reads it.
 func Write(w io.Writer, v *View) error {
 	sum := sha256.New()
 	out := encoder.NewEncoder(io.MultiWriter(w, sum))
@@ -133,7 +133,7 @@ func Write(w io.Writer, v *View) error {
 	return out.Encode(row{Table: closing, Record: raw})
 }
 
-// Read reads what Write wrote, into a state of its own. It is all or an error.
+// Read reads a view that Write wrote. The result is complete, or an error.
 func Read(r io.Reader) (*View, error) {
 	in, sum := decoder.NewDecoder(r), sha256.New()
 	var h header
@@ -157,7 +157,7 @@ func Read(r io.Reader) (*View, error) {
 	if err := readRows(in, v.State, sum); err != nil {
 		return nil, err
 	}
-	// Nothing may follow; and only at its end has a sealed stream proved whole.
+	// Nothing may follow. A sealed stream is verified only at its end.
 	var rest cbor.RawMessage
 	if err := in.Decode(&rest); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("something follows the end: %w", errors.Join(err, io.ErrUnexpectedEOF))
@@ -165,7 +165,7 @@ func Read(r io.Reader) (*View, error) {
 	return v, nil
 }
 
-// next reads an item and takes it into the sum.
+// next reads an item and adds it to the digest.
 func next(in *cbor.Decoder, item any, sum hash.Hash) error {
 	var raw cbor.RawMessage
 	if err := in.Decode(&raw); err != nil {
@@ -199,8 +199,8 @@ func readRows(in *cbor.Decoder, into *engine.State, sum hash.Hash) error {
 	}
 }
 
-// Restore replaces the state by that of a snapshot. Until it is read whole, and
-// if it cannot be, the old one stays.
+// Restore replaces the state with a snapshot. The old state stays until the
+// snapshot has been read completely, and if it cannot be read.
 func (m *Machine) Restore(r io.ReadCloser) error {
 	defer func() { _ = r.Close() }()
 	next, err := Read(bufio.NewReaderSize(m.c.OpenSnapshot(r), 64<<10))

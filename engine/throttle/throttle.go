@@ -1,13 +1,11 @@
-// Package throttle bounds how often somebody may do something: so many times at
-// once, and once more each while.
+// Package throttle limits failures: a burst at once, then one more per interval.
 //
-// Whoever may do it again if it turns out well enters first and leaves with what
-// it came to. What is under way counts as if it had failed, so that a thousand
-// tries in the same instant get no further than one after the other, and what
-// did not fail leaves no trace. The bound holds over any span of time: never do
-// more than Burst and one for each Every fail in it.
+// A caller enters before the attempt and leaves with its result. An attempt in
+// progress counts as a failure, so a thousand simultaneous attempts are limited
+// like consecutive ones. A success leaves no trace. Over any span of time, the
+// number of failures is at most Burst plus one per Every.
 //
-// The package has no clock: the time is handed in. What it remembers is bounded.
+// The package has no clock: the time is a parameter. Its memory is bounded.
 package throttle
 
 import (
@@ -17,23 +15,23 @@ import (
 	"time"
 )
 
-// Remembered is how many keys a throttle remembers in this program; beyond that
-// the one that has been quiet the longest is forgotten.
+// Remembered is the number of keys that throttles of this program remember.
+// Beyond that, the key that was idle the longest is forgotten.
 const Remembered = 10_000
 
-// Rate is how often something may be done. The zero value sets no bound.
+// Rate is the permitted rate of failures. The zero value sets no limit.
 type Rate struct {
-	Burst int           // at once
-	Every time.Duration // one more each time it has passed
+	Burst int           // failures at once
+	Every time.Duration // interval after which one more is permitted
 }
 
-// bounds reports whether there is any bound.
+// bounds reports whether the rate sets a limit.
 func (r Rate) bounds() bool { return r.Burst > 0 && r.Every > 0 }
 
-// full is how long a full bucket takes to empty.
+// full returns how long a full bucket takes to drain.
 func (r Rate) full() time.Duration { return time.Duration(r.Burst) * r.Every }
 
-// Throttle keeps count for each key. It may be used by many goroutines.
+// Throttle counts failures by key. It is safe for concurrent use.
 type Throttle[K comparable] struct {
 	most int
 
@@ -42,22 +40,22 @@ type Throttle[K comparable] struct {
 	recent *list.List // of *count[K], the latest in front
 }
 
-// count is a bucket that leaks. How full it is, is when it will be empty: each
-// failure puts that off by Rate.Every.
+// count is a leaky bucket. Its level is stored as the time at which it will be
+// empty; each failure delays that time by Rate.Every.
 type count[K comparable] struct {
 	key   K
 	empty time.Time
-	open  int // under way
+	open  int // attempts in progress
 }
 
-// New makes a throttle that remembers at most so many keys.
+// New returns a throttle that remembers at most the given number of keys.
 func New[K comparable](most int) *Throttle[K] {
 	return &Throttle[K]{most: most, counts: make(map[K]*list.Element), recent: list.New()}
 }
 
-// Enter asks whether the key may do it now. If so, Leave must follow. If not, it
-// says how long until there is room. A wait of 0 then says that there is, but
-// for what is under way.
+// Enter reports whether an attempt is permitted. If so, Leave must follow. If
+// not, wait is the time until one is; it is 0 if only attempts in progress stand
+// in the way.
 func (t *Throttle[K]) Enter(key K, r Rate, now time.Time) (wait time.Duration, ok bool) {
 	if !r.bounds() {
 		return 0, true
@@ -76,7 +74,8 @@ func (t *Throttle[K]) Enter(key K, r Rate, now time.Time) (wait time.Duration, o
 	return 0, true
 }
 
-// Leave says what an Enter with the same key and rate came to.
+// Leave reports the result of an attempt that Enter, with the same key and rate,
+// permitted.
 func (t *Throttle[K]) Leave(key K, r Rate, failed bool, now time.Time) {
 	if !r.bounds() {
 		return
@@ -85,7 +84,7 @@ func (t *Throttle[K]) Leave(key K, r Rate, failed bool, now time.Time) {
 	defer t.mu.Unlock()
 	at := t.counts[key]
 	if at == nil && !failed {
-		return // forgotten meanwhile
+		return // the key was forgotten
 	}
 	c := t.count(key)
 	c.open = max(0, c.open-1)
@@ -93,11 +92,11 @@ func (t *Throttle[K]) Leave(key K, r Rate, failed bool, now time.Time) {
 		c.fail(r, now)
 	}
 	if c.open == 0 && !c.empty.After(now) {
-		t.forget(t.counts[key]) // as if it had never been here
+		t.forget(t.counts[key]) // nothing to remember
 	}
 }
 
-// Spend is Enter and Leave of what counts however it turns out.
+// Spend is Enter and Leave for attempts that always count.
 func (t *Throttle[K]) Spend(key K, r Rate, now time.Time) (wait time.Duration, ok bool) {
 	wait, ok = t.Enter(key, r, now)
 	if ok {
@@ -106,20 +105,20 @@ func (t *Throttle[K]) Spend(key K, r Rate, now time.Time) (wait time.Duration, o
 	return wait, ok
 }
 
-// level is how long it takes the bucket to empty. It is never more than full,
-// though the policy has become stricter or the clock was put back.
+// level returns how long the bucket takes to drain, at most full, even if the
+// policy has become stricter or the clock was set back.
 func (c *count[K]) level(r Rate, now time.Time) time.Duration {
 	level := min(max(0, c.empty.Sub(now)), r.full())
 	c.empty = now.Add(level)
 	return level
 }
 
-// fail fills the bucket by one.
+// fail adds one failure.
 func (c *count[K]) fail(r Rate, now time.Time) {
 	c.empty = now.Add(min(c.level(r, now)+r.Every, r.full()))
 }
 
-// count is the key's, new if it has none. mu is held.
+// count returns the count of the key, a new one if there is none. mu is held.
 func (t *Throttle[K]) count(key K) *count[K] {
 	if at, ok := t.counts[key]; ok {
 		t.recent.MoveToFront(at)
@@ -138,8 +137,9 @@ func (t *Throttle[K]) forget(at *list.Element) {
 	delete(t.counts, t.recent.Remove(at).(*count[K]).key)
 }
 
-// Network is what counts as one source: an IPv4 address, or an IPv6 /64, which
-// is what one subscriber is given. For no address it is no network.
+// Network returns the network that counts as one source: an IPv4 address, or an
+// IPv6 /64, which one subscriber has. For an invalid address it is the zero
+// prefix.
 func Network(a netip.Addr) netip.Prefix {
 	a = a.Unmap()
 	bits := 32
