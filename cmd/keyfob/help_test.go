@@ -85,3 +85,22 @@ func TestNoFlagIsShownWithATypeOfGo(t *testing.T) {
 		})
 	}
 }
+
+// TestCommandsThatDestroyHaveTheFlagYes walks all commands. What the flag does is
+// tested with the commands.
+func TestCommandsThatDestroyHaveTheFlagYes(t *testing.T) {
+	destroys := []string{"delete", "remove", "revoke", "unassign", "clear-pin", "restore"}
+	found := 0
+	for name, c := range leaves(testRoot()) {
+		if !slices.Contains(destroys, c.Name()) {
+			continue
+		}
+		found++
+		if !cli.IsDestructive(c) {
+			t.Errorf("keyfob %s destroys and does not ask", name)
+		}
+	}
+	if found < len(destroys) {
+		t.Errorf("only %d commands found", found)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyfob/api"
+	"keyfob/api/client"
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/events/journal"
 )
@@ -48,6 +49,9 @@ func (e *commands) auditTail() *cobra.Command {
 				o.query.Since = time.Time{}
 			}
 		}
+		if err := o.resolveToken(c.Context(), r); err != nil {
+			return err
+		}
 		err = e.copyEvents(o.events(c.Context(), r), format)
 		if errors.Is(err, context.Canceled) {
 			return nil
@@ -77,6 +81,22 @@ func (e *commands) usualFormat() string {
 		return "text"
 	}
 	return "json"
+}
+
+// resolveToken replaces a user's name by the serial of their token. A token that
+// was deleted still has events.
+func (o *tailing) resolveToken(ctx context.Context, r *cli.Remote) error {
+	if o.query.Serial == "" {
+		return nil
+	}
+	t, err := findToken(ctx, r, o.query.Serial)
+	switch {
+	case err == nil:
+		o.query.Serial = t.Serial
+	case !client.IsProblem(err, "not_found"):
+		return err
+	}
+	return nil
 }
 
 // events returns the selected events. More roles may read the events of one user

@@ -103,7 +103,7 @@ func (e *commands) tokenUnassign() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := e.Confirm(c, "Take token %s from %s, and clear its PIN", t.Serial, cli.Cell(t.User)); err != nil {
+		if err := e.Confirm(c, "Unassign token %s%s, and clear its PIN", t.Serial, ofOwner(t)); err != nil {
 			return err
 		}
 		if t, err = r.UnassignToken(c.Context(), t.Serial, r.Reason(c)); err != nil {
@@ -122,7 +122,7 @@ func (e *commands) tokenDelete() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := e.Confirm(c, "Delete token %s of %s and its seed for good", t.Serial, cli.Cell(t.User)); err != nil {
+		if err := e.Confirm(c, "Delete token %s%s and its seed for good", t.Serial, ofOwner(t)); err != nil {
 			return err
 		}
 		if err := r.DeleteToken(c.Context(), t.Serial, r.Why(c)); err != nil {
@@ -141,7 +141,7 @@ func (e *commands) tokenClearPIN() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := e.Confirm(c, "Clear the PIN of token %s of %s", t.Serial, cli.Cell(t.User)); err != nil {
+		if err := e.Confirm(c, "Clear the PIN of token %s%s", t.Serial, ofOwner(t)); err != nil {
 			return err
 		}
 		cleared, err := r.ClearPIN(c.Context(), t.Serial, r.Reason(c))
@@ -155,6 +155,14 @@ func (e *commands) tokenClearPIN() *cobra.Command {
 		return e.given(out, cleared, "PIN of token %s cleared; %s", cleared.Serial, next)
 	})
 	return cli.Destructive(out.Flag(r.Because(r.Completes(c, cli.Tokens))))
+}
+
+// ofOwner names the owner of a token, if it has one.
+func ofOwner(t api.Token) string {
+	if t.User == "" {
+		return ""
+	}
+	return " of " + cli.Cell(t.User)
 }
 
 // tokenVerb returns a command whose only argument is a token.
