@@ -103,6 +103,10 @@ func TestExpiredTokenIsRefused(t *testing.T) {
 	if status, _ := call(t, a, RoleAdmin, get, "/users", ""); status != http.StatusOK {
 		t.Errorf("before its end: status %d, want 200", status)
 	}
+	f.state.Time = events.At(noon)
+	if status, _ := call(t, a, RoleAdmin, get, "/users", ""); status != http.StatusUnauthorized {
+		t.Errorf("after its end, when the clock was put back: status %d, want 401", status)
+	}
 }
 
 func TestErrorsBecomeProblems(t *testing.T) {

@@ -148,7 +148,7 @@ func TestOpenAuditStreamEndsWithTheAPIToken(t *testing.T) {
 				f := newFake(t)
 				f.refusals(events.ReasonBadPIN, events.ReasonBadTokencode, events.ReasonUserLocked)
 				a := f.api(t)
-				w := &onWrite{httptest.NewRecorder(), func() { end(f, *a.bearer(sha256.Sum256([]byte(bearer(role))))) }}
+				w := &onWrite{httptest.NewRecorder(), func() { end(f, *tokenWith(f.state, sha256.Sum256([]byte(bearer(role))))) }}
 				defer func() {
 					if cut := recover(); cut != http.ErrAbortHandler { //nolint:errorlint // a panic's value
 						t.Errorf("the connection was not cut: %v", cut)

@@ -126,7 +126,9 @@ func (a *API) refuse(ctx huma.Context, p *huma.ErrorModel) {
 }
 
 // identify says who sent a request. ok is false without a valid API token; the
-// caller then has the source, and the name of a token that has expired.
+// caller then has the source, and the name of a token that has expired. A clock
+// that was put back does not revive one: the time is at least that of the last
+// record.
 func (a *API) identify(ctx huma.Context) (who caller, ok bool) {
 	if uid, ok := ctx.Context().Value(localKey{}).(uint32); ok {
 		return caller{name: fmt.Sprintf("uid %d at the socket", uid), role: RoleAdmin}, true
@@ -136,12 +138,13 @@ func (a *API) identify(ctx huma.Context) (who caller, ok bool) {
 	if !strings.EqualFold(scheme, "bearer") || !strings.HasPrefix(token, TokenPrefix) {
 		return who, false
 	}
-	found := a.bearer(sha256.Sum256([]byte(token)))
+	state := a.cfg.Node.State()
+	found := tokenWith(state, sha256.Sum256([]byte(token)))
 	if found == nil {
 		return who, false
 	}
 	who.name, who.role, who.token = "api token "+found.Name, found.Role, found.Name
-	return who, found.Expires.IsZero() || events.At(a.cfg.Now()) < found.Expires
+	return who, found.Expires.IsZero() || max(events.At(a.cfg.Now()), state.Time) < found.Expires
 }
 
 // sourceOf returns the address that a request came from.
@@ -153,11 +156,11 @@ func sourceOf(ctx huma.Context) string {
 	return source
 }
 
-// bearer compares every token, so that the time it takes does not reveal how much
-// of a digest was correct.
-func (a *API) bearer(digest events.Hash) *engine.APIToken {
+// tokenWith returns the API token with a digest, or nil. It compares every token,
+// so that the time it takes does not reveal how much of a digest was correct.
+func tokenWith(s *engine.State, digest events.Hash) *engine.APIToken {
 	var found *engine.APIToken
-	a.cfg.Node.State().APITokens(func(t *engine.APIToken) bool {
+	s.APITokens(func(t *engine.APIToken) bool {
 		if subtle.ConstantTimeCompare(t.Digest[:], digest[:]) == 1 {
 			found = t
 		}

@@ -132,14 +132,23 @@ func (o *outlet) syncReaders(ctx context.Context) {
 	}
 	o.syncing.Lock()
 	defer o.syncing.Unlock()
-	var keys []string
-	o.node.State().AuditReaders(func(r *engine.AuditReader) bool {
-		keys = append(keys, r.Key)
-		return true
-	})
-	if err := o.server.SetReaders(keys); err != nil {
+	if err := o.server.SetReaders(readerKeys(o.node.State())); err != nil {
 		o.log.ErrorContext(ctx, "audit readers not updated", "err", err)
 	}
+}
+
+// readerKeys returns the keys of the audit readers, without those that had expired
+// at the last record. NATS compares the expiry with the clock of this machine,
+// which may have been put back.
+func readerKeys(s *engine.State) []string {
+	var keys []string
+	s.AuditReaders(func(r *engine.AuditReader) bool {
+		if r.Expires > s.Time {
+			keys = append(keys, r.Key)
+		}
+		return true
+	})
+	return keys
 }
 
 // wait returns true when this node leads, or no longer leads, as wanted, and
