@@ -87,13 +87,22 @@ func (s *State) validClient(name, prefix, dialect, messageAuthenticator string) 
 	case !slices.Contains(messageAuthenticators, messageAuthenticator):
 		return parsed, refuse(Invalid, "client %s: Message-Authenticator %.20q, want one of %v", name, messageAuthenticator, messageAuthenticators)
 	}
-	parsed = parsed.Masked()
+	parsed = plainPrefix(parsed)
 	for other := range s.Clients {
-		if other.Name != name && other.Prefix == parsed {
+		if other.Name != name && plainPrefix(other.Prefix) == parsed {
 			return parsed, refuse(Conflict, "client %s already has the addresses %s", other.Name, parsed)
 		}
 	}
 	return parsed, nil
+}
+
+// plainPrefix returns the one form of a prefix: without host bits, and IPv4 as
+// IPv4. Packets over IPv4 never come from a mapped address.
+func plainPrefix(p netip.Prefix) netip.Prefix {
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
 }
 
 func (c SetClient) decide(s *State, _ events.Time) ([]events.Event, error) {

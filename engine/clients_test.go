@@ -43,6 +43,8 @@ func rotated(revision uint64, left time.Duration) events.ClientSecretRotated {
 
 func TestClientCommands(t *testing.T) {
 	other := events.ClientAdded{Client: "other", Prefix: "198.51.100.7/32", Sealed: []byte("s"), Dialect: "rsa", MessageAuthenticator: "auto"}
+	mapped := vpnAdded
+	mapped.Prefix = "::ffff:192.0.2.0/120"
 	for _, c := range []struct {
 		name    string
 		given   []events.Event
@@ -53,6 +55,25 @@ func TestClientCommands(t *testing.T) {
 		{"add", nil, engine.AddClient{Client: vpnAdded}, []events.Event{vpnAdded}, ""},
 		{"add again", []events.Event{vpnAdded}, engine.AddClient{Client: vpnAdded}, nil, engine.Exists},
 		{"add without a secret", nil, engine.AddClient{Client: events.ClientAdded{Client: "vpn", Prefix: "192.0.2.0/24", Dialect: "rsa", MessageAuthenticator: "auto"}}, nil, engine.Invalid},
+		{
+			"add the addresses of another, mapped into IPv6",
+			[]events.Event{vpnAdded},
+			engine.AddClient{Client: events.ClientAdded{Client: "thief", Prefix: "::ffff:192.0.2.0/120", Sealed: []byte("s"), Dialect: "rsa", MessageAuthenticator: "auto"}},
+			nil, engine.Conflict,
+		},
+		{
+			"set the addresses of another that a former version stored mapped",
+			[]events.Event{mapped, other},
+			engine.SetClient{Change: events.ClientChanged{Client: "other", Prefix: ptr("192.0.2.0/24")}},
+			nil, engine.Conflict,
+		},
+		{
+			"set mapped addresses",
+			[]events.Event{vpnAdded},
+			engine.SetClient{Change: events.ClientChanged{Client: "vpn", Prefix: ptr("::ffff:203.0.113.9/120")}},
+			[]events.Event{events.ClientChanged{Client: "vpn", Prefix: ptr("203.0.113.0/24")}},
+			"",
+		},
 		{
 			"set one setting",
 			[]events.Event{vpnAdded},
