@@ -1,32 +1,34 @@
 package events
 
-// UserAdded says that a user became known.
+// UserAdded is recorded when a user is added.
 type UserAdded struct {
 	User string `cbor:"1,keyasint"`
 }
 
-// UserDisabled says that a user is refused until enabled.
+// UserDisabled is recorded when a user is disabled. All attempts are refused
+// until the user is enabled.
 type UserDisabled struct {
 	User string `cbor:"1,keyasint"`
 }
 
-// UserEnabled says that a user may log in again.
+// UserEnabled is recorded when a disabled user may log in again.
 type UserEnabled struct {
 	User string `cbor:"1,keyasint"`
 }
 
-// UserUnlocked says that an administrator ended a lock and set the failures
-// to 0.
+// UserUnlocked is recorded when an administrator ends the locks of a user and
+// resets the failures.
 type UserUnlocked struct {
 	User string `cbor:"1,keyasint"`
 }
 
-// UserDeleted says that a user is forgotten; the tokens belong to nobody.
+// UserDeleted is recorded when a user is deleted.
 type UserDeleted struct {
 	User string `cbor:"1,keyasint"`
 }
 
-// ClientAdded says that a RADIUS client became known, or was changed.
+// ClientAdded is recorded when a RADIUS client is added. Older versions also
+// recorded changes with it.
 type ClientAdded struct {
 	Client               string `cbor:"1,keyasint"`
 	Prefix               string `cbor:"2,keyasint"` // CIDR
@@ -37,8 +39,8 @@ type ClientAdded struct {
 	Trusted              bool   `cbor:"7,keyasint,omitempty"`
 }
 
-// ClientChanged means that settings of a RADIUS client changed. A nil field was
-// left as it was.
+// ClientChanged is recorded when settings of a RADIUS client change. A nil
+// field has not changed.
 type ClientChanged struct {
 	Client               string  `cbor:"1,keyasint"`
 	Prefix               *string `cbor:"2,keyasint,omitempty"` // CIDR
@@ -48,46 +50,47 @@ type ClientChanged struct {
 	Trusted              *bool   `cbor:"6,keyasint,omitempty"`
 }
 
-// ClientSecretRotated means that a RADIUS client has a new shared secret. The
-// old one stays valid until OldUntil or until the new one is first seen.
+// ClientSecretRotated is recorded when a RADIUS client gets a new shared
+// secret. The old one stays valid until OldUntil or until the new one is first
+// seen.
 type ClientSecretRotated struct {
 	Client   string `cbor:"1,keyasint"`
 	Sealed   []byte `cbor:"2,keyasint"`           // the new secret
 	Revision uint64 `cbor:"3,keyasint"`           // of the new secret
 	OldUntil Time   `cbor:"4,keyasint,omitempty"` // zero: the old secret ends at once
-	// KeepsOld means that the secret replaced was never seen, so that the old
+	// KeepsOld is set if the replaced secret was never seen, so that the old
 	// secret is still the one before it.
 	KeepsOld bool `cbor:"5,keyasint,omitempty"`
 }
 
-// ClientSecretSeen means that a RADIUS client has used its new shared secret,
-// which ends the old one.
+// ClientSecretSeen is recorded when a RADIUS client first uses its new shared
+// secret, which ends the old one.
 type ClientSecretSeen struct {
 	Client   string `cbor:"1,keyasint"`
 	Revision uint64 `cbor:"2,keyasint"` // of the secret
 	Address  string `cbor:"3,keyasint"` // where it was used
 }
 
-// ClientRemoved says that a RADIUS client is answered no more.
+// ClientRemoved is recorded when a RADIUS client is removed.
 type ClientRemoved struct {
 	Client string `cbor:"1,keyasint"`
 }
 
-// ClientSigned says that an address of a client has sent a
-// Message-Authenticator; from it none is accepted without, ever after.
+// ClientSigned is recorded when an address of a client first sends a
+// Message-Authenticator. Requests from it without one are refused from then on.
 type ClientSigned struct {
 	Client  string `cbor:"1,keyasint"`
 	Address string `cbor:"2,keyasint"`
 }
 
-// PolicyChanged says that a number of the rules changed.
+// PolicyChanged is recorded when a setting of the policy changes.
 type PolicyChanged struct {
 	Key    string `cbor:"1,keyasint"`
 	Before string `cbor:"2,keyasint"`
 	After  string `cbor:"3,keyasint"`
 }
 
-// APITokenIssued says that a bearer of the secret behind Digest may command.
+// APITokenIssued is recorded when an API token is issued.
 type APITokenIssued struct {
 	Name    string `cbor:"1,keyasint"`
 	Digest  Hash   `cbor:"2,keyasint"` // SHA-256 of the secret, which is random
@@ -109,7 +112,7 @@ type AuditReaderRevoked struct {
 	Key  string `cbor:"2,keyasint"`
 }
 
-// APITokenRevoked says that a bearer may command no more.
+// APITokenRevoked is recorded when an API token is revoked.
 type APITokenRevoked struct {
 	Name string `cbor:"1,keyasint"`
 }

@@ -10,29 +10,28 @@ import (
 	"sync"
 )
 
-// ErrChain is what a record meets that does not follow the one before.
+// ErrChain is returned when a record does not link to the record before it.
 var ErrChain = errors.New("the chain is broken")
 
-// Chain is where the chain of records stands. Its zero value stands before
-// the first record.
+// Chain is a position in the chain of records. The zero value is before the
+// first record.
 //
 // The hash of a record is
 //
 //	SHA-256(hash of the record before, 32 bytes || canonical bytes)
 //
 // where the canonical bytes are the record's CloudEvents JSON without
-// data.hash. A consumer of the stream thus needs a JSON library and SHA-256
-// and nothing else (docs/PROTOCOL.md). What the JSON does not show, sealed
-// secrets among it, is bound by data.body: the SHA-256 of origin and event in
-// their binary form.
+// data.hash. A consumer of the stream needs only a JSON library and SHA-256
+// (docs/PROTOCOL.md). What the JSON does not show, such as sealed secrets, is
+// covered by data.body: the SHA-256 of origin and event in binary form.
 type Chain struct {
 	Cluster  string
 	Sequence uint64
 	Head     Hash
 }
 
-// Next puts a draft into its place behind the last record and moves on. The
-// record that founds a cluster already carries the cluster's name.
+// Next turns a draft into the next record and advances. The first record of a
+// cluster already carries its name.
 func (c *Chain) Next(index uint64, at Time, d Draft) Record {
 	r := Record{Sequence: c.Sequence + 1, Index: index, Time: at, Prev: c.Head, Draft: d}
 	cluster := c.clusterOf(d.Event)
@@ -41,8 +40,8 @@ func (c *Chain) Next(index uint64, at Time, d Draft) Record {
 	return r
 }
 
-// Verify reports whether r is the record that follows. The error is ErrChain
-// with what is wrong.
+// Verify checks that r is the next record. The error is ErrChain with the
+// reason.
 func (c Chain) Verify(r Record) error {
 	switch {
 	case r.Sequence != c.Sequence+1:
@@ -55,7 +54,7 @@ func (c Chain) Verify(r Record) error {
 	return nil
 }
 
-// Follow verifies r and moves on to it.
+// Follow verifies r and advances.
 func (c *Chain) Follow(r Record) error {
 	if err := c.Verify(r); err != nil {
 		return err
@@ -88,7 +87,7 @@ func hashOf(cluster string, r *Record) Hash {
 	return sha256.Sum256(s.json)
 }
 
-// digest is what stands in data.body for all that the JSON does not show.
+// digest returns data.body, which covers what the JSON does not show.
 func (s *scratch) digest(d Draft) Hash {
 	s.body.Reset()
 	if err := encoding.MarshalToBuffer(wire(d), &s.body); err != nil {
@@ -97,14 +96,14 @@ func (s *scratch) digest(d Draft) Hash {
 	return sha256.Sum256(s.body.Bytes())
 }
 
-// CheckpointText is what the signature of a checkpoint is made over
+// CheckpointText returns the text that the signature of a checkpoint covers
 // (docs/PROTOCOL.md).
 func CheckpointText(cluster string, sequence uint64, head Hash) []byte {
 	return []byte("keyfob checkpoint v1\n" + cluster + "\n" + strconv.FormatUint(sequence, 10) + "\n" + head.String() + "\n")
 }
 
-// Verify reports whether the signature is good under the key that the
-// checkpoint names. Whether the key is the cluster's is for the reader to know.
+// Verify reports whether the signature is valid for the key that the checkpoint
+// names. The reader must know whether that key is the cluster's.
 func (e CheckpointSigned) Verify(cluster string) error {
 	if len(e.Key) != ed25519.PublicKeySize {
 		return fmt.Errorf("checkpoint at record %d: a key of %d bytes", e.Sequence, len(e.Key))

@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxText is how many bytes of one text the stream shows.
+// maxText is the longest text that the stream shows, in bytes.
 const maxText = 1024
 
-// CloudEvent is a record as the audit stream shows it: a CloudEvents 1.0
-// object in JSON, keys sorted, no white space, without anything sealed. It is
-// written by hand since every node writes it for every event, and since its
-// bytes are what the chain hashes.
+// CloudEvent returns a record as the audit stream shows it: a CloudEvents 1.0
+// object in JSON with sorted keys, no white space, and without sealed parts.
+// The encoder is written by hand because every node encodes every event, and
+// because the chain hashes these bytes.
 func CloudEvent(cluster string, r Record) []byte {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
@@ -31,15 +31,15 @@ func CloudEvent(cluster string, r Record) []byte {
 	return append(out, s.json[at:]...)
 }
 
-// Subject is where a record is published. It holds nothing of a user's: the
-// parts are the site, from the configuration, and the registry's words.
+// Subject returns the subject of a record. It contains no user data: the parts
+// are the site, from the configuration, and words of the registry.
 func Subject(r Record) string {
 	c := classOf(r.Event)
 	return "keyfob.audit." + subjectToken(r.Origin.Site) + "." + c.domain + "." + c.name
 }
 
-// subjectToken makes one token of a NATS subject out of a site's name: lower
-// case letters, digits, - and _, anything else becomes -.
+// subjectToken turns the name of a site into a token of a NATS subject: lower
+// case letters, digits, - and _; anything else becomes -.
 func subjectToken(site string) string {
 	if site == "" {
 		return "default"
@@ -57,8 +57,8 @@ func subjectToken(site string) string {
 	}, site)
 }
 
-// canonical appends the canonical bytes of r and tells where among them the
-// hash belongs.
+// canonical appends the canonical bytes of r and returns where the hash
+// belongs.
 func (s *scratch) canonical(b []byte, cluster string, r *Record) ([]byte, int) {
 	s.data = Data{Detail: s.data.Detail[:0]}
 	r.Event.describe(&s.data)
@@ -128,8 +128,7 @@ func appendDetails(b []byte, fields []Field) []byte {
 	return append(b, '}')
 }
 
-// appendKey appends the name of a member, which is one of ours and needs no
-// escape.
+// appendKey appends the name of a member, which needs no escape.
 func appendKey(b []byte, key string) []byte {
 	if b[len(b)-1] != '{' {
 		b = append(b, ',')
@@ -153,7 +152,7 @@ func appendHex(b []byte, key string, v []byte) []byte {
 	return append(b, '"')
 }
 
-// appendString appends a member, unless it is empty.
+// appendString appends a member unless it is empty.
 func appendString(b []byte, key, v string) []byte {
 	if v == "" {
 		return b
@@ -163,10 +162,10 @@ func appendString(b []byte, key, v string) []byte {
 	return append(b, '"')
 }
 
-// appendText appends the inside of a JSON string that is safe to be shown on
-// a terminal or a page: what is no UTF-8, controls, line ends and what turns
-// the direction of writing become U+FFFD, and a long text is cut. So the only
-// escapes left are those of " and \.
+// appendText appends the content of a JSON string that is safe to show on a
+// terminal or a page: invalid UTF-8, control characters, line ends and changes
+// of the writing direction become U+FFFD, and long text is cut. The only
+// remaining escapes are those of " and \.
 func appendText(b []byte, v string) []byte {
 	cut := len(v) > maxText
 	if cut {

@@ -11,20 +11,20 @@ import (
 )
 
 // The binary form is one byte, the version of the format, and CBOR in core
-// deterministic encoding (RFC 8949, section 4.2.1). The envelope
-// of an event is an array, which changes only with the version. An event and its
-// origin are maps with small numbers as keys, which may gain fields. A reader
-// rejects fields that it does not know: folding an event without one of its
-// fields would give a different state.
+// deterministic encoding (RFC 8949, section 4.2.1). The parts around an event
+// are arrays and change only with the version. An event and its origin are maps
+// with small numbers as keys. They may gain fields. A reader that does not know
+// a field refuses the event: without the field, its state would differ from
+// that of the other nodes.
 //
-// Only the canonical form is decoded, so equal values have equal bytes and equal
-// digests everywhere.
+// Only the deterministic form is decoded, so that equal values have equal bytes
+// and equal digests everywhere.
 const formatVersion = 1
 
-// MaxDrafts is how many drafts a batch may hold.
+// MaxDrafts is the most drafts that a batch may hold.
 const MaxDrafts = 1 << 14
 
-// ErrFormat is what every decoder answers for bytes it cannot accept.
+// ErrFormat is returned by all decoders for bytes that they cannot accept.
 var ErrFormat = errors.New("not in a form that this version reads")
 
 type wireDraft struct {
@@ -58,7 +58,7 @@ type wireEvent struct {
 	Event Event
 }
 
-// The same on the way in, where the kind tells the type.
+// The same for decoding, where the kind selects the type.
 type (
 	rawDraft struct {
 		_      struct{} `cbor:",toarray"`
@@ -94,8 +94,8 @@ var (
 	decoding = strictcbor.Decoding(strictcbor.Limits{Nesting: 8, Elements: MaxDrafts, Pairs: 64})
 )
 
-// EncodeBatch is the binary form of a batch. An error means that it holds more
-// than MaxDrafts.
+// EncodeBatch returns the binary form of a batch. The error says that it holds
+// more than MaxDrafts.
 func EncodeBatch(b Batch) ([]byte, error) {
 	if len(b.Drafts) > MaxDrafts {
 		return nil, fmt.Errorf("encoding a batch of %d drafts: at most %d are allowed", len(b.Drafts), MaxDrafts)
@@ -103,7 +103,7 @@ func EncodeBatch(b Batch) ([]byte, error) {
 	return appendBatch(make([]byte, 0, (1+len(b.Drafts))*typicalDraft), b)
 }
 
-// typicalDraft is more than most drafts have in bytes.
+// typicalDraft is more than most drafts need, in bytes.
 const typicalDraft = 256
 
 func appendBatch(dst []byte, b Batch) ([]byte, error) {
@@ -130,7 +130,7 @@ func DecodeBatch(data []byte) (Batch, error) {
 	return b, same(data, b, appendBatch)
 }
 
-// EncodeRecord is the binary form of a record.
+// EncodeRecord returns the binary form of a record.
 func EncodeRecord(r Record) ([]byte, error) {
 	return AppendRecord(make([]byte, 0, 2*typicalDraft), r)
 }
@@ -143,8 +143,8 @@ func AppendRecord(dst []byte, r Record) ([]byte, error) {
 	})
 }
 
-// DecodeRecord reads what EncodeRecord wrote. It does not look whether the
-// hash is right: that is for a Chain to say.
+// DecodeRecord reads what EncodeRecord wrote. It does not check the hash; a
+// Chain does.
 func DecodeRecord(data []byte) (Record, error) {
 	var w rawRecord
 	if err := decode(data, &w); err != nil {
@@ -158,7 +158,8 @@ func DecodeRecord(data []byte) (Record, error) {
 	return r, same(data, r, AppendRecord)
 }
 
-// MarshalEvent is the binary form of one event, for a command that carries it.
+// MarshalEvent returns the binary form of one event, for a command that carries
+// it.
 func MarshalEvent(e Event) ([]byte, error) {
 	return appendEvent(make([]byte, 0, typicalDraft), e)
 }
@@ -197,7 +198,7 @@ func decodeEvent(k kind, body []byte) (Event, error) {
 	return c.decode(body)
 }
 
-// decodeBody is what the registry keeps of each type for the way in.
+// decodeBody decodes an event of one type, for the registry.
 func decodeBody[T Event](body []byte) (Event, error) {
 	var e T
 	if err := decoding.Unmarshal(body, &e); err != nil {
@@ -206,8 +207,8 @@ func decodeBody[T Event](body []byte) (Event, error) {
 	return e, nil
 }
 
-// appendForm appends the version of the format and v. After an error what it
-// answers is dst.
+// appendForm appends the version of the format and v. After an error it returns
+// dst.
 func appendForm(dst []byte, v any) ([]byte, error) {
 	b := bytes.NewBuffer(dst)
 	b.WriteByte(formatVersion)
@@ -230,7 +231,7 @@ func decode(data []byte, v any) error {
 	return nil
 }
 
-// same holds the decoders to the one form that encoding makes.
+// same checks that the decoded bytes are the deterministic encoding.
 func same[T any](data []byte, v T, encode func(dst []byte, v T) ([]byte, error)) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)

@@ -8,17 +8,17 @@ import (
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
-// Data is what a reader of the audit stream is shown of an event, besides its
-// place in the chain and its origin. Absent fields are left out.
+// Data is what the audit stream shows of an event besides its origin and its
+// place in the chain. Empty fields are left out.
 type Data struct {
 	User       string
-	UserDigest string // of an unknown name, keyed
+	UserDigest string // keyed digest of an unknown name
 	Serial     string
 	Kind       string
 	Drift      *int64
 	Outcome    string
 	Reason     Reason
-	Detail     []Field // what only this kind of event has, in order of name
+	Detail     []Field // fields of this kind of event only, by name
 }
 
 // Field is a detail of an event: a string, an int64 or a bool.
@@ -46,14 +46,14 @@ func (d *Data) detail(name string, value any) {
 	d.Detail = append(d.Detail, Field{name, value})
 }
 
-// detailSet adds a detail that is set, whatever its value.
+// detailSet adds a detail, even if its value is empty.
 func detailSet[T string | bool](d *Data, name string, value *T) {
 	if value != nil {
 		d.Detail = append(d.Detail, Field{name, *value})
 	}
 }
 
-// count says how many refusals an event stands for.
+// count adds the number of refusals that an event stands for.
 func (d *Data) count(n uint32) {
 	if n > 1 {
 		d.detail("count", int64(n))

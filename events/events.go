@@ -1,15 +1,15 @@
-// Package events is the vocabulary of what happened: the facts that a batch of
-// decisions consists of, their binary form in the replicated log and in the
-// journal, and the chain of hashes that binds each record to the one before.
+// Package events defines the events of keyfob, their binary form in the
+// replicated log and in the journal, and the chain of hashes that links each
+// record to the one before.
 //
-// State is the fold of these events and nothing else, so an event holds
-// everything that the fold needs, sealed secrets among it, and nothing that a
+// State is the fold of these events and nothing else. An event therefore holds
+// everything that the fold needs, including sealed secrets, and nothing that a
 // reader of the audit stream must not see in the clear. The stream shows an
-// event as CloudEvents JSON (cloudevent.go) without the sealed parts; their
-// digest stands in for them, so that a consumer can still check the chain.
+// event as CloudEvents JSON (cloudevent.go) without the sealed parts. A digest
+// replaces them, so that a consumer can still verify the chain.
 //
-// An event, once released, keeps its number, its name and the meaning of its
-// fields for ever. The set is closed: what switches over it names every member.
+// A released event keeps its number, its name and the meaning of its fields
+// forever. The set is closed.
 package events
 
 import (
@@ -17,64 +17,62 @@ import (
 	"time"
 )
 
-// Time is an instant as the log stamps it: milliseconds since 1970, UTC. Zero
-// is no instant at all.
+// Time is a time stamp: milliseconds since 1970, UTC. Zero means none.
 type Time int64
 
-// At is t, cut to milliseconds.
+// At returns t, truncated to milliseconds.
 func At(t time.Time) Time { return Time(t.UnixMilli()) }
 
-// Std is t as the standard library has it, in UTC.
+// Std returns t as a time.Time in UTC.
 func (t Time) Std() time.Time { return time.UnixMilli(int64(t)).UTC() }
 
-// Add is t moved by d.
+// Add returns t moved by d.
 func (t Time) Add(d time.Duration) Time { return t + Time(d.Milliseconds()) }
 
-// Sub is how long t is after u.
+// Sub returns the duration from u to t.
 func (t Time) Sub(u Time) time.Duration { return time.Duration(t-u) * time.Millisecond }
 
-// IsZero reports whether t is no instant.
+// IsZero reports whether t is unset.
 func (t Time) IsZero() bool { return t == 0 }
 
-// Event is one fact, in the past tense. The set is closed: kinds in
-// registry.go lists it.
+// Event is one fact, in the past tense. The set is closed; kinds in registry.go
+// lists it.
 //
 //sumtype:decl
 type Event interface {
-	// describe fills in what a reader of the audit stream is shown.
+	// describe sets what the audit stream shows.
 	describe(*Data)
 }
 
-// Hash is a SHA-256.
+// Hash is a SHA-256 digest.
 type Hash [32]byte
 
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
-// Request tells one attempt or command from every other; a retry carries the
-// same one.
+// Request identifies one attempt or command. A retry carries the same one.
 type Request [16]byte
 
-// IsZero reports whether no request is named.
+// IsZero reports whether there is no request ID.
 func (r Request) IsZero() bool { return r == Request{} }
 
-// Origin says where something came from: which node was asked, through which
-// door, by whom.
+// Origin is where an event came from: which node was asked, through which front
+// end, by whom.
 type Origin struct {
 	Request   Request `cbor:"1,keyasint,omitzero"`
-	Reference string  `cbor:"2,keyasint,omitempty"` // what the user may read out to the help desk
+	Reference string  `cbor:"2,keyasint,omitempty"` // which the user can read out to the help desk
 	Node      string  `cbor:"3,keyasint,omitempty"`
 	Site      string  `cbor:"4,keyasint,omitempty"`
 	Door      Door    `cbor:"5,keyasint,omitempty"`
 	Client    string  `cbor:"6,keyasint,omitempty"` // the RADIUS client's name
 	SourceIP  string  `cbor:"7,keyasint,omitempty"`
-	Actor     string  `cbor:"8,keyasint,omitempty"` // who commanded it: an administrator, "system"
+	Actor     string  `cbor:"8,keyasint,omitempty"` // an administrator, or "system"
 	Note      string  `cbor:"9,keyasint,omitempty"` // the administrator's reason
 }
 
-// Door is the way by which a request came in.
+// Door is the front end through which a request came in.
 type Door string
 
-// The doors.
+// The front ends.
 const (
 	DoorRADIUS Door = "radius"
 	DoorWeb    Door = "web"
@@ -82,32 +80,32 @@ const (
 	DoorSystem Door = "system"
 )
 
-// Draft is an event that has been decided and not yet committed.
+// Draft is an event that is decided but not yet committed.
 type Draft struct {
 	Origin Origin
 	Event  Event
 }
 
 // Batch is the content of one entry of the replicated log: the drafts that the
-// leader decided on the state after the record numbered Base.
+// leader decided on the state after record Base.
 type Batch struct {
 	Base   uint64 // sequence number of the last record before this batch
-	Head   Hash   // the chain's hash at Base: replicas that differ find out here
-	Time   Time   // the leader's stamp, milliseconds, never goes back
+	Head   Hash   // the chain's hash at Base; replicas that differ are detected by it
+	Time   Time   // the leader's time stamp, which never goes back
 	Drafts []Draft
 }
 
 // Record is an event in its place in the journal.
 type Record struct {
-	Sequence uint64 // from 1, without a gap
+	Sequence uint64 // from 1, without gaps
 	Index    uint64 // of the log entry that carried it
-	Time     Time   // the leader's stamp
+	Time     Time   // the leader's time stamp
 	Prev     Hash
 	Hash     Hash
 	Draft
 }
 
-// Reason says why an attempt was refused or a mode was entered. The words are
+// Reason is why an attempt was refused or a mode was entered. The words are
 // part of the contract with readers of the audit stream.
 type Reason string
 

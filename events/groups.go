@@ -4,7 +4,8 @@ package events
 // group. The linter gochecksumtype checks that a switch over Event covers all
 // groups and that one over a group covers all its events.
 
-// AttemptEvent is an event about what attempts to log in or to resynchronise come to.
+// AttemptEvent is an event about the result of an attempt to log in or to
+// resynchronize.
 //
 //sumtype:decl
 type AttemptEvent interface {

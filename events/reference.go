@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// references are read out over the telephone: digits and capitals without I,
-// L, O and U (Crockford's base 32), in two groups of four.
+// References are read out over the telephone: digits and capitals without I, L,
+// O and U (Crockford base 32), in two groups of four.
 var references = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
-// SpellReference is the reference of forty random bits, such as 7K3M-QX4P.
+// SpellReference returns the reference of forty random bits, such as 7K3M-QX4P.
 func SpellReference(b [5]byte) string {
 	text := references.EncodeToString(b[:])
 	return text[:4] + "-" + text[4:]
 }
 
-// Reference is the reference of a request whose door makes none of its own.
-// A retry has the same.
+// Reference returns the reference of a request whose front end does not make
+// its own. A retry has the same one.
 func (r Request) Reference() string { return SpellReference([5]byte(r[:])) }
 
-// CanonicalReference is what all spellings of a reference come to, as people
-// read them out and write them down: in capitals, without dashes and spaces,
-// with the digits that O, I and L are taken for.
+// CanonicalReference returns the canonical spelling of a reference: in
+// capitals, without dashes and spaces, and with the digits for which O, I and L
+// are mistaken.
 func CanonicalReference(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -38,7 +38,7 @@ func CanonicalReference(text string) string {
 	}, text)
 }
 
-// IsReference reports whether a canonical text can be a reference at all.
+// IsReference reports whether a canonical text has the form of a reference.
 func IsReference(canonical string) bool {
 	_, err := references.DecodeString(canonical)
 	return err == nil && len(canonical) == 8

@@ -5,11 +5,11 @@ import (
 	"reflect"
 )
 
-// kind is an event's number in the log and in the journal. Numbers are never
-// used again.
+// kind is the number of an event in the log and in the journal. Numbers are
+// never reused.
 type kind uint16
 
-// class is what is known of every event of one kind.
+// class describes the events of one kind.
 type class struct {
 	kind   kind
 	typ    reflect.Type
@@ -29,8 +29,8 @@ func member[T Event](k kind, domain, name, code string) class {
 	}
 }
 
-// kinds is the closed set. A code ends in I for information and in W for what
-// somebody should look at.
+// kinds is the closed set. A code ends in I for information and in W if it
+// needs attention.
 var kinds = []class{
 	member[PasscodeAccepted](1, "auth", "accepted", "KF1001I"),
 	member[PasscodeRejected](2, "auth", "rejected", "KF1002W"),
@@ -111,8 +111,8 @@ var (
 	}()
 )
 
-// classOf is the class of an event. An event outside the set cannot be
-// written down, and going on would lose it.
+// classOf returns the class of an event. It panics for an event outside the
+// set, which could not be stored and would be lost.
 func classOf(e Event) *class {
 	c, ok := byType[reflect.TypeOf(e)]
 	if !ok {
@@ -121,14 +121,14 @@ func classOf(e Event) *class {
 	return c
 }
 
-// Name is an event's name as subjects and types on the stream have it, such as
-// auth.rejected.
+// Name returns the name of an event in subjects and types on the stream, such
+// as auth.rejected.
 func Name(e Event) string {
 	c := classOf(e)
 	return c.domain + "." + c.name
 }
 
-// Describe is what a reader of the audit stream is shown of an event.
+// Describe returns what the audit stream shows of an event.
 func Describe(e Event) Data {
 	var d Data
 	e.describe(&d)

@@ -4,8 +4,8 @@ package events
 // strangers cannot fill the log.
 type Sampled interface {
 	Event
-	// StandFor returns the event for count refusals; others tells further ones
-	// apart, by a reference or a source.
+	// StandFor returns the event for count refusals. others are references or
+	// sources of further ones.
 	StandFor(count uint32, others []string) Event
 }
 

@@ -1,7 +1,7 @@
 package events
 
-// TokenImported says that a token became known. The seed is sealed to the
-// serial; nobody without the cluster's keys can read it.
+// TokenImported is recorded when a token is added. The seed is sealed to the
+// serial and cannot be read without the cluster's keys.
 type TokenImported struct {
 	Serial    string `cbor:"1,keyasint"`
 	Kind      string `cbor:"2,keyasint"` // totp, hotp, securid
@@ -13,50 +13,50 @@ type TokenImported struct {
 	Sealed    []byte `cbor:"8,keyasint"`
 	Born      Time   `cbor:"9,keyasint,omitzero"`
 	Expires   Time   `cbor:"10,keyasint,omitzero"`
-	Counter   int64  `cbor:"11,keyasint,omitempty"` // event tokens: the next counter to be expected
+	Counter   int64  `cbor:"11,keyasint,omitempty"` // event tokens: the next expected counter
 	Flags     uint32 `cbor:"12,keyasint,omitempty"` // of the kind
 	PINSource string `cbor:"13,keyasint,omitempty"` // own, generated, either; empty: as the policy says
-	// The windows that the token's own record asks for, in intervals; zero: as
-	// the policy says for its form.
+	// Windows from the record of the token, in intervals. Zero: as the policy says
+	// for its form.
 	Small  int64 `cbor:"14,keyasint,omitempty"`
 	Medium int64 `cbor:"15,keyasint,omitempty"`
 	Large  int64 `cbor:"16,keyasint,omitempty"`
 }
 
-// TokenAssigned says that a token now belongs to a user. Without a PIN it is
-// in New PIN mode from here on.
+// TokenAssigned is recorded when a token is given to a user. Without a PIN it
+// is in New PIN mode.
 type TokenAssigned struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint"`
 }
 
-// TokenUnassigned says that a token belongs to nobody any more; its PIN is
-// gone with the owner.
+// TokenUnassigned is recorded when a token is taken from its user. Its PIN is
+// removed.
 type TokenUnassigned struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint"`
 }
 
-// TokenEnabled says that a token may be used again.
+// TokenEnabled is recorded when a token may be used again.
 type TokenEnabled struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint,omitempty"`
 }
 
-// TokenDisabled says that a token may not be used until it is enabled.
+// TokenDisabled is recorded when a token is disabled until it is enabled again.
 type TokenDisabled struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint,omitempty"`
 }
 
-// TokenDeleted says that a token is forgotten, its seed with it.
+// TokenDeleted is recorded when a token and its seed are deleted.
 type TokenDeleted struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint,omitempty"`
 }
 
-// PINSet says that a token has a new PIN. The tag is sealed to the serial and
-// the revision.
+// PINSet is recorded when a token gets a new PIN. The tag is sealed to the
+// serial and the revision.
 type PINSet struct {
 	Serial    string `cbor:"1,keyasint"`
 	User      string `cbor:"2,keyasint,omitempty"`
@@ -66,62 +66,64 @@ type PINSet struct {
 	Temporary bool   `cbor:"6,keyasint,omitempty"` // to be changed at first use
 }
 
-// PINCleared says that a token has no PIN any more and is in New PIN mode.
+// PINCleared is recorded when a PIN is removed. The token is then in New PIN
+// mode.
 type PINCleared struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint,omitempty"`
 }
 
-// NewPINRequired says that a token entered New PIN mode with its old PIN kept
-// as the proof of its owner.
+// NewPINRequired is recorded when a token enters New PIN mode. The old PIN
+// still proves its user.
 type NewPINRequired struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint,omitempty"`
 	Reason Reason `cbor:"3,keyasint,omitempty"`
 }
 
-// NextTokencodeRequired says that a token entered Next Tokencode mode.
+// NextTokencodeRequired is recorded when a token enters Next Tokencode mode.
 type NextTokencodeRequired struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint,omitempty"`
 	Reason Reason `cbor:"3,keyasint,omitempty"`
 }
 
-// TokenResynchronized says that two tokencodes in a row showed where a token's
-// clock or counter stands. The user's failures are 0 again; a lock stays.
+// TokenResynchronized is recorded when two consecutive tokencodes show where
+// the clock or counter of a token is. The user's failures are reset; a lock
+// stays.
 type TokenResynchronized struct {
 	User string `cbor:"1,keyasint,omitempty"`
 	Use  Use    `cbor:"2,keyasint"` // the second of the two
 }
 
-// TokenLost says that a token is not with its owner, and which emergency
-// tokencodes do its service meanwhile.
+// TokenLost is recorded when a user does not have a token, with the emergency
+// tokencodes that replace it.
 type TokenLost struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint,omitempty"`
 	Until  Time   `cbor:"3,keyasint"`           // when the emergency tokencodes end
-	Sealed []byte `cbor:"4,keyasint,omitempty"` // the emergency tokencodes; none: no service
-	Fixed  bool   `cbor:"5,keyasint,omitempty"` // one code, good until then; otherwise each is good once
+	Sealed []byte `cbor:"4,keyasint,omitempty"` // the emergency tokencodes; empty: none
+	Fixed  bool   `cbor:"5,keyasint,omitempty"` // one tokencode that is valid until then; otherwise each is valid once
 	Found  string `cbor:"6,keyasint"`           // what its own tokencodes do meanwhile: refuse, allow, after
-	Given  uint8  `cbor:"7,keyasint,omitempty"` // how many emergency tokencodes; 0: none, or of before this was kept
+	Given  uint8  `cbor:"7,keyasint,omitempty"` // number of emergency tokencodes; 0: none, or not known
 }
 
-// TokenFound says that a token is with its owner again and that the emergency
-// tokencodes are over.
+// TokenFound is recorded when the user has the token again. The emergency
+// tokencodes end.
 type TokenFound struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint,omitempty"`
 }
 
-// TokenReplaced says that a token took the place of another at its first
-// success. The other belongs to nobody any more and is disabled.
+// TokenReplaced is recorded when a token replaces another at its first success.
+// The other one is unassigned and disabled.
 type TokenReplaced struct {
-	Serial string `cbor:"1,keyasint"` // that is in use now
+	Serial string `cbor:"1,keyasint"` // now in use
 	Old    string `cbor:"2,keyasint"`
 	User   string `cbor:"3,keyasint"`
 }
 
-// ReplacementAssigned says that a token is to take the place of another at its
+// ReplacementAssigned is recorded when a token is to replace another at its
 // first success.
 type ReplacementAssigned struct {
 	Serial string `cbor:"1,keyasint"`
@@ -129,8 +131,7 @@ type ReplacementAssigned struct {
 	User   string `cbor:"3,keyasint"`
 }
 
-// TokencodeNotSent says that a tokencode was given up that its user had asked
-// for and waits for.
+// TokencodeNotSent is recorded when sending a requested tokencode is given up.
 type TokencodeNotSent struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint"`
@@ -138,12 +139,12 @@ type TokencodeNotSent struct {
 	Result string `cbor:"4,keyasint"`           // failed, expired, overflow
 }
 
-// DriftAdjusted says that a token's clock is now believed to be off by Drift
-// intervals.
+// DriftAdjusted is recorded when the believed offset of a token's clock
+// changes.
 type DriftAdjusted struct {
 	Serial string `cbor:"1,keyasint"`
 	User   string `cbor:"2,keyasint,omitempty"`
 	From   int64  `cbor:"3,keyasint"`
 	Drift  int64  `cbor:"4,keyasint"`
-	Forgot bool   `cbor:"5,keyasint,omitempty"` // nothing was seen: an administrator has what was believed forgotten
+	Forgot bool   `cbor:"5,keyasint,omitempty"` // an administrator reset the drift
 }

@@ -1,22 +1,22 @@
-// Package fsm is the engine's state, kept the same on every node by Raft.
+// Package fsm replicates the state of the engine with Raft.
 //
-// It makes no decisions. The log carries batches of events that a leader decided
-// (events.Batch, sealed). The machine folds them into the state, adds them to
-// the chain, and passes them to the journal. The only key it needs is the one
-// that opens log entries; seeds, PINs and shared secrets are opaque bytes to it.
+// It makes no decisions. The log contains events that a leader decided
+// (events.Batch, sealed). The machine folds them into the state, links each to
+// the chain, and passes it to the journal. It needs only the key that opens log
+// entries: seeds, PIN tags and shared secrets are opaque bytes.
 //
-// It rejects only one thing: a batch decided on a version that is no longer
-// current. Every node rejects it alike. This happens if the leadership changed
-// while the batch was in progress, and it keeps "one tokencode, one login" true
-// across the change.
+// It refuses only batches that were decided on a state that is no longer
+// current, and every node refuses the same ones. This happens only if the leader
+// changed while the batch was in flight. It is the fence that makes "one
+// tokencode, one login" hold across a change of leader.
 //
-// If a current batch names another chain head, or an entry cannot be opened, this
-// replica or the leader has diverged. The machine then halts: it applies nothing
-// more, takes no snapshot, and reports the reason once.
+// If a current batch names another chain head, this replica or the leader has
+// diverged. The same applies to an entry that cannot be opened. The machine then
+// halts: it applies nothing more, takes no snapshot, and reports the reason once.
 //
-// Readers get a View: an immutable copy of the state with its number, replaced
-// after each batch. Readers and writers do not block each other, so a snapshot
-// of a million tokens does not delay logins.
+// Readers get a View: an immutable copy of the state with its sequence number,
+// replaced as a whole after each batch. Readers and writers do not block each
+// other, so a snapshot of a million tokens does not delay logins.
 package fsm
 
 import (
@@ -33,52 +33,51 @@ import (
 	"keyfob/events"
 )
 
-// ErrConflict is the result of a batch that was decided on a version of the
-// state that is no longer current. Nothing was changed; decide again.
+// ErrConflict is the result of a batch that was decided on a state that is no
+// longer current. Nothing happened; decide again.
 var ErrConflict = errors.New("decided on a version that is no longer current")
 
 // ErrHalted is the result of every batch after the machine has halted.
 var ErrHalted = errors.New("state machine has halted")
 
-// Journal stores the records, in order. After a restart Raft replays its log, so
-// records that the journal has already are appended again; it must compare and
+// Journal receives the records in order. After a restart, Raft replays its log
+// and records that the journal already holds come again; it must compare and
 // skip them.
 type Journal interface {
 	Append(records []events.Record) error
 	// Sync returns when all appended records are on disk.
 	Sync() error
-	// Restored reports that the state was replaced by a snapshot as of the
-	// record numbered sequence, whose hash is head. Earlier records may be
-	// missing.
+	// Restored reports that the state jumped to the record numbered sequence, with
+	// the chain at head. Records up to it may be missing.
 	Restored(sequence uint64, head events.Hash) error
 }
 
-// Config configures a machine. All fields are required.
+// Config is the configuration of a machine. All fields are required.
 type Config struct {
 	// Open opens a sealed log entry.
 	Open    func(sealed []byte) ([]byte, error)
 	Journal Journal
-	// SealSnapshot and OpenSnapshot seal and open snapshots.
+	// SealSnapshot and OpenSnapshot encrypt and decrypt a snapshot.
 	SealSnapshot func(io.Writer) io.WriteCloser
 	OpenSnapshot func(io.Reader) io.Reader
-	// Halt is called once, with the reason, when the machine halts. It must not
-	// wait for Raft.
+	// Halt is called once with the reason when the machine halts. It must not wait
+	// for Raft.
 	Halt func(error)
 }
 
 // View is the state after a batch. It does not change.
 type View struct {
 	State    *engine.State
-	Sequence uint64      // of the last record folded in
+	Sequence uint64      // of the last record
 	Head     events.Hash // of the chain at Sequence
-	Index    uint64      // of the last log entry folded in
-	Time     events.Time // the stamp of the last batch
+	Index    uint64      // of the last log entry
+	Time     events.Time // of the last batch
 
 	next chan struct{}
 }
 
-// Follow folds a record into a view that is not shared yet, such as that of a
-// backup. It must be the next record of the chain.
+// Follow folds the next record of the chain into a view that is not shared yet,
+// such as that of a backup.
 func (v *View) Follow(r events.Record) error {
 	chain := events.Chain{Cluster: v.State.Cluster.ID, Sequence: v.Sequence, Head: v.Head}
 	if err := chain.Follow(r); err != nil {
@@ -89,7 +88,7 @@ func (v *View) Follow(r events.Record) error {
 	return nil
 }
 
-// Next returns a channel that is closed when a newer view replaces this one.
+// Next returns a channel that is closed when a newer view exists.
 func (v *View) Next() <-chan struct{} { return v.next }
 
 // Machine implements raft.FSM. Raft calls it from one goroutine; View,
@@ -104,7 +103,7 @@ type Machine struct {
 
 var _ raft.FSM = (*Machine)(nil)
 
-// New returns a machine without records.
+// New returns a machine before the first record.
 func New(c Config) *Machine {
 	m := &Machine{c: c}
 	m.view.Store(&View{State: engine.NewState(), next: make(chan struct{})})
@@ -114,16 +113,16 @@ func New(c Config) *Machine {
 // View returns the present state.
 func (m *Machine) View() *View { return m.view.Load() }
 
-// Checkpoint returns the state after the latest digest checkpoint: a signed
-// checkpoint at which nodes compare the Digest of their states. Large states
-// skip most checkpoints, since a digest reads the whole state. The result is nil
-// before the first.
+// Checkpoint returns the state after a signed checkpoint, for comparing digests
+// between nodes. All nodes choose the same checkpoints. For large states not
+// every checkpoint is chosen, because digests are expensive. Nil before the
+// first.
 func (m *Machine) Checkpoint() *View { return m.checkpoint.Load() }
 
-// Bytes returns the number of bytes of log entries applied since the start.
+// Bytes returns the size of all log entries applied since the start.
 func (m *Machine) Bytes() uint64 { return m.bytes.Load() }
 
-// Wait waits for a view that contains the record numbered sequence.
+// Wait returns the first view that contains the record numbered sequence.
 func (m *Machine) Wait(ctx context.Context, sequence uint64) (*View, error) {
 	for {
 		v := m.View()
@@ -138,8 +137,7 @@ func (m *Machine) Wait(ctx context.Context, sequence uint64) (*View, error) {
 	}
 }
 
-// Apply folds one log entry into the state. The result is nil, ErrConflict or
-// ErrHalted.
+// Apply folds in one log entry. The result is nil, ErrConflict or ErrHalted.
 func (m *Machine) Apply(entry *raft.Log) any {
 	if m.halted {
 		return ErrHalted
@@ -186,7 +184,7 @@ func (m *Machine) apply(entry *raft.Log) error {
 		}
 	}
 	next.Sequence, next.Head = chain.Sequence, chain.Head
-	// The journal comes first: every record that a view contains is in it.
+	// The journal comes first: a view shows only records that the journal has.
 	if err := m.c.Journal.Append(records); err != nil {
 		return fmt.Errorf("writing journal: %w", err)
 	}
@@ -200,9 +198,9 @@ func (m *Machine) apply(entry *raft.Log) error {
 // digestSize is the average number of users and tokens digested per checkpoint.
 const digestSize = 20_000
 
-// worthDigesting selects the digest checkpoints, the same on every node: all
-// checkpoints of a small state, and one in a hundred, by the hash, of a state
-// that is a hundred times as large.
+// worthDigesting selects the checkpoints to digest, by their hash, the same on
+// every node: all of them for a small state, one in a hundred for a state a
+// hundred times as large.
 func worthDigesting(v *View) bool {
 	return uint64(binary.BigEndian.Uint32(v.Head[:]))%uint64(1+v.State.Size()/digestSize) == 0
 }

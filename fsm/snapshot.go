@@ -18,12 +18,12 @@ import (
 )
 
 // A snapshot is a sequence of CBOR items: a header, one row per record, and a
-// closing row with the digest of everything before it.
+// final row with the digest of everything before.
 const (
 	snapshotMagic   = "keyfob state"
 	snapshotVersion = 1
 
-	// closing is the table number of the closing row.
+	// closing is the table of the final row.
 	closing engine.Table = 0
 )
 
@@ -69,8 +69,8 @@ func writeRows(out *cbor.Encoder, s *engine.State) error {
 	return nil
 }
 
-// Snapshot returns the present view as a snapshot. Raft persists it later, while
-// further entries are applied.
+// Snapshot captures the present view. Raft writes it later, while entries are
+// applied.
 func (m *Machine) Snapshot() (raft.FSMSnapshot, error) {
 	if m.halted {
 		return nil, ErrHalted
@@ -83,8 +83,8 @@ type snapshot struct {
 	machine *Machine
 }
 
-// Persist writes the snapshot. Raft truncates its log after a snapshot, so the
-// journal is synced first; its last records would otherwise exist nowhere.
+// Persist writes the snapshot. Raft truncates its log afterwards, so the
+// journal must be on disk first.
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	err := s.machine.c.Journal.Sync()
 	if err == nil {
@@ -105,7 +105,7 @@ func (s *snapshot) write(w io.Writer) error {
 	return errors.Join(buffered.Flush(), sealed.Close())
 }
 
-// Release implements raft.FSMSnapshot. There is nothing to release.
+// Release implements raft.FSMSnapshot.
 func (s *snapshot) Release() {}
 
 // Write writes a view, unsealed, for snapshots and backups. Read reads it.
@@ -133,7 +133,8 @@ func Write(w io.Writer, v *View) error {
 	return out.Encode(row{Table: closing, Record: raw})
 }
 
-// Read reads a view that Write wrote. The result is complete, or an error.
+// Read reads what Write wrote, into a new state. It returns the whole state or
+// an error.
 func Read(r io.Reader) (*View, error) {
 	in, sum := decoder.NewDecoder(r), sha256.New()
 	var h header
@@ -141,10 +142,10 @@ func Read(r io.Reader) (*View, error) {
 		return nil, fmt.Errorf("reading header: %w", err)
 	}
 	if h.Magic != snapshotMagic {
-		return nil, errors.New("it is not a snapshot of keyfob's state")
+		return nil, errors.New("not a snapshot of a keyfob state")
 	}
 	if h.Version != snapshotVersion {
-		return nil, fmt.Errorf("it has version %d, this program reads %d", h.Version, snapshotVersion)
+		return nil, fmt.Errorf("version %d is not supported; this program reads version %d", h.Version, snapshotVersion)
 	}
 	v := &View{
 		State:    &engine.State{},
@@ -157,15 +158,16 @@ func Read(r io.Reader) (*View, error) {
 	if err := readRows(in, v.State, sum); err != nil {
 		return nil, err
 	}
-	// Nothing may follow. A sealed stream is verified only at its end.
+	// Nothing may follow. A sealed stream is authenticated as a whole only at its
+	// end.
 	var rest cbor.RawMessage
 	if err := in.Decode(&rest); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("something follows the end: %w", errors.Join(err, io.ErrUnexpectedEOF))
+		return nil, fmt.Errorf("unexpected data after the end: %w", errors.Join(err, io.ErrUnexpectedEOF))
 	}
 	return v, nil
 }
 
-// next reads an item and adds it to the digest.
+// next reads an item and adds it to the sum.
 func next(in *cbor.Decoder, item any, sum hash.Hash) error {
 	var raw cbor.RawMessage
 	if err := in.Decode(&raw); err != nil {
@@ -189,7 +191,7 @@ func readRows(in *cbor.Decoder, into *engine.State, sum hash.Hash) error {
 				return fmt.Errorf("reading digest: %w", err)
 			}
 			if !bytes.Equal(written, want) {
-				return errors.New("it is not what was written: the digest differs")
+				return errors.New("the snapshot was altered: its digest differs")
 			}
 			return nil
 		}
@@ -199,8 +201,8 @@ func readRows(in *cbor.Decoder, into *engine.State, sum hash.Hash) error {
 	}
 }
 
-// Restore replaces the state with a snapshot. The old state stays until the
-// snapshot has been read completely, and if it cannot be read.
+// Restore replaces the state by that of a snapshot. If the snapshot cannot be
+// read in full, the state does not change.
 func (m *Machine) Restore(r io.ReadCloser) error {
 	defer func() { _ = r.Close() }()
 	next, err := Read(bufio.NewReaderSize(m.c.OpenSnapshot(r), 64<<10))
