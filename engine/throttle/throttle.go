@@ -1,11 +1,12 @@
-// Package throttle limits failures: a burst at once, then one more per interval.
+// Package throttle limits failures per key, with a leaky bucket for each.
 //
-// A caller enters before the attempt and leaves with its result. An attempt in
-// progress counts as a failure, so a thousand simultaneous attempts are limited
-// like consecutive ones. A success leaves no trace. Over any span of time, the
-// number of failures is at most Burst plus one per Every.
+// A caller enters before an attempt and leaves with its result. An attempt in
+// flight counts as a failure, so that many attempts at the same time get no
+// further than attempts one after the other. An attempt that succeeds is not
+// counted. In any period, at most Burst failures are possible, plus one for each
+// Every.
 //
-// The package has no clock: the time is a parameter. Its memory is bounded.
+// The package has no clock; the time is passed in. Its memory is bounded.
 package throttle
 
 import (
@@ -15,47 +16,47 @@ import (
 	"time"
 )
 
-// Remembered is the number of keys that throttles of this program remember.
-// Beyond that, the key that was idle the longest is forgotten.
+// Remembered is how many keys a throttle keeps in this program. Beyond that,
+// the key that was idle the longest is forgotten.
 const Remembered = 10_000
 
-// Rate is the permitted rate of failures. The zero value sets no limit.
+// Rate is a limit. The zero value is no limit.
 type Rate struct {
 	Burst int           // failures at once
-	Every time.Duration // interval after which one more is permitted
+	Every time.Duration // time that gives one failure back
 }
 
-// bounds reports whether the rate sets a limit.
+// bounds reports whether there is a limit.
 func (r Rate) bounds() bool { return r.Burst > 0 && r.Every > 0 }
 
-// full returns how long a full bucket takes to drain.
+// full returns how long a full bucket takes to empty.
 func (r Rate) full() time.Duration { return time.Duration(r.Burst) * r.Every }
 
-// Throttle counts failures by key. It is safe for concurrent use.
+// Throttle counts failures per key. It is safe for use by several goroutines.
 type Throttle[K comparable] struct {
 	most int
 
 	mu     sync.Mutex // guards what follows
 	counts map[K]*list.Element
-	recent *list.List // of *count[K], the latest in front
+	recent *list.List // of *count[K], the latest first
 }
 
-// count is a leaky bucket. Its level is stored as the time at which it will be
-// empty; each failure delays that time by Rate.Every.
+// count is a leaky bucket. Its level is stored as the time when it will be
+// empty: each failure postpones that by Rate.Every.
 type count[K comparable] struct {
 	key   K
 	empty time.Time
-	open  int // attempts in progress
+	open  int // attempts in flight
 }
 
-// New returns a throttle that remembers at most the given number of keys.
+// New returns a throttle that keeps at most this many keys.
 func New[K comparable](most int) *Throttle[K] {
 	return &Throttle[K]{most: most, counts: make(map[K]*list.Element), recent: list.New()}
 }
 
-// Enter reports whether an attempt is permitted. If so, Leave must follow. If
-// not, wait is the time until one is; it is 0 if only attempts in progress stand
-// in the way.
+// Enter reports whether an attempt of the key is allowed now. If so, Leave must
+// follow. If not, it returns how long until one is allowed. A wait of 0 means
+// that only attempts in flight prevent it.
 func (t *Throttle[K]) Enter(key K, r Rate, now time.Time) (wait time.Duration, ok bool) {
 	if !r.bounds() {
 		return 0, true
@@ -74,8 +75,8 @@ func (t *Throttle[K]) Enter(key K, r Rate, now time.Time) (wait time.Duration, o
 	return 0, true
 }
 
-// Leave reports the result of an attempt that Enter, with the same key and rate,
-// permitted.
+// Leave reports the result of an attempt for which Enter was called with the
+// same key and rate.
 func (t *Throttle[K]) Leave(key K, r Rate, failed bool, now time.Time) {
 	if !r.bounds() {
 		return
@@ -84,7 +85,7 @@ func (t *Throttle[K]) Leave(key K, r Rate, failed bool, now time.Time) {
 	defer t.mu.Unlock()
 	at := t.counts[key]
 	if at == nil && !failed {
-		return // the key was forgotten
+		return // forgotten in the meantime
 	}
 	c := t.count(key)
 	c.open = max(0, c.open-1)
@@ -96,7 +97,7 @@ func (t *Throttle[K]) Leave(key K, r Rate, failed bool, now time.Time) {
 	}
 }
 
-// Spend is Enter and Leave for attempts that always count.
+// Spend is Enter and Leave for an attempt that always counts.
 func (t *Throttle[K]) Spend(key K, r Rate, now time.Time) (wait time.Duration, ok bool) {
 	wait, ok = t.Enter(key, r, now)
 	if ok {
@@ -105,20 +106,20 @@ func (t *Throttle[K]) Spend(key K, r Rate, now time.Time) (wait time.Duration, o
 	return wait, ok
 }
 
-// level returns how long the bucket takes to drain, at most full, even if the
-// policy has become stricter or the clock was set back.
+// level returns how long the bucket takes to empty. It is never more than full,
+// even if the policy became stricter or the clock was set back.
 func (c *count[K]) level(r Rate, now time.Time) time.Duration {
 	level := min(max(0, c.empty.Sub(now)), r.full())
 	c.empty = now.Add(level)
 	return level
 }
 
-// fail adds one failure.
+// fail adds a failure.
 func (c *count[K]) fail(r Rate, now time.Time) {
 	c.empty = now.Add(min(c.level(r, now)+r.Every, r.full()))
 }
 
-// count returns the count of the key, a new one if there is none. mu is held.
+// count returns the bucket of a key, new if there is none. mu is held.
 func (t *Throttle[K]) count(key K) *count[K] {
 	if at, ok := t.counts[key]; ok {
 		t.recent.MoveToFront(at)
@@ -132,14 +133,14 @@ func (t *Throttle[K]) count(key K) *count[K] {
 	return c
 }
 
-// forget drops a count. mu is held.
+// forget removes a bucket. mu is held.
 func (t *Throttle[K]) forget(at *list.Element) {
 	delete(t.counts, t.recent.Remove(at).(*count[K]).key)
 }
 
 // Network returns the network that counts as one source: an IPv4 address, or an
-// IPv6 /64, which one subscriber has. For an invalid address it is the zero
-// prefix.
+// IPv6 /64, which is what one subscriber gets. For an invalid address it
+// returns an invalid network.
 func Network(a netip.Addr) netip.Prefix {
 	a = a.Unmap()
 	bits := 32

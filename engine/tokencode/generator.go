@@ -6,20 +6,20 @@ import (
 	"fmt"
 )
 
-// MaxSeed is the longest seed that New takes, in bytes. The longest in use are
-// the 64 bytes of HMAC-SHA-512.
+// MaxSeed is the longest seed that New accepts, in bytes. The longest in use
+// are the 64 bytes of HMAC-SHA-512.
 const MaxSeed = 256
 
-// Generator computes the tokencodes of one token. It remembers the last
-// intermediate keys, so that neighbouring intervals are cheap in any order;
-// therefore it is not safe for use by several goroutines at once.
+// Generator computes the tokencodes of one token. It caches the last
+// intermediate keys, which makes neighboring intervals cheap in any order. It
+// is therefore not safe for use by several goroutines.
 type Generator struct {
 	source source
 	digits int
 }
 
-// source is one kind's algorithm: the number whose last decimal digits are the
-// tokencode. It must answer for every interval, the absurd ones too.
+// source is the algorithm of one kind: the number whose last decimal digits are
+// the tokencode. It must work for every interval, including absurd ones.
 type source interface {
 	number(interval int64) uint32
 }
@@ -52,8 +52,8 @@ func (g *Generator) At(interval int64) string {
 	return string(g.Append(buf[:0], interval))
 }
 
-// Append appends the tokencode of an interval to dst. It allocates nothing when
-// dst has room for 8 bytes (SecurID: nothing but a new hour's key).
+// Append appends the tokencode of an interval to dst. It does not allocate if
+// dst has room for 8 bytes, except for the key of a new hour (SecurID).
 func (g *Generator) Append(dst []byte, interval int64) []byte {
 	n := g.source.number(interval)
 	var buf [maxDigits]byte
@@ -64,8 +64,8 @@ func (g *Generator) Append(dst []byte, interval int64) []byte {
 	return append(dst, buf[:g.digits]...)
 }
 
-// Matches reports whether tokencode is the one of interval. How long it takes
-// does not depend on how many digits are right.
+// Matches reports whether tokencode is that of an interval. Its duration does
+// not depend on how many digits are right.
 func (g *Generator) Matches(interval int64, tokencode string) bool {
 	if len(tokencode) != g.digits {
 		return false

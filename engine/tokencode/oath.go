@@ -10,13 +10,12 @@ import (
 	"hash"
 )
 
-// oath is HOTP (RFC 4226), and TOTP (RFC 6238), which is HOTP with the time's
-// interval as the counter.
+// oath is HOTP (RFC 4226), and TOTP (RFC 6238), which is HOTP with the interval
+// as counter.
 //
-// HMAC-SHA-1, and HMAC keys under 112 bits such as the 80 bits that many apps
-// are given, are refused with a panic in strict FIPS 140-3 mode. Tokens cannot be
-// other than they are, so this file, and no other of the package, steps
-// outside of that mode.
+// In strict FIPS 140-3 mode, HMAC-SHA-1 and HMAC keys under 112 bits, such as
+// the 80 bits of many apps, panic. Tokens cannot change that, so this file, and
+// no other of the package, leaves that mode.
 type oath struct {
 	mac     hash.Hash // keyed once, reset for each number
 	counter [8]byte   // here and not on the stack, because hash.Hash lets its arguments escape

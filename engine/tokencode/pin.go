@@ -6,28 +6,28 @@ import (
 	"strings"
 )
 
-// PINStyle says how PIN and tokencode become a passcode. It belongs to the token
-// as it was given out, not to the algorithm.
+// PINStyle is how PIN and tokencode form a passcode. It belongs to the token as
+// it was issued, not to the algorithm.
 type PINStyle string
 
 // The PIN styles.
 const (
-	Fob    PINStyle = "fob"    // PIN, then tokencode, typed one after the other
-	PINpad PINStyle = "pinpad" // PIN added to the tokencode digit by digit, SecurID only
+	Fob    PINStyle = "fob"    // the PIN, then the tokencode
+	PINpad PINStyle = "pinpad" // the PIN added to the tokencode digit by digit; SecurID only
 	NoPIN  PINStyle = "none"   // the tokencode alone
 )
 
-// Lengths of a PIN that the styles can carry. What a site demands is policy.
+// Lengths of a PIN that the styles support. The policy sets narrower bounds.
 const (
 	MinPIN = 4
 	MaxPIN = 8
 )
 
-// ErrPIN says that a PIN does not fit the token's style.
+// ErrPIN is returned for a PIN that is not possible with the token's style.
 var ErrPIN = errors.New("PIN does not fit the token")
 
-// Passcode returns what a person with this PIN and tokencode types. An empty PIN
-// stands for a token whose PIN is not set yet.
+// Passcode returns what a user with this PIN and tokencode types. An empty PIN
+// means that none is set.
 func (s PINStyle) Passcode(pin, tokencode string) (string, error) {
 	switch {
 	case pin == "":
@@ -41,9 +41,9 @@ func (s PINStyle) Passcode(pin, tokencode string) (string, error) {
 	}
 }
 
-// SplitPIN takes a Fob passcode apart: the last digits characters are the
-// tokencode, all before is the PIN, empty when there is none. It is false when
-// the passcode does not end in that many ASCII digits.
+// SplitPIN splits a Fob passcode: the last digits characters are the tokencode,
+// everything before is the PIN, which may be empty. It returns false if the
+// passcode does not end in that many ASCII digits.
 func SplitPIN(passcode string, digits int) (pin, tokencode string, ok bool) {
 	cut := len(passcode) - digits
 	if cut < 0 || !isDigits(passcode[cut:]) {
@@ -52,11 +52,11 @@ func SplitPIN(passcode string, digits int) (pin, tokencode string, ok bool) {
 	return passcode[:cut], passcode[cut:], true
 }
 
-// MixPIN adds pin to tokencode as a PINpad does: both aligned to the right, each
-// digit modulo 10, no carry. The PIN must have 4 to 8 digits and no more than
-// the tokencode. (stoken drops the surplus digits of a longer PIN in silence;
-// RSA's behaviour is unknown, and a PIN whose first digits do not count
-// is not the PIN that its owner thinks it is.)
+// MixPIN adds pin to tokencode as a PINpad does: both aligned to the right,
+// each digit modulo 10, without carry. The PIN must have 4 to 8 digits and be
+// no longer than the tokencode. (stoken silently drops the surplus digits of a
+// longer PIN. What RSA does is not known. A PIN whose first digits do not count
+// is not the PIN that its user believes it is.)
 func MixPIN(pin, tokencode string) (string, error) {
 	if len(pin) < MinPIN || len(pin) > MaxPIN || len(pin) > len(tokencode) || !isDigits(pin) || !isDigits(tokencode) {
 		return "", fmt.Errorf("%w: a PINpad takes %d to %d digits, no more than the tokencode has", ErrPIN, MinPIN, MaxPIN)

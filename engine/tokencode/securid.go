@@ -12,11 +12,11 @@ import (
 // securid is the time-based AES-128 algorithm of SecurID.
 //
 // Five encryptions form a chain in which each result is the next key: year,
-// month, day, hour, and last the minute rounded down to a block of four
-// intervals. The last result holds the block's four tokencodes. So a window
-// costs one encryption for four tokencodes and four key expansions for each hour.
-// A window is scanned nearest first, that is on two sides in turn: both sides'
-// hours and blocks must stay remembered.
+// month, day, hour, and the minute rounded down to a block of four intervals.
+// The last result holds the four tokencodes of the block. A window therefore
+// costs one encryption for four tokencodes, and four key expansions per hour. A
+// window is scanned on both sides alternately, so the hours and blocks of both
+// sides are cached.
 type securid struct {
 	seed   cipher.Block
 	serial [4]byte // BCD of the last 8 of the 12 digits
@@ -121,7 +121,7 @@ func (s *securid) fill(t time.Time, n int) {
 }
 
 // bcd packs the last two decimal digits of n. Only years before Christ are
-// negative; they need an answer, not a meaning.
+// negative; their result does not matter.
 func bcd(n int) byte {
 	n = (n%100 + 100) % 100
 	return byte(n/10<<4 | n%10)

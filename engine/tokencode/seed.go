@@ -2,8 +2,8 @@ package tokencode
 
 import "fmt"
 
-// Seed is the secret key of a token, from which every tokencode can be computed.
-// It prints as *** when formatted, logged or marshaled.
+// Seed is the secret key of a token. Its holder can compute every tokencode, so
+// it prints as *** wherever it is formatted, logged or marshaled.
 type Seed []byte
 
 const redacted = "***"
@@ -17,6 +17,6 @@ func (Seed) GoString() string { return redacted }
 // Format hides the seed from every verb, including %x.
 func (Seed) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
-// MarshalText hides the seed from encoding/json, encoding/xml and log/slog, which
-// call it before they look at the bytes.
+// MarshalText hides the seed from encoding/json, encoding/xml and log/slog,
+// which call it before they look at the bytes.
 func (Seed) MarshalText() ([]byte, error) { return []byte(redacted), nil }

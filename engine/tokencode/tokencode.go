@@ -1,17 +1,16 @@
 // Package tokencode computes what a token displays.
 //
-// A token is described by [Params] and a [Seed]; [New] makes its [Generator],
-// which answers the tokencode of any interval. An interval is one tokencode's
-// life, numbered from 1970 for the kinds that follow a clock ([Interval]); for
-// HOTP it is the counter. The package knows no window, no drift and no user:
-// it is a pure function of seed and interval, made fast for scanning.
+// A token is described by [Params] and a [Seed]. [New] returns its [Generator],
+// which computes the tokencode of any interval. An interval is the life of one
+// tokencode, numbered from 1970 for time-based kinds ([Interval]); for HOTP it is
+// the counter. The package knows nothing about windows, drift and users: it is a
+// pure function of seed and interval, fast enough to scan windows.
 //
-// A kind is one method (see source in generator.go). A new kind is added
-// to [Kinds] and to New, and must bring published vectors; the conformance test
-// then holds it to what the engine relies on.
+// A kind is one method (see source in generator.go). To add one, add it to
+// [Kinds] and to New, with published test vectors. The conformance test then
+// checks what the engine relies on.
 //
-// It also owns how PIN and tokencode become a passcode ([PINStyle]), which is
-// arithmetic on the same digits.
+// The package also defines how PIN and tokencode form a passcode ([PINStyle]).
 package tokencode
 
 import (
@@ -22,7 +21,7 @@ import (
 	"time"
 )
 
-// Kind names an algorithm. The values are stored and shown, and never change.
+// Kind is an algorithm. The values are stored and shown, and never change.
 type Kind string
 
 // The kinds of token.
@@ -32,14 +31,14 @@ const (
 	SecurID Kind = "securid" // AES-128, time based
 )
 
-// Kinds returns every kind that New can make.
+// Kinds returns every kind that New supports.
 func Kinds() []Kind { return []Kind{TOTP, HOTP, SecurID} }
 
-// Algorithm names the hash under the HMAC of TOTP and HOTP.
+// Algorithm is the hash of the HMAC of TOTP and HOTP.
 type Algorithm string
 
-// The hashes of RFC 6238, section 1.2. RFC 4226 knows only SHA1, which is what
-// nearly every token uses.
+// The hashes of RFC 6238, section 1.2. RFC 4226 has only SHA1, which almost
+// every token uses.
 const (
 	SHA1   Algorithm = "SHA1"
 	SHA256 Algorithm = "SHA256"
@@ -55,18 +54,18 @@ const (
 // Periods returns the lives that a tokencode can have.
 func Periods() []time.Duration { return []time.Duration{30 * time.Second, 60 * time.Second} }
 
-// Params is what one must know of a token, besides its seed, to compute its
-// tokencodes.
+// Params is what is needed besides the seed to compute the tokencodes of a
+// token.
 type Params struct {
 	Kind      Kind
 	Algorithm Algorithm     // TOTP and HOTP; empty for SecurID
 	Digits    int           // MinDigits to MaxDigits
 	Period    time.Duration // life of a tokencode, one of Periods; zero for HOTP
-	Serial    string        // SecurID mixes it in: 1 to 12 digits, zeros to the left do not count
+	Serial    string        // part of the computation for SecurID: 1 to 12 digits, leading zeros do not count
 }
 
-// WithDefaults returns p with the usual values of its kind in the place of empty
-// ones: SHA1, 6 digits and 30 s; for SecurID 8 digits and 60 s.
+// WithDefaults returns p with the usual values of its kind for empty fields:
+// SHA1, 6 digits and 30 s; for SecurID 8 digits and 60 s.
 func (p Params) WithDefaults() Params {
 	securid := p.Kind == SecurID
 	if p.Algorithm == "" && !securid {
@@ -87,7 +86,7 @@ func (p Params) WithDefaults() Params {
 	return p
 }
 
-// Validate reports all that is wrong with p in one line.
+// Validate returns everything that is wrong with p in one line.
 func (p Params) Validate() error {
 	var wrong []string
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
@@ -102,7 +101,7 @@ func (p Params) Validate() error {
 		}
 	case SecurID:
 		if p.Algorithm != "" {
-			add("algorithm %.20q, SecurID has none to choose", p.Algorithm)
+			add("algorithm %.20q, but SecurID has no choice of algorithm", p.Algorithm)
 		}
 		if len(p.Serial) == 0 || len(p.Serial) > 12 || !isDigits(p.Serial) {
 			add("serial %.20q, SecurID needs 1 to 12 digits", p.Serial)
@@ -112,7 +111,7 @@ func (p Params) Validate() error {
 	}
 	switch {
 	case p.Kind == HOTP && p.Period != 0:
-		add("period %v, HOTP follows no clock", p.Period)
+		add("period %v, but HOTP is not time-based", p.Period)
 	case (p.Kind == TOTP || p.Kind == SecurID) && !slices.Contains(Periods(), p.Period):
 		add("period %v, want 30s or 60s", p.Period)
 	}
@@ -122,8 +121,8 @@ func (p Params) Validate() error {
 	return errors.New(strings.Join(wrong, "; "))
 }
 
-// Interval returns the interval of time t, as the token's clock tells it. It is
-// 0 for kinds that follow no clock: their interval is the stored counter.
+// Interval returns the interval of time t, by the clock of the token. It is 0
+// for kinds that are not time-based: their interval is the stored counter.
 func Interval(p Params, t time.Time) int64 {
 	period := int64(p.Period / time.Second)
 	if period <= 0 {
@@ -132,8 +131,8 @@ func Interval(p Params, t time.Time) int64 {
 	return floorDiv(t.Unix(), period)
 }
 
-// Start returns when an interval begins; its tokencode lasts for p.Period. It
-// is the zero time for kinds that follow no clock.
+// Start returns when an interval begins; it lasts for p.Period. It is the zero
+// time for kinds that are not time-based.
 func Start(p Params, interval int64) time.Time {
 	if p.Period <= 0 {
 		return time.Time{}
@@ -149,8 +148,8 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-// isDigits reports whether s holds ASCII digits only. Other decimal digits of
-// Unicode are refused: they would be a second spelling of the same passcode.
+// isDigits reports whether s consists of ASCII digits. Other Unicode digits
+// would be a second spelling of the same passcode.
 func isDigits(s string) bool {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {

@@ -125,7 +125,7 @@ func TestValidateReportsAllProblems(t *testing.T) {
 		{Params{}, []string{"0 digits", `unknown kind ""`}},
 		{Params{Kind: TOTP, Digits: 9}, []string{"9 digits", `algorithm ""`, "period 0s"}},
 		{Params{Kind: TOTP, Algorithm: "MD5", Digits: 5, Period: 15 * time.Second}, []string{"5 digits", `"MD5"`, "period 15s"}},
-		{Params{Kind: HOTP, Algorithm: SHA1, Digits: 6, Period: 30 * time.Second}, []string{"HOTP follows no clock"}},
+		{Params{Kind: HOTP, Algorithm: SHA1, Digits: 6, Period: 30 * time.Second}, []string{"HOTP is not time-based"}},
 		{Params{Kind: SecurID, Algorithm: SHA1, Digits: 6, Serial: "12345678901x"}, []string{"algorithm", "12345678901x", "period"}},
 		{Params{Kind: SecurID, Digits: 6, Period: time.Minute, Serial: "1234567890123"}, []string{"1 to 12 digits"}},
 		{Params{Kind: SecurID, Digits: 6, Period: time.Minute, Serial: "12345678٣"}, []string{"1 to 12 digits"}},
