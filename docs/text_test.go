@@ -270,3 +270,29 @@ func stringsOf(t *testing.T) string {
 	}
 	return texts.String()
 }
+
+// retired matches words that this project has replaced; the message says by what.
+var retired = map[*regexp.Regexp]string{
+	regexp.MustCompile(`(?i)\b(?:whoever|whomever|thereof|whereof)\b`):          `"a user who", "an attacker who", or the subject itself`,
+	regexp.MustCompile(`(?i)\b(?:reign|accession|abdicate|hush|turnstile)s?\b`): "leadership, stepping down, drain (see the glossary)",
+}
+
+// TestRetiredWordsStayRetired looks for them in documents and in Go files.
+func TestRetiredWordsStayRetired(t *testing.T) {
+	texts := documents(t)
+	for _, f := range tree(t) {
+		b, err := os.ReadFile(filepath.Join("..", f.path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[f.path] = string(b)
+	}
+	delete(texts, "docs/text_test.go")
+	for name, text := range texts {
+		for pattern, use := range retired {
+			if at := pattern.FindStringIndex(text); at != nil {
+				t.Errorf("%s:%d: %q: use %s", name, 1+strings.Count(text[:at[0]], "\n"), text[at[0]:at[1]], use)
+			}
+		}
+	}
+}

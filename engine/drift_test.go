@@ -82,8 +82,8 @@ func TestSteadyClockIsFarFromLeaving(t *testing.T) {
 	}
 }
 
-// Whatever a clock does at a steady rate, whoever logs in with it at odd times
-// is told that rate, within what whole intervals allow.
+// The trend of a clock with a steady rate is that rate, within the precision of
+// whole intervals, also if the logins are irregular.
 func TestTrendFindsTheRateOfAClock(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		perDay := rapid.Float64Range(-0.5, 0.5).Draw(r, "intervals a day")

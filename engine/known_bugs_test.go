@@ -155,8 +155,8 @@ func begunBeforeALock(t *testing.T) {
 	}
 }
 
-// Of a hundred intervals one may have the tokencode that was just used. Whoever
-// presses twice is told that he did, and is not asked for the next tokencode.
+// One of a hundred intervals may have the tokencode that was just used. A user who
+// types it twice gets the reason tokencode_reused, and no Next Tokencode mode.
 func TestTokencodeUsedLastIsKnownBeforeAnyOther(t *testing.T) {
 	given := func() *world {
 		return given(t, "user ada", "token e1 user=ada kind=hotp pin=471108", "policy window.event.small=20 window.event.medium=100")

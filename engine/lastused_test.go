@@ -85,7 +85,7 @@ func TestNobodyPassesTwiceWhateverAdministratorsDo(t *testing.T) {
 	})
 }
 
-// playground is two users, four tokens and whoever has a hand in them.
+// playground is two users, four tokens and an administrator.
 type playground struct {
 	w    *world
 	r    *rapid.T

@@ -168,8 +168,8 @@ func TestConversationOutlivesWhatIsNoneOfItsBusiness(t *testing.T) {
 	}
 }
 
-// TestConversationIsBounded: whoever answers again and again what counts as no
-// failure comes to an end, and so does what would be asked next.
+// TestConversationIsBounded: a conversation ends even if every answer is one that
+// does not count as a failure.
 func TestConversationIsBounded(t *testing.T) {
 	const again = "reject tokencode_reused, asks login (tokencode_reused)"
 	q := questions["login with the new PIN"]

@@ -361,13 +361,13 @@ func TestSimulationKnowsWhatWasAnswered(t *testing.T) {
 			nil,
 		},
 		{
-			"whoever would have been refused at the first step would not have been let in at the next",
+			"a user refused at the first step would not have been accepted at the next",
 			slices.Concat([]string{"login ada 1", "login ada 2"}, slow, []string{"at 12:01:10 answer <code+1>"}),
 			map[string]string{"lock.after": "2"},
 			[]engine.Effect{{User: "ada", Logins: 1, Refused: 1, Locked: 1}},
 		},
 		{
-			"whoever resynchronised would be let in under narrower windows too",
+			"a resynchronized token would be accepted under narrower windows too",
 			[]string{"clock a1 3", "resync ada 471108<code> <code+1>", "at 12:03:00 login ada 471108<code>"},
 			map[string]string{"window.fob.medium": "1", "window.fob.large": "1"},
 			nil,
