@@ -135,7 +135,7 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 		// Use the step of the ticket, not of the conversation. A repeated answer may
 		// find the conversation at a later step, and must be examined as it was the
 		// first time.
-		k.step = in.Ticket.Step
+		k.step, k.over = in.Ticket.Step, u.Conversation.Turn != in.Ticket.Turn
 	}
 	switch k.step {
 	case events.StepLogin, events.StepNone:
@@ -157,6 +157,7 @@ type checker struct {
 	CheckInput
 	user       *User
 	step       events.Step
+	over       bool // the turn is over: the attempt gets a recorded answer or is refused
 	typed      string
 	deliveries []Delivery
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // newPIN examines an answer to one of the steps that set a PIN, and seals the
-// PIN if one is to be set.
+// PIN if one is to be set. When the turn is over, no PIN can be set any more, so
+// nothing is hashed: repeated answers would occupy the node.
 func (k *checker) newPIN(ctx context.Context, c *Checked) error {
 	t := k.State.Token(k.user.Conversation.Serial)
 	if t == nil {
@@ -91,6 +92,9 @@ func TemporaryPIN(s *State, keys Keys, t *Token, typed Secret, common PINList) (
 // usedBefore reports whether the input is the token's present PIN or one of its
 // last PINs.
 func (k *checker) usedBefore(ctx context.Context, t *Token) (bool, error) {
+	if k.over {
+		return false, nil
+	}
 	last, reach := t.OldPINs, k.State.Policy.PINHistory
 	if t.hasPIN() { // the present one is never allowed, whatever the history
 		last = append([]OldPIN{{t.PINRevision, t.PIN}}, last...)
@@ -109,6 +113,9 @@ func (k *checker) usedBefore(ctx context.Context, t *Token) (bool, error) {
 func (k *checker) seal(ctx context.Context, t *Token, e *PINEvidence, c *Checked, pin string) error {
 	if e.Generated {
 		c.PIN = Secret(pin)
+	}
+	if k.over {
+		return nil
 	}
 	var err error
 	if t.pinStyle() == tokencode.PINpad {

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -70,6 +71,63 @@ func TestRetriedAnswerShowsWhatWasDecided(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// slowKeys count the slow hashes.
+type slowKeys struct {
+	*keys
+	hashes int
+}
+
+func (k *slowKeys) PINMatches(ctx context.Context, serial string, revision uint64, sealed []byte, pin engine.Secret) (bool, error) {
+	k.hashes++
+	return k.keys.PINMatches(ctx, serial, revision, sealed, pin)
+}
+
+func (k *slowKeys) SealPIN(ctx context.Context, serial string, revision uint64, pin engine.Secret) ([]byte, error) {
+	k.hashes++
+	return k.keys.SealPIN(ctx, serial, revision, pin)
+}
+
+// Only the first answer to a step that sets a PIN costs slow hashes. Otherwise one
+// user could occupy a node by sending the same form again and again.
+func TestRepeatedAnswerCostsNoSlowHash(t *testing.T) {
+	for name, c := range map[string]struct {
+		source string
+		answer engine.Attempt
+	}{
+		"the same PIN twice": {"own", engine.Attempt{Choice: engine.ChoiceOwn, Typed: "864209", Again: "864209"}},
+		"a PIN typed once":   {"own", engine.Attempt{Typed: "864209"}},
+		"a generated PIN":    {"generated", engine.Attempt{Choice: engine.ChoiceGenerated}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := given(t, "user ada", "token a1 user=ada pin=135791 source="+c.source)
+			for _, line := range []string{"admin new-pin a1", "login ada 135791<code>"} {
+				w.do(strings.Fields(line))
+			}
+			asked, a := w.ticket, c.answer
+			for i := range 4 {
+				if i < 2 {
+					a.Origin = w.origin("") // the second is another answer to the same step
+				}
+				k := &slowKeys{keys: w.keys}
+				checked, err := engine.Check(t.Context(), engine.CheckInput{State: w.state, Keys: k, Attempt: a, Ticket: asked, Now: events.At(w.now)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first := i == 0; (k.hashes > 0) != first {
+					t.Errorf("answer %d: %d slow hashes", i+1, k.hashes)
+				}
+				if i > 0 {
+					continue
+				}
+				w.ticket = asked
+				if _, err := w.ask(a); err != nil || checked.Command.Evidence.PIN == nil {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
