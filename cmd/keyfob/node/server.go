@@ -119,25 +119,29 @@ type instance struct {
 // frontEnds are created, and not yet open.
 type frontEnds struct {
 	radius *radius.Server
-	outlet *outlet
+	stream *auditStream
 	http   []*httpServer
 }
 
-func (in *instance) frontEnds(ports *ports, cert *certificate) (*frontEnds, error) {
+func (in *instance) frontEnds(ports *ports, cert *certificate) (_ *frontEnds, err error) {
 	d := &frontEnds{}
-	var err error
-	if d.outlet, err = in.openOutlet(); err != nil {
+	if d.stream, err = in.openAuditStream(); err != nil {
 		return nil, err
 	}
-	in.counts.registry.MustRegister(&gauges{node: in.node, published: d.outlet.published, now: in.env.Now})
+	defer func() {
+		if err != nil {
+			d.stream.close()
+		}
+	}()
+	in.counts.registry.MustRegister(&gauges{node: in.node, published: d.stream.published, now: in.env.Now})
 
 	pages, err := in.pages()
 	if err != nil {
-		return nil, errors.Join(err, d.outlet.close())
+		return nil, err
 	}
-	commands, err := in.api(d.outlet)
+	commands, err := in.api(d.stream)
 	if err != nil {
-		return nil, errors.Join(err, d.outlet.close())
+		return nil, err
 	}
 	d.http = []*httpServer{
 		newHTTPServer("web", ports.web, cert, limited(pages, maxForm), in.log),
@@ -149,32 +153,32 @@ func (in *instance) frontEnds(ports *ports, cert *certificate) (*frontEnds, erro
 	}
 	packets, err := in.radiusConfig(cert)
 	if err != nil {
-		return nil, errors.Join(err, d.outlet.close())
+		return nil, err
 	}
 	// Last, because its sockets receive packets at once.
 	if d.radius, err = radius.New(packets, in.asked, in.log); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w; free the port, or set radius.listen, radius.acct and radius.radsec", err), d.outlet.close())
+		return nil, fmt.Errorf("%w; free the port, or set radius.listen, radius.acct and radius.radsec", err)
 	}
 	return d, nil
 }
 
 // run serves until ctx ends or a part fails. It stops in the reverse order: the
 // front ends accept no new requests and complete those in progress; the node hands
-// over leadership and stops; then the outlet and the sender stop, which received
-// its last events and tokencodes.
+// over leadership and stops; then the audit stream and the sender stop, because
+// they receive the node's last events and tokencodes.
 func (in *instance) run(ctx context.Context, d *frontEnds, hup <-chan os.Signal, reload func()) error {
 	inside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	nodeDone, outletDone := make(chan error, 1), make(chan error, 1)
+	nodeDone, streamDone := make(chan error, 1), make(chan error, 1)
 	nodeCtx, stopNode := context.WithCancel(inside)
 	defer stopNode()
-	outletCtx, stopOutlet := context.WithCancel(inside)
-	defer stopOutlet()
+	streamCtx, stopStream := context.WithCancel(inside)
+	defer stopStream()
 	nodeGone := make(chan struct{})
 	go func() { defer close(nodeGone); nodeDone <- in.node.Run(nodeCtx) }()
-	go func() { outletDone <- d.outlet.run(outletCtx) }()
+	go func() { streamDone <- d.stream.run(streamCtx) }()
 	senderDone := make(chan error, 1)
-	go func() { senderDone <- in.send(outletCtx) }()
+	go func() { senderDone <- in.send(streamCtx) }()
 
 	group, open := errgroup.WithContext(ctx)
 	group.Go(func() error { return named("radius", d.radius.Run(open)) })
@@ -209,8 +213,8 @@ func (in *instance) run(ctx context.Context, d *frontEnds, hup <-chan os.Signal,
 	if nodeErr := <-nodeDone; nodeErr != nil {
 		err = fmt.Errorf("node %s: %w", in.cfg.Node, nodeErr)
 	}
-	stopOutlet()
-	err = errors.Join(err, named("audit stream", <-outletDone), named("delivery", <-senderDone))
+	stopStream()
+	err = errors.Join(err, named("audit stream", <-streamDone), named("delivery", <-senderDone))
 	in.log.InfoContext(ctx, "stopped", "node", in.cfg.Node)
 	return err
 }
@@ -257,10 +261,10 @@ func (in *instance) pages() (http.Handler, error) {
 	return pages, nil
 }
 
-func (in *instance) api(o *outlet) (http.Handler, error) {
+func (in *instance) api(stream *auditStream) (http.Handler, error) {
 	return api.New(api.Config{
 		Node: in.asked, Seal: in.node, Remedies: remedies{in.node}, Cluster: members{in.node}, Journal: in.node.Journal(),
-		NewReader: natsKeys(in.node).NewReader, SyncReaders: o.syncReaders,
+		NewReader: natsKeys(in.node).NewReader, SyncReaders: stream.syncReaders,
 		Refused: in.node.CountRefusal,
 		Name:    in.cfg.Node, Site: in.cfg.Site, Now: in.env.Now, Random: rand.Reader, Log: in.log,
 		Sound: func() bool { return in.node.Stats().ClockSound }, CaughtUp: in.node.CaughtUp,
@@ -285,7 +289,7 @@ func (in *instance) radiusConfig(cert *certificate) (radius.Config, error) {
 	c.RadSec, c.TLS = []string{in.cfg.RADIUS.RadSec}, cert.config()
 	c.TLS.NextProtos, c.TLS.ClientCAs = nil, x509.NewCertPool()
 	if !c.TLS.ClientCAs.AppendCertsFromPEM(pem) {
-		return c, fmt.Errorf("radius.client_ca: %s holds no PEM certificate found", in.cfg.RADIUS.ClientCA)
+		return c, fmt.Errorf("radius.client_ca: %s contains no PEM certificate", in.cfg.RADIUS.ClientCA)
 	}
 	return c, nil
 }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -23,10 +22,10 @@ const (
 	leaderInterval = 200 * time.Millisecond
 )
 
-// outlet publishes the audit trail on NATS. By default each node publishes its
+// auditStream publishes the audit trail on NATS. By default each node publishes its
 // own journal to its embedded server. If the site has its own NATS, the leader
 // publishes there.
-type outlet struct {
+type auditStream struct {
 	node      *cluster.Node
 	server    *stream.Server    // nil without an embedded server
 	publisher *stream.Publisher // nil if nothing is published
@@ -41,30 +40,31 @@ func natsKeys(n *cluster.Node) stream.Keys {
 	return stream.Keys{Operator: n.DeriveNATS("operator"), System: n.DeriveNATS("system"), Account: n.DeriveNATS("account")}
 }
 
-func (in *instance) openOutlet() (*outlet, error) {
-	o := &outlet{node: in.node, log: in.log}
+func (in *instance) openAuditStream() (*auditStream, error) {
+	a := &auditStream{node: in.node, log: in.log}
 	c := stream.PublisherConfig{Journal: in.node.Journal(), Log: in.log}
 	switch listen := in.cfg.NATS.Embedded.Listen; {
 	case in.cfg.NATS.URL != "":
-		o.leads, c.Connect = in.node.Leads, stream.External(in.cfg.NATS.URL, in.cfg.NATS.Creds)
+		a.leads, c.Connect = in.node.Leads, stream.External(in.cfg.NATS.URL, in.cfg.NATS.Creds)
 	case listen == Off:
-		return o, nil
+		return a, nil
 	default:
 		s := stream.ServerConfig{Name: in.cfg.Node, Dir: in.cfg.Data, Listen: listen, Keys: natsKeys(in.node), Log: in.log}
 		if !onlyHere(listen) { // use TLS beyond this machine, if there is a certificate
 			s.TLSCert, s.TLSKey = in.cfg.Web.TLS.Cert, in.cfg.Web.TLS.Key
 		}
 		var err error
-		if o.server, err = stream.Start(s); err != nil {
+		if a.server, err = stream.Start(s); err != nil {
 			return nil, fmt.Errorf("nats.embedded.listen %s: %w", listen, err)
 		}
-		c.Connect = o.server.Connect
+		c.Connect = a.server.Connect
 	}
 	var err error
-	if o.publisher, err = stream.NewPublisher(c); err != nil {
-		return nil, errors.Join(err, o.close())
+	if a.publisher, err = stream.NewPublisher(c); err != nil {
+		a.close()
+		return nil, err
 	}
-	return o, nil
+	return a, nil
 }
 
 // onlyHere reports whether an address is reachable from this machine only.
@@ -75,23 +75,23 @@ func onlyHere(listen string) bool {
 
 // run publishes until ctx ends, then closes the server. A publishing failure
 // does not stop logins: the journal is the record.
-func (o *outlet) run(ctx context.Context) error {
+func (a *auditStream) run(ctx context.Context) error {
 	readersDone := make(chan struct{})
-	go func() { defer close(readersDone); o.admitReaders(ctx) }()
-	defer func() { <-readersDone; _ = o.close() }()
-	for o.publisher != nil && ctx.Err() == nil {
-		if !o.wait(ctx, true) {
+	go func() { defer close(readersDone); a.admitReaders(ctx) }()
+	defer func() { <-readersDone; a.close() }()
+	for a.publisher != nil && ctx.Err() == nil {
+		if !a.wait(ctx, true) {
 			break
 		}
 		leading, stop := context.WithCancel(ctx)
 		go func() { // ends with leading
-			o.wait(leading, false)
+			a.wait(leading, false)
 			stop()
 		}()
-		err := o.publisher.Run(leading)
+		err := a.publisher.Run(leading)
 		stop()
 		if err != nil {
-			o.log.ErrorContext(ctx, "audit stream publishing stopped until this node is restarted", "err", err)
+			a.log.ErrorContext(ctx, "audit stream publishing stopped until this node is restarted", "err", err)
 			break
 		}
 	}
@@ -101,15 +101,15 @@ func (o *outlet) run(ctx context.Context) error {
 
 // admitReaders keeps the embedded server's list of readers up to date until ctx
 // ends.
-func (o *outlet) admitReaders(ctx context.Context) {
-	if o.server == nil {
+func (a *auditStream) admitReaders(ctx context.Context) {
+	if a.server == nil {
 		return
 	}
 	tick := time.NewTicker(readersInterval)
 	defer tick.Stop()
 	for {
 		select {
-		case <-o.node.Journal().Changed():
+		case <-a.node.Journal().Changed():
 		case <-tick.C:
 		case <-ctx.Done():
 			return
@@ -119,21 +119,21 @@ func (o *outlet) admitReaders(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		o.syncReaders(ctx)
+		a.syncReaders(ctx)
 	}
 }
 
 // syncReaders makes the embedded server accept the readers of the state. After a
 // start it does not listen until this node has caught up: its state may be older
 // than a revocation.
-func (o *outlet) syncReaders(ctx context.Context) {
-	if o.server == nil || o.node.CaughtUp() != nil {
+func (a *auditStream) syncReaders(ctx context.Context) {
+	if a.server == nil || a.node.CaughtUp() != nil {
 		return
 	}
-	o.syncing.Lock()
-	defer o.syncing.Unlock()
-	if err := o.server.SetReaders(readerKeys(o.node.State())); err != nil {
-		o.log.ErrorContext(ctx, "audit readers not updated", "err", err)
+	a.syncing.Lock()
+	defer a.syncing.Unlock()
+	if err := a.server.SetReaders(readerKeys(a.node.State())); err != nil {
+		a.log.ErrorContext(ctx, "audit readers not updated", "err", err)
 	}
 }
 
@@ -153,11 +153,11 @@ func readerKeys(s *engine.State) []string {
 
 // wait returns true when this node leads, or no longer leads, as wanted, and
 // false if ctx ends first. A node that always publishes counts as leading.
-func (o *outlet) wait(ctx context.Context, wanted bool) bool {
+func (a *auditStream) wait(ctx context.Context, wanted bool) bool {
 	tick := time.NewTicker(leaderInterval)
 	defer tick.Stop()
 	for {
-		if leads := o.leads == nil || o.leads(); leads == wanted {
+		if leads := a.leads == nil || a.leads(); leads == wanted {
 			return true
 		}
 		select {
@@ -168,17 +168,16 @@ func (o *outlet) wait(ctx context.Context, wanted bool) bool {
 	}
 }
 
-func (o *outlet) close() error {
-	if o.server != nil {
-		o.server.Close()
+func (a *auditStream) close() {
+	if a.server != nil {
+		a.server.Close()
 	}
-	return nil
 }
 
 // published returns the number of the last event that NATS is known to hold.
-func (o *outlet) published() (sequence uint64, ok bool) {
-	if o.publisher == nil || o.leads != nil && !o.leads() {
+func (a *auditStream) published() (sequence uint64, ok bool) {
+	if a.publisher == nil || a.leads != nil && !a.leads() {
 		return 0, false
 	}
-	return o.publisher.Published(), true
+	return a.publisher.Published(), true
 }
