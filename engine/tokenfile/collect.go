@@ -18,7 +18,7 @@ const (
 	serialChars = "-_."
 )
 
-// finish holds a token that a format has read to what holds for all formats.
+// finish checks what applies to tokens of all formats.
 func finish(tok *Token) error {
 	if err := checkSerial(tok.Serial); err != nil {
 		return err
@@ -32,7 +32,7 @@ func finish(tok *Token) error {
 	return nil
 }
 
-// checkSerial admits what can stand in a URL, a file name and a log line alike.
+// checkSerial accepts serials that are safe in URLs, file names and log lines.
 func checkSerial(s string) error {
 	if s == "" {
 		return ErrFormat.because("it has no serial")
@@ -51,7 +51,7 @@ func checkSerial(s string) error {
 	return nil
 }
 
-// clean makes a stranger's text fit to be shown: trimmed, without control
+// clean makes a stranger's text safe to show: trimmed, without control
 // characters, valid UTF-8 of at most maxText bytes.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
@@ -71,8 +71,8 @@ func clean(s string) string {
 	return s
 }
 
-// shown quotes a short value for an error. A longer one is only counted: in a
-// table whose columns are mixed up it may be the secret.
+// shown quotes a short value for an error. Of a longer one it states only the
+// length: if the columns of a table are mixed up, it may be the secret.
 func shown(s string) string {
 	if len(s) > 10 {
 		return fmt.Sprintf("something of %d characters", len(s))
@@ -80,18 +80,18 @@ func shown(s string) string {
 	return strconv.Quote(s)
 }
 
-// collector gathers the result of one file within its limits.
+// collector collects the result of one file within its limits.
 type collector struct {
 	options Options
 	result  Result
 	serials map[string]bool
 }
 
-// add takes a token, or refuses it. Its error ends the reading.
+// add adds a token or refuses it. An error ends reading.
 func (c *collector) add(tok Token, line int) error {
 	switch {
 	case c.serials[tok.Serial]:
-		return c.refuse(tok.Serial, line, ErrDuplicate.because("a token of this serial stands earlier in the file"))
+		return c.refuse(tok.Serial, line, ErrDuplicate.because("a token with this serial is earlier in the file"))
 	case !c.options.Now.IsZero() && !tok.Expires.IsZero() && !c.options.Now.Before(tok.Expires):
 		return c.refuse(tok.Serial, line, ErrExpired.because("it expired on %s", lastDay(tok.Expires).Format("2006-01-02")))
 	}
@@ -100,13 +100,13 @@ func (c *collector) add(tok Token, line int) error {
 	return c.full()
 }
 
-// refuse records why a token is not read. Its error ends the reading.
+// refuse records why a token is not read. An error ends reading.
 func (c *collector) refuse(serial string, line int, err error) error {
 	c.result.Refused = append(c.result.Refused, Refusal{Serial: clean(serial), Line: line, Err: err})
 	return c.full()
 }
 
-// take is add or refuse, for readers that answer a token and an error.
+// take is add or refuse, for readers that return a token and an error.
 func (c *collector) take(tok Token, line int, err error) error {
 	if err != nil {
 		return c.refuse(tok.Serial, line, err)
@@ -121,7 +121,7 @@ func (c *collector) full() error {
 	return nil
 }
 
-// note adds a remark about the file, each one once.
+// note adds a remark about the file, once.
 func (c *collector) note(sentence string) {
 	if !slices.Contains(c.result.Notes, sentence) {
 		c.result.Notes = append(c.result.Notes, sentence)

@@ -42,7 +42,7 @@ func errDevice(o Options) error {
 	if o.DeviceID == "" {
 		return ErrDevice.because("the token is bound to one device; give the device ID that its app shows")
 	}
-	return ErrDevice.because("the token is bound to another device than the device ID given")
+	return ErrDevice.because("the token is bound to a device other than the given device ID")
 }
 
 // needPassword refuses what cannot be the password of a CTF string.
@@ -146,12 +146,12 @@ func ctfPayload(text string) (payload string, phone bool, err error) {
 			payload = payload[2:]
 		}
 	} else if indexFold(text, ctkipMarker) >= 0 {
-		return "", false, ErrUnsupported.because("this is a CT-KIP link: it holds no seed but the address of a server that would make one")
+		return "", false, ErrUnsupported.because("this is a CT-KIP link, which contains the address of a server instead of a seed")
 	} else {
 		payload = strings.TrimSpace(text)
 	}
 	if payload == "" || !strings.ContainsRune("12AB", rune(payload[0])) {
-		return "", false, ErrFormat.because("this is no CTF string: one begins with 2, A or B")
+		return "", false, ErrFormat.because("this is not a CTF string; those begin with 2, A or B")
 	}
 	return payload, phone, nil
 }

@@ -83,7 +83,7 @@ func (f *ctf2) describe(tok *Token) error {
 	}
 	interval := f.flags & maskInterval
 	if interval > 1 {
-		return ErrUnsupported.because("its interval is coded as %d, which nobody has defined", interval)
+		return ErrUnsupported.because("its interval is coded as %d, which is not defined", interval)
 	}
 	tok.Params = tokencode.Params{
 		Kind:   tokencode.SecurID,
@@ -134,7 +134,7 @@ func (f *ctf2) decrypt(tok *Token, password []byte, device string) error {
 		if len(password) > 0 {
 			return ErrWrongPassword.because("the password is wrong")
 		}
-		return ErrAltered.because("the seed does not fit its check: the string is damaged or bound in a way that it does not say")
+		return ErrAltered.because("the checksum of the seed is wrong: the string is damaged, or bound in a way that it does not state")
 	}
 	tok.Seed = seed[:]
 	return nil

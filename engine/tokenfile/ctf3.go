@@ -157,7 +157,7 @@ func ctf3Sum(data, device, password []byte) []byte {
 func ctf3Token(plain []byte) (Token, error) {
 	tok := Token{Serial: string(bytes.TrimRight(plain[ctf3Serial:ctf3Seed], "\x00"))}
 	if !bytes.Equal(plain[ctf3Padding:], bytes.Repeat([]byte{16}, 16)) || len(tok.Serial) != 12 {
-		return tok, ErrFormat.because("the CTF string is sound, but its content is not laid out as any that is known")
+		return tok, ErrFormat.because("the CTF string is intact, but the layout of its content is not known")
 	}
 	switch plain[ctf3AddPIN] {
 	case ctf3PINOff:
@@ -165,7 +165,7 @@ func ctf3Token(plain []byte) (Token, error) {
 	case ctf3PINOn:
 		tok.PINStyle = tokencode.PINpad
 	default: // stoken takes everything else as on
-		return tok, ErrUnsupported.because("its PIN style is coded as %#02x, which nobody has defined", plain[ctf3AddPIN])
+		return tok, ErrUnsupported.because("its PIN style is coded as %#02x, which is not defined", plain[ctf3AddPIN])
 	}
 	if plain[ctf3Mode] != 0 {
 		tok.warnMode()

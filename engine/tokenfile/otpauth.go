@@ -51,7 +51,7 @@ func readOTPAuth(in *lines, c *collector) error {
 		case hasPrefixFold(line, "otpauth-migration:"):
 			err = errMigration()
 		default:
-			err = ErrFormat.because("this is no otpauth:// URI")
+			err = ErrFormat.because("this is not an otpauth:// URI")
 		}
 		if err := c.take(tok, in.number, err); err != nil {
 			return err
@@ -63,11 +63,11 @@ func readOTPAuth(in *lines, c *collector) error {
 func parseOTPAuth(uri string) (Token, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
-		return Token{}, ErrFormat.because("the otpauth URI cannot be taken apart")
+		return Token{}, ErrFormat.because("the otpauth URI cannot be parsed")
 	}
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return Token{}, ErrFormat.because("the parameters of the otpauth URI cannot be taken apart")
+		return Token{}, ErrFormat.because("the parameters of the otpauth URI cannot be parsed")
 	}
 	for name, values := range q {
 		if len(values) > 1 {

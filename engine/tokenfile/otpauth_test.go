@@ -85,7 +85,7 @@ func TestBadURIsSayWhatIsWrong(t *testing.T) {
 		{good + "&serial=a%20b", ErrFormat, "serial"},
 		{good + "&serial=" + strings.Repeat("1", 65), ErrFormat, "serial"},
 		{good + "&x=%zz", ErrFormat, "parameters"},
-		{"otpauth://totp/%zz?secret=GEZDGNBV", ErrFormat, "taken apart"},
+		{"otpauth://totp/%zz?secret=GEZDGNBV", ErrFormat, "cannot be parsed"},
 		{"otpauth://totp/bob", ErrFormat, "empty"},
 		{"otpauth://steam/bob?secret=GEZDGNBV", ErrUnsupported, "totp or hotp"},
 		{"otpauth://hotp/bob?secret=GEZDGNBV", ErrFormat, "counter"},

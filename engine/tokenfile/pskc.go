@@ -163,7 +163,7 @@ func pskcParams(key *element, tok *Token) error {
 		tok.Serial = serial12(tok.Serial)
 		tok.Params.Kind, tok.Params.Serial = tokencode.SecurID, tok.Serial
 	default:
-		return ErrUnsupported.because("its algorithm %.100q is none that keyfob has (hotp, totp, SecurID-AES)", name)
+		return ErrUnsupported.because("its algorithm %.100q is not supported (hotp, totp and SecurID-AES are)", name)
 	}
 	parameters := key.find(nsPSKC, "AlgorithmParameters")
 	format := parameters.find(nsPSKC, "ResponseFormat")
@@ -183,7 +183,7 @@ func pskcParams(key *element, tok *Token) error {
 	case encoding != "DECIMAL":
 		return ErrUnsupported.because("it displays %.20q, and only DECIMAL is read", encoding)
 	case format.attr("CheckDigits") == "true" || format.attr("CheckDigits") == "1":
-		return ErrUnsupported.because("it displays a check digit, which keyfob does not compute")
+		return ErrUnsupported.because("it displays a check digit, which is not supported")
 	}
 	var err error
 	tok.Params.Digits, err = number(format.attr("Length"), "Length")
@@ -202,7 +202,7 @@ func pskcSuite(suite string) (tokencode.Algorithm, error) {
 	case s == "" || strings.HasSuffix(s, "SHA1") || strings.Contains(s, "SHA1-"):
 		return tokencode.SHA1, nil
 	default:
-		return "", ErrUnsupported.because("its suite %.40q is none of HMAC-SHA1, HMAC-SHA256 and HMAC-SHA512", suite)
+		return "", ErrUnsupported.because("its suite %.40q is not HMAC-SHA1, HMAC-SHA256 or HMAC-SHA512", suite)
 	}
 }
 

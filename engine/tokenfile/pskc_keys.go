@@ -37,7 +37,7 @@ func openPSKC(encryptionKey, macMethod *element, o Options) (*pskcKeys, error) {
 		return k, nil // key wrapping needs no MAC, and its writers name none
 	}
 	if k.hash = pskcHash(name); k.hash == nil {
-		return nil, ErrUnsupported.because("the file's MAC %.100q is none that keyfob has", name)
+		return nil, ErrUnsupported.because("the file's MAC %.100q is not supported", name)
 	}
 	if k.err != nil {
 		return k, nil
@@ -60,7 +60,7 @@ func pskcEncryptionKey(e *element, o Options) ([]byte, error) {
 	derived := e.find(anySpace, "DerivedKey")
 	switch {
 	case e == nil:
-		return nil, ErrFormat.because("the file has encrypted values and does not say with which key")
+		return nil, ErrFormat.because("the file has encrypted values but does not name their key")
 	case derived != nil:
 		return pskcDerivedKey(derived, o)
 	case e.find(anySpace, "X509Data") != nil:
@@ -103,7 +103,7 @@ func pskcDerivedKey(derived *element, o Options) ([]byte, error) {
 	}
 	iterations, err := boundedNumber(parameters.textAt(anySpace, "IterationCount"), maxIterations)
 	if err != nil {
-		return nil, ErrTooLarge.because("the file's key derivation takes no number of rounds from 1 to %d", maxIterations)
+		return nil, ErrTooLarge.because("the number of rounds of the file's key derivation is not between 1 and %d", maxIterations)
 	}
 	size := 16
 	if s := parameters.textAt(anySpace, "KeyLength"); s != "" {
@@ -121,7 +121,7 @@ func pskcDerivedKey(derived *element, o Options) ([]byte, error) {
 	}
 	newHash := pskcHash(name)
 	if newHash == nil {
-		return nil, ErrUnsupported.because("the file's key derivation uses %.100q, which keyfob does not have", name)
+		return nil, ErrUnsupported.because("the file's key derivation uses %.100q, which is not supported", name)
 	}
 	if o.Password == "" {
 		return nil, ErrNeedPassword.because("the file is protected by a password")
@@ -204,7 +204,7 @@ func (k *pskcKeys) decrypt(e *element) ([]byte, error) {
 	}
 	open, size := pskcCipher(name)
 	if open == nil {
-		return nil, ErrUnsupported.because("the file's cipher %.100q is none that keyfob has", name)
+		return nil, ErrUnsupported.because("the file's cipher %.100q is not supported", name)
 	}
 	if len(k.encryption) != size {
 		return nil, ErrWrongPassword.because("the key has %d bytes, and the file's cipher needs %d", len(k.encryption), size)

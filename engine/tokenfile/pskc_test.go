@@ -85,7 +85,7 @@ func TestPSKCKeysThatCannotBeUsedAreRefused(t *testing.T) {
 		{"empty secret", pskcHOTP, data("<Secret><PlainValue/></Secret>"), ErrFormat, "empty"},
 		{"secret without value", pskcHOTP, data("<Secret/>"), ErrFormat, "no value"},
 		{"secret not base64", pskcHOTP, data("<Secret><PlainValue>!</PlainValue></Secret>"), ErrFormat, "malformed"},
-		{"encrypted with no key named", pskcHOTP, data(encrypted), ErrFormat, "with which key"},
+		{"encrypted with no key named", pskcHOTP, data(encrypted), ErrFormat, "does not name their key"},
 		{"hexadecimal display", pskcHOTP, `<AlgorithmParameters><ResponseFormat Length="8" Encoding="HEXADECIMAL"/></AlgorithmParameters>`, ErrUnsupported, "DECIMAL"},
 		{"check digit", pskcHOTP, `<AlgorithmParameters><ResponseFormat Length="8" Encoding="DECIMAL" CheckDigits="true"/></AlgorithmParameters>`, ErrUnsupported, "check digit"},
 		{"ten digits", pskcHOTP, `<AlgorithmParameters><ResponseFormat Length="10" Encoding="DECIMAL"/></AlgorithmParameters><Data>` + pskcSecret + "</Data>", ErrUnsupported, "10 digits"},

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	headSize  = 64 << 10 // how much of a file is looked at to recognise it
+	headSize  = 64 << 10 // how much of a file is examined to detect its format
 	maxLine   = 64 << 10 // bytes of one line
 	maxRecord = 1 << 20  // bytes of one XML token: a tag, a text, a comment
 )
 
-// Read reads a file of tokens. It answers an error, and no tokens, when the
-// file as a whole cannot be believed; what is wrong with a single token is a
-// Refusal. Memory is bounded by the tokens it answers, not by r.
+// Read reads a file of tokens. It returns an error and no tokens if the file as
+// a whole cannot be trusted. A problem of a single token is a Refusal. Memory
+// is bounded by the tokens returned, not by r.
 func Read(r io.Reader, o Options) (Result, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = DefaultMaxBytes
@@ -32,10 +32,10 @@ func Read(r io.Reader, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("reading token file: %w", err)
 	}
 	if bytes.HasPrefix(head, []byte("\uFEFF")) {
-		_, _ = in.Discard(3) // cannot fail: it has been peeked
+		_, _ = in.Discard(3) // cannot fail after Peek
 		head = head[3:]
 	}
-	format, err := recognise(head, o.Format)
+	format, err := detect(head, o.Format)
 	if err != nil {
 		return Result{}, err
 	}
@@ -64,13 +64,13 @@ func readAs(format Format, in *bufio.Reader, m *meter, c *collector) error {
 	case CSV:
 		return readCSV(newLines(in, m), c)
 	default:
-		return ErrUnsupported.because("the format %.20q is none of %v", format, Formats())
+		return ErrUnsupported.because("the format %.20q is not one of %v", format, Formats())
 	}
 }
 
-// recognise tells the format by how the file begins. A format that is asked for is believed,
-// the reader itself will say what does not fit.
-func recognise(head []byte, asked Format) (Format, error) {
+// detect returns the format by the beginning of the file. A requested format is
+// not questioned; its reader reports what does not fit.
+func detect(head []byte, asked Format) (Format, error) {
 	text := strings.TrimSpace(string(head))
 	first := firstLine(text)
 	switch {
@@ -83,7 +83,7 @@ func recognise(head []byte, asked Format) (Format, error) {
 	case asked != "":
 		return asked, nil
 	case strings.HasPrefix(text, "<"):
-		return recogniseXML(text)
+		return detectXML(text)
 	case hasPrefixFold(first, "otpauth"):
 		return OTPAuth, nil
 	case indexFold(text, ctfMarker) >= 0 || indexFold(first, ctkipMarker) >= 0 || isBareCTF(first):
@@ -93,13 +93,13 @@ func recognise(head []byte, asked Format) (Format, error) {
 	case isCSV(first):
 		return CSV, nil
 	default:
-		return "", ErrFormat.because("this is no token file that keyfob knows: it begins neither like XML, nor like a URI, a CTF string or a CSV table")
+		return "", ErrFormat.because("this is not a token file that keyfob supports: it does not begin like XML, a URI, a CTF string or a CSV table")
 	}
 }
 
-// recogniseXML goes by the names of the root elements, which stand in the first
-// kilobytes of any honest file; the XML reader then checks the root itself.
-func recogniseXML(text string) (Format, error) {
+// detectXML goes by the name of the root element, which is in the first
+// kilobytes of any honest file. The XML reader then checks the root itself.
+func detectXML(text string) (Format, error) {
 	switch {
 	case strings.Contains(text, "<TKNBatch"):
 		return SDTID, nil

@@ -21,5 +21,5 @@ func (t *Token) warnMode() {
 }
 
 func errOldToken() error {
-	return ErrUnsupported.because("it is a token of before 2003 with a 64-bit seed, whose algorithm keyfob does not have: replace it")
+	return ErrUnsupported.because("it is a token from before 2003 with a 64-bit seed, whose algorithm is not supported; replace it")
 }

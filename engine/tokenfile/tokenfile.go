@@ -1,18 +1,18 @@
-// Package tokenfile reads the files in which tokens are delivered, and writes the
-// ones with which keyfob hands out its own.
+// Package tokenfile reads the files in which tokens are delivered, and writes
+// files for tokens that keyfob issues.
 //
-// Read takes a stream of any format it knows, tells which one it is, and answers
-// tokens whose seeds it has reason to believe: where a format carries a MAC, the MAC
-// is checked before the seed is looked at. What it does not believe it refuses,
-// one token at a time where the rest can stand, each with a sentence for the person who
-// sent the file. It never guesses: a field whose meaning nobody has published is
-// refused or, when it cannot change a tokencode, noted as a warning.
+// Read detects the format of a stream and returns the tokens whose seeds can be
+// trusted: if a format has a MAC, the MAC is checked before the seed is used.
+// Other tokens are refused, one by one if the rest of the file is sound, each
+// with a sentence for the sender of the file. Read never guesses: a field without
+// a published meaning is refused or, if it cannot change a tokencode, reported as
+// a warning.
 //
 // The files come from strangers. Memory is bounded by the tokens found and not by
-// the file; a record has a largest size, XML has a largest depth and no entities
-// but the five that need no definition, and key derivation has a largest cost.
+// the file. Records have a maximum size, XML has a maximum depth and no entities
+// except the five predefined ones, and key derivation has a maximum cost.
 //
-// The package reads no clock and draws no randomness: both come in as parameters.
+// The package uses no clock and no randomness; both are parameters.
 package tokenfile
 
 import (
@@ -22,10 +22,10 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// Format names a file format.
+// Format is a file format.
 type Format string
 
-// The formats that Read knows.
+// The formats that Read supports.
 const (
 	OTPAuth  Format = "otpauth"  // otpauth:// URIs, one a line
 	CTF      Format = "ctf"      // RSA compressed token format, bare or in a link, one a line
@@ -35,34 +35,34 @@ const (
 	StokenRC Format = "stokenrc" // the file of the stoken program
 )
 
-// Formats returns every format that Read knows.
+// Formats returns every format that Read supports.
 func Formats() []Format { return []Format{OTPAuth, CTF, SDTID, PSKC, CSV, StokenRC} }
 
-// Limits of Read when Options names none.
+// Limits of Read if Options has none.
 const (
 	DefaultMaxBytes  = 512 << 20
 	DefaultMaxTokens = 500_000
 )
 
-// Options say how to read. The zero value reads unprotected files.
+// Options configure Read. The zero value reads unprotected files.
 type Options struct {
-	Format   Format    // empty: recognised from the content
-	Password Secret    // of the file or token; empty: none was given
+	Format   Format    // empty: detected from the content
+	Password Secret    // of the file or token; empty: none
 	Key      Secret    // PSKC: the pre-shared key, raw bytes
 	DeviceID string    // CTF: the device that the token is bound to; empty: the device classes are tried
-	Encoding Encoding  // CSV: how secrets are written when the header does not say
-	Now      time.Time // tokens that expire up to now are refused; zero: they are read
+	Encoding Encoding  // CSV: encoding of secrets if the header does not state it
+	Now      time.Time // tokens that have expired are refused; zero: they are read
 
 	MaxBytes  int64 // of the file; 0: DefaultMaxBytes
 	MaxTokens int   // read and refused; 0: DefaultMaxTokens
 }
 
-// Result is what a file holds, in the order of the file.
+// Result is the content of a file, in its order.
 type Result struct {
 	Format  Format
 	Tokens  []Token
 	Refused []Refusal
-	Notes   []string // about the file as a whole, for the person who imports it
+	Notes   []string // about the file as a whole
 }
 
 // Token is one token as its file describes it.
@@ -74,29 +74,29 @@ type Token struct {
 	PINStyle tokencode.PINStyle
 	Windows  Windows
 
-	Born    time.Time // not valid before; zero: not said
+	Born    time.Time // not valid before; zero: not stated
 	Expires time.Time // not valid from here on; zero: never
 
-	User     string // login of its owner
+	User     string // user name of its owner
 	Name     string // full name of its owner
 	Issuer   string
 	Label    string // a name for the token itself
-	DeviceID string // the device that it may be installed on; a label that protects nothing
+	DeviceID string // the device on which it may be installed; not a protection
 
-	Warnings []string // sentences about what is odd but does not change the tokencode
+	Warnings []string // oddities that do not change the tokencode
 }
 
-// Windows are the widths that a record asks for, in intervals either side; zero
-// where it says nothing. They come from the file: cap them by policy.
+// Windows are the windows that a record asks for, in intervals on either side;
+// zero if it does not. They come from the file and must be bounded by policy.
 type Windows struct {
 	Small, Medium, Large int
 }
 
 // Refusal is a token that was not read, and why.
 type Refusal struct {
-	Serial string // empty when it could not be told
-	Line   int    // of the file, from 1; 0 where lines mean nothing
-	Err    error  // a sentence; one of the sentinels below tells its class
+	Serial string // empty if unknown
+	Line   int    // of the file, from 1; 0 if the format has no lines
+	Err    error  // a sentence; errors.Is tells its class
 }
 
 // Why returns the reason as a sentence.

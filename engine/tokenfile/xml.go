@@ -60,7 +60,7 @@ func (x *xmlReader) next() (xml.Token, error) {
 		return nil, x.explain(err)
 	}
 	if _, ok := tok.(xml.Directive); ok {
-		return nil, ErrUnsupported.because("the XML declares a document type or entities, which no token file needs and which can be an attack")
+		return nil, ErrUnsupported.because("the XML declares a document type or entities, which token files do not need and which can be an attack")
 	}
 	return tok, nil
 }
