@@ -77,7 +77,7 @@ func TestActivationCodeIsOfTheSameCommand(t *testing.T) {
 	}
 }
 
-func TestPreviewCountsTokensThatAChangeShutsOut(t *testing.T) {
+func TestPreviewCountsTokensThatAChangeLocksOut(t *testing.T) {
 	w := newWorld(t)
 	for _, line := range [][]string{
 		{"user", "ann"},

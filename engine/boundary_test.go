@@ -16,9 +16,9 @@ func (w *world) after(d time.Duration) *world {
 	return f
 }
 
-// TestWhatEndsEndsToTheMillisecond: each span of the rules, at its last
+// TestEndsAreExactToTheMillisecond: each span of the rules, at its last
 // millisecond and one later. What lasts for a time is over when that has passed.
-func TestWhatEndsEndsToTheMillisecond(t *testing.T) {
+func TestEndsAreExactToTheMillisecond(t *testing.T) {
 	const pin, expired = "challenge pin_expired, asks new_pin", "reject conversation_expired"
 	for name, c := range map[string]struct {
 		given  []string
@@ -220,7 +220,7 @@ func TestClockMayMoveOnAfterADay(t *testing.T) {
 }
 
 // An answer that is empty is not the tokencode that was not sent.
-func TestNothingIsNoTokencodeThatWasSent(t *testing.T) {
+func TestEmptyInputIsNotASentTokencode(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada kind=ondemand pin=471108")
 	w.do(strings.Fields("login ada 471108"))
 	w.ticket.PIN = ""

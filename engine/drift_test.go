@@ -25,7 +25,7 @@ func drifting(points ...[2]float64) *engine.Token {
 	return t
 }
 
-func TestTrendClaimsNothingFromTooLittle(t *testing.T) {
+func TestTrendNeedsEnoughObservations(t *testing.T) {
 	for name, token := range map[string]*engine.Token{
 		"never seen elsewhere": drifting(),
 		"two points":           drifting([2]float64{0, 0}, [2]float64{60, -2}),
@@ -39,7 +39,7 @@ func TestTrendClaimsNothingFromTooLittle(t *testing.T) {
 	}
 }
 
-func TestTrendIsTheLineThroughWhereTheClockWasSeen(t *testing.T) {
+func TestTrendIsTheLineThroughTheObservations(t *testing.T) {
 	token := drifting([2]float64{0, 0}, [2]float64{30, -1}, [2]float64{60, -2}, [2]float64{90, -3})
 	trend, ok := token.Trend(engine.DefaultPolicy())
 	if !ok || trend.Points != 4 || trend.Over != 90*24*time.Hour {

@@ -232,7 +232,7 @@ func FuzzTyped(f *testing.F) {
 
 // A node may have looked while the policy was wider. The leader's is the one
 // that counts, at each tokencode.
-func TestEvidenceIsHeldToTheLeadersPolicy(t *testing.T) {
+func TestLeadersPolicyAppliesToEvidence(t *testing.T) {
 	for name, c := range map[string]struct {
 		given               []string
 		typed, policy, want string
@@ -258,7 +258,7 @@ func TestEvidenceIsHeldToTheLeadersPolicy(t *testing.T) {
 }
 
 // What is so already is done again without a word in the trail.
-func TestWhatIsSoAlreadyLeavesNoEvent(t *testing.T) {
+func TestCommandThatChangesNothingLeavesNoEvent(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "login ada 000000000000")
 	for _, tt := range []struct {
 		command engine.Command

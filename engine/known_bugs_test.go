@@ -192,7 +192,7 @@ func twins(t *testing.T, tok *engine.Token) (counter int64, code string) {
 }
 
 // An event token at the end of its counter costs no more than any other.
-func TestCounterNearItsEndEnds(t *testing.T) {
+func TestCounterHasAnUpperBound(t *testing.T) {
 	w := given(t, "user ada")
 	for _, c := range []struct {
 		counter int64
@@ -210,7 +210,7 @@ func TestCounterNearItsEndEnds(t *testing.T) {
 
 // What goes on at a trusted client is not ended by strangers who lock
 // themselves out.
-func TestStrangersEndNothingAtATrustedClient(t *testing.T) {
+func TestStrangersDoNotEndConversationsAtATrustedClient(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "admin next-tokencode a1", "client vpn 192.0.2.0/24 trusted", "policy lock.after=3")
 	vpn := w.origin("")
 	vpn.Door, vpn.Client = events.DoorRADIUS, "vpn"

@@ -13,7 +13,7 @@ import (
 
 // An interval at or before the last one used is never accepted again: the mark
 // may move between a question and its answer.
-func TestMarkThatMovedMeanwhileHolds(t *testing.T) {
+func TestLastUsedIntervalHoldsAgainstOlderEvidence(t *testing.T) {
 	for _, r := range windows {
 		for question, begin := range map[string][]string{
 			"in Next Tokencode mode": {"admin next-tokencode " + r.serial, "login ada " + r.passcode(0)},
@@ -46,7 +46,7 @@ func TestMarkThatMovedMeanwhileHolds(t *testing.T) {
 }
 
 // Whatever a journal says, its fold does not take a mark back.
-func TestFoldTakesNoMarkBack(t *testing.T) {
+func TestFoldNeverLowersTheLastUsedInterval(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "login ada 471108<code>")
 	last := w.state.Token("a1").Last
 	old := events.Use{Serial: "a1", Kind: "totp", Interval: last - 1}

@@ -152,9 +152,9 @@ func playLocks(t *testing.T, policy string, sequences int, seed uint64) {
 	}
 }
 
-// TestGuesserHasAHundredTriesAndNoMore: NIST SP 800-63B-4, section 3.2.2. He
+// TestAttackerHasAtMostAHundredTries: NIST SP 800-63B-4, section 3.2.2. He
 // tries again whenever a wait or a lock has ended, or so much later.
-func TestGuesserHasAHundredTriesAndNoMore(t *testing.T) {
+func TestAttackerHasAtMostAHundredTries(t *testing.T) {
 	hours := func(all ...int) (locks []time.Duration) {
 		for _, n := range all {
 			locks = append(locks, time.Duration(n)*time.Hour)

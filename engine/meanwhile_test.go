@@ -63,10 +63,10 @@ func (q question) at(t *testing.T) *world {
 	return w
 }
 
-// TestConversationDoesNotOutliveARemedy: rules.md, "New PIN mode" and
-// "Administrator's remedies". Whatever an administrator did to the token or to
+// TestConversationEndsWithAChangeByAnAdministrator: rules.md, "New PIN mode" and
+// "Administrators' commands". Whatever an administrator did to the token or to
 // its user, the answer to a question of before is none.
-func TestConversationDoesNotOutliveARemedy(t *testing.T) {
+func TestConversationEndsWithAChangeByAnAdministrator(t *testing.T) {
 	remedies := map[string][]string{
 		"the PIN is cleared":              {"admin clear-pin a1"},
 		"a new PIN is required":           {"admin new-pin a1"},
@@ -135,9 +135,9 @@ func pinsOf(w *world) map[string]string {
 	return pins
 }
 
-// TestConversationOutlivesWhatIsNoneOfItsBusiness: a help desk that looks after
+// TestConversationSurvivesUnrelatedCommands: a help desk that looks after
 // another token, or does what changes nothing for this one, interrupts nobody.
-func TestConversationOutlivesWhatIsNoneOfItsBusiness(t *testing.T) {
+func TestConversationSurvivesUnrelatedCommands(t *testing.T) {
 	for step, q := range questions {
 		asked := q.at(t)
 		for _, meanwhile := range [][]string{

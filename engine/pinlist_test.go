@@ -7,7 +7,7 @@ import (
 	"keyfob/engine"
 )
 
-func TestSitesOwnListOfPINsTakesThePlaceOfTheBuiltInOne(t *testing.T) {
+func TestSitesListOfPINsReplacesTheBuiltInOne(t *testing.T) {
 	list, err := engine.ReadPINList(strings.NewReader("# ours\n471108\n\n Secret12 \n"))
 	if err != nil {
 		t.Fatal(err)

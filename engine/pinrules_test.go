@@ -122,7 +122,7 @@ func TestEveryWayOfSettingAPINKeepsItsRules(t *testing.T) {
 
 // A PIN that comes along with a replacement was fit for the other token. Its
 // digits are read by nobody on the way, so the first login finds it out.
-func TestPINThatComesWithAReplacementIsHeldToTheRules(t *testing.T) {
+func TestPINOfAReplacementMeetsTheRules(t *testing.T) {
 	for serial, want := range map[string]string{"839142": "challenge pin_change_required, asks new_pin", "839143": accepted} {
 		w := given(t, "user ada", "token a1 user=ada pin=839142", "token "+serial, "admin replace a1 "+serial+" 839142")
 		if got := w.do(strings.Fields("login ada 839142<code@" + serial + ">")); got != want {

@@ -29,9 +29,9 @@ func TestEverySettingReadsWhatItWrote(t *testing.T) {
 	}
 }
 
-// TestValuesThatLetNobodyInAreRefused, with a sentence that says why. What an
+// TestValuesThatLockEveryoneOutAreRefused, with a sentence that says why. What an
 // older version has taken goes on to mean what it meant.
-func TestValuesThatLetNobodyInAreRefused(t *testing.T) {
+func TestValuesThatLockEveryoneOutAreRefused(t *testing.T) {
 	for _, tt := range []struct{ setting, why string }{
 		{"pin.lifetime=1ns", "changed at almost every login"},
 		{"pin.lifetime=23h59m", "changed at almost every login"},
@@ -138,7 +138,7 @@ func TestGuessesAtSentTokencodesAreBoundedByMessages(t *testing.T) {
 	}
 }
 
-func TestGuessBudgetKnowsWhatLocksAndOldFailuresLeave(t *testing.T) {
+func TestGuessBudgetIncludesLocksAndExpiredFailures(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*engine.Policy)
@@ -197,7 +197,7 @@ func TestPreviewCountsWhoMustChangeThePIN(t *testing.T) {
 	}
 }
 
-func TestPolicyThatLetsGuessesInHasToBeForced(t *testing.T) {
+func TestPolicyThatFavorsGuessesMustBeForced(t *testing.T) {
 	wide := map[string]string{"window.app.small": "20", "window.app.medium": "20"}
 	w := newWorld(t)
 	answer := w.command(engine.SetPolicy{Settings: wide})
@@ -215,7 +215,7 @@ func TestPolicyThatLetsGuessesInHasToBeForced(t *testing.T) {
 	}
 }
 
-func TestTokensOfAUserAreAsManyAsThePolicySays(t *testing.T) {
+func TestPolicyLimitsTokensOfAUser(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada", "token a2 user=ada", "token a3 user=ada")
 	if got := w.do([]string{"token", "a4", "user=ada"}); !strings.HasPrefix(got, "refused") {
 		t.Errorf("a fourth: %q", got)

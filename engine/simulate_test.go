@@ -14,9 +14,9 @@ import (
 	"keyfob/events"
 )
 
-// TestSimulationTellsWhomAPolicyWouldHaveTouched records a morning and plays
+// TestSimulationNamesAffectedUsers records a morning and plays
 // it under other policies.
-func TestSimulationTellsWhomAPolicyWouldHaveTouched(t *testing.T) {
+func TestSimulationNamesAffectedUsers(t *testing.T) {
 	w := newWorld(t)
 	var journal []events.Record
 	w.record = func(at events.Time, d events.Draft) {
@@ -207,9 +207,9 @@ func (h *history) simulate(settings map[string]string) *engine.Simulation {
 	return s
 }
 
-// TestSimulationOfTheSamePolicyTouchesNobody plays random histories under the
+// TestSimulationOfTheSamePolicyAffectsNobody plays random histories under the
 // policy that they were made under: all its numbers as they are.
-func TestSimulationOfTheSamePolicyTouchesNobody(t *testing.T) {
+func TestSimulationOfTheSamePolicyAffectsNobody(t *testing.T) {
 	var locks, logins, next, sets, resyncs, extensions int
 	for seed := range uint64(150) {
 		policy := []string{"lock.after=10", "lock.after=3 lock.for=10m", "next_tokencode.after=1 lock.after=4 pin.lifetime=24h", "pin.first=activation_code", "pin.source=either wait.step=10s"}[seed%5]

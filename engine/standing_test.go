@@ -85,9 +85,9 @@ func TestModeSaysWhatTheNextLoginAsksFor(t *testing.T) {
 	}
 }
 
-// TestMarkThatLiesAheadEndsAsTheTokenCatchesUp: what is told of when tokencodes
+// TestLastUsedIntervalInTheFutureIsReachedByTheToken: what is told of when tokencodes
 // count again is when they do.
-func TestMarkThatLiesAheadEndsAsTheTokenCatchesUp(t *testing.T) {
+func TestLastUsedIntervalInTheFutureIsReachedByTheToken(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "clock a1 200", "resync ada 471108<code> <code+1>")
 	if _, _, ok := w.state.Token("a1").LastUsedAhead(events.At(w.now)); ok {
 		t.Error("a clock that is followed is said to be behind its mark")
@@ -108,9 +108,9 @@ func TestMarkThatLiesAheadEndsAsTheTokenCatchesUp(t *testing.T) {
 	}
 }
 
-// TestSendingIsLimitedUntilItIsSaidToBe: the next tokencode can be sent when it
+// TestSendingResumesWhenStated: the next tokencode can be sent when it
 // is said that it can.
-func TestSendingIsLimitedUntilItIsSaidToBe(t *testing.T) {
+func TestSendingResumesWhenStated(t *testing.T) {
 	w := given(t, "policy ondemand.per_hour=2", "user olga", "token o1 user=olga kind=ondemand pin=471108")
 	ask := func() string { return w.do(strings.Fields("login olga 471108")) }
 	began := w.now
@@ -135,7 +135,7 @@ func TestSendingIsLimitedUntilItIsSaidToBe(t *testing.T) {
 	}
 }
 
-func TestUnusableIsWhatALoginGoesBy(t *testing.T) {
+func TestUnusableAgreesWithLogins(t *testing.T) {
 	at := events.At(began)
 	for reason, token := range map[events.Reason]engine.Token{
 		"":                         {Expires: at.Add(time.Millisecond), Born: at},
@@ -148,8 +148,8 @@ func TestUnusableIsWhatALoginGoesBy(t *testing.T) {
 	}
 }
 
-// TestWhatIsLeftOfAnEmergencyIsWhatALoginTakes: what has been used of it is not left.
-func TestWhatIsLeftOfAnEmergencyIsWhatALoginTakes(t *testing.T) {
+// TestRemainingEmergencyTokencodesAreAccepted: what has been used of it is not left.
+func TestRemainingEmergencyTokencodesAreAccepted(t *testing.T) {
 	lost := func(e events.TokenLost) func(w *world) {
 		return func(w *world) {
 			e.Serial, e.Sealed, e.Until = "a1", []byte("0123456789 9876543210"), events.At(w.now.Add(time.Hour))
@@ -186,7 +186,7 @@ func TestWhatIsLeftOfAnEmergencyIsWhatALoginTakes(t *testing.T) {
 	}
 }
 
-func TestTemporaryPINIsOneUntilAnotherTakesItsPlace(t *testing.T) {
+func TestTemporaryPINStaysTemporaryUntilReplaced(t *testing.T) {
 	for name, tt := range map[string]struct {
 		lines string
 		want  bool
