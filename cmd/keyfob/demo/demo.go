@@ -237,15 +237,11 @@ func (d *Cluster) Start(ctx context.Context) error {
 	if d.token, err = d.Env.ReadSecret(d.file("api-token")); err != nil {
 		return err
 	}
-	for _, n := range d.Nodes {
-		if n.exists() && !n.running() {
-			if err := n.start(); err != nil {
-				return err
-			}
-		}
+	if err := d.startStopped(); err != nil {
+		return err
 	}
 	for _, n := range d.Nodes {
-		if !n.running() && n.process == nil {
+		if !n.exists() {
 			if err := d.join(ctx, n); err != nil {
 				return err
 			}
@@ -257,6 +253,19 @@ func (d *Cluster) Start(ctx context.Context) error {
 		}
 	}
 	return d.settled(ctx)
+}
+
+// startStopped starts the nodes that exist and do not run. A node that an earlier
+// start left running may stop at any time before this one is complete.
+func (d *Cluster) startStopped() error {
+	for _, n := range d.Nodes {
+		if n.exists() && n.process == nil && !n.running() {
+			if err := n.start(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // settled waits until every node has a vote. Before that, the loss of one node

@@ -214,10 +214,8 @@ func (n *Node) ready(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if n.process == nil && !n.running() {
-			if err := n.start(); err != nil {
-				return err
-			}
+		if err := n.Cluster.startStopped(); err != nil {
+			return err
 		}
 		why := n.unready(ctx)
 		if why == "" {
