@@ -58,7 +58,7 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	if err := a.behind(); err != nil && !atSocket {
 		ctx.SetHeader("Retry-After", "1")
 		a.refuse(ctx, problem(http.StatusServiceUnavailable, "not_ready",
-			"this node has just started and does not know yet which API tokens are valid: "+err.Error()+"; try again, or ask another node"))
+			"this node does not know which API tokens are valid: "+err.Error()+"; try again, or ask another node"))
 		return
 	}
 	if !ok {

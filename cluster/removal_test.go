@@ -73,6 +73,9 @@ func TestRemovedNodeStops(t *testing.T) {
 			if err := gone.Ready(); err == nil {
 				t.Error("it is ready")
 			}
+			if err := gone.CaughtUp(); err == nil {
+				t.Error("it vouches for the API tokens that it knows")
+			}
 			if n, err := Open(gone.config); err == nil || !strings.Contains(err.Error(), "was removed from the cluster") {
 				t.Errorf("it starts again: %v", err)
 				if err == nil {

@@ -132,8 +132,12 @@ func (n *Node) Ready() error {
 
 // CaughtUp returns why this node may not know everything that had been decided
 // when it started, nil once it has been level with the leader. Until then, a name
-// that it does not know may only be unknown here.
+// that it does not know may only be unknown here. A node that was removed learns of
+// nothing any more: a credential that it knows may have been revoked.
 func (n *Node) CaughtUp() error {
+	if n.removal.noticed.Load() {
+		return errRemoved
+	}
 	if n.caughtUp.Load() {
 		return nil
 	}
