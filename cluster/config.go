@@ -94,21 +94,34 @@ func DefaultConfig() Config {
 // certificates and URLs.
 var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,51}[A-Za-z0-9])?$`)
 
+// CheckNodeName returns an error if a node cannot have this name.
+func CheckNodeName(name string) error {
+	if nodeName.MatchString(name) {
+		return nil
+	}
+	return fmt.Errorf("node name %q: want 1 to 53 letters, digits, and inner dots, hyphens and underscores", name)
+}
+
+// CheckAdvertise returns an error if other nodes cannot dial the address.
+func CheckAdvertise(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil && host != "" && port != "0" && !net.ParseIP(host).IsUnspecified() {
+		return nil
+	}
+	return fmt.Errorf("advertised address %q: want a host:port that other nodes can dial", address)
+}
+
 // Validate reports all errors in c.
 func (c Config) Validate() error {
-	var errs []error
+	errs := []error{CheckNodeName(c.Node), CheckAdvertise(c.advertise())}
 	want := func(ok bool, format string, args ...any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	want(nodeName.MatchString(c.Node), "node name %q: want 1 to 53 letters, digits, and inner dots, hyphens and underscores", c.Node)
 	want(c.Data != "", "no data directory")
 	_, _, err := net.SplitHostPort(c.Listen)
 	want(err == nil, "cluster address %q: want host:port", c.Listen)
-	host, port, err := net.SplitHostPort(c.advertise())
-	want(err == nil && host != "" && port != "0" && !net.ParseIP(host).IsUnspecified(),
-		"advertised address %q: want a host:port that other nodes can dial", c.advertise())
 	want(c.Now != nil, "no clock")
 	want(c.Log != nil, "no logger")
 	for name, d := range map[string]time.Duration{

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"keyfob/cluster"
 )
 
 // problem is what is wrong with the value of a key, or of a group of keys.
@@ -50,6 +52,13 @@ func (c *Config) problems() []problem {
 	}
 	if c.Node == "" {
 		wrong("node", "is missing: set the name of this node, such as n1")
+	} else if err := cluster.CheckNodeName(c.Node); err != nil {
+		wrong("node", "%v", err)
+	}
+	if isAddress(c.Cluster.Listen) {
+		if err := cluster.CheckAdvertise(c.Cluster.Advertise); err != nil {
+			wrong("cluster.advertise", "%v", err)
+		}
 	}
 	if c.Data == "" {
 		wrong("data", "is missing: set the data directory, such as /var/lib/keyfob")

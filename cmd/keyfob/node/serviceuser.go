@@ -155,6 +155,14 @@ func (c *Config) fileProblems(s serviceUser) []problem {
 			}
 		}
 	}
+	unreadable := slices.ContainsFunc(all, func(p problem) bool { return within(p.key, "web.tls") })
+	if c.Web.TLS.Cert != "" && c.Web.TLS.Key != "" && !unreadable {
+		pair := certificate{cert: c.Web.TLS.Cert, key: c.Web.TLS.Key}
+		// This process may have fewer permissions than the user.
+		if err := pair.reload(); err != nil && !errors.Is(err, fs.ErrPermission) {
+			all = append(all, problem{"web.tls", err.Error()})
+		}
+	}
 	if c.Seal.KeyFile != "" { // made with the node
 		if err := s.canRead(c.Seal.KeyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			all = append(all, problem{"seal.keyfile", err.Error()})

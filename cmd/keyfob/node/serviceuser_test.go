@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -112,5 +113,27 @@ web.public_url: "http://x" is not of the form https://host[:port]
 FILE:6: web.tls.cert: lstat /absent: no such file or directory`, "FILE", file)
 	if got != want {
 		t.Errorf("got\n%s\n\nwant\n%s", got, want)
+	}
+}
+
+func TestConfigCheckReadsTheCertificate(t *testing.T) {
+	c := DefaultConfig()
+	c.Data = t.TempDir()
+	c.Web.TLS.Cert, c.Web.TLS.Key = filepath.Join(c.Data, "tls.crt"), filepath.Join(c.Data, "tls.key")
+	if err := makeSelfSigned(c.Web.TLS.Cert, c.Web.TLS.Key, "n1:7400", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	itself, err := c.serviceUser("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.fileProblems(itself); len(got) != 0 {
+		t.Errorf("a certificate and its key: %v", got)
+	}
+	if err := os.WriteFile(c.Web.TLS.Key, []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.fileProblems(itself); len(got) != 1 || got[0].key != "web.tls" {
+		t.Errorf("a file without a key: %v", got)
 	}
 }
