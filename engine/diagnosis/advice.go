@@ -21,6 +21,9 @@ func (r Refusal) Advice(s *engine.State, now events.Time) Advice {
 	case events.ReasonBadTokencode:
 		return r.passcode(s, t)
 	case events.ReasonTokencodeReused:
+		if t != nil && passcodeKind(s, t) == PINThenEmergencyTokencode {
+			return r.passcode(s, t)
+		}
 		return reused(s, t, now)
 	case events.ReasonOutsideWindow:
 		return r.resync(s, t, serial)

@@ -81,6 +81,12 @@ var refusals = []struct {
 		then:  Advice{User: []UserStep{EnterPasscode{"b1", PINThenEmergencyTokencode}}, Admin: []AdminStep{FindToken{"b1"}}},
 	},
 	{
+		name:  "a reused emergency tokencode: another one",
+		given: lose(nil),
+		when:  refused(events.ReasonTokencodeReused),
+		then:  Advice{User: []UserStep{EnterPasscode{"b1", PINThenEmergencyTokencode}}, Admin: []AdminStep{FindToken{"b1"}}},
+	},
+	{
 		name:   "a reused tokencode: the next one",
 		when:   off(of(events.ReasonTokencodeReused), -1),
 		detail: ClockOffset{Offset: -1},
