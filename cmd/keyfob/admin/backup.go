@@ -34,7 +34,7 @@ func (e *commands) clusterBackup() *cobra.Command {
 			return err
 		}
 		if done.New != "" {
-			e.Say("The recovery key, shown only once. It opens all backups, and no backup opens without it. Keep it on paper or in a safe, not on these machines:")
+			e.Say("The recovery key, shown only once. It opens the backups made from now on. Keep it on paper or in a safe, not on the nodes:")
 			if !out.JSON() {
 				fmt.Fprintln(e.Out, done.New)
 			}

@@ -68,7 +68,11 @@ func (e *commands) clusterTransfer() *cobra.Command {
 		if err := r.TransferLeadership(c.Context(), in); err != nil {
 			return err
 		}
-		e.Say("leadership handed over")
+		if in.Node == "" {
+			e.Say("leadership handed over")
+		} else {
+			e.Say("node %s leads", in.Node)
+		}
 		return nil
 	})
 	return r.Because(r.Completes(c, cli.Nodes))

@@ -192,7 +192,9 @@ keyfob state show ada --at 4711`},
 
 	"audit tail": {`
 On a terminal each event is one line; elsewhere it is a JSON object. Filters are combined. To
-resume, give --after the number of the last event that was read; --since is then not applied.`, `
+resume, give --after the number of the last event that was read; --since is then not applied.
+The roles helpdesk and enrolment can read the events of one user: --user with --since, --until
+and --follow, without other filters.`, `
 keyfob audit tail --since 24h --follow
 keyfob audit tail --user ada --outcome reject
 keyfob audit tail --after 4711 --format json
