@@ -10,8 +10,9 @@ import (
 	"keyfob/events"
 )
 
-// TestActivationCodeIsOfTheSameCommand: what is decided under the one policy is
-// carried out whole or not at all, and once however often it is sent.
+// TestActivationCodeIsOfTheSameCommand checks that the command and its
+// activation code are carried out together or not at all, and once however
+// often they are sent.
 func TestActivationCodeIsOfTheSameCommand(t *testing.T) {
 	code := engine.ActivationCode{Revision: 1, Sealed: []byte("190283")}
 	stale := engine.ActivationCode{Revision: 2, Sealed: []byte("190283")}

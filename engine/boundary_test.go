@@ -9,15 +9,15 @@ import (
 	"keyfob/events"
 )
 
-// after is a world that goes its own way, so much later.
+// after is a copy of the world at a later time.
 func (w *world) after(d time.Duration) *world {
 	f := w.fork()
 	f.now = f.now.Add(d)
 	return f
 }
 
-// TestEndsAreExactToTheMillisecond: each span of the rules, at its last
-// millisecond and one later. What lasts for a time is over when that has passed.
+// TestEndsAreExactToTheMillisecond checks each time span of the rules at its
+// last millisecond and one later.
 func TestEndsAreExactToTheMillisecond(t *testing.T) {
 	const pin, expired = "challenge pin_expired, asks new_pin", "reject conversation_expired"
 	for name, c := range map[string]struct {
@@ -108,8 +108,8 @@ func TestEndsAreExactToTheMillisecond(t *testing.T) {
 	}
 }
 
-// TestTokencodesAreSentAsOftenAsThePolicySays: six in any hour, whatever became
-// of them; a guess, a retry and a refusal send none.
+// TestTokencodesAreSentAsOftenAsThePolicySays checks that six are sent in any
+// hour, used or not, and that guesses, retries and refusals send none.
 func TestTokencodesAreSentAsOftenAsThePolicySays(t *testing.T) {
 	const sends, refuses = "challenge, asks next_tokencode", "reject throttled"
 	w := given(t, "user ada", "user bob", "token a1 user=ada kind=ondemand pin=471108", "token a2 user=ada kind=ondemand pin=806317",
@@ -147,8 +147,7 @@ func TestTokencodesAreSentAsOftenAsThePolicySays(t *testing.T) {
 	ask(w, "806317", sends)
 }
 
-// A tokencode that was sent is good while it is the last, however late within
-// its time, and the one before it never again.
+// A tokencode that was sent is valid until it expires or another one is sent.
 func TestOnlyTheTokencodeSentLastIsGood(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada kind=ondemand pin=471108")
 	w.do(strings.Fields("login ada 471108"))
@@ -168,8 +167,8 @@ func TestOnlyTheTokencodeSentLastIsGood(t *testing.T) {
 	}
 }
 
-// TestNodesWhoseClocksDifferDecideAsTheLeaderDoes: the node that was asked and
-// the leader may see the end of a token on different sides.
+// TestNodesWhoseClocksDifferDecideAsTheLeaderDoes checks the end of a token
+// when the receiving node and the leader disagree on the time.
 func TestNodesWhoseClocksDifferDecideAsTheLeaderDoes(t *testing.T) {
 	for name, c := range map[string]struct {
 		given      []string
@@ -204,7 +203,8 @@ func TestNodesWhoseClocksDifferDecideAsTheLeaderDoes(t *testing.T) {
 	}
 }
 
-// TestClockMayMoveOnAfterADay, and not a millisecond before.
+// TestClockMayMoveOnAfterADay checks that the drift may move again after a day,
+// and not a millisecond before.
 func TestClockMayMoveOnAfterADay(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "policy window.fob.large=3")
 	for _, line := range []string{"login ada 471108<code+1>", "login ada 471108<code+2>", "login ada 471108<code+3>", "login ada 471108<code+4>"} {
@@ -219,7 +219,7 @@ func TestClockMayMoveOnAfterADay(t *testing.T) {
 	}
 }
 
-// An answer that is empty is not the tokencode that was not sent.
+// An empty answer does not match a tokencode that was not sent.
 func TestEmptyInputIsNotASentTokencode(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada kind=ondemand pin=471108")
 	w.do(strings.Fields("login ada 471108"))

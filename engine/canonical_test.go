@@ -11,7 +11,7 @@ import (
 	"keyfob/engine"
 )
 
-// Plain names do not go through the tables; what comes out must be the same.
+// Plain names skip the tables; the result must be the same.
 func TestEveryNameHasTheSpellingOfPRECIS(t *testing.T) {
 	check := func(name string) {
 		if name = strings.TrimSpace(name); name == "" {
@@ -34,7 +34,7 @@ func TestEveryNameHasTheSpellingOfPRECIS(t *testing.T) {
 	}
 }
 
-// TestSpellingsOfOneNameAreThoseOfTheManual holds what docs/OPERATIONS.md says
+// TestSpellingsOfOneNameAreThoseOfTheManual checks what docs/OPERATIONS.md says
 // under "Users and tokens".
 func TestSpellingsOfOneNameAreThoseOfTheManual(t *testing.T) {
 	spell := func(name string) string {
@@ -59,8 +59,8 @@ func TestSpellingsOfOneNameAreThoseOfTheManual(t *testing.T) {
 	}
 }
 
-// TestDigitsOfEveryScriptAreTheirASCIIOnes types a passcode in each of the
-// scripts that have decimal digits: it lets in, and only once.
+// TestDigitsOfEveryScriptAreTheirASCIIOnes types a passcode in each script that
+// has decimal digits. It is accepted once.
 func TestDigitsOfEveryScriptAreTheirASCIIOnes(t *testing.T) {
 	var zeros []rune
 	for r := rune(0x80); r <= unicode.MaxRune; r++ {

@@ -14,7 +14,7 @@ import (
 
 var began = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 
-// drifting is a fob whose clock was seen at places on days.
+// drifting returns a fob whose clock was observed on some days.
 func drifting(points ...[2]float64) *engine.Token {
 	t := &engine.Token{Serial: "a1", Kind: "totp", Period: 60, Digits: 6, Form: engine.FormFob}
 	for _, p := range points {
@@ -49,7 +49,7 @@ func TestTrendIsTheLineThroughTheObservations(t *testing.T) {
 	if math.Abs(trend.PerDay+1./30) > 1e-9 || math.Abs(trend.PPM+23.148) > 0.001 || trend.Scatter > 1e-9 {
 		t.Errorf("%+v", trend)
 	}
-	// The small window is one interval: 30 days after it was last seen.
+	// The small window is one interval: 30 days after the last observation.
 	if want := events.At(began.AddDate(0, 0, 120)); trend.Leaves.Sub(want).Abs() > time.Second || trend.Holds.Round(time.Hour) != 30*24*time.Hour {
 		t.Errorf("leaves %v after %v, want %v", trend.Leaves.Std(), trend.Holds, want.Std())
 	}
@@ -97,7 +97,7 @@ func TestTrendFindsTheRateOfAClock(t *testing.T) {
 		if !ok {
 			r.Fatal("claims nothing")
 		}
-		// Each point is off by half an interval at most.
+		// Each observation is off by half an interval at most.
 		if off := math.Abs(trend.PerDay - perDay); off > 1.5/(trend.Over.Hours()/24) {
 			r.Errorf("%g intervals a day, want %g", trend.PerDay, perDay)
 		}

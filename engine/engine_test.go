@@ -78,8 +78,8 @@ func TestEvidenceOfOldSecretsIsStale(t *testing.T) {
 	}
 }
 
-// Another seed under the same serial has revisions of the same numbers. A node
-// that has not heard of it yet has looked at the seed of before.
+// Another seed under the same serial has the same revision numbers. A node that
+// lags may have examined the old seed.
 func TestEvidenceOfATokenOfTheSameSerialIsStale(t *testing.T) {
 	for name, c := range map[string]struct {
 		given []string
@@ -151,8 +151,8 @@ func TestSpacesInAPasscodeDoNotMatter(t *testing.T) {
 	}
 }
 
-// TestIntervalsOfAcceptsOnlyGrow tries random passcodes at random times and
-// holds the engine to its invariants.
+// TestIntervalsOfAcceptsOnlyGrow types random passcodes at random times and
+// checks invariants.
 func TestIntervalsOfAcceptsOnlyGrow(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		w := given(t, "user ada", "token a1 user=ada pin=471108", "token a2 user=ada kind=hotp pin=806317")
@@ -230,8 +230,8 @@ func FuzzTyped(f *testing.F) {
 	})
 }
 
-// A node may have looked while the policy was wider. The leader's is the one
-// that counts, at each tokencode.
+// A node may have examined a tokencode under a wider policy. The policy of the
+// leader applies.
 func TestLeadersPolicyAppliesToEvidence(t *testing.T) {
 	for name, c := range map[string]struct {
 		given               []string
@@ -257,7 +257,7 @@ func TestLeadersPolicyAppliesToEvidence(t *testing.T) {
 	}
 }
 
-// What is so already is done again without a word in the trail.
+// A command that changes nothing leaves no event.
 func TestCommandThatChangesNothingLeavesNoEvent(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "login ada 000000000000")
 	for _, tt := range []struct {

@@ -13,11 +13,11 @@ import (
 	"keyfob/events"
 )
 
-// TestKnownBugsOfOthers holds the rules to what went wrong in other servers.
-// T-01 and T-06 race whole clusters (cluster/guess_test.go), T-08, T-12 and
-// T-13 look from outside (cmd/keyfob/difference_test.go, timing_test.go), T-07
-// is the automaton of lock_test.go. T-27 and T-28 go on over real nodes
-// (cluster/answer_test.go). T-17 is testdata/emergency.txt.
+// TestKnownBugsOfOthers checks the rules against bugs of other servers. T-01
+// and T-06 race whole clusters (cluster/guess_test.go), T-08, T-12 and T-13
+// test from outside (cmd/keyfob/difference_test.go, timing_test.go), T-07 is
+// the model of lock_test.go, T-27 and T-28 run on real nodes
+// (cluster/answer_test.go), and T-17 is testdata/emergency.txt.
 func TestKnownBugsOfOthers(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"T-02 same code later (Vault CVE-2025-6014, Keycloak 13607)":               sameCodeLater,
@@ -98,8 +98,8 @@ func limitsByDoor(t *testing.T) {
 	}
 }
 
-// Guesses within a conversation are guesses. Where it stays open after one, it
-// does so until the user is locked and no longer.
+// Wrong answers within a conversation are guesses. A conversation that stays
+// open after one ends when the user is locked.
 func limitsByStep(t *testing.T) {
 	token := []string{"user ada", "token a1 user=ada pin=471108", "policy wait.step=0s", "admin next-tokencode a1"}
 	for name, c := range map[string]struct {
@@ -172,7 +172,7 @@ func TestTokencodeUsedLastIsKnownBeforeAnyOther(t *testing.T) {
 	}
 }
 
-// twins finds a counter whose tokencode another of the next hundred has too.
+// twins finds a counter whose tokencode occurs again within the next hundred.
 func twins(t *testing.T, tok *engine.Token) (counter int64, code string) {
 	t.Helper()
 	g, err := tokencode.New(tokencode.Params{Kind: tokencode.HOTP, Algorithm: tokencode.SHA1, Digits: 6, Serial: tok.Serial}, tokencode.Seed(tok.Seed))
@@ -191,7 +191,7 @@ func twins(t *testing.T, tok *engine.Token) (counter int64, code string) {
 	return 0, ""
 }
 
-// An event token at the end of its counter costs no more than any other.
+// A counter near its upper bound costs no more than any other.
 func TestCounterHasAnUpperBound(t *testing.T) {
 	w := given(t, "user ada")
 	for _, c := range []struct {
@@ -208,8 +208,7 @@ func TestCounterHasAnUpperBound(t *testing.T) {
 	}
 }
 
-// What goes on at a trusted client is not ended by strangers who lock
-// themselves out.
+// Strangers who cause a lock do not end a conversation at a trusted client.
 func TestStrangersDoNotEndConversationsAtATrustedClient(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "admin next-tokencode a1", "client vpn 192.0.2.0/24 trusted", "policy lock.after=3")
 	vpn := w.origin("")
@@ -231,7 +230,7 @@ func TestStrangersDoNotEndConversationsAtATrustedClient(t *testing.T) {
 	}
 }
 
-// Guesses do not push out the answer that an honest retry needs.
+// Guesses do not push out the answer to an honest retry.
 func TestGuessesDoNotPushOutAnAnswer(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108")
 	a := engine.Attempt{User: "ada", Typed: engine.Secret("471108" + w.code("a1", 0)), Origin: w.origin("")}
@@ -272,8 +271,8 @@ func resyncIsNoOracle(t *testing.T) {
 	}
 }
 
-// Whatever the token, wherever its clock is within the small window, and a
-// hair's breadth either side of each change of the tokencode.
+// Checked for each kind of token, for clocks anywhere in the small window, and
+// just before and after each change of the tokencode.
 func stepsAreWhole(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		row := rapid.SampledFrom(windows).Draw(r, "token")
@@ -308,7 +307,7 @@ func stepsAreWhole(t *testing.T) {
 	})
 }
 
-// shows is the interval whose tokencode a token shows.
+// shows returns the interval whose tokencode a token shows.
 func (w *world) shows(serial string) int64 {
 	t := w.state.Token(serial)
 	p := tokencode.Params{Kind: tokencode.Kind(t.Kind), Period: time.Duration(t.Period) * time.Second}
@@ -341,8 +340,8 @@ func lockIsNoWeapon(t *testing.T) {
 	}
 }
 
-// The State that a VPN brings back opens a conversation of one user, at one
-// door, for one client, at one turn, for so long, and once.
+// The State attribute of a VPN opens a conversation of one user, at one front
+// end, for one client, at one turn, for a limited time, and once.
 func answerIsOnes(t *testing.T) {
 	begin := func() *world {
 		w := given(t, "user ada", "user bob", "token a1 user=ada pin=471108", "token b1 user=bob pin=471108", "admin next-tokencode a1", "admin next-tokencode b1")
@@ -391,7 +390,7 @@ func answerIsOnes(t *testing.T) {
 	}
 }
 
-// answerAs answers the question that is open, which must be right.
+// answerAs answers the open question correctly.
 func (w *world) answerAs(a engine.Attempt) {
 	w.t.Helper()
 	ticket := w.ticket

@@ -11,8 +11,8 @@ import (
 	"keyfob/events"
 )
 
-// An interval at or before the last one used is never accepted again: the mark
-// may move between a question and its answer.
+// An interval at or before the last one used is never accepted again, also if
+// it was used between a question and its answer.
 func TestLastUsedIntervalHoldsAgainstOlderEvidence(t *testing.T) {
 	for _, r := range windows {
 		for question, begin := range map[string][]string{
@@ -45,7 +45,8 @@ func TestLastUsedIntervalHoldsAgainstOlderEvidence(t *testing.T) {
 	}
 }
 
-// Whatever a journal says, its fold does not take a mark back.
+// Folding a journal never lowers the last used interval, whatever the journal
+// contains.
 func TestFoldNeverLowersTheLastUsedInterval(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "login ada 471108<code>")
 	last := w.state.Token("a1").Last
@@ -66,8 +67,7 @@ func TestFoldNeverLowersTheLastUsedInterval(t *testing.T) {
 }
 
 // TestNobodyPassesTwiceWhateverAdministratorsDo mixes logins, answers,
-// resynchronisations and every remedy at random, and holds the engine to what
-// may never happen.
+// resynchronizations and commands at random and checks invariants.
 func TestNobodyPassesTwiceWhateverAdministratorsDo(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		p := newPlayground(t, r)
@@ -113,8 +113,7 @@ func (p *playground) marks() map[string]int64 {
 	return marks
 }
 
-// remedy is something an administrator does, refused or not, or a clock that
-// jumps.
+// remedy is a random command, refused or not, or a clock that jumps.
 func (p *playground) remedy() {
 	serial, w := p.pick("token", serials...), p.w
 	switch verb := p.pick("verb", "zero-drift", "unassign", "assign", "clear-pin", "new-pin", "next-tokencode", "resync", "lost", "found",
@@ -136,8 +135,8 @@ func (p *playground) remedy() {
 	}
 }
 
-// attempt is something that somebody types for a token, at a first step or in
-// an open conversation.
+// attempt types something for a token, at the first step or in an open
+// conversation.
 func (p *playground) attempt() {
 	serial, w := p.pick("token", serials...), p.w
 	t := w.state.Token(serial)
@@ -170,7 +169,7 @@ func (p *playground) attempt() {
 	}
 }
 
-// hold says what may never happen.
+// hold checks the invariants.
 func (p *playground) hold(before map[string]int64) {
 	for serial, last := range p.marks() {
 		if last < before[serial] {

@@ -10,8 +10,8 @@ import (
 	"keyfob/events"
 )
 
-// model is the automaton of failures and locks, told once more and as plainly
-// as can be: two budgets, a common count, waits, growing locks, a hard stop.
+// model is a second, simple implementation of failures and locks: two budgets,
+// a common count, waits, growing locks, a hard stop.
 type model struct {
 	failures int
 	mode     bool // Next Tokencode mode
@@ -25,8 +25,8 @@ type modelBudget struct {
 	stopped         bool
 }
 
-// attempt is a first step: right or wrong, in time or not. It answers whether
-// somebody is let in (or asked for the next tokencode).
+// attempt is a first step, right or wrong, in time or not. It reports whether
+// the user is accepted or asked for the next tokencode.
 func (m *model) attempt(p engine.Policy, budget int, right bool, now int64) bool {
 	b := &m.budgets[budget]
 	switch {
@@ -70,8 +70,8 @@ func (m *model) attempt(p engine.Policy, budget int, right bool, now int64) bool
 	return false
 }
 
-// TestLocksAreThoseOfTheModel plays a million random sequences (fewer with
-// -short) to the engine and to the model, under each of some policies.
+// TestLocksAreThoseOfTheModel runs a million random sequences (fewer with
+// -short) against the engine and the model, under several policies.
 func TestLocksAreThoseOfTheModel(t *testing.T) {
 	t.Parallel()
 	sequences := 1_000_000
@@ -152,8 +152,8 @@ func playLocks(t *testing.T, policy string, sequences int, seed uint64) {
 	}
 }
 
-// TestAttackerHasAtMostAHundredTries: NIST SP 800-63B-4, section 3.2.2. He
-// tries again whenever a wait or a lock has ended, or so much later.
+// TestAttackerHasAtMostAHundredTries: NIST SP 800-63B-4, section 3.2.2. The
+// attacker tries again whenever a wait or a lock has ended.
 func TestAttackerHasAtMostAHundredTries(t *testing.T) {
 	hours := func(all ...int) (locks []time.Duration) {
 		for _, n := range all {

@@ -9,8 +9,8 @@ import (
 	"keyfob/engine"
 )
 
-// question is a step of a conversation: how it is come to, and an answer that
-// is right for it.
+// question is a step of a conversation: how it is reached, and a right answer
+// to it.
 type question struct {
 	given  []string
 	asks   string // what the last line is answered
@@ -49,7 +49,7 @@ var questions = map[string]question{
 	},
 }
 
-// at is a world in which the question was just asked.
+// at returns a world in which the question was just asked.
 func (q question) at(t *testing.T) *world {
 	t.Helper()
 	w := given(t, "user ada", "user bob", "token a1 user=ada pin=471108", "token a2 user=ada pin=728406", "token a3")
@@ -63,9 +63,9 @@ func (q question) at(t *testing.T) *world {
 	return w
 }
 
-// TestConversationEndsWithAChangeByAnAdministrator: rules.md, "New PIN mode" and
-// "Administrators' commands". Whatever an administrator did to the token or to
-// its user, the answer to a question of before is none.
+// TestConversationEndsWithAChangeByAnAdministrator: rules.md, "New PIN mode"
+// and "Administrators' commands". After a change to the token or its user, the
+// answer to an earlier question is refused.
 func TestConversationEndsWithAChangeByAnAdministrator(t *testing.T) {
 	remedies := map[string][]string{
 		"the PIN is cleared":              {"admin clear-pin a1"},
@@ -125,7 +125,7 @@ func TestConversationEndsWithAChangeByAnAdministrator(t *testing.T) {
 	}
 }
 
-// pinsOf is the PINs that the tokens have.
+// pinsOf returns the PINs of the tokens.
 func pinsOf(w *world) map[string]string {
 	pins := map[string]string{}
 	w.state.Tokens(func(t *engine.Token) bool {
@@ -135,8 +135,8 @@ func pinsOf(w *world) map[string]string {
 	return pins
 }
 
-// TestConversationSurvivesUnrelatedCommands: a help desk that looks after
-// another token, or does what changes nothing for this one, interrupts nobody.
+// TestConversationSurvivesUnrelatedCommands checks that commands on other
+// tokens, and commands that change nothing for this one, interrupt nobody.
 func TestConversationSurvivesUnrelatedCommands(t *testing.T) {
 	for step, q := range questions {
 		asked := q.at(t)
@@ -168,8 +168,8 @@ func TestConversationSurvivesUnrelatedCommands(t *testing.T) {
 	}
 }
 
-// TestConversationIsBounded: a conversation ends even if every answer is one that
-// does not count as a failure.
+// TestConversationIsBounded checks that a conversation ends even if no answer
+// counts as a failure.
 func TestConversationIsBounded(t *testing.T) {
 	const again = "reject tokencode_reused, asks login (tokencode_reused)"
 	q := questions["login with the new PIN"]
@@ -191,7 +191,8 @@ func TestConversationIsBounded(t *testing.T) {
 	}
 }
 
-// TestAnswerIsGoodForItsTurn, though the question stays the same.
+// TestAnswerIsGoodForItsTurn checks that an answer is valid for one turn, even
+// if the question stays the same.
 func TestAnswerIsGoodForItsTurn(t *testing.T) {
 	for step, first := range map[string]string{
 		"next tokencode": "<code>", "login with the new PIN": "839142<code>", "new PIN": "111111 111111", "choice of a PIN": "perhaps", "generated PIN": "n",

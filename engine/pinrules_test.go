@@ -10,8 +10,8 @@ import (
 	"keyfob/engine"
 )
 
-// ways are the ways of setting a PIN of one's own: each answers what becomes of
-// it, with the rule that it breaks in brackets.
+// ways are the ways to set a chosen PIN. Each returns the result, with the
+// broken rule in brackets.
 var ways = map[string]func(w *world, pin string) string{
 	"typed twice at a page": func(w *world, pin string) string {
 		w.do(strings.Fields("login vera471108 <code>"))
@@ -120,8 +120,8 @@ func TestEveryWayOfSettingAPINKeepsItsRules(t *testing.T) {
 	}
 }
 
-// A PIN that comes along with a replacement was fit for the other token. Its
-// digits are read by nobody on the way, so the first login finds it out.
+// A PIN that moves with a replacement was fit for the other token. Its digits
+// are not read on the way, so the first login detects that it is unfit.
 func TestPINOfAReplacementMeetsTheRules(t *testing.T) {
 	for serial, want := range map[string]string{"839142": "challenge pin_change_required, asks new_pin", "839143": accepted} {
 		w := given(t, "user ada", "token a1 user=ada pin=839142", "token "+serial, "admin replace a1 "+serial+" 839142")
@@ -131,7 +131,7 @@ func TestPINOfAReplacementMeetsTheRules(t *testing.T) {
 	}
 }
 
-// TestGeneratedPINsKeepTheRules draws many, for rules that leave few.
+// TestGeneratedPINsKeepTheRules generates many, for rules that leave few.
 func TestGeneratedPINsKeepTheRules(t *testing.T) {
 	for _, c := range []struct {
 		token, policy string
@@ -164,8 +164,8 @@ func TestGeneratedPINsKeepTheRules(t *testing.T) {
 	}
 }
 
-// TestPINIsNoneOfTheLastFive, the present one among them. The one before them
-// is good again.
+// TestPINIsNoneOfTheLastFive, including the present one. The one before them is
+// allowed again.
 func TestPINIsNoneOfTheLastFive(t *testing.T) {
 	const set, usedBefore = "challenge, asks login", "challenge new_pin_refused, asks new_pin (pin_used_before)"
 	for token, passcode := range map[string]string{

@@ -29,8 +29,8 @@ func TestEverySettingReadsWhatItWrote(t *testing.T) {
 	}
 }
 
-// TestValuesThatLockEveryoneOutAreRefused, with a sentence that says why. What an
-// older version has taken goes on to mean what it meant.
+// TestValuesThatLockEveryoneOutAreRefused with the reason. Values that an older
+// version accepted keep their meaning.
 func TestValuesThatLockEveryoneOutAreRefused(t *testing.T) {
 	for _, tt := range []struct{ setting, why string }{
 		{"pin.lifetime=1ns", "changed at almost every login"},
@@ -87,10 +87,10 @@ func TestContradictionsChangeNothing(t *testing.T) {
 	}
 }
 
-// TestGuessBudgetIsTheArithmeticOfTheRules does the sums once more, from what
-// the rules say. The first lock comes after 10 failures, then 30 min, 1 h, 2 h,
-// 4 h, 8 h, 16 h: six times ten tries in a day, of strangers and at a trusted
-// gateway each. Of either's, the first three need no next tokencode.
+// TestGuessBudgetIsTheArithmeticOfTheRules repeats the arithmetic
+// independently. The first lock comes after 10 failures, then 30 min, 1 h, 2 h,
+// 4 h, 8 h, 16 h: six times ten tries in a day, by strangers and at a trusted
+// gateway each. The first three of each need no next tokencode.
 func TestGuessBudgetIsTheArithmeticOfTheRules(t *testing.T) {
 	const million, tries = 1e6, 2 * 60
 	form := func(small, large float64) float64 {
@@ -102,11 +102,11 @@ func TestGuessBudgetIsTheArithmeticOfTheRules(t *testing.T) {
 	}{
 		engine.FormFob: {6, tries, form(3, 21), form(3, 21) / million},
 		engine.FormApp: {6, tries, form(21, 141), form(21, 141) / million},
-		// Presses lie ahead only.
+		// Presses count ahead only.
 		engine.FormEvent: {6, tries, form(4, 101), form(4, 101) / million},
-		// Six digits are typed, whether one knows the PIN or not.
+		// Six digits are typed, whether the PIN is known or not.
 		engine.FormPINpad: {6, tries, form(5, 21), form(5, 21)},
-		// Fewer than the 144 messages of a day; the PIN first, and then the code.
+		// Fewer than the 144 messages of a day; the PIN first, then the tokencode.
 		engine.GuessOnDemand:  {8, tries, tries / 1e8, tries / million * tries / 1e8},
 		engine.GuessEmergency: {10, tries, tries / 1e10, tries / 1e10 / million},
 	}
@@ -126,8 +126,8 @@ func TestGuessBudgetIsTheArithmeticOfTheRules(t *testing.T) {
 	}
 }
 
-// TestGuessesAtSentTokencodesAreBoundedByMessages: what the policy sends in a
-// day, where that is less than the locks allow.
+// TestGuessesAtSentTokencodesAreBoundedByMessages checks the limit of messages
+// per day where it is lower than that of the locks.
 func TestGuessesAtSentTokencodesAreBoundedByMessages(t *testing.T) {
 	p := engine.DefaultPolicy()
 	p.OnDemandPerHour = 2
@@ -148,7 +148,7 @@ func TestGuessBudgetIncludesLocksAndExpiredFailures(t *testing.T) {
 		{"and a hard stop that is far", func(p *engine.Policy) { p.LockGrowth, p.StopAfter = 1, 1000 }, 2 * 480},
 		{"a lock for good", func(p *engine.Policy) { p.LockFor = 0 }, 2 * 10},
 		{"RSA's five in 24 hours", func(p *engine.Policy) { p.LockFor, p.LockAfter, p.LockWithin = 0, 5, 24*time.Hour }, 2 * 5},
-		// Nine every six hours, and ten in the last of them, which lock.
+		// Nine every six hours, and ten in the last six, which lock.
 		{"failures that are soon forgotten", func(p *engine.Policy) { p.LockFor, p.LockWithin = 0, 6*time.Hour }, 2 * (3*9 + 10)},
 		{"and at once", func(p *engine.Policy) { p.LockFor, p.LockWithin = 0, time.Minute }, 2 * 100},
 	} {
@@ -207,7 +207,7 @@ func TestPolicyThatFavorsGuessesMustBeForced(t *testing.T) {
 	if answer := w.command(engine.SetPolicy{Settings: wide, Force: true}); answer != "" || w.state.Policy.Windows["app"].Small != 20 {
 		t.Errorf("forced: %q, %+v", answer, w.state.Policy.Windows["app"])
 	}
-	// What is as bad already may be made better, or be left as it is.
+	// A policy that is already above the bound may be improved or left as it is.
 	for _, settings := range []map[string]string{{"window.app.small": "19"}, {"pin.history": "3"}, wide} {
 		if w.command(engine.SetPolicy{Settings: wide, Force: true}); w.command(engine.SetPolicy{Settings: settings}) != "" {
 			t.Errorf("%v is refused", settings)
@@ -242,8 +242,8 @@ func TestEmergencyIsAsLongAsThePolicySays(t *testing.T) {
 	}
 }
 
-// TestRepeatedLoginGetsItsAnswerAsLongAsThePolicySays tells the same request
-// from a login that is known again by its session.
+// TestRepeatedLoginGetsItsAnswerAsLongAsThePolicySays distinguishes the same
+// request from a login that is recognized by its session.
 func TestRepeatedLoginGetsItsAnswerAsLongAsThePolicySays(t *testing.T) {
 	for _, tt := range []struct {
 		session string
@@ -267,7 +267,7 @@ func TestRepeatedLoginGetsItsAnswerAsLongAsThePolicySays(t *testing.T) {
 	}
 }
 
-// TestPolicyOfANewClusterIsThatOfTheRules: the numbers of rules.md, once more.
+// TestPolicyOfANewClusterIsThatOfTheRules repeats the numbers of rules.md.
 func TestPolicyOfANewClusterIsThatOfTheRules(t *testing.T) {
 	for key, want := range map[string]string{
 		"window.fob.small": "1", "window.fob.medium": "3", "window.fob.large": "10",
@@ -289,7 +289,7 @@ func TestPolicyOfANewClusterIsThatOfTheRules(t *testing.T) {
 	}
 }
 
-// TestEmergencyTokencodesAreTenDigitsAndNoTwoAlike, from one to fifty.
+// TestEmergencyTokencodesAreTenDigitsAndNoTwoAlike for one to fifty tokencodes.
 func TestEmergencyTokencodesAreTenDigitsAndNoTwoAlike(t *testing.T) {
 	var drawn byte
 	twice := func(b []byte) error { // each a second time

@@ -11,9 +11,9 @@ import (
 	"keyfob/events"
 )
 
-// An answer that is sent again, to a node that lags behind or to one that has
-// caught up, is answered as it was: the same PIN is shown, the same waits in
-// the ticket, the same tokencode is on its way (T-28, F-35).
+// A repeated answer gets the same result at a node that lags and at one that
+// has caught up: the same PIN is shown, the same ticket returned, and the same
+// tokencode sent (T-28, F-35).
 func TestRetriedAnswerShowsWhatWasDecided(t *testing.T) {
 	cases := map[string]struct {
 		given []string
@@ -133,8 +133,8 @@ func TestRepeatedAnswerCostsNoSlowHash(t *testing.T) {
 
 func revealed(out engine.Outcome) string { return out.Prompt.PIN.Reveal() }
 
-// retry asks again: checked on the state that the node has, decided on the
-// leader's.
+// retry asks again: checked on the state of the node, decided on that of the
+// leader.
 func retry(t *testing.T, w *world, seen *engine.State, ticket *engine.Ticket, a engine.Attempt) (engine.Outcome, *engine.Ticket) {
 	t.Helper()
 	now := events.At(w.now)
@@ -149,7 +149,7 @@ func retry(t *testing.T, w *world, seen *engine.State, ticket *engine.Ticket, a 
 	return engine.Finish(w.state, c, d, 0, now)
 }
 
-// The same request a minute later is another one: no tokencode is sent twice.
+// The same request a minute later is a new one: no tokencode is sent twice.
 func TestTokencodeOnDemandIsAnotherEachTime(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada kind=ondemand pin=864209")
 	a := engine.Attempt{User: "ada", Typed: "864209", Origin: w.origin("")}
@@ -167,7 +167,7 @@ func TestTokencodeOnDemandIsAnotherEachTime(t *testing.T) {
 	}
 }
 
-// A confirmation is held to the rules of now, and nothing confirms nothing.
+// The current rules apply to a confirmation, and an empty one confirms nothing.
 func TestConfirmedPINIsFit(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada")
 	for _, line := range []string{"login ada <code>", "answer 864209"} {

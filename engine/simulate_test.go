@@ -14,8 +14,8 @@ import (
 	"keyfob/events"
 )
 
-// TestSimulationNamesAffectedUsers records a morning and plays
-// it under other policies.
+// TestSimulationNamesAffectedUsers records a morning and replays it under other
+// policies.
 func TestSimulationNamesAffectedUsers(t *testing.T) {
 	w := newWorld(t)
 	var journal []events.Record
@@ -76,9 +76,9 @@ func TestSimulationNamesAffectedUsers(t *testing.T) {
 	}
 }
 
-// history is a random one: logins right and wrong, on time and not, answers to
-// what was asked, resynchronising, at the page and at two gateways, with an
-// administrator between.
+// history is random: logins right and wrong, in time and not, answers,
+// resynchronizations, at the page and at two gateways, with commands of an
+// administrator in between.
 type history struct {
 	*world
 	random  *rand.Rand
@@ -124,7 +124,7 @@ func newHistory(t *testing.T, seed uint64, policy string) *history {
 	return h
 }
 
-// step lets a little time pass, rarely more, and does something.
+// step advances the time a little, rarely more, and does something.
 func (h *history) step() {
 	wait := time.Duration(h.random.IntN(70_000)) * time.Millisecond
 	if h.random.IntN(8) == 0 {
@@ -150,7 +150,7 @@ func (h *history) step() {
 	}
 }
 
-// administer is something that an administrator does.
+// administer gives a random command.
 func (h *history) administer() {
 	serial := h.pick([]string{"a1", "a2", "b1", "000000000003", "e1"})
 	h.do(strings.Fields(h.pick([]string{
@@ -163,7 +163,7 @@ func (h *history) administer() {
 
 func (h *history) pick(from []string) string { return from[h.random.IntN(len(from))] }
 
-// passcode is what a user types who knows the PIN, at a token that is n
+// passcode returns what a user types who knows the PIN, with a token that is n
 // intervals off.
 func (h *history) passcode(name string, n int) string {
 	serials := h.state.User(name).Tokens
@@ -180,7 +180,7 @@ func (h *history) passcode(name string, n int) string {
 	return fmt.Sprintf("%s<code%+d@%s>", pin, n, t.Serial)
 }
 
-// answer is one to whatever was asked, more often right than not.
+// answer answers the open question, mostly correctly.
 func (h *history) answer(name string) string {
 	switch h.last.Prompt.Step {
 	case events.StepNextTokencode:
@@ -196,7 +196,7 @@ func (h *history) answer(name string) string {
 	}
 }
 
-// simulate plays the second half of a history under settings.
+// simulate replays the second half of a history under settings.
 func (h *history) simulate(settings map[string]string) *engine.Simulation {
 	s := engine.Simulate(settings, h.since)
 	for _, r := range h.records {
@@ -207,8 +207,8 @@ func (h *history) simulate(settings map[string]string) *engine.Simulation {
 	return s
 }
 
-// TestSimulationOfTheSamePolicyAffectsNobody plays random histories under the
-// policy that they were made under: all its numbers as they are.
+// TestSimulationOfTheSamePolicyAffectsNobody replays random histories under the
+// policy under which they were recorded.
 func TestSimulationOfTheSamePolicyAffectsNobody(t *testing.T) {
 	var locks, logins, next, sets, resyncs, extensions int
 	for seed := range uint64(150) {
@@ -246,8 +246,8 @@ func TestSimulationOfTheSamePolicyAffectsNobody(t *testing.T) {
 	}
 }
 
-// TestSimulationOfAnotherNumberShowsIt: each of these numbers alone touches
-// somebody in thirty random histories.
+// TestSimulationOfAnotherNumberShowsIt checks that each of these settings alone
+// affects somebody in thirty random histories.
 func TestSimulationOfAnotherNumberShowsIt(t *testing.T) {
 	histories := make([]*history, 30)
 	for seed := range histories {
@@ -280,9 +280,9 @@ func TestSimulationOfAnotherNumberShowsIt(t *testing.T) {
 	}
 }
 
-// TestSimulationOfLocksIsWhatWouldHaveHappened types the same twice: under a
-// policy that never locks, whose history is played under one that does, and
-// under the latter.
+// TestSimulationOfLocksIsWhatWouldHaveHappened types the same input twice:
+// under a policy that never locks, whose history is replayed under one that
+// does, and under the latter.
 func TestSimulationOfLocksIsWhatWouldHaveHappened(t *testing.T) {
 	var locked, refused int
 	for seed := range uint64(40) {
@@ -327,7 +327,7 @@ func TestSimulationOfLocksIsWhatWouldHaveHappened(t *testing.T) {
 	}
 }
 
-// locksOnly is a world in which failures lead to locks and to nothing else.
+// locksOnly is a world in which failures only lead to locks.
 func (w *world) locksOnly(policy string) {
 	for _, line := range []string{
 		"policy next_tokencode.after=100 wait.step=0 " + policy, "client vpn 192.0.2.0/24 trusted", "user ada", "token a1 user=ada pin=471108",
@@ -338,8 +338,8 @@ func (w *world) locksOnly(policy string) {
 	}
 }
 
-// TestSimulationKnowsWhatWasAnswered plays mornings of one user, in whose
-// conversations something was right or wrong.
+// TestSimulationKnowsWhatWasAnswered replays mornings of one user with right
+// and wrong answers in conversations.
 func TestSimulationKnowsWhatWasAnswered(t *testing.T) {
 	slow := []string{"clock a1 -2", "login ada 471108<code>"}
 	for _, tt := range []struct {

@@ -10,7 +10,7 @@ import (
 )
 
 // TestPINThatWasSetUnderLooserRulesIsDoubted until a login has shown that it
-// keeps those of now.
+// meets the current rules.
 func TestPINThatWasSetUnderLooserRulesIsDoubted(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -85,8 +85,8 @@ func TestModeSaysWhatTheNextLoginAsksFor(t *testing.T) {
 	}
 }
 
-// TestLastUsedIntervalInTheFutureIsReachedByTheToken: what is told of when tokencodes
-// count again is when they do.
+// TestLastUsedIntervalInTheFutureIsReachedByTheToken checks that tokencodes are
+// accepted again at the stated time.
 func TestLastUsedIntervalInTheFutureIsReachedByTheToken(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "clock a1 200", "resync ada 471108<code> <code+1>")
 	if _, _, ok := w.state.Token("a1").LastUsedAhead(events.At(w.now)); ok {
@@ -108,8 +108,8 @@ func TestLastUsedIntervalInTheFutureIsReachedByTheToken(t *testing.T) {
 	}
 }
 
-// TestSendingResumesWhenStated: the next tokencode can be sent when it
-// is said that it can.
+// TestSendingResumesWhenStated checks that the next tokencode can be sent at
+// the stated time.
 func TestSendingResumesWhenStated(t *testing.T) {
 	w := given(t, "policy ondemand.per_hour=2", "user olga", "token o1 user=olga kind=ondemand pin=471108")
 	ask := func() string { return w.do(strings.Fields("login olga 471108")) }
@@ -148,7 +148,8 @@ func TestUnusableAgreesWithLogins(t *testing.T) {
 	}
 }
 
-// TestRemainingEmergencyTokencodesAreAccepted: what has been used of it is not left.
+// TestRemainingEmergencyTokencodesAreAccepted checks that used ones are not
+// counted as left.
 func TestRemainingEmergencyTokencodesAreAccepted(t *testing.T) {
 	lost := func(e events.TokenLost) func(w *world) {
 		return func(w *world) {

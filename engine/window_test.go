@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// row is a line of the table of windows in rules.md: how far a tokencode may
-// lie from where the token is believed to be.
+// row is a line of the table of windows in rules.md.
 type row struct {
 	name, serial, properties string
 	small, medium, large     int64
@@ -32,7 +31,7 @@ var windows = []row{
 	{"HOTP of 8 digits", "h1", "kind=hotp digits=8", 3, 7, 100, 1000},
 }
 
-// given is a world in which ada has such a token.
+// given returns a world in which ada has such a token.
 func (r row) given(t *testing.T) *world {
 	t.Helper()
 	return given(t, "user ada", "token "+r.serial+" user=ada pin=471108 "+r.properties)
@@ -40,10 +39,10 @@ func (r row) given(t *testing.T) *world {
 
 func (r row) pinpad() bool { return strings.Contains(r.properties, "style=pinpad") }
 
-// ahead reports whether there is nothing to look for behind.
+// ahead reports whether there is only a window ahead.
 func (r row) ahead() bool { return strings.Contains(r.properties, "kind=hotp") }
 
-// passcode is what is typed so many intervals from now.
+// passcode returns what is typed at a number of intervals from now.
 func (r row) passcode(offset int64) string {
 	if r.pinpad() {
 		return fmt.Sprintf("<mix:471108:code%+d>", offset)
@@ -51,7 +50,7 @@ func (r row) passcode(offset int64) string {
 	return fmt.Sprintf("471108<code%+d>", offset)
 }
 
-// fork is a world that goes its own way from here.
+// fork returns an independent copy of the world.
 func (w *world) fork() *world {
 	f := *w
 	f.state = w.state.Copy()
@@ -66,8 +65,8 @@ const (
 	nowhere  = "reject bad_tokencode"
 )
 
-// band is what comes of tokencodes no further off than this, and further than
-// the band before.
+// band is the result for tokencodes up to this distance, and further than the
+// band before.
 type band struct {
 	to   int64
 	want string
