@@ -30,8 +30,8 @@ func (e *UnreachableError) Error() string { return fmt.Sprintf("asking %s: %v", 
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// UnknownAuthority reports whether the certificate of the server is signed by
-// nobody that this machine trusts.
+// UnknownAuthority reports whether the certificate of the server is signed by an
+// authority that this machine does not trust.
 func (e *UnreachableError) UnknownAuthority() bool {
 	var authority x509.UnknownAuthorityError
 	return errors.As(e.Err, &authority)

@@ -175,7 +175,7 @@ func (g *gateway) openconnect(t *testing.T, user, answer string) *process {
 func (g *gateway) connect(t *testing.T, user, passcode string) *process {
 	t.Helper()
 	p := g.openconnect(t, user, passcode)
-	_ = p.stdin.Close() // whatever is asked next is not answered
+	_ = p.stdin.Close() // later prompts get no answer
 	return p
 }
 

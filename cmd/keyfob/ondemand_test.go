@@ -120,7 +120,7 @@ func startMailingNode(t *testing.T, server *mailtest.Server) *mailingNode {
 	eventually(t, "a node that leads", func() error {
 		status, err := n.status(t.Context(), n.info)
 		if err == nil && status.Leader == "" {
-			err = errors.New("nobody leads")
+			err = errors.New("no leader")
 		}
 		return err
 	})

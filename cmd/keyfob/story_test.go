@@ -40,13 +40,13 @@ func TestTheStory(t *testing.T) {
 					t.Errorf("openconnect showed no refusal with the page's address %s:\n%s", n1.Web, said)
 				}
 			})
-			t.Run("2 the page on node 2 sets her PIN", func(t *testing.T) { l.setsPIN(t, browser, alice, n2) })
-			t.Run("3 the gateway asks node 3 and lets her in", func(t *testing.T) {
+			t.Run("2 the page on node 2 sets the PIN", func(t *testing.T) { l.setsPIN(t, browser, alice, n2) })
+			t.Run("3 the gateway asks node 3 and accepts the user", func(t *testing.T) {
 				stop()
 				headquarters.asks(allDay, n3, n2)
 				headquarters.letsIn(t, "alice", alice.passcode(t))
 			})
-			t.Run("4 guesses do not get in, and she gets out of their way", func(t *testing.T) {
+			t.Run("4 guesses are refused, and the user ends Next Tokencode mode", func(t *testing.T) {
 				l.isGuessedAt(t, browser, headquarters, alice, n1)
 			})
 		})

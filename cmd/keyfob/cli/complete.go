@@ -19,8 +19,8 @@ const completionTimeout = 2 * time.Second
 type Names func(context.Context, *client.Client) ([]string, error)
 
 // Completes completes the arguments of a command, each with its own names. The
-// names of a last argument that may be repeated go on. Whatever fails completes
-// nothing.
+// names of a last argument that may be repeated apply to all that follow. After an
+// error nothing is completed.
 func (r *Remote) Completes(c *cobra.Command, names ...Names) *cobra.Command {
 	many := strings.HasSuffix(c.Use, "…")
 	c.ValidArgsFunction = func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
@@ -98,7 +98,7 @@ func Users(ctx context.Context, c *client.Client) ([]string, error) {
 	return names, err
 }
 
-// UnassignedSerials are those of the tokens that belong to nobody.
+// UnassignedSerials are those of the tokens without an owner.
 func UnassignedSerials(ctx context.Context, c *client.Client) ([]string, error) {
 	tokens, err := c.ListTokens(ctx, api.ListTokensQuery{Unassigned: true})
 	var names []string

@@ -37,7 +37,7 @@ func TestFilesAreReadByTheUserOfTheNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := stranger.canRead(file); err == nil || !strings.Contains(err.Error(), "user keyfob cannot read "+file) {
-		t.Errorf("a file of somebody else: %v", err)
+		t.Errorf("a file of another user: %v", err)
 	}
 	info, err := os.Stat(file)
 	if err != nil {
@@ -63,7 +63,7 @@ func TestRootMakesNoFilesOfAnotherUser(t *testing.T) {
 	for name, err := range map[string]error{
 		"root for root":     onlyItself(c, serviceUser{name: "root"}, 0),
 		"the user itself":   onlyItself(c, stranger, 54321),
-		"somebody for root": onlyItself(c, serviceUser{name: "root"}, 54321),
+		"another user for root": onlyItself(c, serviceUser{name: "root"}, 54321),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -81,7 +81,7 @@ func TestTheOwnerOfTheDataRunsTheNode(t *testing.T) {
 	if s, err := c.serviceUser("root"); err != nil || s.uid != 0 {
 		t.Errorf("a named user: %+v, %v", s, err)
 	}
-	if _, err := c.serviceUser("nobody of that name"); err == nil {
+	if _, err := c.serviceUser("no-such-user"); err == nil {
 		t.Error("an unknown user was taken")
 	}
 }
