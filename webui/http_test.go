@@ -365,6 +365,33 @@ func TestNothingTypedIsLogged(t *testing.T) {
 	}
 }
 
+// TestStrangersCannotFillTheLog with forms that are refused unread.
+func TestStrangersCannotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	now := noon
+	h, _ := newSite(t, func(c *Config) {
+		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+		c.Now = func() time.Time { return now }
+	})
+	flood := func() (lines int) {
+		log.Reset()
+		for range 100 {
+			serve(h, post("/", fields("choice", "both")))
+			cross := post("/", fields("user", "ada"))
+			cross.Header.Set("Origin", "https://evil.example")
+			serve(h, cross)
+		}
+		return strings.Count(log.String(), "\n")
+	}
+	if lines := flood(); lines != 2*logRate.Burst {
+		t.Errorf("200 forms made %d lines", lines)
+	}
+	now = now.Add(logRate.Every)
+	if lines := flood(); lines != 2 {
+		t.Errorf("200 forms %v later made %d lines", logRate.Every, lines)
+	}
+}
+
 func TestConfigReportsAllProblems(t *testing.T) {
 	_, err := New(Config{PublicURL: "http://x/y", Branding: Branding{Logo: []byte("no image")}})
 	if err == nil {

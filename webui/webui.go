@@ -24,8 +24,10 @@ package webui
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"keyfob/engine"
+	"keyfob/engine/throttle"
 	"keyfob/events"
 )
 
@@ -50,6 +52,7 @@ type site struct {
 	words       *words
 	files       assets
 	crossOrigin *http.CrossOriginProtection
+	logged      *throttle.Throttle[string] // refused forms, by kind
 	routes      map[string]route
 }
 
@@ -72,7 +75,7 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{cfg: cfg, words: words, files: files, crossOrigin: http.NewCrossOriginProtection()}
+	s := &site{cfg: cfg, words: words, files: files, crossOrigin: http.NewCrossOriginProtection(), logged: throttle.New[string](2)}
 	if cfg.PublicURL != "" {
 		// Behind a proxy the Host header can differ from the browser's origin.
 		if err := s.crossOrigin.AddTrustedOrigin(cfg.PublicURL); err != nil {
@@ -130,18 +133,33 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // in the policy), so successful forms from one address are never throttled.
 func (s *site) post(v *visit, handle func(*visit)) {
 	if err := s.crossOrigin.Check(v.r); err != nil {
-		s.cfg.Log.InfoContext(v.r.Context(), "cross-origin form refused", "path", v.path, "source_ip", v.source)
+		if s.mayLog("cross_origin", v) {
+			s.cfg.Log.InfoContext(v.r.Context(), "cross-origin form refused", "path", v.path, "source_ip", v.source)
+		}
 		v.notice(http.StatusForbidden, "cross_origin")
 		return
 	}
 	form, err := readForm(v.w, v.r)
 	if err != nil {
-		s.cfg.Log.InfoContext(v.r.Context(), "malformed form refused", "path", v.path, "source_ip", v.source, "err", err)
+		if s.mayLog("malformed", v) {
+			s.cfg.Log.InfoContext(v.r.Context(), "malformed form refused", "path", v.path, "source_ip", v.source, "err", err)
+		}
 		v.notice(http.StatusBadRequest, "malformed")
 		return
 	}
 	v.form = form
 	handle(v)
+}
+
+// logRate limits how often a refused form of one kind is logged. Strangers can send
+// them and must not be able to fill the log.
+var logRate = throttle.Rate{Burst: 10, Every: 10 * time.Second}
+
+// mayLog reports whether a refused form of a kind is to be logged. The kinds are
+// fixed.
+func (s *site) mayLog(kind string, v *visit) bool {
+	_, ok := s.logged.Spend(kind, logRate, v.arrived)
+	return ok
 }
 
 func (r route) methods() string {
