@@ -61,8 +61,8 @@ func TestRootMakesNoFilesOfAnotherUser(t *testing.T) {
 		t.Errorf("root: %v", err)
 	}
 	for name, err := range map[string]error{
-		"root for root":     onlyItself(c, serviceUser{name: "root"}, 0),
-		"the user itself":   onlyItself(c, stranger, 54321),
+		"root for root":         onlyItself(c, serviceUser{name: "root"}, 0),
+		"the user itself":       onlyItself(c, stranger, 54321),
 		"another user for root": onlyItself(c, serviceUser{name: "root"}, 54321),
 	} {
 		if err != nil {
