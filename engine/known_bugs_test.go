@@ -267,7 +267,7 @@ func resyncIsNoOracle(t *testing.T) {
 		t.Fatal(got)
 	}
 	if got := w.do(strings.Fields("resync ada 471108<code+10> <code+11>")); !strings.HasPrefix(got, "reject") {
-		t.Errorf("the mark goes back: %s", got)
+		t.Errorf("the last used interval goes back: %s", got)
 	}
 }
 
@@ -287,18 +287,18 @@ func stepsAreWhole(t *testing.T) {
 		}
 		for range 20 {
 			w.now = w.now.Add(time.Duration(rapid.IntRange(0, 2).Draw(r, "changes"))*period + time.Duration(rapid.IntRange(-1, 1).Draw(r, "milliseconds"))*time.Millisecond)
-			mark := w.state.Token(row.serial).Last
+			used := w.state.Token(row.serial).Last
 			around := rapid.Int64Range(-1, 1).Draw(r, "around")
 			if row.ahead() {
-				w.offset[row.serial], around = mark+1, max(around, -mark-1)
+				w.offset[row.serial], around = used+1, max(around, -used-1)
 			}
 			got := w.do([]string{"login", "ada", row.passcode(around)})
 			last := w.state.Token(row.serial).Last
 			switch passed := !strings.HasPrefix(got, "reject"); {
-			case !passed && last != mark:
-				r.Fatalf("%s: a refusal moves the mark from %d to %d", row.name, mark, last)
-			case passed && (last <= mark || w.code(row.serial, last-w.shows(row.serial)) != w.code(row.serial, around)):
-				r.Fatalf("%s: %s for the tokencode of %d, and the mark goes from %d to %d", row.name, got, w.shows(row.serial)+around, mark, last)
+			case !passed && last != used:
+				r.Fatalf("%s: a refusal moves the last used interval from %d to %d", row.name, used, last)
+			case passed && (last <= used || w.code(row.serial, last-w.shows(row.serial)) != w.code(row.serial, around)):
+				r.Fatalf("%s: %s for the tokencode of %d, and the last used interval goes from %d to %d", row.name, got, w.shows(row.serial)+around, used, last)
 			}
 			if again := w.do([]string{"login", "ada", row.passcode(around)}); !strings.HasPrefix(again, "reject") {
 				r.Fatalf("%s: the same again: %s, then %s", row.name, got, again)

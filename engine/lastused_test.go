@@ -61,7 +61,7 @@ func TestFoldNeverLowersTheLastUsedInterval(t *testing.T) {
 	} {
 		w.apply([]events.Draft{{Origin: w.origin(""), Event: e}})
 		if now := w.state.Token("a1").Last; now != last {
-			t.Errorf("%T moved the mark by %d", e, now-last)
+			t.Errorf("%T moved the last used interval by %d", e, now-last)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestNobodyPassesTwiceWhateverAdministratorsDo(t *testing.T) {
 		p := newPlayground(t, r)
 		for range rapid.IntRange(10, 60).Draw(r, "steps") {
 			p.w.now = p.w.now.Add(time.Duration(rapid.IntRange(0, 90).Draw(r, "seconds")) * time.Second)
-			before := p.marks()
+			before := p.lastUsed()
 			p.w.news = nil
 			if rapid.Bool().Draw(r, "a remedy") {
 				p.remedy()
@@ -105,12 +105,12 @@ func (p *playground) pick(what string, from ...string) string {
 	return rapid.SampledFrom(from).Draw(p.r, what)
 }
 
-func (p *playground) marks() map[string]int64 {
-	marks := map[string]int64{}
+func (p *playground) lastUsed() map[string]int64 {
+	all := map[string]int64{}
 	for _, serial := range serials {
-		marks[serial] = p.w.state.Token(serial).Last
+		all[serial] = p.w.state.Token(serial).Last
 	}
-	return marks
+	return all
 }
 
 // remedy is a random command, refused or not, or a clock that jumps.
@@ -171,9 +171,9 @@ func (p *playground) attempt() {
 
 // hold checks the invariants.
 func (p *playground) hold(before map[string]int64) {
-	for serial, last := range p.marks() {
+	for serial, last := range p.lastUsed() {
 		if last < before[serial] {
-			p.r.Fatalf("the mark of %s went back from %d to %d", serial, before[serial], last)
+			p.r.Fatalf("the last used interval of %s went back from %d to %d", serial, before[serial], last)
 		}
 	}
 	for _, d := range p.w.news {
@@ -182,13 +182,13 @@ func (p *playground) hold(before map[string]int64) {
 			p.holdAccept(e, before[e.Use.Serial])
 		case events.TokenResynchronized:
 			if e.Use.Interval-1 <= before[e.Use.Serial] {
-				p.r.Fatalf("%s resynchronised by %d, the mark was at %d", e.Use.Serial, e.Use.Interval-1, before[e.Use.Serial])
+				p.r.Fatalf("%s resynchronized by %d, the last used interval was %d", e.Use.Serial, e.Use.Interval-1, before[e.Use.Serial])
 			}
 		}
 	}
 }
 
-func (p *playground) holdAccept(e events.PasscodeAccepted, mark int64) {
+func (p *playground) holdAccept(e events.PasscodeAccepted, used int64) {
 	if t := p.w.state.Token(e.Use.Serial); len(t.PIN) == 0 || t.NewPIN || t.Disabled || t.User != e.User {
 		p.r.Fatalf("%s is let in by %+v", e.User, t)
 	}
@@ -196,8 +196,8 @@ func (p *playground) holdAccept(e events.PasscodeAccepted, mark int64) {
 		return
 	}
 	last, ok := p.used[e.Use.Serial]
-	if ok && e.Use.Interval <= last || e.Use.Interval <= mark {
-		p.r.Fatalf("%s accepted at %d after %d, the mark was at %d", e.Use.Serial, e.Use.Interval, last, mark)
+	if ok && e.Use.Interval <= last || e.Use.Interval <= used {
+		p.r.Fatalf("%s accepted at %d after %d, the last used interval was %d", e.Use.Serial, e.Use.Interval, last, used)
 	}
 	p.used[e.Use.Serial] = e.Use.Interval
 }

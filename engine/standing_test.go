@@ -90,7 +90,7 @@ func TestModeSaysWhatTheNextLoginAsksFor(t *testing.T) {
 func TestLastUsedIntervalInTheFutureIsReachedByTheToken(t *testing.T) {
 	w := given(t, "user ada", "token a1 user=ada pin=471108", "clock a1 200", "resync ada 471108<code> <code+1>")
 	if _, _, ok := w.state.Token("a1").LastUsedAhead(events.At(w.now)); ok {
-		t.Error("a clock that is followed is said to be behind its mark")
+		t.Error("the last used interval of a clock that is followed is said to be in the future")
 	}
 	w.do(strings.Fields("admin zero-drift a1"))
 	w.offset["a1"] = 0
