@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -29,10 +30,19 @@ type file struct {
 	fset    *token.FileSet
 }
 
-// tree parses all Go files of the module. It walks the tree itself, because the
-// test cache does not notice a new folder otherwise.
+// tree returns all Go files of the module.
 func tree(t *testing.T) []file {
 	t.Helper()
+	files, err := parsedTree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// parsedTree parses all Go files of the module, once. It walks the tree itself,
+// because the test cache does not notice a new folder otherwise.
+var parsedTree = sync.OnceValues(func() ([]file, error) {
 	var files []file
 	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -68,11 +78,8 @@ func tree(t *testing.T) []file {
 		files = append(files, f)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
+	return files, err
+})
 
 var quoted = regexp.MustCompile("`([^`]+)`")
 
