@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,7 +122,7 @@ func start(c ServerConfig) (*Server, error) {
 	if s.nats, err = server.NewServer(options); err != nil {
 		return nil, err
 	}
-	s.nats.SetLoggerV2(logger{c.Log}, false, false, false)
+	s.nats.SetLoggerV2(newLogger(c.Log), false, false, false)
 	s.nats.Start()
 	if !s.nats.ReadyForConnections(readyWithin) {
 		s.Close()
@@ -201,7 +202,36 @@ func (s *Server) Close() {
 }
 
 // logger forwards the NATS server's messages. Notices are logged at debug level.
-type logger struct{ log *slog.Logger }
+// Of the messages about client connections, such as refused logins, only a limited
+// number is logged: strangers cause them and must not be able to fill the log.
+type logger struct {
+	log     *slog.Logger
+	clients *clientLines
+}
+
+func newLogger(log *slog.Logger) logger { return logger{log, new(clientLines)} }
+
+const (
+	clientLinesPeriod = 10 * time.Second
+	maxClientLines    = 10 // in each period
+)
+
+// clientLines counts the lines about client connections.
+type clientLines struct {
+	mu    sync.Mutex // guards the fields below
+	since time.Time
+	count int
+}
+
+func (c *clientLines) mayLog(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Sub(c.since) >= clientLinesPeriod {
+		c.since, c.count = now, 0
+	}
+	c.count++
+	return c.count <= maxClientLines
+}
 
 func (l logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
 func (l logger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
@@ -211,5 +241,9 @@ func (l logger) Debugf(string, ...any)           {}
 func (l logger) Tracef(string, ...any)           {}
 
 func (l logger) say(level slog.Level, format string, v []any) {
-	l.log.Log(context.Background(), level, "nats server", "text", fmt.Sprintf(format, v...))
+	text := fmt.Sprintf(format, v...)
+	if strings.Contains(text, " - cid:") && !l.clients.mayLog(time.Now()) { // address - cid:number - message
+		return
+	}
+	l.log.Log(context.Background(), level, "nats server", "text", text)
 }

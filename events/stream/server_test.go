@@ -288,6 +288,33 @@ func TestReplyCannotGoWhereReadersMayNotPublish(t *testing.T) {
 	stillThere(t, s, j, 15)
 }
 
+// TestStrangersCannotFillTheLog with logins that are refused.
+func TestStrangersCannotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	s, err := Start(ServerConfig{
+		Name: "n1", Dir: t.TempDir(), Listen: "127.0.0.1:0", Keys: testKeys(), Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	admit(t, s)
+	for range 5 * maxClientLines {
+		if nc, err := nats.Connect(s.URL(), nats.UserInfo("admin", "admin")); err == nil {
+			nc.Close()
+			t.Error("connected")
+		}
+	}
+	s.Close()
+	// On a slow machine the test may take part of a second period.
+	if lines := strings.Count(log.String(), "authentication error"); lines < maxClientLines || lines > 2*maxClientLines {
+		t.Errorf("%d refused logins made %d lines:\n%s", 5*maxClientLines, lines, log.String())
+	}
+	newLogger(slog.New(slog.NewTextHandler(&log, nil))).Errorf("disk is full")
+	if !strings.Contains(log.String(), "disk is full") {
+		t.Error("the server's own errors are not logged")
+	}
+}
+
 func TestNotEvenThePublisherCanDelete(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	j := story(10)
