@@ -14,7 +14,7 @@ func octalBits(s string) (bitString, error) {
 	bits := make(bitString, 0, 3*len(s))
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '7' {
-			return nil, ErrFormat.because("the CTF string has the digit %q where only 0 to 7 can stand", s[i])
+			return nil, ErrFormat.because("the CTF string has the digit %q where only 0 to 7 are allowed", s[i])
 		}
 		bits.put(uint64(s[i]-'0'), 3)
 	}

@@ -27,7 +27,7 @@ func finish(tok *Token) error {
 		return ErrUnsupported.because("%v", err)
 	}
 	if len(tok.Seed) < weakSeed {
-		tok.warn("its seed has only %d bits, RFC 4226 demands 128", 8*len(tok.Seed))
+		tok.warn("its seed has only %d bits; RFC 4226 requires 128", 8*len(tok.Seed))
 	}
 	return nil
 }
@@ -41,7 +41,7 @@ func checkSerial(s string) error {
 		return ErrFormat.because("its serial is longer than %d characters", maxSerial)
 	}
 	if strings.ContainsRune(serialChars, rune(s[0])) {
-		return ErrFormat.because("its serial begins with %q; a letter or a digit comes first", s[0])
+		return ErrFormat.because("its serial begins with %q; it must begin with a letter or a digit", s[0])
 	}
 	for _, r := range s {
 		if r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(serialChars, r) {
@@ -75,7 +75,7 @@ func clean(s string) string {
 // length: if the columns of a table are mixed up, it may be the secret.
 func shown(s string) string {
 	if len(s) > 10 {
-		return fmt.Sprintf("something of %d characters", len(s))
+		return fmt.Sprintf("a value of %d characters", len(s))
 	}
 	return strconv.Quote(s)
 }
@@ -116,7 +116,7 @@ func (c *collector) take(tok Token, line int, err error) error {
 
 func (c *collector) full() error {
 	if n := len(c.result.Tokens) + len(c.result.Refused); n > c.options.MaxTokens {
-		return ErrTooLarge.because("the file holds more than %d tokens; split it", c.options.MaxTokens)
+		return ErrTooLarge.because("the file contains more than %d tokens; split it", c.options.MaxTokens)
 	}
 	return nil
 }

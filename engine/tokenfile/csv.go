@@ -9,7 +9,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// Encoding says how a table writes its secrets.
+// Encoding is the encoding of the secrets in a table.
 type Encoding string
 
 // The encodings of a secret.
@@ -41,13 +41,13 @@ var csvColumns = map[string][]string{
 	"add_pin":       {"addpin"},
 }
 
-// csvLayout says what the columns of a table mean.
+// csvLayout is the meaning of a table's columns.
 type csvLayout interface {
 	token(fields []string, o Options) (Token, error)
 }
 
-// readCSV reads a table: ours, with a header line, or one of those that makers'
-// tools write without. One bad row does not spoil the others.
+// readCSV reads a table: with a header line, or in one of the manufacturers' formats
+// that have none. A bad row does not affect the others.
 func readCSV(in *lines, c *collector) error {
 	line, ok := in.next()
 	if !ok {
@@ -91,7 +91,7 @@ func isCSV(first string) bool {
 	return layout != nil
 }
 
-// csvLayoutOf tells the layout by the first line, nil when it is no table.
+// csvLayoutOf detects the layout from the first line; nil if it is not a table.
 func csvLayoutOf(first string) (layout csvLayout, isHeader bool) {
 	fields, err := csvFields(first, csvSeparator(first))
 	if err != nil || len(fields) < 2 {
@@ -112,7 +112,7 @@ func csvLayoutOf(first string) (layout csvLayout, isHeader bool) {
 	}
 }
 
-// csvSeparator is the one of comma, semicolon and tab that the line has most of.
+// csvSeparator returns the most frequent of comma, semicolon and tab in a line.
 func csvSeparator(line string) rune {
 	return slices.MaxFunc([]rune{',', ';', '\t'}, func(a, b rune) int {
 		return strings.Count(line, string(a)) - strings.Count(line, string(b))
@@ -125,7 +125,7 @@ func csvFields(line string, separator rune) ([]string, error) {
 	r.TrimLeadingSpace = true
 	fields, err := r.Read()
 	if err != nil {
-		return nil, ErrFormat.because("the quotes of the row do not match")
+		return nil, ErrFormat.because("the row has unbalanced quotes")
 	}
 	for i := range fields {
 		fields[i] = strings.TrimSpace(fields[i])
@@ -133,9 +133,9 @@ func csvFields(line string, separator rune) ([]string, error) {
 	return fields, nil
 }
 
-// decodeSecret reads a secret in the encoding that the table names. When it names
-// none, only a secret that has a letter or digit which the other alphabet lacks is read:
-// that is a proof and not a guess.
+// decodeSecret decodes a secret in the encoding that the table names. If it names
+// none, the secret must have a character that only one of the encodings uses, so that
+// nothing is guessed.
 func decodeSecret(s string, e Encoding) (tokencode.Seed, error) {
 	switch lower := strings.ToLower(s); {
 	case strings.HasPrefix(lower, "hex:"):

@@ -15,7 +15,7 @@ type csvHeader struct {
 	twice   []string
 }
 
-// newCSVHeader reads a header line; nil when it is none.
+// newCSVHeader reads a header line; nil if the line is not one.
 func newCSVHeader(fields []string) *csvHeader {
 	h := &csvHeader{index: map[string]int{}}
 	for i, field := range fields {
@@ -45,7 +45,7 @@ func csvColumn(field string) string {
 	return ""
 }
 
-// check refuses a header that leaves open what must be known.
+// check refuses a header that lacks required columns.
 func (h *csvHeader) check(c *collector) error {
 	secrets := 0
 	for _, column := range []string{"secret", "secret_hex", "secret_base32"} {
@@ -91,7 +91,7 @@ type csvRow struct {
 	fields []string
 }
 
-// get returns a field, empty when the row or the table has none.
+// get returns a field, empty if the row or the table lacks it.
 func (r csvRow) get(column string) string {
 	if i, ok := r.header.index[column]; ok && i < len(r.fields) {
 		return r.fields[i]
@@ -111,7 +111,7 @@ func (r csvRow) secret(tok *Token, o Options) (err error) {
 	return err
 }
 
-// params reads the algorithm. A table with an interval and no kind is one of
+// params reads the algorithm. A table with an interval and no kind contains
 // TOTP tokens, as Microsoft's is.
 func (r csvRow) params(tok *Token, _ Options) (err error) {
 	p := &tok.Params

@@ -45,7 +45,7 @@ func (yubicoLog) token(fields []string, _ Options) (Token, error) {
 		PINStyle: tokencode.Fob,
 	}
 	if factor := fields[yubicoFactor]; factor != "" && factor != "0" {
-		return tok, ErrUnsupported.because("its moving factor begins at %s; set up with 0 it could be read", shown(factor))
+		return tok, ErrUnsupported.because("its moving factor begins at %s; only 0 is supported", shown(factor))
 	}
 	var err error
 	if tok.Params.Digits, err = number(fields[yubicoDigits], "digits"); err != nil {
@@ -66,18 +66,18 @@ func isYubicoFlat(fields []string) bool {
 func (yubicoFlat) token(fields []string, _ Options) (Token, error) {
 	tok := Token{Serial: clean(fields[0]), PINStyle: tokencode.Fob}
 	if len(fields) < 6 || fields[1] != "" || fields[2] != "0" {
-		return tok, ErrUnsupported.because("it is not set up as OATH-HOTP, and only that is read")
+		return tok, ErrUnsupported.because("it is not set up as OATH-HOTP; only OATH-HOTP is read")
 	}
 	tok.Params = tokencode.Params{Kind: tokencode.HOTP, Algorithm: tokencode.SHA1, Digits: 6}
-	tok.warn("its table does not say how many digits it displays: taken as 6")
+	tok.warn("its number of digits is not stated: taken as 6")
 	var err error
 	tok.Seed, err = decodeSecret(fields[3], Hex)
 	return tok, err
 }
 
-// bareTable is what Feitian and other makers of OATH tokens deliver, and what
+// bareTable is the format of Feitian and other manufacturers of OATH tokens, which
 // LinOTP and privacyIDEA import: serial, key in hex, kind, digits, interval. A table
-// without the kind is refused: the same two columns come with HOTP and with TOTP tokens.
+// without the kind is refused, because it could be for HOTP or for TOTP tokens.
 type bareTable struct{}
 
 func isBareTable(fields []string) bool {

@@ -68,7 +68,7 @@ func TestTableReadsAsItsHeaderSays(t *testing.T) {
 			"Yubico's other table", "508326,,0," + secretHex + ",,2013-12-12T08:41:07,",
 			Token{
 				Serial: "508326", Seed: seed, PINStyle: tokencode.Fob, Params: tokencode.Params{Kind: tokencode.HOTP, Algorithm: tokencode.SHA1, Digits: 6},
-				Warnings: []string{"its table does not say how many digits it displays: taken as 6"},
+				Warnings: []string{"its number of digits is not stated: taken as 6"},
 			},
 		},
 		{

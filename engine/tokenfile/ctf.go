@@ -30,7 +30,7 @@ var deviceClasses = []string{
 	"d0955a53-569b-4ecc-9cf7-6c2a59d4e775", // macOS
 }
 
-// deviceIDs returns what to try for a bound token.
+// deviceIDs returns the device IDs to try for a bound token.
 func deviceIDs(o Options) []string {
 	if o.DeviceID != "" {
 		return []string{o.DeviceID}
@@ -45,7 +45,7 @@ func errDevice(o Options) error {
 	return ErrDevice.because("the token is bound to a device other than the given device ID")
 }
 
-// needPassword refuses what cannot be the password of a CTF string.
+// needPassword refuses a password that no CTF string can have.
 func needPassword(o Options) error {
 	switch {
 	case o.Password == "":
@@ -57,8 +57,8 @@ func needPassword(o Options) error {
 	}
 }
 
-// readCTF reads a list of CTF strings or links, or a mail with such in it.
-// Lines of prose are passed over and counted in a note.
+// readCTF reads a list of CTF strings or links, or a mail that contains them.
+// Other lines are skipped, with a note.
 func readCTF(in *lines, c *collector) error {
 	prose := 0
 	for {
@@ -78,7 +78,7 @@ func readCTF(in *lines, c *collector) error {
 		}
 	}
 	if prose > 0 {
-		c.note("lines without a token were passed over")
+		c.note("lines without a token were skipped")
 	}
 	return in.err()
 }
@@ -104,7 +104,7 @@ func holdsCTF(line string) bool {
 	return indexFold(line, ctfMarker) >= 0 || indexFold(line, ctkipMarker) >= 0 || isBareCTF(line)
 }
 
-// isBareCTF tells a CTF string from prose and from a line of CSV: a run of digits
+// isBareCTF distinguishes a CTF string from prose and CSV: it consists of digits
 // and dashes, or base64 of the length that v3 and v4 have.
 func isBareCTF(line string) bool {
 	if len(line) == 4*ctf3Size/3 && (line[0] == 'A' || line[0] == 'B') {
@@ -116,7 +116,7 @@ func isBareCTF(line string) bool {
 const base64Chars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
 
 // parseCTF reads the CTF string in text. On error the token may still carry the
-// serial, if it could be told.
+// serial, if it is known.
 func parseCTF(text string, o Options) (Token, error) {
 	payload, phone, err := ctfPayload(text)
 	if err != nil {
@@ -127,7 +127,7 @@ func parseCTF(text string, o Options) (Token, error) {
 	case '2':
 		tok, err = readCTF2(ctfDigits(payload), phone, o)
 	case '1':
-		err = ErrUnsupported.because("this is a CTF string of version 1, of which no sample is known; ask for version 2 or an sdtid file")
+		err = ErrUnsupported.because("CTF strings of version 1 are not supported; ask for version 2 or an sdtid file")
 	default:
 		tok, err = readCTF3(payload, o)
 	}
@@ -137,8 +137,8 @@ func parseCTF(text string, o Options) (Token, error) {
 	return tok, finish(&tok)
 }
 
-// ctfPayload finds the string in its wrapper. Inside a link it is the smartphone
-// variant, which looks at more of the device ID.
+// ctfPayload extracts the string from its wrapper. A link contains the smartphone
+// variant, which uses more of the device ID.
 func ctfPayload(text string) (payload string, phone bool, err error) {
 	if i := indexFold(text, ctfMarker); i >= 0 {
 		payload, phone = text[i+len(ctfMarker):], true
@@ -156,7 +156,7 @@ func ctfPayload(text string) (payload string, phone bool, err error) {
 	return payload, phone, nil
 }
 
-// ctfDigits drops the dashes of a numeric string and stops at what is no digit.
+// ctfDigits removes dashes and stops at the first other character that is no digit.
 func ctfDigits(payload string) string {
 	var digits strings.Builder
 	for _, r := range payload {
@@ -170,7 +170,7 @@ func ctfDigits(payload string) string {
 	return digits.String()
 }
 
-// ctfBase64 decodes what v3 and v4 hold: percent-encoded, where a bare + is a +;
+// ctfBase64 decodes versions 3 and 4: percent-encoded, where a bare + is a +;
 // the URL-safe alphabet is taken as a courtesy.
 func ctfBase64(payload string) ([]byte, error) {
 	if end := strings.IndexAny(payload, " \t&\"'<>)"); end >= 0 {
@@ -188,7 +188,7 @@ func ctfBase64(payload string) ([]byte, error) {
 	return data, nil
 }
 
-// CTFOptions say how to write a CTF string.
+// CTFOptions configures WriteCTF.
 type CTFOptions struct {
 	Version  int    // 2, 3 or 4; stoken of Debian 12 reads no 4
 	Password Secret // protects the seed; at most 40 bytes; empty: none
@@ -201,13 +201,13 @@ type CTFOptions struct {
 // expiry gets the last date that the version can hold.
 func WriteCTF(t Token, o CTFOptions, entropy io.Reader) (string, error) {
 	if t.Params.Kind != tokencode.SecurID {
-		return "", ErrUnsupported.because("a CTF string holds SecurID tokens only, not %s", t.Params.Kind)
+		return "", ErrUnsupported.because("a CTF string can contain only SecurID tokens, not %s", t.Params.Kind)
 	}
 	if _, err := tokencode.New(t.Params, t.Seed); err != nil {
 		return "", ErrUnsupported.because("%v", err)
 	}
 	if len(o.Password) > maxCTFPassword {
-		return "", ErrUnsupported.because("a CTF string takes passwords of at most %d bytes", maxCTFPassword)
+		return "", ErrUnsupported.because("the password of a CTF string has at most %d bytes", maxCTFPassword)
 	}
 	switch o.Version {
 	case 2:
@@ -219,7 +219,7 @@ func WriteCTF(t Token, o CTFOptions, entropy io.Reader) (string, error) {
 	}
 }
 
-// serial12 is the serial as tokencode, CTF and people use it.
+// serial12 is the serial with 12 digits.
 func serial12(s string) string {
 	return strings.Repeat("0", max(0, 12-len(s))) + s
 }

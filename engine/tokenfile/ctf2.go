@@ -25,7 +25,7 @@ const (
 	flag128Bit    = 1 << 14 // AES; without it the algorithm of before 2003
 	flagPassword  = 1 << 13
 	flagDevice    = 1 << 12
-	flagMode      = 1 << 10 // not time-based, perhaps
+	flagMode      = 1 << 10 // possibly not time-based
 	flagTimeSeeds = 1 << 9
 	flagAddPIN    = 1 << 4
 	flagLocalPIN  = 1 << 3
@@ -76,7 +76,7 @@ func readCTF2(digits string, phone bool, o Options) (Token, error) {
 	return tok, f.open(&tok, phone, o)
 }
 
-// describe reads what is not secret.
+// describe reads the fields that are not secret.
 func (f *ctf2) describe(tok *Token) error {
 	if f.flags&flag128Bit == 0 {
 		return errOldToken()
@@ -99,7 +99,7 @@ func (f *ctf2) describe(tok *Token) error {
 	return nil
 }
 
-// open decrypts the seed, trying each device ID in each way in which apps cut it.
+// open decrypts the seed. It tries each device ID in each form that apps use.
 func (f *ctf2) open(tok *Token, phone bool, o Options) error {
 	var password []byte
 	if f.flags&flagPassword != 0 {
@@ -107,7 +107,7 @@ func (f *ctf2) open(tok *Token, phone bool, o Options) error {
 			return err
 		}
 		password = []byte(o.Password)
-		tok.warn("a wrong password passes the check of this format once in 32768 times: compare a tokencode before you rely on it")
+		tok.warn("in this format one wrong password in 32768 is not detected: compare a tokencode before you rely on it")
 	}
 	if f.flags&flagDevice == 0 {
 		return f.decrypt(tok, password, "")
@@ -189,7 +189,7 @@ func writeCTF2(t Token, o CTFOptions) (string, error) {
 	}
 	device := hexOnly(o.DeviceID[:min(size, len(o.DeviceID))])
 	if device == "" && o.DeviceID != "" {
-		return "", ErrUnsupported.because("the device ID has no hexadecimal digit, which is all that a CTF string of version 2 looks at")
+		return "", ErrUnsupported.because("the device ID has no hexadecimal digit; a CTF string of version 2 uses no other characters")
 	}
 	flags := uint64(flag128Bit|flagTimeSeeds) | uint64(t.Params.Digits-1)<<shiftDigits | uint64(seconds(t.Params)/60)
 	if o.Password != "" {
@@ -205,7 +205,7 @@ func writeCTF2(t Token, o CTFOptions) (string, error) {
 	if !t.Expires.IsZero() {
 		last := lastDay(t.Expires).Sub(ctf2Epoch) / (24 * time.Hour)
 		if last < 0 || last > ctf2LastDay {
-			return "", ErrUnsupported.because("a CTF string of version 2 holds expiry dates from 2000 to 2044 only")
+			return "", ErrUnsupported.because("a CTF string of version 2 needs an expiry date from 2000 to 2044")
 		}
 		days = uint64(last)
 	}

@@ -36,7 +36,7 @@ const (
 	ctf3DeviceSize  = 48
 )
 
-// Where the decrypted payload has what.
+// Offsets in the decrypted payload.
 const (
 	ctf3Serial   = 0
 	ctf3Seed     = 16
@@ -164,7 +164,7 @@ func ctf3Token(plain []byte) (Token, error) {
 		tok.PINStyle = tokencode.Fob
 	case ctf3PINOn:
 		tok.PINStyle = tokencode.PINpad
-	default: // stoken takes everything else as on
+	default: // stoken treats every other value as on
 		return tok, ErrUnsupported.because("its PIN style is coded as %#02x, which is not defined", plain[ctf3AddPIN])
 	}
 	if plain[ctf3Mode] != 0 {
@@ -201,14 +201,14 @@ func putCTF3Date(b []byte, t time.Time) {
 
 func writeCTF3(t Token, o CTFOptions, entropy io.Reader) (string, error) {
 	if t.Params.Digits == 7 {
-		return "", ErrUnsupported.because("a CTF string of version %d holds tokens of 6 or 8 digits", o.Version)
+		return "", ErrUnsupported.because("a CTF string of version %d needs a token with 6 or 8 digits", o.Version)
 	}
 	if o.DeviceID != "" && ctf3DeviceBytes(o.DeviceID)[0] == 0 {
-		return "", ErrUnsupported.because("the device ID has no letter and no digit, which is all that a CTF string looks at")
+		return "", ErrUnsupported.because("the device ID has no letter and no digit; a CTF string uses no other characters")
 	}
 	nonce := make([]byte, aes.BlockSize)
 	if _, err := io.ReadFull(entropy, nonce); err != nil {
-		return "", fmt.Errorf("drawing the nonce of a CTF string: %w", err)
+		return "", fmt.Errorf("generating the nonce of a CTF string: %w", err)
 	}
 	return sealCTF3(ctf3Plain(t), o, nonce), nil
 }
@@ -237,7 +237,7 @@ func ctf3Plain(t Token) []byte {
 	plain := make([]byte, ctf3PayloadSize)
 	copy(plain[ctf3Serial:], serial12(t.Params.Serial))
 	copy(plain[ctf3Seed:], t.Seed)
-	plain[32], plain[33] = 1, 1 // as in every sample; the meaning is not known
+	plain[32], plain[33] = 1, 1 // as in every sample; the meaning is unknown
 	plain[ctf3Digits] = byte(t.Params.Digits)
 	plain[ctf3AddPIN] = ctf3PINOff
 	if t.PINStyle == tokencode.PINpad {

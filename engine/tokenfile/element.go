@@ -2,8 +2,8 @@ package tokenfile
 
 import "strings"
 
-// find returns the first element at the path below e, or nil; a nil element has
-// no children, so that lookups need no check at each step.
+// find returns the first element at the path below e, or nil. A nil element has
+// no children, so lookups can be chained without checks.
 func (e *element) find(space string, path ...string) *element {
 	for _, name := range path {
 		kids := e.all(space, name)
@@ -27,7 +27,7 @@ func (e *element) all(space, name string) (found []*element) {
 	return found
 }
 
-// textAt returns the trimmed text at the path, empty when there is none.
+// textAt returns the trimmed text at the path, empty if there is none.
 func (e *element) textAt(space string, path ...string) string {
 	if found := e.find(space, path...); found != nil {
 		return strings.TrimSpace(found.text)

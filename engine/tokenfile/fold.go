@@ -2,7 +2,7 @@ package tokenfile
 
 import "strings"
 
-// The three below are strings.HasPrefix and its kin without regard to case.
+// The three functions below ignore case.
 
 func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)

@@ -52,10 +52,10 @@ func TestHostileFilesGetTheirOwnSentence(t *testing.T) {
 		{"long text", sdtidStart + "<Name>" + strings.Repeat("x", 300<<10) + "</Name>", Options{}, ErrTooLarge, "section"},
 		{"encoding", `<?xml version="1.0" encoding="EBCDIC-XY"?><TKNBatch/>`, Options{}, ErrUnsupported, "UTF-8"},
 		{"two roots", "<TKNBatch><TKNHeader/></TKNBatch><TKNBatch/>", Options{}, ErrFormat, "second root"},
-		{"cut off", single[:len(single)/2], Options{}, ErrFormat, "cut off"},
+		{"cut off", single[:len(single)/2], Options{}, ErrFormat, "incomplete"},
 
 		{"no header", "<TKNBatch></TKNBatch>", Options{}, ErrFormat, "no header"},
-		{"token before header", "<TKNBatch><TKN><SN>1</SN></TKN></TKNBatch>", Options{}, ErrFormat, "before the header"},
+		{"token before header", "<TKNBatch><TKN><SN>1</SN></TKN></TKNBatch>", Options{}, ErrFormat, "precedes the header"},
 		{"two headers", strings.Replace(single, "<TKN>", "<TKNHeader/><TKN>", 1), Options{}, ErrFormat, "two headers"},
 		{"no header MAC", strings.Replace(single, "HeaderMAC>", "HeaderMBC>", 2), Options{}, ErrFormat, "HeaderMAC once"},
 		{"two origins", strings.Replace(single, "<Origin>", "<Origin>x</Origin><Origin>", 1), Options{}, ErrFormat, "Origin once"},

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// meter bounds what is read, in all and between two resets.
+// meter limits the bytes read, in total and between two resets.
 type meter struct {
 	r     io.Reader
 	limit int64
@@ -29,10 +29,10 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// reset says that what was read so far has been dealt with.
+// reset starts a new record.
 func (m *meter) reset() { m.run = 0 }
 
-// lines reads a text file line by line and counts.
+// lines reads a text file by line and counts the lines.
 type lines struct {
 	scanner *bufio.Scanner
 	meter   *meter

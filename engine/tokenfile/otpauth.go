@@ -15,7 +15,7 @@ import (
 // maxURI bounds a URI; the longest honest one holds a 256-byte seed.
 const maxURI = 4096
 
-// ParseURI reads what an app scans: an otpauth:// URI, or a SecurID CTF string or
+// ParseURI parses what an app scans: an otpauth:// URI, or a SecurID CTF string or
 // link that needs neither password nor device ID. The errors carry no secret.
 func ParseURI(uri string) (Token, error) {
 	uri = strings.TrimSpace(uri)
@@ -32,7 +32,7 @@ func ParseURI(uri string) (Token, error) {
 }
 
 func errMigration() error {
-	return ErrUnsupported.because("this is Google Authenticator's transfer of many tokens; show each token's own QR code and use the otpauth:// URI in it")
+	return ErrUnsupported.because("this is an export of several tokens from Google Authenticator; use the otpauth:// URI of each token's own QR code")
 }
 
 // readOTPAuth reads a list of URIs, one a line.
@@ -139,7 +139,7 @@ func parseAlgorithm(s string) (tokencode.Algorithm, error) {
 func parseCounter(s string) (int64, error) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 0 {
-		return 0, ErrFormat.because("an HOTP token needs the counter that comes next, a number from 0")
+		return 0, ErrFormat.because("an HOTP token needs its next counter, a number from 0")
 	}
 	return n, nil
 }
@@ -177,7 +177,7 @@ func splitLabel(label string) (issuer, account string) {
 	return clean(issuer), clean(account)
 }
 
-// labelSerial makes a serial for a token whose file has none. It is made from the
+// labelSerial derives a serial for a token whose file has none. It is derived from the
 // label alone and never from the secret: serials are public, and anything made
 // from the secret would confirm a guess of it. Two tokens of one label get one serial,
 // and the second is refused as a duplicate.
@@ -197,7 +197,7 @@ func (t Token) URI() (string, error) {
 		return WriteCTF(t, CTFOptions{Version: 2, Link: true}, nil)
 	}
 	if strings.Contains(t.Issuer, ":") {
-		return "", ErrFormat.because("the issuer %q has a colon, which an otpauth URI cannot carry", t.Issuer)
+		return "", ErrFormat.because("the issuer %q has a colon, which is not allowed in an otpauth URI", t.Issuer)
 	}
 	label := queryEscape(t.User)
 	if t.Issuer != "" || strings.Contains(t.User, ":") {

@@ -92,7 +92,7 @@ func TestBadURIsSayWhatIsWrong(t *testing.T) {
 		{"otpauth://hotp/bob?secret=GEZDGNBV&counter=-1", ErrFormat, "counter"},
 		{"otpauth://totp/bob?secret=" + strings.Repeat("A", 4096), ErrTooLarge, "longer"},
 		{"otpauth://totp/bob?secret=" + strings.Repeat("A", 1024), ErrUnsupported, "seed"},
-		{"otpauth-migration://offline?data=CjEKCkhlbGxv", ErrUnsupported, "transfer"},
+		{"otpauth-migration://offline?data=CjEKCkhlbGxv", ErrUnsupported, "export of several tokens"},
 		{"http://127.0.0.1/securid/ctkip?scheme=https&url=x&activationCode=1", ErrUnsupported, "CT-KIP"},
 		{"https://example.org/", ErrFormat, "CTF"},
 		{"", ErrFormat, "CTF"},

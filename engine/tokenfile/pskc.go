@@ -10,7 +10,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// The namespaces of PSKC; prefixes mean nothing.
+// The namespaces of PSKC.
 const (
 	nsPSKC = "urn:ietf:params:xml:ns:keyprov:pskc"
 	nsDSig = "http://www.w3.org/2000/09/xmldsig#"
@@ -51,7 +51,7 @@ func readPSKC(x *xmlReader, c *collector) error {
 	}
 }
 
-// pskcReader is a container that is being read: what protects its values stands
+// pskcReader reads a container. The protection of its values is declared
 // before the first key package.
 type pskcReader struct {
 	c             *collector
@@ -72,7 +72,7 @@ func (p *pskcReader) section(e *element) error {
 	case e.name.Local == "MACMethod" && p.keys == nil:
 		p.macMethod = e
 	case e.name.Local == "EncryptionKey" || e.name.Local == "MACMethod":
-		return ErrFormat.because("the file names its keys after the tokens that they protect")
+		return ErrFormat.because("the file declares its keys only after the tokens that they protect")
 	}
 	return nil
 }
@@ -90,7 +90,7 @@ func (p *pskcReader) keyPackage(pkg *element) error {
 			continue
 		}
 		if key.attr("Algorithm") == pskcPIN {
-			p.c.note("the file holds an initial PIN, which was not imported: the owner sets a PIN at the first login")
+			p.c.note("the file contains an initial PIN, which was not imported: the owner sets a PIN at the first login")
 			continue
 		}
 		tok, err := p.token(pkg, key)
@@ -151,7 +151,7 @@ func (p *pskcReader) serial(pkg, key *element) string {
 	}
 }
 
-// pskcParams reads what the algorithm is and how it displays.
+// pskcParams reads the algorithm and the form of its tokencodes.
 func pskcParams(key *element, tok *Token) error {
 	name := key.attr("Algorithm")
 	switch {
@@ -175,13 +175,13 @@ func pskcParams(key *element, tok *Token) error {
 	}
 	switch encoding := format.attr("Encoding"); {
 	case format == nil && tok.Params.Kind == tokencode.SecurID:
-		return ErrFormat.because("it does not say how many digits it displays")
+		return ErrFormat.because("its number of digits is not stated")
 	case format == nil:
 		tok.Params.Digits = 6
-		tok.warn("it does not say how many digits it displays: taken as 6")
+		tok.warn("its number of digits is not stated: taken as 6")
 		return nil
 	case encoding != "DECIMAL":
-		return ErrUnsupported.because("it displays %.20q, and only DECIMAL is read", encoding)
+		return ErrUnsupported.because("it displays %.20q; only DECIMAL is supported", encoding)
 	case format.attr("CheckDigits") == "true" || format.attr("CheckDigits") == "1":
 		return ErrUnsupported.because("it displays a check digit, which is not supported")
 	}
@@ -190,7 +190,7 @@ func pskcParams(key *element, tok *Token) error {
 	return err
 }
 
-// pskcSuite finds the hash in what a Suite says, such as HMAC-SHA256 or
+// pskcSuite finds the hash in the text of a Suite, such as HMAC-SHA256 or
 // TOTP-HMAC-SHA512-6.
 func pskcSuite(suite string) (tokencode.Algorithm, error) {
 	s := strings.ReplaceAll(strings.ToUpper(suite), "SHA-", "SHA")
@@ -206,12 +206,12 @@ func pskcSuite(suite string) (tokencode.Algorithm, error) {
 	}
 }
 
-// moving reads counter or interval, which may be encrypted as the secret is.
+// moving reads counter or interval, which may be encrypted like the secret.
 func (p *pskcReader) moving(data *element, tok *Token) error {
 	if tok.Params.Kind == tokencode.HOTP {
 		counter, err := p.keys.integer(data.find(nsPSKC, "Counter"), -1)
 		if counter < 0 {
-			tok.warn("it does not say which counter comes next: taken as 0")
+			tok.warn("its next counter is not stated: taken as 0")
 			counter = 0
 		}
 		tok.Counter = counter
@@ -222,7 +222,7 @@ func (p *pskcReader) moving(data *element, tok *Token) error {
 	case err != nil:
 		return err
 	case interval < 0 && tok.Params.Kind == tokencode.SecurID:
-		return ErrFormat.because("it does not say how long a tokencode lasts")
+		return ErrFormat.because("its interval is not stated")
 	case interval < 0:
 		interval = 30
 	case interval > 3600:

@@ -28,10 +28,10 @@ func pskcHash(name string) func() hash.Hash {
 	}[name]
 }
 
-// opener decrypts; it answers nil when the key cannot be right.
+// opener decrypts; it returns nil if the key cannot be right.
 type opener func(key, data []byte) []byte
 
-// pskcCipher returns how to open what a cipher of XML Encryption has closed, and the
+// pskcCipher returns the decryption function of a cipher of XML Encryption, and the
 // size of its key.
 func pskcCipher(name string) (opener, int) {
 	switch strings.ToLower(name[strings.LastIndexByte(name, '#')+1:]) {
@@ -65,7 +65,7 @@ func openTripleDES(key, data []byte) (plain []byte) {
 	return plain
 }
 
-// openCBC takes off the IV in front and the padding behind, of which XML Encryption
+// openCBC removes the IV and the padding, of which XML Encryption
 // (section 5.2) defines the last byte only.
 func openCBC(block cipher.Block, data []byte) []byte {
 	size := block.BlockSize()

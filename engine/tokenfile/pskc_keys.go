@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// maxIterations bounds what a stranger's file can make us compute, to about a second.
+// maxIterations limits the cost of an untrusted file to about a second.
 const maxIterations = 2_000_000
 
 // pskcKeys open the values of a container. Every value in CBC has a MAC, which is
@@ -19,13 +19,13 @@ type pskcKeys struct {
 	encryption []byte
 	err        error // why there is no encryption key
 	hash       func() hash.Hash
-	mac        []byte // nil when the container names no MAC
+	mac        []byte // nil if the container names no MAC
 	ownMAC     bool   // the MAC has a key of its own
 	proved     bool   // a MAC was right, so the key is
 }
 
-// openPSKC finds the keys of a container. A file in clear names none, which is an
-// error only where a value is encrypted all the same.
+// openPSKC finds the keys of a container. A plaintext file names none, which is an
+// error only if a value is encrypted nevertheless.
 func openPSKC(encryptionKey, macMethod *element, o Options) (*pskcKeys, error) {
 	k := new(pskcKeys)
 	k.encryption, k.err = pskcEncryptionKey(encryptionKey, o)
@@ -34,7 +34,7 @@ func openPSKC(encryptionKey, macMethod *element, o Options) (*pskcKeys, error) {
 	}
 	name := macMethod.attr("Algorithm")
 	if name == "" {
-		return k, nil // key wrapping needs no MAC, and its writers name none
+		return k, nil // key wrapping authenticates itself; files that use it name no MAC
 	}
 	if k.hash = pskcHash(name); k.hash == nil {
 		return nil, ErrUnsupported.because("the file's MAC %.100q is not supported", name)
@@ -136,7 +136,7 @@ func pskcDerivedKey(derived *element, o Options) ([]byte, error) {
 	return key, nil
 }
 
-// value reads a field that is in clear or encrypted.
+// value reads a field that may be encrypted.
 func (k *pskcKeys) value(e *element, clear func(string) ([]byte, error)) ([]byte, error) {
 	if e == nil {
 		return nil, ErrFormat.because("it has no secret")
@@ -168,7 +168,7 @@ func (k *pskcKeys) verify(encrypted, valueMAC *element) error {
 		return nil // the wrapping authenticates itself
 	}
 	if valueMAC == nil || k.mac == nil {
-		return ErrAltered.because("its encrypted value has no MAC, so that nothing shows a wrong key or an altered value")
+		return ErrAltered.because("its encrypted value has no MAC, so a wrong key or an altered value cannot be detected")
 	}
 	data, err := pskcBase64(encrypted.textAt(anySpace, "CipherData", "CipherValue"))
 	if err != nil {
@@ -188,8 +188,8 @@ func (k *pskcKeys) verify(encrypted, valueMAC *element) error {
 	case hmac.Equal(sum, want):
 		k.proved = true
 		return nil
-	case !k.proved && !k.ownMAC: // nothing has shown yet that the key is right
-		return ErrWrongPassword.because("the password or key is wrong, or its encrypted value was altered (the file cannot tell)")
+	case !k.proved && !k.ownMAC: // the key is not proved yet
+		return ErrWrongPassword.because("the password or key is wrong, or its encrypted value was altered (the format cannot distinguish them)")
 	default:
 		return ErrAltered.because("its encrypted value was altered: its MAC is wrong")
 	}

@@ -50,7 +50,7 @@ func TestPSKCKeyBecomesAToken(t *testing.T) {
 			Token{
 				Serial: "77", Seed: tokencode.Seed("12345678901234567890"), PINStyle: tokencode.Fob, User: "UID=ann", Expires: expires,
 				Params:   tokencode.Params{Kind: tokencode.HOTP, Algorithm: tokencode.SHA1, Digits: 6},
-				Warnings: []string{"it does not say how many digits it displays: taken as 6", "it does not say which counter comes next: taken as 0"},
+				Warnings: []string{"its number of digits is not stated: taken as 6", "its next counter is not stated: taken as 0"},
 			},
 		},
 		{
@@ -79,7 +79,7 @@ func TestPSKCKeysThatCannotBeUsedAreRefused(t *testing.T) {
 		{"OCRA", nsPSKC + ":ocra", data(pskcSecret), ErrUnsupported, "algorithm"},
 		{"SecurID by event", "http://www.rsa.com/names/2008/04/algorithms/SecurID/SecurID-AES128-Counter", data(pskcSecret), ErrUnsupported, "algorithm"},
 		{"SecurID without digits", pskcSecurID, "<Data>" + pskcSecret + "</Data>", ErrFormat, "digits"},
-		{"SecurID without interval", pskcSecurID, data(pskcSecret), ErrFormat, "how long"},
+		{"SecurID without interval", pskcSecurID, data(pskcSecret), ErrFormat, "interval is not stated"},
 		{"no data", pskcHOTP, pskcDigits8, ErrFormat, "no data"},
 		{"no secret", pskcHOTP, data(""), ErrFormat, "no secret"},
 		{"empty secret", pskcHOTP, data("<Secret><PlainValue/></Secret>"), ErrFormat, "empty"},

@@ -44,7 +44,7 @@ func Read(r io.Reader, o Options) (Result, error) {
 		return Result{Format: format}, err
 	}
 	if len(c.result.Tokens)+len(c.result.Refused) == 0 {
-		return Result{Format: format}, ErrFormat.because("the file is read as %s and holds no token", format)
+		return Result{Format: format}, ErrFormat.because("the file was read as %s and contains no token", format)
 	}
 	return c.result, nil
 }

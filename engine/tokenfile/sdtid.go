@@ -9,10 +9,10 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// sdtidBatch is an open file: one header, then tokens that it describes in part.
+// sdtidBatch is a file: a header with defaults, then tokens.
 type sdtidBatch struct {
 	header sdtidFields
-	keys   *sdtidKeys // nil until a password has proved right
+	keys   *sdtidKeys // nil until a password is verified
 	read   int
 }
 
@@ -44,7 +44,7 @@ func readSDTID(x *xmlReader, c *collector) error {
 			b = &sdtidBatch{header: sdtidLeaves(section)}
 		case "TKN":
 			if b == nil {
-				return ErrFormat.because("a token stands before the header that it depends on")
+				return ErrFormat.because("a token precedes the header that it depends on")
 			}
 			if err := b.add(sdtidLeaves(section), c); err != nil {
 				return err
@@ -74,7 +74,7 @@ func (b *sdtidBatch) add(fields sdtidFields, c *collector) error {
 	return c.take(tok, 0, err)
 }
 
-// close notes when tokens are missing that the header promises. The field is
+// close adds a note if the header states more tokens than the file has. The field is
 // informative only: stoken writes 1 or 0, and "N/A" occurs.
 func (b *sdtidBatch) close(c *collector) error {
 	if b == nil {
@@ -82,16 +82,16 @@ func (b *sdtidBatch) close(c *collector) error {
 	}
 	promised, err := strconv.Atoi(b.header.get("NumTokens"))
 	if err == nil && promised > b.read {
-		c.note("the header promises more tokens than the file holds: it may have been cut")
+		c.note("the header states more tokens than the file contains: it may be incomplete")
 	}
 	return nil
 }
 
-// unlock finds the password that opens the file. Without one of its own, the header's
+// unlock finds the password of the file. If the file has none, the header's
 // Origin is the password.
 //
-// A header whose MAC is wrong while the token's is right was altered; when both
-// are wrong it cannot be told whether the password or the file is.
+// If only the header's MAC is wrong, the header was altered. If both are wrong,
+// either the password is wrong or the file is damaged.
 func (b *sdtidBatch) unlock(first sdtidFields, password Secret) (*sdtidKeys, error) {
 	for _, name := range []string{"Origin", "Dest", "Name", "Secret", "HeaderMAC"} {
 		if n := b.header.count(name); n > 1 || n == 0 && (name == "Secret" || name == "HeaderMAC") {
@@ -119,7 +119,7 @@ func (b *sdtidBatch) unlock(first sdtidFields, password Secret) (*sdtidKeys, err
 	case password == "":
 		return nil, ErrNeedPassword.because("the file is protected by a password")
 	default:
-		return nil, ErrWrongPassword.because("the password is wrong, or the header is damaged (the file cannot tell)")
+		return nil, ErrWrongPassword.because("the password is wrong, or the header is damaged (the format cannot distinguish them)")
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// sdtidFields are the leaves of a section in the order of the document.
+// sdtidFields are the leaves of a section, in document order.
 type sdtidFields []sdtidField
 
 type sdtidField struct {
@@ -55,8 +55,8 @@ func (f sdtidFields) count(name string) (n int) {
 	return n
 }
 
-// macInput lays the fields out as their MAC covers them. The zeros after each line
-// are a defect of the first implementation that all others must share: as many as
+// macInput returns the fields in the form that their MAC covers. The zeros after each line
+// are a defect of the first implementation that all others must copy: as many as
 // the line's beginning was into its AES block. A line that is short enough first
 // cuts back to a whole block.
 func (f sdtidFields) macInput() []byte {
@@ -81,7 +81,7 @@ func (f sdtidFields) macInput() []byte {
 	return buf
 }
 
-// sdtidMAC decodes a MAC field. An impossible one is answered as nothing, which no
+// sdtidMAC decodes a MAC field. For an invalid one it returns nil, which no
 // computed MAC equals.
 func sdtidMAC(f sdtidFields, name string) string {
 	mac, err := base64.StdEncoding.DecodeString(f.get(name))

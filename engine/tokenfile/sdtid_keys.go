@@ -26,7 +26,7 @@ type sdtidKeys struct {
 }
 
 // newSDTIDKeys derives the keys of a batch. Only the first 32 bytes of the password
-// count, as the format has it.
+// count in this format.
 func newSDTIDKeys(header sdtidFields, password string) (*sdtidKeys, error) {
 	secret, err := base64.StdEncoding.DecodeString(header.get("Secret"))
 	if err != nil || len(secret) != aes.BlockSize {
@@ -44,7 +44,7 @@ func newSDTIDKeys(header sdtidFields, password string) (*sdtidKeys, error) {
 }
 
 // sdtidPasswordKey is a thousand CBC-MACs of password, Dest and a counter, added up.
-// The counter stands in the last block, so the others are computed once.
+// The counter is in the last block, so the others are computed once.
 func sdtidPasswordKey(password, dest, name string) (k0 [aes.BlockSize]byte) {
 	block := newAES(fit(name, aes.BlockSize))
 	state := cbcMAC(block, string(make([]byte, aes.BlockSize)), append(fit(password, 32), fit(dest, 32)...))

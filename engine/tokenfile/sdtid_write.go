@@ -13,16 +13,16 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// SDTIDOptions say how to write an RSA token file.
+// SDTIDOptions configures WriteSDTID.
 type SDTIDOptions struct {
-	Password Secret // only its first 32 bytes count; empty: anybody who has the file has the seeds
-	Origin   string // who issues; must not be empty
-	Dest     string // for whom
+	Password Secret // only its first 32 bytes count; empty: the seeds are not protected
+	Origin   string // the issuer; must not be empty
+	Dest     string // the recipient
 	Name     string // of the batch
 }
 
-// sdtidTrailer stands where the batch signature would: stoken demands the elements
-// and never looks into them.
+// sdtidTrailer takes the place of the batch signature: stoken requires the elements
+// and ignores their content.
 const sdtidTrailer = `  <TKNTrailer>
     <BatchSignature> </BatchSignature>
     <BatchCertificate> </BatchCertificate>
@@ -39,7 +39,7 @@ func WriteSDTID(w io.Writer, tokens []Token, o SDTIDOptions, entropy io.Reader) 
 	}
 	for _, t := range tokens {
 		if t.Params.Kind != tokencode.SecurID {
-			return ErrUnsupported.because("an RSA token file holds SecurID tokens only, not %s", t.Params.Kind)
+			return ErrUnsupported.because("an RSA token file can contain only SecurID tokens, not %s", t.Params.Kind)
 		}
 		if _, err := tokencode.New(t.Params, t.Seed); err != nil {
 			return ErrUnsupported.because("token %s: %v", t.Serial, err)
@@ -47,7 +47,7 @@ func WriteSDTID(w io.Writer, tokens []Token, o SDTIDOptions, entropy io.Reader) 
 	}
 	var secret [aes.BlockSize]byte
 	if _, err := io.ReadFull(entropy, secret[:]); err != nil {
-		return fmt.Errorf("drawing the secret of a token file: %w", err)
+		return fmt.Errorf("generating the secret of a token file: %w", err)
 	}
 	header := sdtidHeader(tokens, o, secret[:])
 	password := string(o.Password)
@@ -80,8 +80,8 @@ func WriteSDTID(w io.Writer, tokens []Token, o SDTIDOptions, entropy io.Reader) 
 	return nil
 }
 
-// sdtidHeader writes what the first token has as the default of all; fields without
-// effect have the values that RSA's own files have.
+// sdtidHeader writes the first token's values as the defaults; fields without
+// effect have the values of RSA's own files.
 func sdtidHeader(tokens []Token, o SDTIDOptions, secret []byte) sdtidFields {
 	var f sdtidFields
 	f.put("TKNHeader.Version", "0")
@@ -153,7 +153,7 @@ func sdtidToken(t Token, header sdtidFields, keys *sdtidKeys) sdtidFields {
 	return f
 }
 
-// put adds a field. Nothing is written as one space, as RSA's files have it.
+// put adds a field. An empty value is written as one space, as in RSA's files.
 func (f *sdtidFields) put(path, value string) {
 	if value = clean(value); value == "" {
 		value = " "
@@ -181,7 +181,7 @@ func (f sdtidFields) writeXML(out *bytes.Buffer, section string) {
 			open = inner
 		}
 		fmt.Fprintf(out, "    <%s>", field.name)
-		_ = xml.EscapeText(out, []byte(field.value)) // a bytes.Buffer takes everything
+		_ = xml.EscapeText(out, []byte(field.value)) // writing to a bytes.Buffer cannot fail
 		fmt.Fprintf(out, "</%s>\n", field.name)
 	}
 	closeElement(out, open)

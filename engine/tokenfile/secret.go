@@ -2,7 +2,7 @@ package tokenfile
 
 import "fmt"
 
-// Secret is a password or key. It prints as *** wherever it may end up.
+// Secret is a password or key. It prints as ***.
 type Secret string
 
 const redacted = "***"

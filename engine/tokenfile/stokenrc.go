@@ -2,14 +2,14 @@ package tokenfile
 
 import "strings"
 
-// isStokenRC tells the file of the stoken program by its first line.
+// isStokenRC detects the file of the stoken program by its first line.
 func isStokenRC(first string) bool {
 	fields := strings.Fields(first)
 	return len(fields) == 2 && (fields[0] == "version" || fields[0] == "token")
 }
 
 // readStokenRC reads ~/.stokenrc: lines of a word and a value, of which "token"
-// has a CTF string. The PIN that may stand there is its owner's and is not read.
+// has a CTF string. A PIN in the file belongs to its owner and is not read.
 func readStokenRC(in *lines, c *collector) error {
 	for {
 		line, ok := in.next()
@@ -27,7 +27,7 @@ func readStokenRC(in *lines, c *collector) error {
 			c.note("the PIN in the file was not imported: the owner sets one at the first login")
 		case "version":
 		default:
-			c.note("a line that is neither version, token nor pin was passed over")
+			c.note("a line that is neither version, token nor pin was skipped")
 		}
 	}
 }

@@ -8,7 +8,7 @@
 // a published meaning is refused or, if it cannot change a tokencode, reported as
 // a warning.
 //
-// The files come from strangers. Memory is bounded by the tokens found and not by
+// The files are untrusted. Memory is bounded by the tokens found and not by
 // the file. Records have a maximum size, XML has a maximum depth and no entities
 // except the five predefined ones, and key derivation has a maximum cost.
 //
@@ -65,7 +65,7 @@ type Result struct {
 	Notes   []string // about the file as a whole
 }
 
-// Token is one token as its file describes it.
+// Token is a token as its file describes it.
 type Token struct {
 	Serial   string // as shown to people; SecurID: always 12 digits
 	Params   tokencode.Params

@@ -17,9 +17,9 @@ const (
 	maxTextBytes = 256 << 10
 )
 
-// xmlReader reads XML of strangers section by section. It refuses document type
-// declarations, so that only the five predefined entities exist, and never keeps
-// more than one section.
+// xmlReader reads untrusted XML section by section. It refuses document type
+// declarations, so only the five predefined entities exist, and keeps no
+// more than one section in memory.
 type xmlReader struct {
 	dec   *xml.Decoder
 	meter *meter
@@ -29,7 +29,7 @@ type xmlReader struct {
 type element struct {
 	name  xml.Name
 	attrs []xml.Attr
-	text  string // its own text, children's excluded
+	text  string // its own text, without its children's
 	kids  []*element
 }
 
@@ -39,7 +39,7 @@ func newXMLReader(r io.Reader, m *meter) *xmlReader {
 	return &xmlReader{dec, m}
 }
 
-// charset reads the encodings other than UTF-8 that old exports are written in.
+// charset decodes the encodings other than UTF-8 that old exports use.
 func charset(label string, r io.Reader) (io.Reader, error) {
 	switch strings.ToLower(label) {
 	case "us-ascii", "ascii", "utf8":
@@ -49,7 +49,7 @@ func charset(label string, r io.Reader) (io.Reader, error) {
 	case "windows-1252", "cp1252":
 		return charmap.Windows1252.NewDecoder().Reader(r), nil
 	default:
-		return nil, ErrUnsupported.because("the file is written in %.20q; save it as UTF-8", label)
+		return nil, ErrUnsupported.because("the file is encoded as %.20q; save it as UTF-8", label)
 	}
 }
 
@@ -76,7 +76,7 @@ func (x *xmlReader) explain(err error) error {
 	case errors.As(err, &ours):
 		return ours
 	case errors.As(err, &syntax) && strings.Contains(syntax.Msg, "unexpected EOF"):
-		return ErrFormat.because("the file ends in the middle: it was cut off at line %d", syntax.Line)
+		return ErrFormat.because("the file is incomplete: it ends at line %d", syntax.Line)
 	case errors.As(err, &syntax):
 		return ErrFormat.because("line %d is not XML: %.100s", syntax.Line, syntax.Msg)
 	default:
@@ -89,7 +89,7 @@ func (x *xmlReader) root() (xml.Name, error) {
 	for {
 		tok, err := x.next()
 		if errors.Is(err, io.EOF) {
-			return xml.Name{}, ErrFormat.because("the file holds no XML element")
+			return xml.Name{}, ErrFormat.because("the file contains no XML element")
 		}
 		if err != nil {
 			return xml.Name{}, err
@@ -100,8 +100,8 @@ func (x *xmlReader) root() (xml.Name, error) {
 	}
 }
 
-// section returns the root's next child with all that is in it, or nil after the
-// last one; then it makes sure that nothing follows the root.
+// section returns the root's next child with its content, or nil after the
+// last one, if nothing follows the root.
 func (x *xmlReader) section() (*element, error) {
 	for {
 		tok, err := x.next()
