@@ -2,12 +2,12 @@
 // under /api/v1 of the admin listener, described by an OpenAPI 3.1 document.
 //
 // It offers the administrator's commands, views of the state, the journal, and
-// logins for applications. It translates and never decides: the engine decides
-// what a command comes to.
+// logins for applications. It translates requests; the engine decides their
+// outcome.
 //
 // A caller is identified by an API token, or as root or the server's own user on
 // the unix socket. The state holds only the digest of a token. Each operation
-// lists the roles that may call it; an operation without roles is open to nobody.
+// lists the roles that may call it; an operation without roles cannot be called.
 // No answer contains a seed, a PIN that an administrator chose, or a shared
 // secret. Secrets that are shown once are listed with the reason in
 // schema_test.go.

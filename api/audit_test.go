@@ -134,7 +134,7 @@ func TestOpenAuditStreamEndsWithTheAPIToken(t *testing.T) {
 			own.Digest[0]++
 			f.put(t, engine.TableAPITokens, own)
 		},
-		"issued anew for another role": func(f *fake, own engine.APIToken) {
+		"issued again for another role": func(f *fake, own engine.APIToken) {
 			own.Role = RoleLogin
 			f.put(t, engine.TableAPITokens, own)
 		},

@@ -292,7 +292,7 @@ func TestDriftingTokensAreListedByUrgency(t *testing.T) {
 }
 
 // TestZeroDriftShowsWhenTokencodesAreAcceptedAgain: no tokencode up to the last used
-// interval is accepted, whatever the drift.
+// interval is accepted, regardless of the drift.
 func TestZeroDriftShowsWhenTokencodesAreAcceptedAgain(t *testing.T) {
 	f := newFake(t)
 	minute := noon.Unix() / 60

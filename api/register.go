@@ -55,7 +55,7 @@ type answer[T any] struct{ Body T }
 
 func answered[T any](body T) *answer[T] { return &answer[T]{body} }
 
-// none is the answer of an operation without a body.
+// none is an answer without a body.
 type none struct{}
 
 // CommandRequest is the body of a command that takes nothing but a reason. Every

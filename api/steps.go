@@ -89,7 +89,7 @@ func userStep(s diagnosis.UserStep) Step {
 	return Step{}
 }
 
-// orOnPage is where a step is possible whatever the VPN can show.
+// orOnPage says that the page offers the step if the VPN does not.
 const orOnPage = " (on the page, if the VPN cannot ask)"
 
 var passcodeWords = map[diagnosis.PasscodeKind]string{

@@ -113,13 +113,13 @@ func TestForeignConversationIsRefused(t *testing.T) {
 	n := r.nodes[0]
 	a, b, c := r.asked(r.fob("ada")), r.asked(r.fob("bob")), r.asked(r.fob("cid"))
 	for name, change := range map[string]func(a *engine.Attempt){
-		"another user's":         func(a *engine.Attempt) { a.Conversation = b.Conversation },
-		"another user":           func(a *engine.Attempt) { a.User = "bob" },
-		"his, for her tokencode": func(a *engine.Attempt) { a.Conversation, a.User = c.Conversation, "cid" },
-		"another client":         func(a *engine.Attempt) { a.Origin.Client = "vpn2" },
-		"no client":              func(a *engine.Attempt) { a.Origin.Client = "" },
-		"another door":           func(a *engine.Attempt) { a.Origin.Door = events.DoorRADIUS },
-		"a holder":               func(a *engine.Attempt) { a.Holder = "api token portal" },
+		"another user's":      func(a *engine.Attempt) { a.Conversation = b.Conversation },
+		"another user":        func(a *engine.Attempt) { a.User = "bob" },
+		"another user's name": func(a *engine.Attempt) { a.Conversation, a.User = c.Conversation, "cid" },
+		"another client":      func(a *engine.Attempt) { a.Origin.Client = "vpn2" },
+		"no client":           func(a *engine.Attempt) { a.Origin.Client = "" },
+		"another door":        func(a *engine.Attempt) { a.Origin.Door = events.DoorRADIUS },
+		"a holder":            func(a *engine.Attempt) { a.Holder = "api token portal" },
 	} {
 		stolen := a
 		stolen.Origin.Request, stolen.Arrived = newRequest(), time.Time{}

@@ -13,7 +13,7 @@
 //
 // # Errors
 //
-// A reject is an outcome. Whatever keeps the cluster from deciding (no leader,
+// A reject is an outcome. Anything that prevents a decision (no leader,
 // an unknown commit, an untrusted clock) is an error that wraps
 // engine.ErrUndecided or engine.ErrBusy. A request gets its id before it is
 // first sent and keeps it for every retry and every leader. The state stores

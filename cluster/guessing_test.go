@@ -240,7 +240,7 @@ func TestRefusedRequestsAreCountedInFewRecords(t *testing.T) {
 	}
 }
 
-// A refusal is sent after a fixed time, whatever was wrong. An accept is sent
+// A refusal is sent after a fixed time, regardless of its reason. An accept is sent
 // immediately.
 func TestRefusalsAreSentAfterAFixedTime(t *testing.T) {
 	r := newCluster(t, 1)

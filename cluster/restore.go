@@ -75,7 +75,7 @@ func Restore(ctx context.Context, c Config, f *BackupFile, key vault.RecoveryKey
 	}
 	r.Records, r.Until, r.Epoch = view.Sequence, view.Time.Std(), view.State.Cluster.Epoch+1
 	if now := c.Now(); events.At(now) < view.Time {
-		return r, fmt.Errorf("this machine's clock shows %s, but the last record is from %s: set the clock, or tokencodes that were used would be good again",
+		return r, fmt.Errorf("this machine's clock shows %s, but the last record is from %s: set the clock, or used tokencodes would become valid again",
 			now.UTC().Format(time.RFC3339), r.Until.UTC().Format(time.RFC3339))
 	}
 	r.Token, err = c.revive(ctx, backup, view, f.Info)

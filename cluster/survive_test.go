@@ -120,7 +120,7 @@ func TestRetryGetsTheFirstAnswer(t *testing.T) {
 	r.want(r.leader(), again, engine.Reject)
 }
 
-// The leader crashes during a login. Whatever its outcome, all retries of the request get
+// The leader crashes during a login. With either outcome, all retries of the request get
 // the same answer, and the passcode works for no other login.
 func TestLeaderCrashesDuringALogin(t *testing.T) {
 	rounds := 3

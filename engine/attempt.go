@@ -129,7 +129,7 @@ func (e TokenEvidence) speaksOf(t *Token) bool {
 	return e.Serial == t.Serial && e.Revision == t.Revision && (e.Imported.IsZero() || e.Imported == t.Imported)
 }
 
-// barred returns why a user is refused whatever they type, or an empty reason.
+// barred returns why a user is refused regardless of the input, or an empty reason.
 func (u *User) barred(trusted bool, now events.Time) events.Reason {
 	switch {
 	case u.Disabled:
@@ -177,7 +177,7 @@ func (d *decider) refused(reason events.Reason) Decision {
 	return out
 }
 
-// quietly refuses an attempt that changes nothing whatever was typed. The first
+// quietly refuses an attempt that changes nothing, regardless of the input. The first
 // few are recorded and then one from time to time, so that an attacker cannot
 // fill the log.
 func (d *decider) quietly(reason events.Reason) Decision {

@@ -17,7 +17,7 @@ const (
 // ErrUserName is returned for a text that is not a valid user name.
 var ErrUserName = errors.New("a user name has 1 to 128 characters, without spaces or control characters")
 
-// Canonical returns the one spelling of a user name, whatever its case, width
+// Canonical returns the one spelling of a user name, regardless of its case, width
 // or composition as typed: the UsernameCaseMapped profile of PRECIS (RFC 8265,
 // section 3.3). Lookups, counters and comparisons use only this spelling, so
 // that no other spelling has its own count of failures.

@@ -134,7 +134,7 @@ func (c LoseToken) decide(s *State, now events.Time) ([]events.Event, error) {
 	case t.User == "":
 		return nil, refuse(Conflict, "token %s is not assigned to a user; disable it instead", t.Serial)
 	case e.Found != FoundRefuse && e.Found != FoundAllow && e.Found != FoundAfter:
-		return nil, refuse(Invalid, "%.20q is not what a found token can do: want refuse, allow or after", e.Found)
+		return nil, refuse(Invalid, "%.20q is not valid for a lost token's own tokencodes: want refuse, allow or after", e.Found)
 	case len(e.Sealed) != 0 && t.wantsPIN():
 		return nil, refuseHelp(Conflict, HelpSetTemporaryPIN, "token %s has no PIN, which emergency tokencodes need; set a temporary PIN first, or issue no emergency tokencodes", t.Serial)
 	case e.Until <= now || e.Until.Sub(now) > s.Policy.EmergencyMost:

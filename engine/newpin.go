@@ -96,7 +96,7 @@ func (k *checker) usedBefore(ctx context.Context, t *Token) (bool, error) {
 		return false, nil
 	}
 	last, reach := t.OldPINs, k.State.Policy.PINHistory
-	if t.hasPIN() { // the present one is never allowed, whatever the history
+	if t.hasPIN() { // the present one is never allowed, even without a history
 		last = append([]OldPIN{{t.PINRevision, t.PIN}}, last...)
 		reach = max(reach, 1)
 	}

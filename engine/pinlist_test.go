@@ -21,7 +21,7 @@ func TestSitesListOfPINsReplacesTheBuiltInOne(t *testing.T) {
 		{"471108", list, true},
 		{"159753", nil, true},
 		{"159753", list, false},
-		{"111111", list, true}, // a repeat, whatever the list says
+		{"111111", list, true}, // a repeat is refused even if the list lacks it
 	} {
 		w := given(t, "user ada", "token a1 user=ada")
 		w.common = tt.common

@@ -91,7 +91,7 @@ func TestEveryWayOfSettingAPINKeepsItsRules(t *testing.T) {
 		{fob, "pin.alphanumeric=true", "QWERTY", "pin_common"},
 		{fob, "", "471108", "pin_personal"},                           // the user's
 		{fob, "pin.min=4", "7110", "pin_personal"},                    // within it
-		{fob, "pin.alphanumeric=true", "VERA47", "pin_personal"},      // in whatever case
+		{fob, "pin.alphanumeric=true", "VERA47", "pin_personal"},      // in any case
 		{fob, "", "839142", "pin_personal"},                           // the serial's
 		{fob, "", "914266", "pin_personal"},                           // over what stands between
 		{fob, "pin.alphanumeric=true", "tk8391", "pin_personal"},      // and its letters

@@ -144,7 +144,7 @@ func retry(t *testing.T, w *world, seen *engine.State, ticket *engine.Ticket, a 
 	}
 	d, err := engine.DecideLogin(w.state, a.Origin, c.Command, now)
 	if err != nil || len(d.Drafts) != 0 {
-		t.Fatalf("decided anew: %v, %d events", err, len(d.Drafts))
+		t.Fatalf("decided again: %v, %d events", err, len(d.Drafts))
 	}
 	return engine.Finish(w.state, c, d, 0, now)
 }

@@ -35,7 +35,7 @@ func (s *State) Mode(t *Token, now events.Time) Mode {
 	return ModeNormal
 }
 
-// Unusable returns why a token is refused whatever is typed, or an empty
+// Unusable returns why a token is refused regardless of the input, or an empty
 // reason.
 func (t *Token) Unusable(now events.Time) events.Reason { return t.unusable(now) }
 

@@ -20,7 +20,7 @@ import (
 	"keyfob/events"
 )
 
-var update = flag.Bool("update", false, "write the transcripts anew; read the difference")
+var update = flag.Bool("update", false, "rewrite the transcripts; review the difference")
 
 // TestTranscripts plays the conversations in testdata. What stands after ->
 // and + is what the engine answered and what it said happened.
@@ -58,7 +58,7 @@ func play(t *testing.T, script string) string {
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case strings.HasPrefix(trimmed, "+"):
-			continue // written anew below
+			continue // rewritten below
 		case trimmed == "" || strings.HasPrefix(trimmed, "#"):
 			out.WriteString(line + "\n")
 			continue

@@ -227,7 +227,7 @@ func (c *clients) open(name string, sealed []byte, before *client) (*sharedSecre
 }
 
 // continues reports whether a client is the one before, changed. A client that
-// was removed and added anew lacks addresses that were recorded, or has another
+// was removed and added again lacks addresses that were recorded, or has another
 // secret that is not a rotated one.
 func (c *client) continues(before *client) bool {
 	rotated := c.record.Revision > before.record.Revision

@@ -135,7 +135,7 @@ func isRequest(text string) bool {
 // and changing the form makes another request.
 //
 // The random number is the key of the hash. The id is written to the log, and
-// without the key nobody can test passcodes against it.
+// passcodes cannot be tested against it without the key.
 func (f form) attempt(path, conversation string) (engine.Attempt, bool) {
 	a := engine.Attempt{
 		User:         f.user,

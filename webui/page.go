@@ -186,7 +186,7 @@ type signInView struct {
 	page
 	user    string
 	request string
-	letters bool // the passcode field takes letters whatever the policy says
+	letters bool // the passcode field accepts letters even if the policy has none
 }
 
 // resyncView is a page that asks for two tokencodes in a row.

@@ -58,7 +58,7 @@ func TestFirstStepHasOneAnswerForEveryRefusal(t *testing.T) {
 		for _, reference := range []string{"7K3M-QX4P", ""} {
 			for _, prompt := range []engine.Prompt{{}, {Step: events.StepLogin, Problem: engine.ProblemWrong, User: "ada"}} {
 				n := fixedNode(engine.Outcome{Reason: reason, Reference: reference, User: "ada", Prompt: prompt, Conversation: "login"})
-				n.Impossible = true // whatever the node says
+				n.Impossible = true // on any answer of the node
 				h, err := New(testConfig(n))
 				if err != nil {
 					t.Fatal(err)

@@ -49,7 +49,7 @@ func (s *site) signIn(v *visit) {
 		v.throttled(out.Wait)
 	case out.Verdict == engine.Accept || out.Verdict == engine.Challenge:
 		v.proceed(out)
-	default: // one answer, whatever the reason
+	default: // the same answer for every reason
 		v.forget()
 		v.showSignIn(http.StatusUnprocessableEntity, refused(out), v.newRequest())
 	}

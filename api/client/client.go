@@ -20,16 +20,16 @@ import (
 	"keyfob/api"
 )
 
-// answerTimeout bounds a call, but for those that stream.
+// answerTimeout limits every call except streams.
 const answerTimeout = 30 * time.Second
 
 // Client calls the API of one node. It is safe for concurrent use.
 type Client struct{ transport Transport }
 
-// New returns a client that reaches a node by a transport.
+// New returns a client that uses a transport.
 func New(t Transport) *Client { return &Client{transport: t} }
 
-// stream sends a request and returns the response to one that succeeded. The
+// stream sends a request and returns the response if it succeeded. The
 // caller closes its body.
 func (c *Client) stream(ctx context.Context, method, path string, in any) (*http.Response, error) {
 	return c.send(ctx, method, path, in, nil)
@@ -84,7 +84,7 @@ func callWith[O any](ctx context.Context, c *Client, method, path string, in any
 	return out, nil
 }
 
-// do sends a request that has no answer but its success.
+// do sends a request whose answer has no body.
 func (c *Client) do(ctx context.Context, method, path string, in any) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -103,12 +103,12 @@ func post[O any](ctx context.Context, c *Client, path string, in any) (O, error)
 	return call[O](ctx, c, http.MethodPost, path, in)
 }
 
-// remove deletes what is at a path, for a reason.
+// remove deletes the resource at a path, for a reason.
 func (c *Client) remove(ctx context.Context, path, reason string) error {
 	return c.do(ctx, http.MethodDelete, path+encode(api.RemovalQuery{Reason: reason}), nil)
 }
 
-// pageSize is the most that the API returns at once.
+// pageSize is the largest page that the API returns.
 const pageSize = 1000
 
 // list reads all pages of a listing.
@@ -128,7 +128,7 @@ func list[T any](ctx context.Context, c *Client, path string, query url.Values) 
 	}
 }
 
-// at is a path with names in it.
+// at formats a path with escaped names.
 func at(parts ...string) string {
 	var path strings.Builder
 	for _, p := range parts {

@@ -19,7 +19,7 @@ func (c *Client) InviteNode(ctx context.Context, in api.InviteNodeRequest) (api.
 	return post[api.Invitation](ctx, c, "/cluster/invitations", in)
 }
 
-// TransferLeadership lets another node lead.
+// TransferLeadership transfers leadership to another node.
 func (c *Client) TransferLeadership(ctx context.Context, in api.TransferLeadershipRequest) error {
 	return c.do(ctx, http.MethodPost, "/cluster/transfer", in)
 }
@@ -39,8 +39,8 @@ func (c *Client) SetRecoveryKey(ctx context.Context, in api.SetRecoveryKeyReques
 	return post[api.RecoveryKey](ctx, c, "/cluster/recovery-key", in)
 }
 
-// BackUp streams a backup and returns about how many bytes it will have. One
-// that ends with an error is no backup.
+// BackUp streams a backup and returns its approximate size. A backup
+// that ends with an error is incomplete.
 func (c *Client) BackUp(ctx context.Context, in api.CommandRequest) (backup io.ReadCloser, size int64, err error) {
 	resp, err := c.stream(ctx, http.MethodPost, "/cluster/backup", in)
 	if err != nil {

@@ -24,8 +24,8 @@ func (c *Client) PreviewPolicy(ctx context.Context, in api.PolicySettings) (api.
 	return post[api.PolicyPreview](ctx, c, "/policy/preview", in)
 }
 
-// SimulatePolicy replays the audit trail under other settings. Progress is told
-// now and then how many events of how many are done.
+// SimulatePolicy replays the audit trail under other settings. Progress is called
+// regularly with the events replayed and the total.
 func (c *Client) SimulatePolicy(ctx context.Context, in api.SimulatePolicyRequest, progress func(done, total uint64)) (api.SimulationResult, error) {
 	resp, err := c.stream(ctx, http.MethodPost, "/policy/simulate", in)
 	if err != nil {

@@ -28,16 +28,16 @@ type Detail struct {
 // Error implements error.
 func (p *Problem) Error() string { return p.Detail }
 
-// Code is what programs read of a problem, such as not_found.
+// Code is the machine-readable code of a problem, such as not_found.
 func (p *Problem) Code() string { return strings.TrimPrefix(p.Type, "urn:keyfob:problem:") }
 
-// IsProblem reports whether an error is the API's problem of a code.
+// IsProblem reports whether an error is a Problem with a code.
 func IsProblem(err error, code string) bool {
 	var p *Problem
 	return errors.As(err, &p) && p.Code() == code
 }
 
-// maxProblem is the most that is read of a problem, in bytes.
+// maxProblem limits the size of a problem, in bytes.
 const maxProblem = 64 << 10
 
 func problemIn(resp *http.Response) error {

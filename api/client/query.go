@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// values are the fields of a query of package api that are set.
+// values returns the fields of a query type that are set.
 func values(query any) url.Values {
 	all := url.Values{}
 	collect(reflect.ValueOf(query), all)
 	return all
 }
 
-// encode is the query behind a path, with its question mark.
+// encode returns the query string with its question mark, or an empty string.
 func encode(query any) string {
 	all := values(query)
 	if len(all) == 0 {

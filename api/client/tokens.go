@@ -16,7 +16,7 @@ func (c *Client) AddOnDemandToken(ctx context.Context, in api.AddOnDemandTokenRe
 	return post[api.GivenToken](ctx, c, "/tokens/ondemand", in)
 }
 
-// ImportTokens imports up to 500 tokens and returns what became of each, in
+// ImportTokens imports up to 500 tokens and returns a result for each, in
 // their order.
 func (c *Client) ImportTokens(ctx context.Context, in api.ImportTokensRequest) ([]api.ImportedToken, error) {
 	answer, err := post[api.List[api.ImportedToken]](ctx, c, "/tokens/import", in)
@@ -54,12 +54,12 @@ func (c *Client) UnassignToken(ctx context.Context, serial string, in api.Comman
 	return post[api.Token](ctx, c, at("tokens", serial, "unassign"), in)
 }
 
-// EnableToken lets a disabled token be used again.
+// EnableToken enables a token.
 func (c *Client) EnableToken(ctx context.Context, serial string, in api.CommandRequest) (api.Token, error) {
 	return post[api.Token](ctx, c, at("tokens", serial, "enable"), in)
 }
 
-// DisableToken refuses a token until it is enabled.
+// DisableToken disables a token.
 func (c *Client) DisableToken(ctx context.Context, serial string, in api.CommandRequest) (api.Token, error) {
 	return post[api.Token](ctx, c, at("tokens", serial, "disable"), in)
 }
@@ -80,7 +80,7 @@ func (c *Client) RequireNextTokencode(ctx context.Context, serial string, in api
 	return post[api.Token](ctx, c, at("tokens", serial, "next-tokencode"), in)
 }
 
-// SetTemporaryPIN makes a PIN that has to be changed at its first use.
+// SetTemporaryPIN sets a generated PIN that must be changed at its first use.
 func (c *Client) SetTemporaryPIN(ctx context.Context, serial string, in api.CommandRequest) (api.TemporaryPIN, error) {
 	return post[api.TemporaryPIN](ctx, c, at("tokens", serial, "temporary-pin"), in)
 }
@@ -90,7 +90,7 @@ func (c *Client) ResyncToken(ctx context.Context, serial string, in api.ResyncTo
 	return post[api.Token](ctx, c, at("tokens", serial, "resync"), in)
 }
 
-// ZeroDrift forgets the drift of a token.
+// ZeroDrift resets the drift of a token.
 func (c *Client) ZeroDrift(ctx context.Context, serial string, in api.CommandRequest) (api.Token, error) {
 	return post[api.Token](ctx, c, at("tokens", serial, "zero-drift"), in)
 }
@@ -105,7 +105,7 @@ func (c *Client) ReportFound(ctx context.Context, serial string, in api.CommandR
 	return post[api.Token](ctx, c, at("tokens", serial, "found"), in)
 }
 
-// ReplaceToken gives the owner of a token another one.
+// ReplaceToken assigns a replacement to the owner of a token.
 func (c *Client) ReplaceToken(ctx context.Context, serial string, in api.ReplaceTokenRequest) (api.GivenToken, error) {
 	return post[api.GivenToken](ctx, c, at("tokens", serial, "replace"), in)
 }

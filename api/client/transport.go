@@ -11,14 +11,14 @@ import (
 	"net/url"
 )
 
-// Transport takes requests to a node. The URLs of requests have a path and a
-// query; the transport knows where that is.
+// Transport sends requests to a node. The URL of a request has only a path and a
+// query; the transport adds the address.
 type Transport interface {
 	Do(*http.Request) (*http.Response, error)
 }
 
-// UnreachableError says that a node did not answer, or that what answered is
-// no node.
+// UnreachableError is returned if no node answered, or if the server is not a
+// node.
 type UnreachableError struct {
 	At  string // the socket or the server
 	Err error
@@ -58,8 +58,8 @@ func Socket(path string) Transport {
 	}
 }
 
-// HTTPS reaches a node by its URL, https://host:port, with an API token. Nil
-// roots are those of the machine.
+// HTTPS reaches a node at its URL, https://host:port, with an API token. Nil
+// roots means the machine's own.
 func HTTPS(server, token string, roots *x509.CertPool) (Transport, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme != "https" || u.Host == "" {

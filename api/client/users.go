@@ -16,22 +16,22 @@ func (c *Client) ListUsers(ctx context.Context, query api.ListUsersQuery) ([]api
 	return list[api.User](ctx, c, "/users", values(query))
 }
 
-// ShowUser returns what is known of a user.
+// ShowUser returns a user.
 func (c *Client) ShowUser(ctx context.Context, user string) (api.UserSheet, error) {
 	return get[api.UserSheet](ctx, c, at("users", user))
 }
 
-// ShowState returns where a user stands, or stood.
+// ShowState returns the state of a user, now or at an earlier point.
 func (c *Client) ShowState(ctx context.Context, user string, query api.ShowStateQuery) (api.UserState, error) {
 	return get[api.UserState](ctx, c, at("users", user, "state")+encode(query))
 }
 
-// DisableUser refuses a user until enabled.
+// DisableUser disables a user.
 func (c *Client) DisableUser(ctx context.Context, user string, in api.CommandRequest) (api.User, error) {
 	return post[api.User](ctx, c, at("users", user, "disable"), in)
 }
 
-// EnableUser lets a disabled user log in again.
+// EnableUser enables a user.
 func (c *Client) EnableUser(ctx context.Context, user string, in api.CommandRequest) (api.User, error) {
 	return post[api.User](ctx, c, at("users", user, "enable"), in)
 }

@@ -1,4 +1,4 @@
-// Package atomicfile writes files at once or not at all. A file, and its entry
+// Package atomicfile writes files atomically. A file, and its entry
 // in the directory, are durable when a function returns without an error.
 package atomicfile
 

@@ -168,7 +168,7 @@ func (s *Sender) carry(ctx context.Context, w *way, d engine.Delivery) {
 		}
 		if d.Wanted != nil && !d.Wanted() {
 			// Of several that arrive together only the last one would be valid.
-			s.c.Log.InfoContext(ctx, "tokencode not sent: nobody waits for it any more", "serial", d.Serial, "way", w.name, "attempts", attempt-1)
+			s.c.Log.InfoContext(ctx, "tokencode not sent: it is no longer needed", "serial", d.Serial, "way", w.name, "attempts", attempt-1)
 			s.c.observe(w.name, Unwanted)
 			return
 		}

@@ -78,7 +78,7 @@ func TestChangedPINIsNotAnsweredFromTheCache(t *testing.T) {
 	}
 	fullGate(v)
 	for name, try := range map[string]func() (bool, error){
-		"sealed anew":    func() (bool, error) { return v.PINMatches(t.Context(), serial, 3, again, Secret("2468")) },
+		"sealed again":   func() (bool, error) { return v.PINMatches(t.Context(), serial, 3, again, Secret("2468")) },
 		"next revision":  func() (bool, error) { return v.PINMatches(t.Context(), serial, 4, next, Secret("2468")) },
 		"wrong revision": func() (bool, error) { return v.PINMatches(t.Context(), serial, 4, sealed, Secret("2468")) },
 		"another token":  func() (bool, error) { return v.PINMatches(t.Context(), "1", 3, sealed, Secret("2468")) },

@@ -86,7 +86,7 @@ func TestSealingTwiceHasNothingInCommon(t *testing.T) {
 	}
 }
 
-// For whatever is sealed wherever: it opens there, and at no other place.
+// A sealed value opens at its own place and at no other.
 func TestPlacesDoNotCollide(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	place := rapid.Custom(func(t *rapid.T) Identity {

@@ -125,7 +125,7 @@ func TestTamperedStreamDoesNotReachItsEnd(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if !bytes.HasPrefix(plain, got) {
-			t.Errorf("%s: bytes are handed out that are not the beginning", name)
+			t.Errorf("%s: bytes were returned that are not the beginning of the content", name)
 		}
 	}
 }
@@ -202,8 +202,8 @@ func TestStreamsSealedByEveryReleaseOpen(t *testing.T) {
 	}
 }
 
-// FuzzSealedStream plays an attacker who owns two streams of the same place and
-// puts together whatever he likes of their bytes. Each three bytes of the script
+// FuzzSealedStream is an attacker who has two streams of the same place and
+// combines parts of them. Each three bytes of the script
 // are a step: which, where, how far.
 func FuzzSealedStream(f *testing.F) {
 	v := testVault(f, testRoot(f), cluster)
@@ -226,7 +226,7 @@ func FuzzSealedStream(f *testing.F) {
 			t.Errorf("genuine %v, opened with %v", genuine, err)
 		}
 		if !bytes.HasPrefix(plain, got) {
-			t.Error("bytes are handed out that are not the beginning")
+			t.Error("bytes were returned that are not the beginning of the content")
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// holds checks what is promised of every result, whatever the file was.
+// holds checks what is promised of the result of every file.
 func holds(t *testing.T, data []byte, o Options) {
 	t.Helper()
 	o.MaxTokens = 100

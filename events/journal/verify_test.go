@@ -116,7 +116,7 @@ func TestVerifyNamesTheFirstBrokenRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	broken("a chain made anew", again, 200) // the next checkpoint
+	broken("a rebuilt chain", again, 200) // the next checkpoint
 
 	if _, err := Verify(t.TempDir(), nil); err == nil {
 		t.Error("an empty directory passed")

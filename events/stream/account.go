@@ -20,7 +20,7 @@ func (Seed) GoString() string             { return "***" }
 func (Seed) LogValue() slog.Value         { return slog.StringValue("***") }
 func (Seed) MarshalJSON() ([]byte, error) { return []byte(`"***"`), nil }
 
-// Format prints *** whatever the verb.
+// Format prints *** for every verb.
 func (Seed) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
 
 // Keys are the secrets behind the identities that embedded servers trust. All

@@ -1,5 +1,5 @@
 // Package strictcbor is the one CBOR of keyfob: core deterministic encoding (RFC
-// 8949, section 4.2.1), and decoding that refuses whatever that encoding does not
+// 8949, section 4.2.1), and decoding that refuses everything that this encoding does not
 // produce or the receiver does not know.
 //
 // A field that is not known is an error. A node that left it out would have
@@ -30,7 +30,7 @@ func Decoding(l Limits) cbor.DecMode {
 		IndefLength:       cbor.IndefLengthForbidden,
 		TagsMd:            cbor.TagsForbidden,
 		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		// What was decided must be writable whatever bytes a front end let in. Text
+		// A decision must be encodable even if a front end let invalid text in. Text
 		// is made valid where it is shown.
 		UTF8: cbor.UTF8DecodeInvalid,
 	}.DecMode())

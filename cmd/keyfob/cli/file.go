@@ -10,7 +10,7 @@ import (
 	"keyfob/cluster/atomicfile"
 )
 
-// WriteFile writes a file, at once or not at all. A file with that content is
+// WriteFile writes a file atomically. A file with that content is
 // left as it is.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {

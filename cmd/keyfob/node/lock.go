@@ -14,7 +14,7 @@ import (
 const lockName = "lock"
 
 // lockData locks a data directory for this process. The kernel releases the
-// lock when the process ends, for whatever reason. No other code may open the
+// lock when the process ends, for any reason. No other code may open the
 // file: closing it anywhere in this process releases the lock.
 func lockData(dir string) (*os.File, error) {
 	root, err := os.OpenRoot(dir)
