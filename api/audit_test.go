@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -150,7 +151,7 @@ func TestOpenAuditStreamEndsWithTheAPIToken(t *testing.T) {
 				a := f.api(t)
 				w := &onWrite{httptest.NewRecorder(), func() { end(f, *tokenWith(f.state, sha256.Sum256([]byte(bearer(role))))) }}
 				defer func() {
-					if cut := recover(); cut != http.ErrAbortHandler { //nolint:errorlint // a panic's value
+					if cut, _ := recover().(error); !errors.Is(cut, http.ErrAbortHandler) {
 						t.Errorf("the connection was not cut: %v", cut)
 					}
 					if got := sequences(t, w.Body.String()); got != "1" {
