@@ -77,7 +77,7 @@ func (l *lab) importsAgain(t *testing.T, file string, people []*presser) {
 		t.Fatal(err)
 	}
 	for _, r := range rows {
-		if r.Result != "known" || !strings.Contains(r.Why, "untouched") {
+		if r.Result != "known" || !strings.Contains(r.Why, "unchanged") {
 			t.Errorf("token %s is %s: %s", r.Serial, r.Result, r.Why)
 		}
 	}
