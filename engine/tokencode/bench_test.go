@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// BenchmarkWindow checks a wrong tokencode against a whole window, nearest
-// first, as each login does: a new generator each time.
+// BenchmarkWindow checks a wrong tokencode against a whole window, nearest interval
+// first, with a new generator each time, like a login does.
 func BenchmarkWindow(b *testing.B) {
 	for _, p := range []Params{
 		{Kind: TOTP, Algorithm: SHA1, Digits: 6, Period: 30 * time.Second},

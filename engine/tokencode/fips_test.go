@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestStrictFIPSModeComputesAllKinds runs the vectors once more where HMAC-SHA-1
-// and short keys panic: a panic on a login's path would be a crash from outside.
+// TestStrictFIPSModeComputesAllKinds repeats the vectors in strict FIPS mode, where
+// HMAC-SHA-1 and short keys panic. Such a panic would let a login crash the server.
 func TestStrictFIPSModeComputesAllKinds(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

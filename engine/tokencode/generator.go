@@ -18,8 +18,8 @@ type Generator struct {
 	digits int
 }
 
-// source is the algorithm of one kind: the number whose last decimal digits are
-// the tokencode. It must work for every interval, including absurd ones.
+// source is the algorithm of one kind. The last decimal digits of its number are the
+// tokencode. It must work for every interval, including extreme values.
 type source interface {
 	number(interval int64) uint32
 }
@@ -64,8 +64,8 @@ func (g *Generator) Append(dst []byte, interval int64) []byte {
 	return append(dst, buf[:g.digits]...)
 }
 
-// Matches reports whether tokencode is that of an interval. Its duration does
-// not depend on how many digits are right.
+// Matches reports whether tokencode is the tokencode of the interval. Its duration does
+// not depend on the number of correct digits.
 func (g *Generator) Matches(interval int64, tokencode string) bool {
 	if len(tokencode) != g.digits {
 		return false

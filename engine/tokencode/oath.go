@@ -10,15 +10,15 @@ import (
 	"hash"
 )
 
-// oath is HOTP (RFC 4226), and TOTP (RFC 6238), which is HOTP with the interval
-// as counter.
+// oath implements HOTP (RFC 4226) and TOTP (RFC 6238). TOTP is HOTP with the interval
+// as the counter.
 //
-// In strict FIPS 140-3 mode, HMAC-SHA-1 and HMAC keys under 112 bits, such as
-// the 80 bits of many apps, panic. Tokens cannot change that, so this file, and
-// no other of the package, leaves that mode.
+// In strict FIPS 140-3 mode, HMAC-SHA-1 panics, and so do HMAC keys under 112 bits,
+// such as the 80-bit keys of many apps. Existing tokens cannot change, so this file,
+// and no other in the package, bypasses strict mode.
 type oath struct {
-	mac     hash.Hash // keyed once, reset for each number
-	counter [8]byte   // here and not on the stack, because hash.Hash lets its arguments escape
+	mac     hash.Hash // keyed once, reset for each tokencode
+	counter [8]byte   // a field, because arguments of hash.Hash escape to the heap
 	sum     [sha512.Size]byte
 }
 
@@ -42,7 +42,7 @@ func hashOf(a Algorithm) func() hash.Hash {
 	}
 }
 
-// number is the dynamic truncation of RFC 4226, section 5.3.
+// number implements the dynamic truncation of RFC 4226, section 5.3.
 func (o *oath) number(interval int64) uint32 {
 	binary.BigEndian.PutUint64(o.counter[:], uint64(interval))
 	sum := o.sum[:0]

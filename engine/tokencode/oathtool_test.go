@@ -44,11 +44,11 @@ func TestTokencodesAgreeWithOathtool(t *testing.T) {
 		}
 		want := strings.Fields(string(out))
 		if len(want) != ahead {
-			t.Fatalf("oathtool %v answered %d tokencodes", args, len(want))
+			t.Fatalf("oathtool %v returned %d tokencodes", args, len(want))
 		}
 		for i, code := range want {
 			if got := g.At(first + int64(i)); got != code {
-				t.Errorf("oathtool %v: number %d is %s, ours %s", args, i, code, got)
+				t.Errorf("oathtool %v: tokencode %d is %s, got %s", args, i, code, got)
 			}
 		}
 	}

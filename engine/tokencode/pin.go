@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// PINStyle is how PIN and tokencode form a passcode. It belongs to the token as
-// it was issued, not to the algorithm.
+// PINStyle defines how PIN and tokencode form a passcode. It is a property of the issued
+// token, not of the algorithm.
 type PINStyle string
 
 // The PIN styles.
@@ -23,11 +23,11 @@ const (
 	MaxPIN = 8
 )
 
-// ErrPIN is returned for a PIN that is not possible with the token's style.
+// ErrPIN is returned if the token's style does not support the PIN.
 var ErrPIN = errors.New("PIN does not fit the token")
 
-// Passcode returns what a user with this PIN and tokencode types. An empty PIN
-// means that none is set.
+// Passcode returns the passcode for a PIN and a tokencode. An empty PIN means that no
+// PIN is set.
 func (s PINStyle) Passcode(pin, tokencode string) (string, error) {
 	switch {
 	case pin == "":
@@ -41,9 +41,9 @@ func (s PINStyle) Passcode(pin, tokencode string) (string, error) {
 	}
 }
 
-// SplitPIN splits a Fob passcode: the last digits characters are the tokencode,
-// everything before is the PIN, which may be empty. It returns false if the
-// passcode does not end in that many ASCII digits.
+// SplitPIN splits a Fob passcode. The last digits characters are the tokencode. The
+// rest is the PIN, which may be empty. It returns false if the passcode does not end
+// in that many ASCII digits.
 func SplitPIN(passcode string, digits int) (pin, tokencode string, ok bool) {
 	cut := len(passcode) - digits
 	if cut < 0 || !isDigits(passcode[cut:]) {
@@ -52,11 +52,10 @@ func SplitPIN(passcode string, digits int) (pin, tokencode string, ok bool) {
 	return passcode[:cut], passcode[cut:], true
 }
 
-// MixPIN adds pin to tokencode as a PINpad does: both aligned to the right,
-// each digit modulo 10, without carry. The PIN must have 4 to 8 digits and be
-// no longer than the tokencode. (stoken silently drops the surplus digits of a
-// longer PIN. What RSA does is not known. A PIN whose first digits do not count
-// is not the PIN that its user believes it is.)
+// MixPIN adds pin to tokencode like a PINpad: right-aligned, each digit modulo 10,
+// without carry. The PIN must have 4 to 8 digits and must not be longer than the
+// tokencode. stoken silently drops the excess leading digits of a longer PIN, which
+// weakens it. The behavior of RSA's software is not known.
 func MixPIN(pin, tokencode string) (string, error) {
 	if len(pin) < MinPIN || len(pin) > MaxPIN || len(pin) > len(tokencode) || !isDigits(pin) || !isDigits(tokencode) {
 		return "", fmt.Errorf("%w: a PINpad takes %d to %d digits, no more than the tokencode has", ErrPIN, MinPIN, MaxPIN)
@@ -69,14 +68,14 @@ func MixPIN(pin, tokencode string) (string, error) {
 	return string(mixed), nil
 }
 
-// UnmixPIN is the inverse of MixPIN: the PIN that must have been mixed in if
-// passcode was made from tokencode. It is empty when passcode is the tokencode
-// itself, and false when no PIN can explain the difference.
+// UnmixPIN is the inverse of MixPIN. It returns the PIN that produces passcode from
+// tokencode. The PIN is empty if passcode equals tokencode. UnmixPIN returns false if
+// no PIN explains the difference.
 //
-// The PIN comes without leading zeros: 0123 mixes like 123, its length
-// cannot be told. A PINpad PIN with a leading zero must therefore never be set,
-// and never verifies here. Every answer is a guess that only the stored PIN
-// confirms; comparing its length first rules out nearly all of them.
+// The PIN is returned without leading zeros, because 0123 and 123 mix to the same
+// passcode. A PINpad PIN with a leading zero can never be verified and must not be
+// set. The result is only a candidate; check it against the stored PIN. Comparing the
+// length first rules out nearly all wrong candidates.
 func UnmixPIN(passcode, tokencode string) (pin string, ok bool) {
 	if len(passcode) != len(tokencode) || len(passcode) > maxDigits || !isDigits(passcode) || !isDigits(tokencode) {
 		return "", false

@@ -20,7 +20,7 @@ func TestUnmixPINUndoesMixPIN(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, ok := UnmixPIN(passcode, tokencode); !ok || got != pin {
-				t.Errorf("PIN %s with %s made %s, which gives back %s, %v", pin, tokencode, passcode, got, ok)
+				t.Errorf("PIN %s with %s mixed to %s, unmixed to %s, %v", pin, tokencode, passcode, got, ok)
 			}
 		}
 		if got, ok := UnmixPIN(tokencode, tokencode); !ok || got != "" {
@@ -29,7 +29,7 @@ func TestUnmixPINUndoesMixPIN(t *testing.T) {
 	}
 }
 
-func TestUnmixPINRefusesWhatNoPINExplains(t *testing.T) {
+func TestUnmixPINRefusesImpossiblePINs(t *testing.T) {
 	for _, c := range [][2]string{
 		{"000001", "000000"},       // PIN 1
 		{"000123", "000000"},       // PIN 123 or 0123

@@ -27,7 +27,7 @@ type securid struct {
 	blocks    [2]block   // one for each side
 	nextBlock int        // the oldest of blocks
 
-	in, out [aes.BlockSize]byte // here and not on the stack, because cipher.Block lets its arguments escape
+	in, out [aes.BlockSize]byte // fields, because arguments of cipher.Block escape to the heap
 }
 
 type hourKey struct {
@@ -63,8 +63,8 @@ func newSecurID(p Params, seed []byte) (*securid, error) {
 	return s, nil
 }
 
-// number needs no calendar: blocks of 4 minutes (2 minutes at 30 s) divide the
-// hour evenly, so the place in the block is the interval modulo 4.
+// number needs no calendar. Blocks of 4 minutes (2 minutes at 30 s) divide the hour
+// evenly, so the position in the block is the interval modulo 4.
 func (s *securid) number(interval int64) uint32 {
 	codes := s.block(interval >> 2)
 	return binary.BigEndian.Uint32(codes[4*(interval&3):])
@@ -120,8 +120,8 @@ func (s *securid) fill(t time.Time, n int) {
 	copy(s.in[12:], "\xBB\xBB\xBB\xBB")
 }
 
-// bcd packs the last two decimal digits of n. Only years before Christ are
-// negative; their result does not matter.
+// bcd packs the last two decimal digits of n. Only years before year 0 are negative;
+// their result does not matter.
 func bcd(n int) byte {
 	n = (n%100 + 100) % 100
 	return byte(n/10<<4 | n%10)

@@ -17,6 +17,6 @@ func (Seed) GoString() string { return redacted }
 // Format hides the seed from every verb, including %x.
 func (Seed) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
-// MarshalText hides the seed from encoding/json, encoding/xml and log/slog,
-// which call it before they look at the bytes.
+// MarshalText hides the seed from encoding/json, encoding/xml and log/slog, which
+// prefer it over the raw bytes.
 func (Seed) MarshalText() ([]byte, error) { return []byte(redacted), nil }

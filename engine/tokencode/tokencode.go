@@ -34,7 +34,7 @@ const (
 // Kinds returns every kind that New supports.
 func Kinds() []Kind { return []Kind{TOTP, HOTP, SecurID} }
 
-// Algorithm is the hash of the HMAC of TOTP and HOTP.
+// Algorithm is the HMAC hash of TOTP and HOTP.
 type Algorithm string
 
 // The hashes of RFC 6238, section 1.2. RFC 4226 has only SHA1, which almost
@@ -51,11 +51,11 @@ const (
 	MaxDigits = 8
 )
 
-// Periods returns the lives that a tokencode can have.
+// Periods returns the supported tokencode periods.
 func Periods() []time.Duration { return []time.Duration{30 * time.Second, 60 * time.Second} }
 
-// Params is what is needed besides the seed to compute the tokencodes of a
-// token.
+// Params holds everything except the seed that is needed to compute the tokencodes of
+// a token.
 type Params struct {
 	Kind      Kind
 	Algorithm Algorithm     // TOTP and HOTP; empty for SecurID
@@ -64,8 +64,8 @@ type Params struct {
 	Serial    string        // part of the computation for SecurID: 1 to 12 digits, leading zeros do not count
 }
 
-// WithDefaults returns p with the usual values of its kind for empty fields:
-// SHA1, 6 digits and 30 s; for SecurID 8 digits and 60 s.
+// WithDefaults fills empty fields with the usual values of the kind: SHA1, 6 digits and
+// 30 s; for SecurID, 8 digits and 60 s.
 func (p Params) WithDefaults() Params {
 	securid := p.Kind == SecurID
 	if p.Algorithm == "" && !securid {
@@ -86,7 +86,7 @@ func (p Params) WithDefaults() Params {
 	return p
 }
 
-// Validate returns everything that is wrong with p in one line.
+// Validate returns all problems of p in one line.
 func (p Params) Validate() error {
 	var wrong []string
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
@@ -121,8 +121,8 @@ func (p Params) Validate() error {
 	return errors.New(strings.Join(wrong, "; "))
 }
 
-// Interval returns the interval of time t, by the clock of the token. It is 0
-// for kinds that are not time-based: their interval is the stored counter.
+// Interval returns the interval at time t on the token's clock. It returns 0 for kinds
+// that are not time-based: their interval is the stored counter.
 func Interval(p Params, t time.Time) int64 {
 	period := int64(p.Period / time.Second)
 	if period <= 0 {
@@ -131,7 +131,7 @@ func Interval(p Params, t time.Time) int64 {
 	return floorDiv(t.Unix(), period)
 }
 
-// Start returns when an interval begins; it lasts for p.Period. It is the zero
+// Start returns the start of an interval, which lasts for p.Period. It returns the zero
 // time for kinds that are not time-based.
 func Start(p Params, interval int64) time.Time {
 	if p.Period <= 0 {
@@ -148,8 +148,8 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-// isDigits reports whether s consists of ASCII digits. Other Unicode digits
-// would be a second spelling of the same passcode.
+// isDigits reports whether s consists of ASCII digits. Other Unicode digits would allow
+// a second spelling of the same passcode.
 func isDigits(s string) bool {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// examples returns at least one token of every kind; a kind without one fails the
-// conformance test.
+// examples returns at least one token of every kind. The conformance test fails for a
+// kind without an example.
 func examples() map[Kind][]Params {
 	return map[Kind][]Params{
 		TOTP: {
@@ -40,7 +40,7 @@ func newGenerator(t testing.TB, p Params) *Generator {
 	return g
 }
 
-// TestEveryKindConforms holds all kinds to what the engine relies on.
+// TestEveryKindConforms checks that all kinds behave as the engine requires.
 func TestEveryKindConforms(t *testing.T) {
 	for _, kind := range Kinds() {
 		params := examples()[kind]
@@ -65,7 +65,7 @@ func conforms(t *testing.T, p Params) {
 			t.Fatalf("interval %d: %q is not %d digits", interval, code, p.Digits)
 		}
 		if fresh := newGenerator(t, p).At(interval); fresh != code {
-			t.Fatalf("interval %d: %s, but %s without what was asked before", interval, code, fresh)
+			t.Fatalf("interval %d: %s from a used generator, %s from a new one", interval, code, fresh)
 		}
 		if got := string(g.Append([]byte("1234"), interval)); got != "1234"+code {
 			t.Fatalf("Append made %s of 1234 and %s", got, code)
@@ -91,10 +91,10 @@ func conforms(t *testing.T, p Params) {
 		}
 	}
 	if _, err := New(p, nil); err == nil {
-		t.Error("an empty seed was taken")
+		t.Error("an empty seed was accepted")
 	}
 	if _, err := New(p, make([]byte, MaxSeed+1)); err == nil {
-		t.Error("a seed over the limit was taken")
+		t.Error("a seed over the limit was accepted")
 	}
 }
 
@@ -134,16 +134,16 @@ func TestValidateReportsAllProblems(t *testing.T) {
 	for _, c := range cases {
 		err := c.p.Validate()
 		if err == nil {
-			t.Errorf("%+v is taken", c.p)
+			t.Errorf("%+v was accepted", c.p)
 			continue
 		}
 		for _, want := range c.want {
 			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%+v: %q does not say %q", c.p, err, want)
+				t.Errorf("%+v: %q does not contain %q", c.p, err, want)
 			}
 		}
 		if _, err := New(c.p, exampleSeed); err == nil {
-			t.Errorf("New takes %+v", c.p)
+			t.Errorf("New accepted %+v", c.p)
 		}
 	}
 	for _, params := range examples() {
@@ -154,7 +154,7 @@ func TestValidateReportsAllProblems(t *testing.T) {
 		}
 	}
 	if _, err := New(examples()[SecurID][0], make([]byte, 20)); err == nil {
-		t.Error("SecurID takes a seed of 20 bytes")
+		t.Error("SecurID accepted a seed of 20 bytes")
 	}
 }
 
@@ -171,11 +171,11 @@ func TestIntervalBeginsAtStart(t *testing.T) {
 	}
 	hotp := Params{Kind: HOTP}
 	if Interval(hotp, time.Unix(1753970430, 0)) != 0 || !Start(hotp, 7).IsZero() {
-		t.Error("HOTP follows the clock")
+		t.Error("the HOTP interval depends on the clock")
 	}
 }
 
-func TestSerialCountsWithoutItsLeadingZeros(t *testing.T) {
+func TestLeadingZerosOfTheSerialAreIgnored(t *testing.T) {
 	long, short := examples()[SecurID][0], examples()[SecurID][0]
 	short.Serial = strings.TrimLeft(long.Serial, "0")
 	if a, b := newGenerator(t, long).At(1), newGenerator(t, short).At(1); a != b {
@@ -198,7 +198,7 @@ func TestSeedIsNeverPrinted(t *testing.T) {
 	}
 	for _, leak := range []string{"hunter", fmt.Sprintf("%x", "hunter"), fmt.Sprintf("%X", "hunter"), "104 117 110", "0x68, 0x75", "aHVudGVy"} {
 		if strings.Contains(out.String(), leak) {
-			t.Errorf("%q stands in %s", leak, out.String())
+			t.Errorf("%q leaked in %s", leak, out.String())
 		}
 	}
 	if !strings.Contains(out.String(), redacted) {

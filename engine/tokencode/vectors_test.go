@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// vectors holds what stoken, oathtool and the RFCs answer; nothing in it was
-// computed by this package.
+// vectors holds results from stoken, oathtool and the RFCs. None of them was computed
+// by this package.
 type vectors struct {
 	Tokencodes []struct {
 		ID, Seed, Serial, Code string
@@ -76,7 +76,7 @@ func TestTOTPIsRFC6238(t *testing.T) {
 		g, err := New(p, unhex(t, v.Secret))
 		if v.Period != 30 && v.Period != 60 {
 			if err == nil {
-				t.Errorf("%s: a period of %d s was taken", v.ID, v.Period)
+				t.Errorf("%s: a period of %d s was accepted", v.ID, v.Period)
 			}
 			continue
 		}

@@ -9,8 +9,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// BenchmarkRead reads files of a hundred thousand tokens, as a company that
-// migrates has them.
+// BenchmarkRead reads files of 100,000 tokens, the size of a large migration.
 func BenchmarkRead(b *testing.B) {
 	const n = 100_000
 	c := newChance(1)
@@ -56,7 +55,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// BenchmarkUnlock is what one password costs.
+// BenchmarkUnlock measures the cost of trying one password.
 func BenchmarkUnlock(b *testing.B) {
 	c := newChance(1)
 	text, err := WriteCTF(Token{

@@ -5,11 +5,11 @@ import (
 	"crypto/cipher"
 )
 
-// bitString is a string of bits, most significant first, one to a byte.
+// bitString holds one bit per byte, most significant bit first.
 type bitString []byte
 
-// octalBits reads three bits from each digit. The digits 8 and 9, whose highest bit stoken
-// drops in silence, are refused.
+// octalBits reads three bits from each digit. It refuses the digits 8 and 9, whose highest
+// bit stoken silently drops.
 func octalBits(s string) (bitString, error) {
 	bits := make(bitString, 0, 3*len(s))
 	for i := range len(s) {
@@ -50,7 +50,7 @@ func fit(s string, n int) []byte {
 	return b
 }
 
-// newAES is for keys that are 16 or 32 bytes by construction.
+// newAES requires a key of 16 or 32 bytes, which its callers guarantee.
 func newAES(key []byte) cipher.Block {
 	block, err := aes.NewCipher(key)
 	if err != nil {

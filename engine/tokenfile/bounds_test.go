@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// endless repeats a pattern after a head, and counts what was taken.
+// endless returns head, then repeats pattern forever, and counts the bytes read.
 type endless struct {
 	head, pattern string
 	taken         int64
@@ -31,13 +31,13 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func TestEndlessFilesEndSoon(t *testing.T) {
+func TestEndlessFilesAreRefusedEarly(t *testing.T) {
 	const limit = 3 << 20
 	uri := "otpauth://totp/a?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n"
 	for _, c := range []struct {
 		name string
 		file endless
-		most int64 // bytes taken before it must end
+		most int64 // limit of bytes read
 	}{
 		{"text", endless{head: sdtidStart + "<Name>", pattern: "x"}, 2 << 20},
 		{"tag", endless{head: sdtidStart, pattern: "x"}, 2 << 20},
@@ -63,13 +63,13 @@ func TestEndlessFilesEndSoon(t *testing.T) {
 				t.Errorf("%v, %d tokens", err, len(got.Tokens))
 			}
 			if c.file.taken > c.most {
-				t.Errorf("%d bytes were taken", c.file.taken)
+				t.Errorf("%d bytes were read", c.file.taken)
 			}
 		})
 	}
 }
 
-// broken fails in the middle of a file.
+// broken returns a read error in the middle of a file.
 type broken struct{ io.Reader }
 
 func (b broken) Read(p []byte) (int, error) {
@@ -80,9 +80,9 @@ func (b broken) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestReadErrorsAreNotTakenForTheEnd(t *testing.T) {
+func TestReadErrorsAreNotTreatedAsEOF(t *testing.T) {
 	for _, start := range []string{sdtidStart, "otpauth://totp/a?secret=GEZDGNBVGY3TQOJQ\n", "serial,secret,kind\n"} {
-		long := start + strings.Repeat("\n", 2*headSize) // beyond what is looked at first
+		long := start + strings.Repeat("\n", 2*headSize) // longer than the part examined for detection
 		for _, text := range []string{start, long} {
 			if got, err := Read(broken{strings.NewReader(text)}, Options{}); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%.30q: %d tokens, %v", text, len(got.Tokens), err)

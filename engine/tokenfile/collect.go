@@ -18,7 +18,7 @@ const (
 	serialChars = "-_."
 )
 
-// finish checks what applies to tokens of all formats.
+// finish runs the checks that apply to tokens of all formats.
 func finish(tok *Token) error {
 	if err := checkSerial(tok.Serial); err != nil {
 		return err
@@ -51,8 +51,8 @@ func checkSerial(s string) error {
 	return nil
 }
 
-// clean makes a stranger's text safe to show: trimmed, without control
-// characters, valid UTF-8 of at most maxText bytes.
+// clean makes untrusted text safe to display: trimmed, without control
+// characters, and valid UTF-8 of at most maxText bytes.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
@@ -71,8 +71,8 @@ func clean(s string) string {
 	return s
 }
 
-// shown quotes a short value for an error. Of a longer one it states only the
-// length: if the columns of a table are mixed up, it may be the secret.
+// shown quotes a short value for an error message. For a longer value it returns only
+// the length: if the columns of a table are swapped, the value may be the secret.
 func shown(s string) string {
 	if len(s) > 10 {
 		return fmt.Sprintf("a value of %d characters", len(s))
@@ -80,14 +80,14 @@ func shown(s string) string {
 	return strconv.Quote(s)
 }
 
-// collector collects the result of one file within its limits.
+// collector collects the result of one file and enforces its limits.
 type collector struct {
 	options Options
 	result  Result
 	serials map[string]bool
 }
 
-// add adds a token or refuses it. An error ends reading.
+// add adds a token or refuses it. An error stops the read.
 func (c *collector) add(tok Token, line int) error {
 	switch {
 	case c.serials[tok.Serial]:
@@ -100,13 +100,13 @@ func (c *collector) add(tok Token, line int) error {
 	return c.full()
 }
 
-// refuse records why a token is not read. An error ends reading.
+// refuse records why a token was not read. An error stops the read.
 func (c *collector) refuse(serial string, line int, err error) error {
 	c.result.Refused = append(c.result.Refused, Refusal{Serial: clean(serial), Line: line, Err: err})
 	return c.full()
 }
 
-// take is add or refuse, for readers that return a token and an error.
+// take calls add or refuse. It suits readers that return a token and an error.
 func (c *collector) take(tok Token, line int, err error) error {
 	if err != nil {
 		return c.refuse(tok.Serial, line, err)
@@ -121,7 +121,7 @@ func (c *collector) full() error {
 	return nil
 }
 
-// note adds a remark about the file, once.
+// note adds a note about the file. Duplicate notes are dropped.
 func (c *collector) note(sentence string) {
 	if !slices.Contains(c.result.Notes, sentence) {
 		c.result.Notes = append(c.result.Notes, sentence)

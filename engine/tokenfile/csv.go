@@ -18,9 +18,9 @@ const (
 	Base32 Encoding = "base32"
 )
 
-// csvColumns lists the columns that are read, each with the names it may have. Case,
-// spaces and underscores do not matter. The names in capitals of Microsoft's table for
-// hardware tokens, which many makers deliver, are among them.
+// csvColumns lists the supported columns with their accepted names. Case, spaces and
+// underscores are ignored. The list includes the column names of Microsoft's table for
+// hardware tokens, which many vendors deliver.
 var csvColumns = map[string][]string{
 	"serial":        {"serial", "serialnumber", "serialno", "sn"},
 	"secret":        {"secret", "secretkey", "key"},

@@ -8,7 +8,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// csvHeader is a table whose first line names its columns.
+// csvHeader describes a table whose first line names its columns.
 type csvHeader struct {
 	index   map[string]int // by column
 	unknown []string

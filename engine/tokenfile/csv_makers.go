@@ -8,10 +8,10 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// yubicoStart begins a session in the log of Yubico's personalization tool.
+// yubicoStart starts a session in the log of Yubico's personalization tool.
 const yubicoStart = "LOGGING START,"
 
-// yubicoLog is that log: kind, date, slot, public ID, private ID, key in hex, two
+// yubicoLog reads that log: kind, date, slot, public ID, private ID, key in hex, two
 // access codes, three flags, digits, moving factor, and flags.
 type yubicoLog struct{}
 
@@ -55,8 +55,8 @@ func (yubicoLog) token(fields []string, _ Options) (Token, error) {
 	return tok, err
 }
 
-// yubicoFlat is Yubico's other table: device number, public ID, 0 for OATH-HOTP, key in
-// hex, access code, date.
+// yubicoFlat reads Yubico's other table: device number, public ID, 0 for OATH-HOTP, key
+// in hex, access code, date.
 type yubicoFlat struct{}
 
 func isYubicoFlat(fields []string) bool {

@@ -18,7 +18,7 @@ const (
 	secretBase32 = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 )
 
-func TestTableReadsAsItsHeaderSays(t *testing.T) {
+func TestTableIsReadAccordingToItsHeader(t *testing.T) {
 	seed := tokencode.Seed("12345678901234567890")
 	totp6 := tokencode.Params{Kind: tokencode.TOTP, Algorithm: tokencode.SHA1, Digits: 6, Period: 30 * time.Second}
 	for _, c := range []struct {
@@ -87,7 +87,7 @@ func TestTableReadsAsItsHeaderSays(t *testing.T) {
 	}
 }
 
-func TestBadRowsSayWhatIsWrong(t *testing.T) {
+func TestBadRowsReportTheProblem(t *testing.T) {
 	const header = "serial,secret,kind,digits,interval,counter,algorithm,expires,pin_style,add_pin\n"
 	for _, c := range []struct {
 		table string
@@ -128,9 +128,9 @@ func TestBadRowsSayWhatIsWrong(t *testing.T) {
 			continue
 		}
 		if r := got.Refused[0]; !errors.Is(r, c.class) || !strings.Contains(r.Why(), c.says) || r.Line == 0 {
-			t.Errorf("%s: %v, want it to say %q (%v)", c.table, r, c.says, c.class)
+			t.Errorf("%s: %v, want %q (%v)", c.table, r, c.says, c.class)
 		} else if strings.Contains(r.Error(), "31323334") {
-			t.Errorf("the secret stands in %v", r)
+			t.Errorf("the refusal contains the secret: %v", r)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func TestMixedUpColumnsDoNotShowTheSecret(t *testing.T) {
 				continue
 			}
 			if strings.Contains(strings.ToUpper(got.Refused[0].Error()), secret[:8]) {
-				t.Errorf("the secret stands in %v", got.Refused[0])
+				t.Errorf("the refusal contains the secret: %v", got.Refused[0])
 			}
 		}
 	}

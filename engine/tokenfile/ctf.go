@@ -18,8 +18,8 @@ const (
 	maxCTFPassword = 40 // bytes
 )
 
-// deviceClasses are the IDs that mean "any device of this kind". A token bound to
-// one of them is read without asking: the ID is no secret.
+// deviceClasses are the IDs that mean "any device of this kind". They are public, so a
+// token bound to one of them is read without asking for a device ID.
 var deviceClasses = []string{
 	"556f1985-33dd-442c-9155-3a0e994f21b1", // iPhone
 	"a01c4380-fc01-4df0-b113-7fb98ec74694", // Android
@@ -83,8 +83,8 @@ func readCTF(in *lines, c *collector) error {
 	return in.err()
 }
 
-// joinSoftBreaks undoes the line breaks that mail (RFC 2045, section 6.7) puts into
-// a link: a line broken so ends with "=". The marker's own "=" stays.
+// joinSoftBreaks removes the soft line breaks that email (RFC 2045, section 6.7) inserts
+// into a link. A broken line ends with "=". The "=" of the link marker is kept.
 func joinSoftBreaks(line string, in *lines) string {
 	if indexFold(line, ctfMarker) < 0 {
 		return line
@@ -191,14 +191,14 @@ func ctfBase64(payload string) ([]byte, error) {
 // CTFOptions configures WriteCTF.
 type CTFOptions struct {
 	Version  int    // 2, 3 or 4; stoken of Debian 12 reads no 4
-	Password Secret // protects the seed; at most 40 bytes; empty: none
-	DeviceID string // binds the token to a device; empty: to none
-	Link     bool   // as a link that a phone opens; always so for 3 and 4
+	Password Secret // protects the seed; at most 40 bytes; empty: no password
+	DeviceID string // binds the token to a device; empty: not bound
+	Link     bool   // write a link for phones; always set for versions 3 and 4
 }
 
-// WriteCTF writes a SecurID token as a CTF string. Versions 3 and 4 take 16 bytes
-// from entropy; version 2 takes none and its checks have only 15 bits. A token without
-// expiry gets the last date that the version can hold.
+// WriteCTF writes a SecurID token as a CTF string. Versions 3 and 4 read 16 bytes from
+// entropy. Version 2 reads none, and its checks have only 15 bits. A token without an
+// expiry date gets the last date that the version can hold.
 func WriteCTF(t Token, o CTFOptions, entropy io.Reader) (string, error) {
 	if t.Params.Kind != tokencode.SecurID {
 		return "", ErrUnsupported.because("a CTF string can contain only SecurID tokens, not %s", t.Params.Kind)

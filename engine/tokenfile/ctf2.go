@@ -10,11 +10,11 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// Version 2 of CTF is 81 decimal digits: the version, 12 of serial, 63 octal digits
-// that hold 189 bits, and 5 octal digits of checksum.
+// Version 2 of CTF has 81 decimal digits: the version, 12 digits of serial, 63 octal
+// digits that hold 189 bits, and 5 octal digits of checksum.
 const (
 	ctf2Size     = 81
-	ctf2MaxSize  = 85 // digits beyond 81 stand before the checksum and mean nothing
+	ctf2MaxSize  = 85 // digits beyond 81 precede the checksum and are ignored
 	ctf2Head     = 13
 	ctf2Bits     = 189
 	ctf2Checksum = 5
@@ -22,7 +22,7 @@ const (
 
 // The flags word.
 const (
-	flag128Bit    = 1 << 14 // AES; without it the algorithm of before 2003
+	flag128Bit    = 1 << 14 // AES; if unset, the pre-2003 algorithm
 	flagPassword  = 1 << 13
 	flagDevice    = 1 << 12
 	flagMode      = 1 << 10 // possibly not time-based
@@ -140,7 +140,7 @@ func (f *ctf2) decrypt(tok *Token, password []byte, device string) error {
 	return nil
 }
 
-// ctf2Key mixes password and device ID with six bytes that all tokens share.
+// ctf2Key combines password and device ID with six bytes that all tokens share.
 func ctf2Key(password []byte, device string) []byte {
 	key := ctfHash(append(append(password[:len(password):len(password)], device...), 0xD8, 0xF5, 0x32, 0x53, 0x82, 0x89))
 	return key[:]
@@ -151,10 +151,10 @@ type ctf2Device struct {
 	hash uint16
 }
 
-// ctf2Devices returns what a device ID may have been when the token was bound to it.
-// The first is as stoken does it; the others are what an app may do with a longer
-// ID or one with dashes, since which order RSA's apps use is not known. Trying them costs
-// nothing: each must fit two checks.
+// ctf2Devices returns the possible forms of a device ID at the time of binding. The first
+// form is stoken's. The others cover IDs that are longer or contain dashes, because the
+// order of the steps in RSA's apps is not known. Trying several forms is safe: each must
+// pass two checks.
 func ctf2Devices(id string, phone bool) []ctf2Device {
 	sizes := []int{32, 40}
 	if phone {
@@ -199,7 +199,7 @@ func writeCTF2(t Token, o CTFOptions) (string, error) {
 		flags |= flagDevice
 	}
 	if t.PINStyle == tokencode.PINpad {
-		flags |= flagAddPIN | flagLocalPIN // as the records of RSA's software tokens have it
+		flags |= flagAddPIN | flagLocalPIN // as in the records of RSA's software tokens
 	}
 	days := uint64(ctf2LastDay)
 	if !t.Expires.IsZero() {
@@ -231,8 +231,8 @@ func writeCTF2(t Token, o CTFOptions) (string, error) {
 	return body + sum.octal(), nil
 }
 
-// ctfHash is the one-way hash of CTF versions 1 and 2, built from AES with the
-// message as the key.
+// ctfHash is the one-way hash of CTF versions 1 and 2. It uses AES with the message as
+// the key.
 func ctfHash(msg []byte) [aes.BlockSize]byte {
 	var h, e, block [aes.BlockSize]byte
 	for i := range h {
@@ -259,7 +259,7 @@ func ctfHash(msg []byte) [aes.BlockSize]byte {
 	return h
 }
 
-// shortHash is the first 15 bits of ctfHash.
+// shortHash returns the first 15 bits of ctfHash.
 func shortHash(msg []byte) uint16 {
 	h := ctfHash(msg)
 	return binary.BigEndian.Uint16(h[:]) >> 1

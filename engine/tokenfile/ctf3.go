@@ -20,7 +20,7 @@ import (
 )
 
 // Versions 3 and 4 of CTF are base64 of 291 bytes. They differ in the version byte
-// and in how much of the password counts.
+// and in how much of the password they use.
 const (
 	ctf3Size       = 291
 	ctf3Password   = 1 // non-zero: password needed
@@ -94,8 +94,8 @@ func readCTF3(payload string, o Options) (Token, error) {
 	return tok, err
 }
 
-// ctf3FindDevice returns the device ID to which the string is bound, as it is hashed and
-// as it is written.
+// ctf3FindDevice returns the device ID that the string is bound to, both as hashed and
+// as written.
 func ctf3FindDevice(data []byte, o Options) (device []byte, id string, err error) {
 	nonce, want := data[ctf3Nonce:ctf3Payload], data[ctf3DeviceHash:ctf3BothHash]
 	if data[ctf3Device] == 0 {
@@ -114,7 +114,7 @@ func ctf3FindDevice(data []byte, o Options) (device []byte, id string, err error
 	return nil, "", errDevice(o)
 }
 
-// ctf3DeviceBytes keeps letters and digits, in capitals.
+// ctf3DeviceBytes keeps letters and digits and converts them to upper case.
 func ctf3DeviceBytes(id string) []byte {
 	return fit(strings.ToUpper(strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
@@ -129,8 +129,8 @@ func ctf3Hash(nonce, device, password []byte) []byte {
 	return sum[:]
 }
 
-// ctf3Key derives a key. Version 3 uses every other byte of its input only, that is
-// half of the password; version 4 mends that.
+// ctf3Key derives a key. Version 3 uses only every other byte of its input, and so only
+// half of the password. Version 4 fixes that.
 func ctf3Key(data, device, password []byte, label string) []byte {
 	nonce := data[ctf3Nonce:ctf3Payload]
 	input := bytes.Join([][]byte{password, device, []byte(label), nonce}, nil)
@@ -184,7 +184,7 @@ func ctf3Token(plain []byte) (Token, error) {
 	return tok, nil
 }
 
-// ctf3Date reads Unix milliseconds from six bytes; zero means that none is said.
+// ctf3Date reads Unix milliseconds from six bytes. Zero means that no date is set.
 func ctf3Date(b []byte) time.Time {
 	ms := int64(binary.BigEndian.Uint64(b) >> 16)
 	if ms == 0 {
@@ -213,7 +213,7 @@ func writeCTF3(t Token, o CTFOptions, entropy io.Reader) (string, error) {
 	return sealCTF3(ctf3Plain(t), o, nonce), nil
 }
 
-// sealCTF3 encrypts a payload and lays the string out around it.
+// sealCTF3 encrypts a payload and builds the string around it.
 func sealCTF3(plain []byte, o CTFOptions, nonce []byte) string {
 	data := make([]byte, ctf3Size)
 	data[0] = byte(o.Version)

@@ -101,12 +101,12 @@ func TestSealedCTFOfUnknownContentIsRefused(t *testing.T) {
 	plain := ctf3Plain(tok)
 	plain[ctf3Mode] = 1
 	if got := readOne(t, sealCTF3(plain, CTFOptions{Version: 3}, make([]byte, 16)), Options{}); len(got.Warnings) != 1 {
-		t.Errorf("a mode other than 0 is not warned of")
+		t.Errorf("no warning for a mode other than 0")
 	}
 }
 
-// TestEveryByteOfAnUnboundCTFCounts flips bits of a string that nothing protects but
-// its own hashes.
+// TestEveryByteOfAnUnboundCTFCounts flips bits of a string that only its own hashes
+// protect.
 func TestEveryByteOfAnUnboundCTFCounts(t *testing.T) {
 	link := sealCTF3(ctf3Plain(newChance(3).token()), CTFOptions{Version: 3}, []byte("0123456789abcdef"))
 	text, err := url.QueryUnescape(strings.TrimPrefix(link, ctfLink))
@@ -122,7 +122,7 @@ func TestEveryByteOfAnUnboundCTFCounts(t *testing.T) {
 		altered[i] ^= 0x40
 		got, err := Read(strings.NewReader(ctfLink+base64.StdEncoding.EncodeToString(altered)), Options{})
 		if err == nil && len(got.Tokens) > 0 {
-			t.Errorf("byte %d was altered, and the token was read", i)
+			t.Errorf("token was read although byte %d was altered", i)
 		}
 	}
 	if tok := readOne(t, base64.URLEncoding.EncodeToString(data), Options{}); tok.Serial == "" {
@@ -130,7 +130,7 @@ func TestEveryByteOfAnUnboundCTFCounts(t *testing.T) {
 	}
 }
 
-func TestWritersRefuseWhatTheyCannotCarry(t *testing.T) {
+func TestWritersRefuseUnsupportedTokens(t *testing.T) {
 	good := newChance(4).token()
 	good.Params.Digits = 6
 	seven, old, short, other := good, good, good, totp("KF-1", "bob")

@@ -2,9 +2,9 @@ package tokenfile
 
 import "time"
 
-// A record names the last day on which its token is valid, in UTC; Expires is the
-// first instant after it. What RSA's own server does at that edge is not
-// documented; a grace, if any, is policy.
+// A record states the last day on which its token is valid, in UTC. Expires is the
+// first instant after that day. The exact behavior of RSA's own server is not
+// documented. Any grace period is policy.
 
 func afterDay(day time.Time) time.Time { return day.AddDate(0, 0, 1) }
 

@@ -2,8 +2,8 @@ package tokenfile
 
 import "fmt"
 
-// The classes of refusals, for errors.Is. The text of an error is a sentence
-// for people.
+// Error classes of refusals, for errors.Is. The error text is a sentence for the
+// administrator.
 const (
 	ErrFormat        = class("malformed")                    // does not follow the format
 	ErrAltered       = class("damaged or altered")           // a MAC or checksum is wrong
@@ -16,7 +16,7 @@ const (
 	ErrTooLarge      = class("larger than the limit allows") // of file, record or cost
 )
 
-// class is a sentinel. It is a constant, so that it cannot be assigned to.
+// class is a sentinel error. It is a constant, so it cannot be reassigned.
 type class string
 
 func (c class) Error() string { return string(c) }

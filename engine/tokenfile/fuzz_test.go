@@ -17,15 +17,15 @@ func holds(t *testing.T, data []byte, o Options) {
 	o.MaxTokens = 100
 	got, err := Read(bytes.NewReader(data), o)
 	if err != nil && len(got.Tokens)+len(got.Refused) > 0 {
-		t.Fatalf("%v, and still %d tokens", err, len(got.Tokens))
+		t.Fatalf("error %v, but %d tokens were returned", err, len(got.Tokens))
 	}
 	if err == nil && len(got.Tokens)+len(got.Refused) == 0 {
-		t.Fatal("neither a token nor a reason")
+		t.Fatal("got neither tokens nor refusals")
 	}
 	serials := map[string]bool{}
 	for _, tok := range got.Tokens {
 		if _, err := tokencode.New(tok.Params, tok.Seed); err != nil {
-			t.Fatalf("a token that shows nothing: %v", err)
+			t.Fatalf("token cannot compute a tokencode: %v", err)
 		}
 		if checkSerial(tok.Serial) != nil || serials[tok.Serial] || tok.Counter < 0 || tok.PINStyle == "" {
 			t.Fatalf("read %+v", tok)
@@ -33,7 +33,7 @@ func holds(t *testing.T, data []byte, o Options) {
 		serials[tok.Serial] = true
 		for _, text := range []string{tok.User, tok.Name, tok.Issuer, tok.Label, tok.DeviceID} {
 			if text != clean(text) {
-				t.Fatalf("text %q is not fit to be shown", text)
+				t.Fatalf("text %q is not safe to display", text)
 			}
 		}
 		again(t, tok)
@@ -83,7 +83,7 @@ func FuzzSDTID(f *testing.F) {
 	})
 }
 
-// FuzzSealedRecord goes where FuzzSDTID cannot: behind right MACs.
+// FuzzSealedRecord fuzzes fields behind valid MACs, which FuzzSDTID cannot reach.
 func FuzzSealedRecord(f *testing.F) {
 	names := []string{"SN", "Birth", "Death", "Digits", "Interval", "Alg", "Mode", "SmallWin", "AddPIN", "LocalPIN", "UserLogin", "Seed", "Nickname", "x"}
 	for i := range names {
@@ -129,7 +129,7 @@ func FuzzCTF(f *testing.F) {
 	})
 }
 
-// FuzzCTF2Record goes where FuzzCTF cannot: behind a right checksum.
+// FuzzCTF2Record fuzzes fields behind a valid checksum, which FuzzCTF cannot reach.
 func FuzzCTF2Record(f *testing.F) {
 	f.Add(uint16(flag128Bit|5<<shiftDigits), uint16(13000), uint16(0), []byte("0123456789abcdef"))
 	f.Add(uint16(0xFFFF), uint16(0xFFFF), uint16(0xFFFF), []byte{})
@@ -177,7 +177,7 @@ func FuzzStokenRC(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { holds(t, data, Options{Format: StokenRC}) })
 }
 
-// FuzzRecognised leaves it to Read to tell the format.
+// FuzzRecognised lets Read detect the format.
 func FuzzRecognised(f *testing.F) {
 	addFiles(f, "testdata/sdtid/*")
 	addFiles(f, "testdata/pskc/*")

@@ -21,7 +21,7 @@ const (
 	bomb       = `<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]>`
 )
 
-func TestHostileFilesGetTheirOwnSentence(t *testing.T) {
+func TestHostileFilesGetASpecificError(t *testing.T) {
 	fixture := func(name string) string { return string(content(t, "", name)) }
 	single := fixture("sdtid/b01-8d60-pin.sdtid")
 	kw := fixture("pskc/kw-aes128.xml")
@@ -99,13 +99,13 @@ func TestHostileFilesGetTheirOwnSentence(t *testing.T) {
 			err = got.Refused[0]
 		}
 		if len(got.Tokens) > 0 || !errors.Is(err, c.class) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %d tokens, %v; want it to say %q (%v)", c.name, len(got.Tokens), err, c.says, c.class)
+			t.Errorf("%s: %d tokens, %v; want %q (%v)", c.name, len(got.Tokens), err, c.says, c.class)
 		}
 	}
 }
 
 // TestAlteredFilesNeverChangeAToken changes one byte at a time of every fixture that
-// carries a MAC: what is still read must be the token as it was, up to texts that no
+// has a MAC. Any token that is still read must be unchanged, except for text that no
 // MAC covers in PSKC.
 func TestAlteredFilesNeverChangeAToken(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
@@ -137,7 +137,7 @@ func TestAlteredFilesNeverChangeAToken(t *testing.T) {
 			}
 			for i, tok := range got.Tokens {
 				if !seeds[string(tok.Seed)] {
-					t.Errorf("%s: token %d has another seed", c.file, i)
+					t.Errorf("%s: seed of token %d changed", c.file, i)
 				}
 				if strings.HasPrefix(c.file, "sdtid") && (tok.Params != whole.Tokens[min(i, len(whole.Tokens)-1)].Params && len(got.Tokens) == len(whole.Tokens)) {
 					t.Errorf("%s: token %d was altered to %+v", c.file, i, tok)
@@ -147,7 +147,7 @@ func TestAlteredFilesNeverChangeAToken(t *testing.T) {
 	}
 }
 
-func TestTruncatedFilesAreNeverTakenForWhole(t *testing.T) {
+func TestTruncatedFilesAreRefused(t *testing.T) {
 	files, err := filepath.Glob("testdata/sdtid/*.sdtid")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
@@ -166,7 +166,7 @@ func TestTruncatedFilesAreNeverTakenForWhole(t *testing.T) {
 	}
 }
 
-// sealed makes a single-token file with right MACs around altered fields.
+// sealed returns a single-token file with altered fields and valid MACs.
 func sealed(t *testing.T, alter func(header, token *sdtidFields)) string {
 	t.Helper()
 	tok := newChance(5).token()
@@ -188,7 +188,7 @@ func sealed(t *testing.T, alter func(header, token *sdtidFields)) string {
 	return out.String()
 }
 
-func TestRecordsThatNobodyHasDefinedAreRefused(t *testing.T) {
+func TestUndefinedRecordsAreRefused(t *testing.T) {
 	set := func(name, value string) func(header, token *sdtidFields) {
 		return func(header, _ *sdtidFields) {
 			for i := range *header {
@@ -229,7 +229,7 @@ func TestRecordsThatNobodyHasDefinedAreRefused(t *testing.T) {
 	for name, value := range map[string]string{"DefMode": "1", "DefAddPIN": "0"} { // LocalPIN stays 1
 		tok := readOne(t, sealed(t, set(name, value)), Options{})
 		if len(tok.Warnings) != 1 {
-			t.Errorf("%s %s is not warned of: %v", name, value, tok.Warnings)
+			t.Errorf("%s %s: no warning; got %v", name, value, tok.Warnings)
 		}
 	}
 	for name, value := range map[string]string{"DefDigits": "0x8", "DefInterval": "074", "DefSmallWin": "630"} {

@@ -45,7 +45,7 @@ func newLines(r io.Reader, m *meter) *lines {
 	return &lines{scanner: s, meter: m}
 }
 
-// next returns the next line that is neither empty nor a comment.
+// next returns the next line that is not empty and not a comment.
 func (l *lines) next() (string, bool) {
 	for l.scanner.Scan() {
 		l.meter.reset()

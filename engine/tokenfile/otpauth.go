@@ -12,7 +12,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// maxURI bounds a URI; the longest honest one holds a 256-byte seed.
+// maxURI limits the length of a URI. The longest valid one holds a 256-byte seed.
 const maxURI = 4096
 
 // ParseURI parses what an app scans: an otpauth:// URI, or a SecurID CTF string or
@@ -35,7 +35,7 @@ func errMigration() error {
 	return ErrUnsupported.because("this is an export of several tokens from Google Authenticator; use the otpauth:// URI of each token's own QR code")
 }
 
-// readOTPAuth reads a list of URIs, one a line.
+// readOTPAuth reads a list of URIs, one per line.
 func readOTPAuth(in *lines, c *collector) error {
 	for {
 		line, ok := in.next()
@@ -59,7 +59,7 @@ func readOTPAuth(in *lines, c *collector) error {
 	}
 }
 
-// parseOTPAuth reads the de-facto "Key URI Format" of Google Authenticator.
+// parseOTPAuth reads Google Authenticator's "Key URI Format", the de facto standard.
 func parseOTPAuth(uri string) (Token, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
@@ -122,7 +122,7 @@ func otpauthKind(kind string, q url.Values) (Token, error) {
 	return tok, err
 }
 
-// parseAlgorithm reads the spellings in use; none means SHA1.
+// parseAlgorithm reads the known spellings. An empty value means SHA1.
 func parseAlgorithm(s string) (tokencode.Algorithm, error) {
 	name := strings.ToUpper(s)
 	name = strings.TrimPrefix(strings.ReplaceAll(name, "-", ""), "HMAC")
@@ -153,8 +153,8 @@ func number(s, what string) (int, error) {
 	return int(n), nil
 }
 
-// base32Seed reads RFC 4648 base32 as people copy it: any case, grouped by spaces
-// or dashes, with or without padding.
+// base32Seed reads RFC 4648 base32 in any case, with or without padding. Spaces and
+// dashes are ignored.
 func base32Seed(s string) (tokencode.Seed, error) {
 	s = strings.ToUpper(strings.NewReplacer(" ", "", "-", "", "\t", "").Replace(s))
 	s = strings.TrimRight(s, "=")
@@ -168,7 +168,7 @@ func base32Seed(s string) (tokencode.Seed, error) {
 	return seed, nil
 }
 
-// splitLabel takes "Issuer:account" apart.
+// splitLabel splits "Issuer:account".
 func splitLabel(label string) (issuer, account string) {
 	issuer, account, found := strings.Cut(label, ":")
 	if !found {
@@ -186,9 +186,9 @@ func labelSerial(tok Token) string {
 	return "URI-" + base32.StdEncoding.EncodeToString(sum[:])[:12]
 }
 
-// URI returns what an app scans to become this token: an otpauth:// URI, or for
-// SecurID a CTF link without password or device. ParseURI reads both back. The URI holds the
-// seed in clear: show it to its owner, once.
+// URI returns the text that an app scans to import this token: an otpauth:// URI, or for
+// SecurID a CTF link without password or device. ParseURI reads both. The URI contains
+// the seed in plain text: show it only once, and only to the token's owner.
 func (t Token) URI() (string, error) {
 	if err := t.Params.Validate(); err != nil {
 		return "", fmt.Errorf("writing URI of token %s: %w", t.Serial, err)
@@ -214,10 +214,10 @@ func (t Token) URI() (string, error) {
 		uri += "&issuer=" + queryEscape(t.Issuer)
 	}
 	if t.Serial != "" {
-		uri += "&serial=" + queryEscape(t.Serial) // ours: apps ignore what they do not know
+		uri += "&serial=" + queryEscape(t.Serial) // keyfob extension; apps ignore unknown parameters
 	}
 	return uri, nil
 }
 
-// queryEscape escapes a space as %20, because apps show a + as it stands.
+// queryEscape escapes a space as %20, because apps do not decode a +.
 func queryEscape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

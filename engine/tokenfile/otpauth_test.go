@@ -12,8 +12,8 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// plain compares tokens with the seeds themselves: a Seed prints as *** and would
-// otherwise compare by its bytes but differ without saying so.
+// plain exposes the seeds for comparison. A Seed prints as ***, so a diff of Seeds would
+// not show the difference.
 var plain = cmpopts.EquateEmpty()
 
 func totp(serial, user string) Token {
@@ -58,7 +58,7 @@ func TestURIReadsBackAsTheSameToken(t *testing.T) {
 	}
 }
 
-func TestURIRefusesWhatItCannotCarry(t *testing.T) {
+func TestURIRefusesUnsupportedTokens(t *testing.T) {
 	colon := totp("KF-1", "bob")
 	colon.Issuer = "a:b"
 	for _, tok := range []Token{{}, colon, {Params: tokencode.Params{Kind: tokencode.SecurID, Digits: 6, Period: time.Minute, Serial: "1"}}} {
@@ -68,7 +68,7 @@ func TestURIRefusesWhatItCannotCarry(t *testing.T) {
 	}
 }
 
-func TestBadURIsSayWhatIsWrong(t *testing.T) {
+func TestBadURIsReportTheProblem(t *testing.T) {
 	const good = "otpauth://totp/Lab:bob?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 	for _, c := range []struct {
 		uri   string
@@ -99,10 +99,10 @@ func TestBadURIsSayWhatIsWrong(t *testing.T) {
 	} {
 		_, err := ParseURI(c.uri)
 		if !errors.Is(err, c.class) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%.80s: %v, want it to say %q (%v)", c.uri, err, c.says, c.class)
+			t.Errorf("%.80s: %v, want %q (%v)", c.uri, err, c.says, c.class)
 		}
 		if err != nil && strings.Contains(err.Error(), "GEZDG") {
-			t.Errorf("the secret stands in the error %v", err)
+			t.Errorf("the error contains the secret: %v", err)
 		}
 	}
 }
@@ -122,7 +122,7 @@ func TestListOfURIsReportsEachBadLine(t *testing.T) {
 		t.Errorf("read %s: %+v", got.Format, got.Tokens)
 	}
 	if len(got.Tokens) == 2 && (len(got.Tokens[1].Warnings) != 1 || !strings.Contains(got.Tokens[1].Warnings[0], "80 bits")) {
-		t.Errorf("a seed of 80 bits is not warned of: %v", got.Tokens[1].Warnings)
+		t.Errorf("80-bit seed: no warning; got %v", got.Tokens[1].Warnings)
 	}
 	want := []struct {
 		line  int

@@ -18,7 +18,7 @@ const (
 	anySpace = "*"
 )
 
-// The key algorithms of RFC 6030, section 10, and of RSA's profile of it.
+// The key algorithms of RFC 6030, section 10, and of RSA's PSKC profile.
 const (
 	pskcHOTP    = nsPSKC + ":hotp"
 	pskcTOTP    = nsPSKC + ":totp"
@@ -26,8 +26,8 @@ const (
 	pskcSecurID = "http://www.rsasecurity.com/rsalabs/otps/schemas/2005/09/otps-wst#SecurID-AES"
 )
 
-// readPSKC reads Portable Symmetric Key Containers (RFC 6030): in clear, under a
-// pre-shared key, or under a password. XML signatures are not verified, and that is noted.
+// readPSKC reads Portable Symmetric Key Containers (RFC 6030): in plain text, or encrypted
+// with a pre-shared key or a password. XML signatures are not verified; a note says so.
 func readPSKC(x *xmlReader, c *collector) error {
 	root, err := x.root()
 	if err != nil {
@@ -104,7 +104,7 @@ func (p *pskcReader) keyPackage(pkg *element) error {
 	return nil
 }
 
-// token reads one key. On error it still carries its serial.
+// token reads one key. On error the token still carries its serial.
 func (p *pskcReader) token(pkg, key *element) (Token, error) {
 	tok := Token{
 		Serial:   p.serial(pkg, key),
@@ -137,8 +137,8 @@ func (p *pskcReader) token(pkg, key *element) (Token, error) {
 	return tok, p.moving(data, &tok)
 }
 
-// serial prefers the device's number, which is printed on it. A device with several
-// keys gets one serial for each.
+// serial prefers the device's serial number, which is printed on the device. Each key of
+// a device with several keys gets its own serial.
 func (p *pskcReader) serial(pkg, key *element) string {
 	device, id := clean(pkg.textAt(nsPSKC, "DeviceInfo", "SerialNo")), clean(key.attr("Id"))
 	switch {
@@ -236,7 +236,7 @@ func (p *pskcReader) moving(data *element, tok *Token) error {
 	return err
 }
 
-// pskcValidity reads policy and dates.
+// pskcValidity reads the policy and the dates.
 func pskcValidity(pkg, key *element, tok *Token) error {
 	policy := key.find(nsPSKC, "Policy")
 	usages := policy.all(nsPSKC, "KeyUsage")
@@ -266,7 +266,7 @@ func pskcValidity(pkg, key *element, tok *Token) error {
 	return nil
 }
 
-// pskcDate reads an xsd:dateTime; without a zone it is taken as UTC.
+// pskcDate reads an xsd:dateTime. A value without a time zone is read as UTC.
 func pskcDate(s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
@@ -279,7 +279,7 @@ func pskcDate(s string) (time.Time, error) {
 	return time.Time{}, ErrFormat.because("the date %.40q is not of the form 2006-01-31T00:00:00Z", s)
 }
 
-// integer reads a number: decimal in clear, big-endian octets when encrypted.
+// integer reads a number: decimal in plain text, big-endian octets if encrypted.
 func (k *pskcKeys) integer(e *element, absent int64) (int64, error) {
 	if e == nil {
 		return absent, nil

@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// pskcHash returns the hash under an HMAC that is named by a URI or, as some write
-// it, by the last part of one.
+// pskcHash returns the hash of an HMAC. The HMAC is named by a URI or, in some files, by
+// the last part of one.
 func pskcHash(name string) func() hash.Hash {
 	name = strings.ToLower(name[strings.LastIndexByte(name, '#')+1:])
 	return map[string]func() hash.Hash{
@@ -81,7 +81,7 @@ func openCBC(block cipher.Block, data []byte) []byte {
 	return plain[:len(plain)-padding]
 }
 
-// unwrapAES is AES Key Wrap (RFC 3394, section 2.2.2), which authenticates itself.
+// unwrapAES implements AES Key Unwrap (RFC 3394, section 2.2.2), which is authenticated.
 func unwrapAES(key, data []byte) []byte {
 	if len(data) < 24 || len(data)%8 != 0 {
 		return nil

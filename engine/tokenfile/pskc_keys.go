@@ -13,8 +13,8 @@ import (
 // maxIterations limits the cost of an untrusted file to about a second.
 const maxIterations = 2_000_000
 
-// pskcKeys open the values of a container. Every value in CBC has a MAC, which is
-// checked before it is decrypted (RFC 6030, section 6.1.1).
+// pskcKeys decrypt the values of a container. Every value in CBC has a MAC, which is
+// checked before decryption (RFC 6030, section 6.1.1).
 type pskcKeys struct {
 	encryption []byte
 	err        error // why there is no encryption key
@@ -74,7 +74,7 @@ func pskcEncryptionKey(e *element, o Options) ([]byte, error) {
 	}
 }
 
-// pskcTypedKey reads a pre-shared key that was given where passwords are.
+// pskcTypedKey reads a pre-shared key that was entered as a password.
 func pskcTypedKey(password Secret) ([]byte, error) {
 	text := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(" :-\t\r\n", r) {
@@ -89,8 +89,8 @@ func pskcTypedKey(password Secret) ([]byte, error) {
 	return key, nil
 }
 
-// pskcDerivedKey is PBKDF2 (RFC 6030, section 6.1.2). Writers differ in the
-// namespaces of its parameters.
+// pskcDerivedKey implements PBKDF2 (RFC 6030, section 6.1.2). Files use different
+// namespaces for its parameters.
 func pskcDerivedKey(derived *element, o Options) ([]byte, error) {
 	method := derived.find(anySpace, "KeyDerivationMethod")
 	if !strings.HasSuffix(strings.ToLower(method.attr("Algorithm")), "#pbkdf2") {
@@ -161,11 +161,11 @@ func (k *pskcKeys) value(e *element, clear func(string) ([]byte, error)) ([]byte
 	return k.decrypt(encrypted)
 }
 
-// verify checks the MAC of an encrypted value, over IV and ciphertext.
+// verify checks the MAC of an encrypted value. The MAC covers the IV and the ciphertext.
 func (k *pskcKeys) verify(encrypted, valueMAC *element) error {
 	name := encrypted.find(anySpace, "EncryptionMethod").attr("Algorithm")
 	if valueMAC == nil && strings.Contains(name, "#kw-") {
-		return nil // the wrapping authenticates itself
+		return nil // key wrapping is authenticated
 	}
 	if valueMAC == nil || k.mac == nil {
 		return ErrAltered.because("its encrypted value has no MAC, so a wrong key or an altered value cannot be detected")
@@ -195,7 +195,7 @@ func (k *pskcKeys) verify(encrypted, valueMAC *element) error {
 	}
 }
 
-// decrypt opens the EncryptionMethod and CipherData below e.
+// decrypt decrypts the CipherData below e with the cipher of its EncryptionMethod.
 func (k *pskcKeys) decrypt(e *element) ([]byte, error) {
 	name := e.find(anySpace, "EncryptionMethod").attr("Algorithm")
 	data, err := pskcBase64(e.textAt(anySpace, "CipherData", "CipherValue"))

@@ -16,7 +16,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// pskcFile wraps the inside of a Key, in clear.
+// pskcFile returns a plain-text container with one Key that has the given content.
 func pskcFile(algorithm, inside string) string {
 	return pskcStart + `<KeyPackage><DeviceInfo><SerialNo>77</SerialNo><ExpiryDate>2031-06-30T00:00:00Z</ExpiryDate><UserId>UID=ann</UserId></DeviceInfo>` +
 		`<Key Id="k1" Algorithm="` + algorithm + `">` + inside + `</Key></KeyPackage></KeyContainer>`
@@ -105,7 +105,7 @@ func TestPSKCKeysThatCannotBeUsedAreRefused(t *testing.T) {
 			continue
 		}
 		if r := got.Refused[0]; !errors.Is(r, c.class) || !strings.Contains(r.Why(), c.says) || !strings.HasSuffix(r.Serial, "77") {
-			t.Errorf("%s: %v, want it to say %q (%v)", c.name, r, c.says, c.class)
+			t.Errorf("%s: %v, want %q (%v)", c.name, r, c.says, c.class)
 		}
 	}
 }
@@ -114,11 +114,11 @@ func TestPreSharedKeyMayBeTypedAsPassword(t *testing.T) {
 	fig6 := string(content(t, "", "pskc/rfc6030-fig6.xml"))
 	tok := readOne(t, fig6, Options{Password: "12345678 90123456-78901234 56789012\n"})
 	if string(tok.Seed) != "12345678901234567890" {
-		t.Errorf("another seed")
+		t.Errorf("seed differs")
 	}
 }
 
-func TestWrongKeyAndAlteredValueAreToldApartWhereTheyCanBe(t *testing.T) {
+func TestWrongKeyAndAlteredValueAreDistinguishedWherePossible(t *testing.T) {
 	fig6 := string(content(t, "", "pskc/rfc6030-fig6.xml"))
 	start, end := strings.Index(fig6, "<MACKey>"), strings.Index(fig6, "</MACKey>")+len("</MACKey>")
 	own := fig6[:start] + fig6[end:] // the encryption key is the MAC key: its ValueMAC is now wrong
@@ -174,7 +174,7 @@ func TestKeyWrapIsRFC3394(t *testing.T) {
 		}
 		wrapped[3] ^= 1
 		if got := unwrapAES(unhex(t, c[0]), wrapped); got != nil {
-			t.Errorf("an altered wrapping gave %x", got)
+			t.Errorf("an altered wrapped key was unwrapped to %x", got)
 		}
 	}
 }

@@ -68,8 +68,8 @@ func readAs(format Format, in *bufio.Reader, m *meter, c *collector) error {
 	}
 }
 
-// detect returns the format by the beginning of the file. A requested format is
-// not questioned; its reader reports what does not fit.
+// detect returns the format based on the beginning of the file. An explicitly requested
+// format is not checked here; its reader reports any mismatch.
 func detect(head []byte, asked Format) (Format, error) {
 	text := strings.TrimSpace(string(head))
 	first := firstLine(text)
@@ -97,8 +97,8 @@ func detect(head []byte, asked Format) (Format, error) {
 	}
 }
 
-// detectXML goes by the name of the root element, which is in the first
-// kilobytes of any honest file. The XML reader then checks the root itself.
+// detectXML uses the name of the root element, which is in the first kilobytes of any
+// valid file. The XML reader checks the root again.
 func detectXML(text string) (Format, error) {
 	switch {
 	case strings.Contains(text, "<TKNBatch"):
@@ -112,7 +112,7 @@ func detectXML(text string) (Format, error) {
 	}
 }
 
-// firstLine returns the first line that is neither empty nor a comment.
+// firstLine returns the first line that is not empty and not a comment.
 func firstLine(text string) string {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)

@@ -16,9 +16,9 @@ type sdtidBatch struct {
 	read   int
 }
 
-// readSDTID reads RSA's XML token records. Every seed is encrypted under a key
-// that depends on a password, or on a text of the header when there is none; nothing tells
-// a wrong key but the MACs of header and token, so both are checked first.
+// readSDTID reads RSA's XML token records. Every seed is encrypted with a key that depends
+// on a password, or on a header field if there is no password. Only the MACs of header
+// and token reveal a wrong key, so both are checked first.
 func readSDTID(x *xmlReader, c *collector) error {
 	root, err := x.root()
 	if err != nil {
@@ -139,14 +139,14 @@ func (b *sdtidBatch) open(fields sdtidFields) (serial string, seed tokencode.See
 		return serial, nil, ErrAltered.because("it was altered after the file was issued: its MAC is wrong")
 	}
 	text := fields.get("Seed")
-	encrypted, err := base64.StdEncoding.DecodeString(text[min(1, len(text)):]) // a junk character comes first
+	encrypted, err := base64.StdEncoding.DecodeString(text[min(1, len(text)):]) // skip a leading junk character
 	if err != nil || len(encrypted) != aes.BlockSize {
 		return serial, nil, ErrFormat.because("its seed is not 16 bytes of base64; only 128-bit tokens are read")
 	}
 	return serial, b.keys.crypt(sn, encrypted), nil
 }
 
-// token reads the fields that need no key.
+// token reads the fields that do not need a key.
 func (b *sdtidBatch) token(fields sdtidFields) (Token, error) {
 	l := sdtidLookup{token: fields, header: b.header}
 	tok := Token{

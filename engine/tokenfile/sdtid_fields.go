@@ -14,7 +14,7 @@ type sdtidFields []sdtidField
 type sdtidField struct {
 	path, name string
 	value      string // exactly as decoded: the MAC covers its white space
-	isMAC      bool   // in an element whose name ends in MAC, which no MAC covers
+	isMAC      bool   // in an element whose name ends in MAC; excluded from the MAC
 }
 
 func sdtidLeaves(section *element) sdtidFields {
@@ -36,7 +36,7 @@ func sdtidLeaves(section *element) sdtidFields {
 	return fields
 }
 
-// get returns the first field of this name, trimmed of ASCII white space.
+// get returns the first field with this name, without surrounding ASCII white space.
 func (f sdtidFields) get(name string) string {
 	for i := range f {
 		if f[i].name == name {
@@ -91,7 +91,7 @@ func sdtidMAC(f sdtidFields, name string) string {
 	return string(mac)
 }
 
-// sdtidLookup finds a field of a token: its own, or the header's default.
+// sdtidLookup finds a field in a token, or its default in the header.
 type sdtidLookup struct {
 	token, header sdtidFields
 	err           error // the first problem
@@ -117,7 +117,7 @@ func (l *sdtidLookup) text(name string) string {
 	}
 }
 
-// number reads an integer as C does: 0x for hexadecimal, a leading 0 for octal.
+// number reads an integer in C notation: 0x for hexadecimal, a leading 0 for octal.
 func (l *sdtidLookup) number(name string, absent int) int {
 	s := l.text(name)
 	if s == "" {
@@ -142,7 +142,7 @@ func (l *sdtidLookup) day(name string) time.Time {
 	return t
 }
 
-// window turns seconds either side into intervals. The unit is inferred from the
+// window converts seconds on either side to intervals. The unit is inferred from the
 // values in use: 630 seconds are the 10 intervals that RSA documents.
 func (l *sdtidLookup) window(name string, tok Token) int {
 	n := l.number(name, 0)

@@ -10,7 +10,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// The constants that separate the keys of a batch.
+// Constants for deriving distinct keys within a batch.
 const (
 	sdtidBatchMAC = "\x2B\x7E\x15\x16\x28\xAE\xD2\xA6\xAB\xF7\x15\x88\x09\xCF\x4F\x3C"
 	sdtidTokenMAC = "\x1B\xB6\x7A\xE8\x58\x4C\xAA\x73\xB2\x57\x42\xD7\x07\x8B\x83\xB8"
@@ -19,7 +19,7 @@ const (
 	sdtidRounds = 1000
 )
 
-// sdtidKeys are the keys of a batch under one password.
+// sdtidKeys are the keys of a batch for one password.
 type sdtidKeys struct {
 	batch  cipher.Block
 	macKey cipher.Block // of the header
@@ -59,7 +59,7 @@ func sdtidPasswordKey(password, dest, name string) (k0 [aes.BlockSize]byte) {
 	return k0
 }
 
-// derive makes a key for one purpose and one name or serial.
+// derive derives a key for one purpose and one name or serial.
 func (k *sdtidKeys) derive(iv, purpose, name string) cipher.Block {
 	key := cbcMAC(k.batch, iv, append(fit(purpose, 32), fit(name, 32)...))
 	return newAES(key[:])
@@ -76,8 +76,8 @@ func (k *sdtidKeys) tokenMAC(token sdtidFields) string {
 	return string(mac[:])
 }
 
-// crypt encrypts or decrypts a seed: the same operation does both. The serial is
-// used as the file writes it, without zeros to the left.
+// crypt encrypts or decrypts a seed; both are the same operation. The serial is used as
+// written in the file, without padding zeros.
 func (k *sdtidKeys) crypt(sn string, in []byte) tokencode.Seed {
 	out := make([]byte, aes.BlockSize)
 	k.derive(sdtidTokenEnc, "TokenEncrypt", sn).Encrypt(out, append(fit(sn, 8), fit("Seed", 8)...))
@@ -85,7 +85,7 @@ func (k *sdtidKeys) crypt(sn string, in []byte) tokencode.Seed {
 	return out
 }
 
-// cbcMAC is plain CBC-MAC, the last block padded with zeros.
+// cbcMAC is plain CBC-MAC. The last block is padded with zeros.
 func cbcMAC(block cipher.Block, iv string, data []byte) (x [aes.BlockSize]byte) {
 	copy(x[:], iv)
 	for len(data) > 0 {

@@ -56,7 +56,7 @@ func TestOldEncodingsAreRead(t *testing.T) {
 	}
 }
 
-func TestStrangersTextIsMadeFitToBeShown(t *testing.T) {
+func TestUntrustedTextIsMadeSafeToDisplay(t *testing.T) {
 	for in, want := range map[string]string{
 		"  Ann \t Example\n":       "Ann  Example",
 		"a\x00b\x1b[31mc\x7f":      "ab[31mc",

@@ -30,9 +30,9 @@ const sdtidTrailer = `  <TKNTrailer>
 </TKNBatch>
 `
 
-// WriteSDTID writes SecurID tokens as RSA XML records, taking 16 bytes from
-// entropy. It writes no batch signature: the private key that signs such files is public
-// knowledge and proves nothing. stoken reads files of one token only.
+// WriteSDTID writes SecurID tokens as RSA XML records and reads 16 bytes from entropy. It
+// writes no batch signature: the private key for such signatures is publicly known, so a
+// signature proves nothing. stoken reads only files with one token.
 func WriteSDTID(w io.Writer, tokens []Token, o SDTIDOptions, entropy io.Reader) error {
 	if len(tokens) == 0 || strings.TrimSpace(o.Origin) == "" {
 		return ErrFormat.because("an RSA token file needs an origin and at least one token")
@@ -98,7 +98,7 @@ func sdtidHeader(tokens []Token, o SDTIDOptions, secret []byte) sdtidFields {
 	return f
 }
 
-// sdtidParams are the fields that may stand in the header or in a token.
+// sdtidParams are the fields that are allowed in both the header and a token.
 func sdtidParams(t Token) []sdtidField {
 	pad := "0"
 	if t.PINStyle == tokencode.PINpad {
@@ -166,7 +166,7 @@ func macField(path, mac string) sdtidField {
 	return sdtidField{path: path, name: name, value: base64.StdEncoding.EncodeToString([]byte(mac)), isMAC: true}
 }
 
-// writeXML writes a section. Fields below the same inner element must be neighbours.
+// writeXML writes a section. Fields of the same inner element must be adjacent.
 func (f sdtidFields) writeXML(out *bytes.Buffer, section string) {
 	fmt.Fprintf(out, "  <%s>\n", section)
 	open := ""

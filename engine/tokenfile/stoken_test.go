@@ -15,7 +15,7 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// stoken runs the real program with a home of its own.
+// stoken runs the real stoken program with its own home directory.
 func stoken(t *testing.T, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath("stoken"); err != nil {
@@ -30,7 +30,7 @@ func stoken(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// chance draws test data that is the same at each run.
+// chance generates deterministic test data.
 type chance struct{ *rand.Rand }
 
 func newChance(seed uint64) chance { return chance{rand.New(rand.NewPCG(seed, 25))} }
@@ -42,7 +42,7 @@ func (c chance) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// text draws from an alphabet with what XML, URIs and shells stumble over.
+// text generates strings that contain special characters of XML, URIs and shells.
 func (c chance) text(limit int) string {
 	alphabet := []rune("abcXYZ 0189 &<>\"'%+=;:/\\äßЖ漢-_.")
 	var b strings.Builder
@@ -75,7 +75,7 @@ func (c chance) token() Token {
 	}
 }
 
-// agree compares our passcode with stoken's, at a moment before the expiry.
+// agree compares our passcode with stoken's at a time before the expiry date.
 func agree(t *testing.T, c chance, tok Token, args ...string) {
 	t.Helper()
 	at := time.Unix(1e9+c.Int64N(8e8), 0)
@@ -119,18 +119,18 @@ func readOne(t *testing.T, data string, o Options) Token {
 
 const randomTokens = 12
 
-// TestTokensOfStokenAreRead reads what stoken issues in each form that it has.
+// TestTokensOfStokenAreRead reads tokens issued by stoken in each of its formats.
 func TestTokensOfStokenAreRead(t *testing.T) {
 	for i := range uint64(randomTokens) {
 		c := newChance(i)
 		tok := c.token()
-		tok.Seed = make(tokencode.Seed, 16) // stoken draws its own
+		tok.Seed = make(tokencode.Seed, 16) // stoken generates the seed
 		var template bytes.Buffer
 		o := SDTIDOptions{Origin: "o" + c.text(30), Dest: c.text(40), Name: c.text(40)}
 		if err := WriteSDTID(&template, []Token{tok}, o, c); err != nil {
 			t.Fatal(err)
 		}
-		// Without a password and with an origin of its own, stoken issues what it cannot read itself.
+		// With a custom origin and no password, stoken issues files that it cannot read.
 		filePassword, newPassword := "p"+c.text(30), c.text(30)
 		issued := stoken(t, "issue", "--template="+write(t, template.Bytes()), "--new-password="+filePassword)
 		file := write(t, []byte(issued))
@@ -144,7 +144,7 @@ func TestTokensOfStokenAreRead(t *testing.T) {
 		device := []string{"", deviceClasses[c.IntN(2)], "d82c-467c-56fb-2058-edf8-add6"}[c.IntN(3)]
 		for _, form := range []string{"", "--blocks", "--iphone", "--android", "--v3", "--sdtid"} {
 			if form == "--sdtid" && newPassword == "" {
-				continue // stoken cannot read its own here either
+				continue // stoken cannot read its own output in this case
 			}
 			args := append([]string{"export", "--new-password=" + newPassword}, source...)
 			if form != "" {
@@ -164,7 +164,7 @@ func TestTokensOfStokenAreRead(t *testing.T) {
 	}
 }
 
-// TestStokenReadsOurTokens writes each form and compares passcodes.
+// TestStokenReadsOurTokens writes each format and compares passcodes.
 func TestStokenReadsOurTokens(t *testing.T) {
 	for i := range uint64(randomTokens) {
 		c := newChance(100 + i)
@@ -192,7 +192,7 @@ func TestStokenReadsOurTokens(t *testing.T) {
 	}
 }
 
-// TestStokenReadsOurTokensWithoutExpiry guards the last date that we write.
+// TestStokenReadsOurTokensWithoutExpiry checks the last expiry date that we write.
 func TestStokenReadsOurTokensWithoutExpiry(t *testing.T) {
 	c := newChance(7)
 	tok := c.token()

@@ -14,8 +14,8 @@ import (
 	"keyfob/engine/tokencode"
 )
 
-// vectors holds what stoken, oathtool, python-pskc and RFC 6030 answer; nothing in
-// it was computed by this package.
+// vectors holds results from stoken, oathtool, python-pskc and RFC 6030. None of them was
+// computed by this package.
 type vectors struct {
 	Containers []struct {
 		ID, Format, File, Text, Password string
@@ -77,7 +77,7 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// content returns the text of a vector or the file that it names.
+// content returns the text of a vector or the content of the file that it names.
 func content(t testing.TB, text, file string) []byte {
 	t.Helper()
 	if file == "" {
@@ -90,7 +90,7 @@ func content(t testing.TB, text, file string) []byte {
 	return data
 }
 
-// classOf names the sentinel as the vectors do.
+// classOf returns the name that the vectors use for an error class.
 func classOf(err error) string {
 	for name, class := range map[string][]error{
 		"format":        {ErrFormat, ErrUnsupported, ErrTooLarge},
@@ -124,7 +124,7 @@ func TestContainersReadAsStokenReadsThem(t *testing.T) {
 			for i, want := range v.Tokens {
 				tok := got.Tokens[i]
 				if tok.Serial != want.Serial || !bytes.Equal(tok.Seed, unhex(t, want.Seed)) {
-					t.Errorf("serial %s, want %s; or another seed", tok.Serial, want.Serial)
+					t.Errorf("serial %s, want %s, or the seed differs", tok.Serial, want.Serial)
 				}
 				if death := lastDay(tok.Expires).Format(time.DateOnly); death != want.Death {
 					t.Errorf("last day %s, want %s", death, want.Death)
@@ -212,7 +212,7 @@ func TestOTPAuthURIsReadAsOathtoolReadsThem(t *testing.T) {
 	}
 }
 
-func TestPSKCFilesReadAsTheirVectorsSay(t *testing.T) {
+func TestPSKCFilesMatchTheVectors(t *testing.T) {
 	for _, v := range load(t).PSKC {
 		t.Run(v.ID, func(t *testing.T) {
 			o := Options{Password: Secret(v.Password), Key: Secret(unhex(t, v.Key))}

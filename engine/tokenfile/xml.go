@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// Bounds of one section (a header, a token) of an XML file.
+// Limits for one section (a header or a token) of an XML file.
 const (
 	maxDepth     = 16
 	maxElements  = 1000
@@ -25,7 +25,7 @@ type xmlReader struct {
 	meter *meter
 }
 
-// element is one section, or a part of it.
+// element is a section or a part of it.
 type element struct {
 	name  xml.Name
 	attrs []xml.Attr
