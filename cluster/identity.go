@@ -132,7 +132,7 @@ func (c Config) loadIdentity() (identity, error) {
 	var id identity
 	f, err := os.Open(c.file(fileIdentity))
 	if errors.Is(err, fs.ErrNotExist) {
-		return id, fmt.Errorf("%s holds no node: create one with cluster init or cluster join", c.Data)
+		return id, fmt.Errorf("%s holds no node", c.Data)
 	}
 	if err != nil {
 		return id, fmt.Errorf("reading the node's identity: %w", err)

@@ -12,7 +12,7 @@ import (
 )
 
 func (e *commands) stateCommand() *cobra.Command {
-	return e.Group("state", "Show and rebuild the state of the cluster", e.stateShow())
+	return e.Group("state", "Explain the state of a user", e.stateShow())
 }
 
 func (e *commands) stateShow() *cobra.Command {
