@@ -48,6 +48,9 @@ func newRig(t testing.TB) *rig {
 		t: t, cut: map[string]bool{}, off: map[string]time.Duration{},
 		con: map[string][]net.Conn{}, adr: map[string]string{},
 	}
+	// Cleanups run in reverse order: the nodes must stop before their directories
+	// are removed, and the first call of TempDir registers that.
+	t.TempDir()
 	t.Cleanup(r.close)
 	return r
 }
