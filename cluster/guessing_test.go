@@ -100,12 +100,17 @@ func (r *rig) bare(user string) fob {
 	return f
 }
 
-// known waits until every node knows the user.
+// known waits until every node has applied what any node has: the user, the token, and
+// what was done to it.
 func (r *rig) known(f fob) {
 	r.t.Helper()
+	var last uint64
+	for _, n := range r.nodes {
+		last = max(last, n.replica.View().Sequence)
+	}
 	r.eventually("user on every node", func() error {
 		for _, n := range r.nodes {
-			if n.State().Token(f.serial) == nil {
+			if v := n.replica.View(); v.State.Token(f.serial) == nil || v.Sequence < last {
 				return fmt.Errorf("%s does not know %s", n.name, f.serial)
 			}
 		}
