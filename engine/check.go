@@ -162,13 +162,14 @@ type checker struct {
 	deliveries []Delivery
 }
 
-// login tries the input against each of the user's tokens.
+// login tries the input against each of the user's tokens. Emergency tokencodes
+// come first: the last digits of one may be a tokencode of the lost token.
 func (k *checker) login(ctx context.Context) ([]TokenEvidence, error) {
 	var all []TokenEvidence
 	for t := range k.tokens {
-		e, err := k.first(ctx, t)
-		if err == nil && !e.Found && t.Lost != nil {
-			err = k.emergency(ctx, t, &e)
+		e, err := k.emergency(ctx, t)
+		if err == nil && !e.Found {
+			e, err = k.first(ctx, t)
 		}
 		if err != nil {
 			return nil, err

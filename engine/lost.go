@@ -65,15 +65,19 @@ func EmergencyTokencodes(n int, random func([]byte) error) (codes []string, text
 	return codes, Secret(strings.Join(codes, " ")), nil
 }
 
-// emergency tries the input as PIN and emergency tokencode.
-func (k *checker) emergency(ctx context.Context, t *Token, e *TokenEvidence) error {
+// emergency tries the input as PIN and emergency tokencode of a lost token.
+func (k *checker) emergency(ctx context.Context, t *Token) (TokenEvidence, error) {
+	e := evidenceOf(t)
+	if t.Lost == nil || len(t.Lost.Sealed) == 0 {
+		return e, nil
+	}
 	pin, code, ok := tokencode.SplitPIN(k.typed, emergencyDigits)
-	if !ok || len(t.Lost.Sealed) == 0 {
-		return nil
+	if !ok {
+		return e, nil
 	}
 	codes, err := k.Keys.OpenSeed(EmergencyPlace(t.Serial), t.Lost.Sealed)
 	if err != nil {
-		return fmt.Errorf("opening the emergency tokencodes of token %s: %w", t.Serial, err)
+		return e, fmt.Errorf("opening the emergency tokencodes of token %s: %w", t.Serial, err)
 	}
 	for i, c := range strings.Fields(codes.Reveal()) {
 		if same(c, code) {
@@ -82,14 +86,14 @@ func (k *checker) emergency(ctx context.Context, t *Token, e *TokenEvidence) err
 	}
 	switch {
 	case !e.Found:
-		return nil
+		return e, nil
 	case !t.hasPIN():
 		e.PIN = pin == ""
-		return nil
+		return e, nil
 	}
 	e.PIN, err = k.pinMatches(ctx, t, pin)
 	e.Unfit = e.PIN && k.unfit(t, pin)
-	return err
+	return e, err
 }
 
 // rankLost returns the rank of evidence about a lost token. ok is false if the
