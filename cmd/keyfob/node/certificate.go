@@ -113,7 +113,8 @@ func Issue(by Issuer, hosts []string, now time.Time) (pair, error) {
 	if len(hosts) == 0 {
 		template.Subject = pkix.Name{CommonName: "keyfob dev CA"}
 		template.IsCA, template.MaxPathLenZero = true, true
-		template.KeyUsage = x509.KeyUsageCertSign
+		template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+		template.ExtKeyUsage = nil // usages of a CA bound those of its certificates
 	} else {
 		template.Subject = pkix.Name{CommonName: hosts[0]}
 	}
