@@ -3,6 +3,9 @@
 build:            ## build bin/keyfob, a static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/keyfob ./cmd/keyfob
 
+fips:             ## build bin/keyfob with the validated Go Cryptographic Module, FIPS 140-3 mode on
+	CGO_ENABLED=0 GOFIPS140=certified go build -trimpath -o bin/keyfob ./cmd/keyfob
+
 demo: build       ## run three nodes on this machine with sample users and software tokens
 	./bin/keyfob dev --dir dev
 
@@ -43,4 +46,4 @@ timing:           ## compare the times of 50,000 refusals on one and on three no
 help:             ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: build demo test lint fuzz soak bench picture timing help
+.PHONY: build fips demo test lint fuzz soak bench picture timing help

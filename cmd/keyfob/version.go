@@ -14,6 +14,7 @@ func versionCommand(e *cli.Environment) *cobra.Command {
 			tw.Row("keyfob", b.Version)
 			tw.Row("revision", b.Revision)
 			tw.Row("go", b.Go, b.Platform)
+			tw.Row("fips 140-3", b.FIPS, "module "+b.FIPSModule)
 		})
 	}))
 }

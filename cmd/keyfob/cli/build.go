@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/fips140"
 	"runtime"
 	"runtime/debug"
 )
@@ -14,10 +15,17 @@ type Build struct {
 	Revision string `json:"revision,omitempty"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+	// FIPS is the FIPS 140-3 mode of this process: off, on or only. FIPSModule is
+	// the version of the Go Cryptographic Module in the binary.
+	FIPS       string `json:"fips"`
+	FIPSModule string `json:"fips_module"`
 }
 
 func ThisBuild() Build {
-	b := Build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	b := Build{
+		Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		FIPS: fipsMode(), FIPSModule: fips140.Version(),
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -31,4 +39,14 @@ func ThisBuild() Build {
 		}
 	}
 	return b
+}
+
+func fipsMode() string {
+	switch {
+	case fips140.Enforced():
+		return "only"
+	case fips140.Enabled():
+		return "on"
+	}
+	return "off"
 }
