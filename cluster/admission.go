@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"keyfob/cluster/link"
 	"keyfob/cluster/vault"
 	"keyfob/engine"
 	"keyfob/events"
@@ -24,6 +25,7 @@ type joinRequest struct {
 	Node    string `cbor:"2,keyasint"` // the name of the new node
 	Address string `cbor:"3,keyasint"`
 	CSR     []byte `cbor:"4,keyasint"`
+	SealKey []byte `cbor:"5,keyasint"`
 }
 
 // joinAnswer makes the machine a member.
@@ -82,6 +84,13 @@ func (a *admission) join(r *http.Request) ([]byte, error) {
 	if err := wireDecoding.Unmarshal(body, &j); err != nil || len(j.Secret) != inviteSecretSize || !nodeName.MatchString(j.Node) {
 		return nil, &engine.Refusal{Code: "invalid", Text: "this version cannot read the request to join"}
 	}
+	key, err := link.RequestKey(j.CSR)
+	if err == nil {
+		_, err = vault.ParseNodePublic(j.SealKey)
+	}
+	if err != nil {
+		return nil, &engine.Refusal{Code: engine.Invalid, Text: "the request to join has no usable keys"}
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), 3*a.c.RequestTimeout)
 	defer cancel()
 	o := events.Origin{Request: j.id(), Door: events.DoorSystem, Actor: "invitation"}
@@ -91,10 +100,11 @@ func (a *admission) join(r *http.Request) ([]byte, error) {
 	// The engine checks the invitation. The record that makes the node a member
 	// also uses the invitation up.
 	spent := events.Hash(sha256.Sum256(j.Secret))
-	if err := a.do(ctx, o, engine.AdmitNode{Node: j.Node, Address: j.Address, Invitation: spent}); err != nil {
+	admit := engine.AdmitNode{Node: j.Node, Address: j.Address, Invitation: spent, Key: key, SealKey: j.SealKey}
+	if err := a.do(ctx, o, admit); err != nil {
 		return nil, err
 	}
-	m := member{ID: nodeID(j.Node, j.CSR), Address: j.Address}
+	m := member{ID: nodeID(j.Node, key), Address: j.Address}
 	if err := a.introduce(ctx, m); err != nil {
 		return nil, err
 	}

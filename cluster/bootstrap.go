@@ -49,12 +49,12 @@ func Bootstrap(ctx context.Context, c Config) (adminToken string, err error) {
 	if err != nil {
 		return "", err
 	}
-	key, csr, err := link.NewNodeKey()
+	keys, err := newNodeKeys()
 	if err != nil {
 		return "", err
 	}
-	id := identity{Format: identityFormat, Cluster: cluster, Node: c.Node, ID: nodeID(c.Node, csr), Address: c.advertise(), CA: ca.CertificateDER()}
-	if id.Certificate, err = ca.Issue(csr, id.ID, c.Now()); err != nil {
+	id := identity{Format: identityFormat, Cluster: cluster, Node: c.Node, ID: nodeID(c.Node, keys.hash), Address: c.advertise(), CA: ca.CertificateDER()}
+	if id.Certificate, err = ca.Issue(keys.csr, id.ID, c.Now()); err != nil {
 		return "", err
 	}
 	caKey, err := ca.PrivateKey()
@@ -63,24 +63,24 @@ func Bootstrap(ctx context.Context, c Config) (adminToken string, err error) {
 	}
 	first := []events.Event{
 		events.ClusterFounded{Cluster: cluster, Certificate: ca.CertificateDER(), Sealed: v.Seal(vault.CA, caPlace, caKey)},
-		events.NodeJoined{Node: c.Node, Address: id.Address},
+		events.NodeJoined{Node: c.Node, Address: id.Address, Key: keys.hash, SealKey: keys.seal.Public().Bytes()},
 		events.APITokenIssued{Name: adminTokenName, Digest: digestOf(token), Role: adminRole},
 	}
-	if err := c.begin(ctx, id, key, v, first); err != nil {
+	if err := c.begin(ctx, id, keys, v, first); err != nil {
 		return "", fmt.Errorf("bootstrapping the cluster: %w", err)
 	}
-	return token, c.settle(ctx, root, v, id, key)
+	return token, c.settle(ctx, root, v, id, keys)
 }
 
 // begin runs the node alone until the first events are committed. Its log is
 // empty or begins with a state that was restored.
-func (c Config) begin(ctx context.Context, id identity, key link.Key, v *vault.Vault, first []events.Event) error {
+func (c Config) begin(ctx context.Context, id identity, keys nodeKeys, v *vault.Vault, first []events.Event) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // nobody is to connect
 	if err != nil {
 		return err
 	}
 	c.BatchWait = 0
-	n, err := assemble(c, id, key, v, listener)
+	n, err := assemble(c, id, keys, v, listener)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,7 @@ import (
 	"keyfob/cluster/atomicfile"
 	"keyfob/cluster/link"
 	"keyfob/cluster/vault"
+	"keyfob/events"
 )
 
 // What a data directory holds.
@@ -33,7 +33,7 @@ const (
 )
 
 // identity identifies this node, as stored on disk. Nothing in it is secret: the
-// node's key is sealed under the root key.
+// node's keys are sealed under the root key.
 type identity struct {
 	Format      int      `json:"format"`
 	Cluster     string   `json:"cluster"`
@@ -42,6 +42,7 @@ type identity struct {
 	Address     string   `json:"address"`
 	Certificate []byte   `json:"certificate"` // DER
 	Key         []byte   `json:"key"`         // PKCS #8, sealed
+	SealKey     []byte   `json:"seal_key"`    // opens root keys, sealed
 	CA          []byte   `json:"ca"`          // DER
 	Members     []member `json:"members"`     // when this node joined; used until Raft has a configuration
 	Removed     bool     `json:"removed,omitempty"`
@@ -54,12 +55,10 @@ type member struct {
 	Voter   bool   `json:"voter" cbor:"3,keyasint,omitempty"`
 }
 
-// nodeID is the id of the node with that name and certificate request. A node
-// that reuses the name of a removed one has another key and so another id. The old
-// certificate stays worthless.
-func nodeID(name string, csr []byte) string {
-	sum := sha256.Sum256(csr)
-	return name + "." + hex.EncodeToString(sum[:4])
+// nodeID is the id of the node with that name and key. A node that reuses the name
+// of a removed one has another key and so another id.
+func nodeID(name string, key events.Hash) string {
+	return name + "." + hex.EncodeToString(key[:4])
 }
 
 // nameOf is the name in a node's id.
@@ -72,6 +71,45 @@ func nameOf(id string) string {
 
 func nodeKeyPlace(id string) vault.Identity {
 	return vault.Identity{Table: "nodes", Record: id, Field: "key"}
+}
+
+func sealKeyPlace(id string) vault.Identity {
+	return vault.Identity{Table: "nodes", Record: id, Field: "seal key"}
+}
+
+// nodeKeys are the private keys of a node.
+type nodeKeys struct {
+	tls  link.Key
+	csr  []byte      // the request for a certificate of tls
+	hash events.Hash // of the public half of tls
+	seal vault.NodeKey
+}
+
+func newNodeKeys() (k nodeKeys, err error) {
+	if k.tls, k.csr, err = link.NewNodeKey(); err != nil {
+		return k, err
+	}
+	if k.hash, err = link.RequestKey(k.csr); err != nil {
+		return k, err
+	}
+	k.seal, err = vault.NewNodeKey()
+	return k, err
+}
+
+// openKeys opens the node's keys, which settle sealed.
+func (c Config) openKeys(v *vault.Vault, id identity) (k nodeKeys, err error) {
+	key, err := v.Open(vault.CA, nodeKeyPlace(id.ID), id.Key)
+	if err != nil {
+		return k, fmt.Errorf("opening the node's key in %s: %w", c.file(fileIdentity), err)
+	}
+	k.tls = link.Key(key)
+	seal, err := v.Open(vault.CA, sealKeyPlace(id.ID), id.SealKey)
+	if err != nil {
+		return k, fmt.Errorf("opening the node's seal key in %s: %w", c.file(fileIdentity), err)
+	}
+	defer clear(seal)
+	k.seal, err = vault.ParseNodeKey(seal)
+	return k, err
 }
 
 // Vacant creates the data directory of a new node, or returns why it cannot be
@@ -96,12 +134,18 @@ func (c Config) Vacant() error {
 }
 
 // settle writes the keys of a new node: the root key, wrapped by the provider, and
-// the identity with the node's own key. After that the node exists.
-func (c Config) settle(ctx context.Context, root vault.Root, v *vault.Vault, id identity, key link.Key) error {
+// the identity with the node's own keys. After that the node exists.
+func (c Config) settle(ctx context.Context, root vault.Root, v *vault.Vault, id identity, keys nodeKeys) error {
 	if err := c.saveRoot(ctx, root, id.Cluster); err != nil {
 		return err
 	}
-	id.Key = v.Seal(vault.CA, nodeKeyPlace(id.ID), key)
+	id.Key = v.Seal(vault.CA, nodeKeyPlace(id.ID), keys.tls)
+	seal, err := keys.seal.Bytes()
+	if err != nil {
+		return err
+	}
+	defer clear(seal)
+	id.SealKey = v.Seal(vault.CA, sealKeyPlace(id.ID), seal)
 	return c.saveIdentity(id)
 }
 

@@ -32,11 +32,13 @@ func Join(ctx context.Context, invited string, c Config) error {
 	if err := c.Vacant(); err != nil {
 		return err
 	}
-	key, csr, err := link.NewNodeKey()
+	keys, err := newNodeKeys()
 	if err != nil {
 		return err
 	}
-	answer, err := c.ask(ctx, i, joinRequest{Secret: i.Secret, Node: c.Node, Address: c.advertise(), CSR: csr})
+	answer, err := c.ask(ctx, i, nodeID(c.Node, keys.hash), joinRequest{
+		Secret: i.Secret, Node: c.Node, Address: c.advertise(), CSR: keys.csr, SealKey: keys.seal.Public().Bytes(),
+	})
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,7 @@ func Join(ctx context.Context, invited string, c Config) error {
 	return c.settle(ctx, root, v, identity{
 		Format: identityFormat, Cluster: i.Cluster, Node: c.Node, ID: answer.ID, Address: c.advertise(),
 		Certificate: answer.Certificate, CA: answer.CA, Members: answer.Members,
-	}, key)
+	}, keys)
 }
 
 // reachableFrom returns an error if this node's address is a loopback address
@@ -74,7 +76,7 @@ func isLoopback(addr string) bool {
 }
 
 // ask sends the request to one member after the other.
-func (c Config) ask(ctx context.Context, i invitation, j joinRequest) (joinAnswer, error) {
+func (c Config) ask(ctx context.Context, i invitation, id string, j joinRequest) (joinAnswer, error) {
 	var answer joinAnswer
 	body, err := wireEncoding.Marshal(j)
 	if err != nil {
@@ -88,7 +90,7 @@ func (c Config) ask(ctx context.Context, i invitation, j joinRequest) (joinAnswe
 		if err == nil {
 			err = wireDecoding.Unmarshal(raw, &answer)
 		}
-		if err == nil && (link.Pin(answer.CA) != i.Pin || answer.ID != nodeID(j.Node, j.CSR)) {
+		if err == nil && (link.Pin(answer.CA) != i.Pin || answer.ID != id) {
 			err = errors.New("the answer does not belong to this request")
 		}
 		if err == nil {

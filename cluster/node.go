@@ -38,6 +38,7 @@ type Node struct {
 	sealing
 
 	vault      *vault.Vault
+	sealKey    vault.NodeKey // opens root keys that are sealed for this node
 	store      *raftlog.Log
 	journal    *journal.Journal
 	listener   net.Listener
@@ -79,9 +80,9 @@ func Open(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := v.Open(vault.CA, nodeKeyPlace(id.ID), id.Key)
+	keys, err := c.openKeys(v, id)
 	if err != nil {
-		return nil, fmt.Errorf("opening the node's key in %s: %w", c.file(fileIdentity), err)
+		return nil, err
 	}
 	// A voter without its log could vote twice in a term.
 	if _, err := os.Stat(filepath.Join(c.file(dirRaft), raftlog.File)); errors.Is(err, fs.ErrNotExist) {
@@ -91,14 +92,14 @@ func Open(c Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for other nodes: %w", err)
 	}
-	return assemble(c, id, link.Key(key), v, listener)
+	return assemble(c, id, keys, v, listener)
 }
 
 // assemble opens the files of a node, puts its parts together, and starts Raft.
-func assemble(c Config, id identity, key link.Key, v *vault.Vault, listener net.Listener) (*Node, error) {
+func assemble(c Config, id identity, own nodeKeys, v *vault.Vault, listener net.Listener) (*Node, error) {
 	s := &self{c: c, log: c.Log.With("node", c.Node), id: id}
-	n := &Node{self: s, lifecycle: newLifecycle(), sealing: sealing{keys{vault: v, random: rand.Reader}}, vault: v, listener: listener}
-	err := n.open(key)
+	n := &Node{self: s, lifecycle: newLifecycle(), sealing: sealing{keys{vault: v, random: rand.Reader}}, vault: v, sealKey: own.seal, listener: listener}
+	err := n.open(own.tls)
 	if err == nil {
 		n.connect()
 		err = n.replica.start(n.link.RaftTransport)

@@ -167,12 +167,12 @@ func (c Config) catchUp(ctx context.Context, view *fsm.View) error {
 // that begins with the state, and the records of the restore.
 func (c Config) revive(ctx context.Context, b openBackup, view *fsm.View, of BackupInfo) (token string, err error) {
 	state := view.State.Cluster
-	key, csr, err := link.NewNodeKey()
+	keys, err := newNodeKeys()
 	if err != nil {
 		return "", err
 	}
-	id := identity{Format: identityFormat, Cluster: state.ID, Node: c.Node, ID: nodeID(c.Node, csr), Address: c.advertise(), CA: state.Certificate}
-	if id.Certificate, err = issue(b.vault, state, csr, id.ID, c.Now()); err != nil {
+	id := identity{Format: identityFormat, Cluster: state.ID, Node: c.Node, ID: nodeID(c.Node, keys.hash), Address: c.advertise(), CA: state.Certificate}
+	if id.Certificate, err = issue(b.vault, state, keys.csr, id.ID, c.Now()); err != nil {
 		return "", err
 	}
 	if err := c.logFrom(b.vault, view, id); err != nil {
@@ -182,13 +182,16 @@ func (c Config) revive(ctx context.Context, b openBackup, view *fsm.View, of Bac
 		return "", err
 	}
 	first := []events.Event{
-		events.ClusterRestored{Epoch: state.Epoch + 1, Node: c.Node, Address: id.Address, Backup: of.Sequence, Taken: events.At(of.Taken)},
+		events.ClusterRestored{
+			Epoch: state.Epoch + 1, Node: c.Node, Address: id.Address, Backup: of.Sequence, Taken: events.At(of.Taken),
+			Key: keys.hash, SealKey: keys.seal.Public().Bytes(),
+		},
 		events.APITokenIssued{Name: adminTokenName, Digest: digestOf(token), Role: adminRole},
 	}
-	if err := c.begin(ctx, id, key, b.vault, first); err != nil {
+	if err := c.begin(ctx, id, keys, b.vault, first); err != nil {
 		return "", fmt.Errorf("recording the restore: %w", err)
 	}
-	return token, c.settle(ctx, b.root, b.vault, id, key)
+	return token, c.settle(ctx, b.root, b.vault, id, keys)
 }
 
 // issue signs a node's certificate with the cluster's CA. The CA's key is open only

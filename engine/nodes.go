@@ -18,6 +18,8 @@ type (
 		Node       string      `cbor:"1,keyasint"`
 		Address    string      `cbor:"2,keyasint"`
 		Invitation events.Hash `cbor:"3,keyasint"`
+		Key        events.Hash `cbor:"4,keyasint"` // SHA-256 of its public TLS key
+		SealKey    []byte      `cbor:"5,keyasint"` // public
 	}
 	// RemoveNode removes a member, but not the last one.
 	RemoveNode struct {
@@ -47,7 +49,7 @@ func (c AdmitNode) decide(s *State, now events.Time) ([]events.Event, error) {
 	case s.Node(c.Node) != nil:
 		return nil, refuse(Exists, "node %q is already a member; choose another name, or remove it first", c.Node)
 	}
-	return one(events.NodeJoined{Node: c.Node, Address: c.Address, Invitation: c.Invitation})
+	return one(events.NodeJoined(c))
 }
 
 func (c RemoveNode) decide(s *State, _ events.Time) ([]events.Event, error) {
@@ -96,7 +98,7 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 		s.invitations.Set(e.Digest.String(), e.Expires)
 		s.dropInvitations(at)
 	case events.NodeJoined:
-		s.nodes.Set(e.Node, &NodeRecord{Name: e.Node, Address: e.Address, Joined: at})
+		s.nodes.Set(e.Node, &NodeRecord{Name: e.Node, Address: e.Address, Joined: at, Key: e.Key, SealKey: e.SealKey})
 		s.invitations.Delete(e.Invitation.String())
 	case events.NodeRemoved:
 		s.nodes.Delete(e.Node)

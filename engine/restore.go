@@ -13,7 +13,7 @@ import (
 func (s *State) restored(at events.Time, e events.ClusterRestored) {
 	s.Cluster.Epoch, s.Cluster.Leader = e.Epoch, ""
 	s.forget()
-	s.nodes.Set(e.Node, &NodeRecord{Name: e.Node, Address: e.Address, Joined: at})
+	s.nodes.Set(e.Node, &NodeRecord{Name: e.Node, Address: e.Address, Joined: at, Key: e.Key, SealKey: e.SealKey})
 	for _, name := range s.users.Keys() {
 		s.changeUser(name, func(u *User) { u.Conversation, u.Answers = nil, nil })
 	}

@@ -245,6 +245,8 @@ type NodeRecord struct {
 	Address string      `cbor:"2,keyasint"`
 	Lost    bool        `cbor:"3,keyasint,omitempty"`
 	Joined  events.Time `cbor:"4,keyasint,omitempty"`
+	Key     events.Hash `cbor:"5,keyasint,omitzero"`  // SHA-256 of its public TLS key, which proves membership
+	SealKey []byte      `cbor:"6,keyasint,omitempty"` // public; the root key is sealed for it
 }
 
 // NewState returns the state before the first record.

@@ -21,6 +21,8 @@ type NodeJoined struct {
 	Node       string `cbor:"1,keyasint"`
 	Address    string `cbor:"2,keyasint"`
 	Invitation Hash   `cbor:"3,keyasint,omitzero"`
+	Key        Hash   `cbor:"4,keyasint,omitzero"`  // SHA-256 of its public TLS key, which proves membership
+	SealKey    []byte `cbor:"5,keyasint,omitempty"` // public; the root key is sealed for it
 }
 
 // NodeRemoved is recorded when a node is removed.
@@ -76,8 +78,10 @@ type ClusterRestored struct {
 	Epoch   uint64 `cbor:"1,keyasint"` // number of restores
 	Node    string `cbor:"2,keyasint"`
 	Address string `cbor:"3,keyasint"`
-	Backup  uint64 `cbor:"4,keyasint"` // the last record of the backup
-	Taken   Time   `cbor:"5,keyasint"` // when it was taken
+	Backup  uint64 `cbor:"4,keyasint"`           // the last record of the backup
+	Taken   Time   `cbor:"5,keyasint"`           // when it was taken
+	Key     Hash   `cbor:"6,keyasint,omitzero"`  // SHA-256 of the node's public TLS key
+	SealKey []byte `cbor:"7,keyasint,omitempty"` // public; the root key is sealed for it
 }
 
 // CheckpointSigned is recorded at intervals. It is signed with the cluster's

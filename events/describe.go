@@ -38,6 +38,11 @@ func (d *Data) detail(name string, value any) {
 			return
 		}
 		value = v.Std().Format(timeFormat)
+	case Hash:
+		if v == (Hash{}) {
+			return
+		}
+		value = v.String()
 	case bool:
 		if !v {
 			return
@@ -272,6 +277,7 @@ func (e InvitationIssued) describe(d *Data) {
 
 func (e NodeJoined) describe(d *Data) {
 	d.detail("address", e.Address)
+	d.detail("key_sha256", e.Key)
 	d.detail("member", e.Node)
 }
 
@@ -297,6 +303,7 @@ func (e ClusterRestored) describe(d *Data) {
 	d.detail("address", e.Address)
 	d.detail("backup", int64(e.Backup))
 	d.detail("epoch", int64(e.Epoch))
+	d.detail("key_sha256", e.Key)
 	d.detail("member", e.Node)
 	d.detail("taken", e.Taken)
 }

@@ -169,7 +169,7 @@ func draft(t *rapid.T, i int) events.Draft {
 		events.AuditReaderRevoked{Name: node},
 		events.LeaderTransferRequested{Node: node},
 		events.InvitationIssued{Digest: hash, Expires: events.Time(number)},
-		events.NodeJoined{Node: node, Address: node + ":7400", Invitation: hash},
+		events.NodeJoined{Node: node, Address: node + ":7400", Invitation: hash, Key: hash, SealKey: hash[:]},
 		events.NodeRemoved{Node: node},
 		events.NodeLost{Node: node},
 		events.NodeReturned{Node: node},

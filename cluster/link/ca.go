@@ -152,6 +152,19 @@ func NewNodeKey() (key Key, csrDER []byte, err error) {
 	return key, csrDER, err
 }
 
+// RequestKey returns the SHA-256 of the public key (SubjectPublicKeyInfo) in a
+// certificate request, which must be signed with that key.
+func RequestKey(csrDER []byte) (hash [32]byte, err error) {
+	csr, err := x509.ParseCertificateRequest(csrDER)
+	if err != nil {
+		return hash, fmt.Errorf("reading certificate request: %w", err)
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return hash, fmt.Errorf("checking the signature of the certificate request: %w", err)
+	}
+	return sha256.Sum256(csr.RawSubjectPublicKeyInfo), nil
+}
+
 // Pin identifies a CA in an invitation: SHA-256 of its certificate, in base64url
 // without padding.
 func Pin(caDER []byte) string {
