@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"keyfob/events"
@@ -32,6 +33,10 @@ type Authenticate struct {
 	Purpose      Purpose        `cbor:"7,keyasint,omitempty"`
 	Repeatable   bool           `cbor:"8,keyasint,omitempty"` // the request ID is derived from the content of the login
 	Untimed      bool           `cbor:"9,keyasint,omitempty"` // no clock is trusted, on this node or on the leader
+	// Keys is the version of the root key that this was made with, 0 if unknown. Also
+	// are the IDs that a Repeatable request has under the other versions.
+	Keys uint8            `cbor:"20,keyasint,omitempty"`
+	Also []events.Request `cbor:"21,keyasint,omitempty"`
 }
 
 // DecideLogin decides an attempt to log in or to resynchronize a token. It
@@ -71,6 +76,9 @@ func (d *decider) authenticate() (Decision, error) {
 	}
 	if a, ok := d.user.answered(d.origin.Request, d.now, kept); ok {
 		return Decision{User: d.user.Name, Answer: a}, nil
+	}
+	if d.otherKeys(kept) {
+		return Decision{}, ErrStale
 	}
 	if !d.command.Conversation.IsZero() {
 		d.conversation = d.user.Conversation
@@ -116,6 +124,18 @@ func (d *decider) authenticate() (Decision, error) {
 	return d.quietly(events.ReasonConversationExpired), nil
 }
 
+// otherKeys reports whether the attempt must be made again because the root key has
+// been rotated: it was made with an older version, or is a retry of one that was.
+func (d *decider) otherKeys(kept time.Duration) bool {
+	if d.command.Keys != 0 && d.command.Keys < d.state.Cluster.Keys.Primary() {
+		return true
+	}
+	return slices.ContainsFunc(d.command.Also, func(r events.Request) bool {
+		_, ok := d.user.answered(r, d.now, kept)
+		return ok
+	})
+}
+
 // mayGoOn reports whether the attempt answers the open conversation: same turn,
 // in time, through the same front end and client.
 func (d *decider) mayGoOn() bool {
@@ -138,6 +158,17 @@ func (u *User) barred(trusted bool, now events.Time) events.Reason {
 		return events.ReasonUserLocked
 	}
 	return ""
+}
+
+// Answered reports whether a user's login of that ID has been answered, so that a
+// retry gets the same answer.
+func (s *State) Answered(user string, r events.Request, now events.Time) bool {
+	u := s.User(user)
+	if u == nil {
+		return false
+	}
+	_, ok := u.answered(r, now, s.Policy.RetryLoginFor)
+	return ok
 }
 
 // answered returns the answer that the same request got before.

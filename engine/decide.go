@@ -37,6 +37,9 @@ func Decide(s *State, o events.Origin, c Command, now events.Time) (Decision, er
 	}
 	var d Decision
 	for _, e := range facts {
+		if s.outdated(e) {
+			return Decision{}, ErrStale
+		}
 		d.Drafts = append(d.Drafts, events.Draft{Origin: o, Event: e})
 	}
 	return d, nil

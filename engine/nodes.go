@@ -85,6 +85,8 @@ func (c Note) decide(s *State, _ events.Time) ([]events.Event, error) {
 		if t := s.Token(e.Serial); t == nil || !t.onDemand() || t.User != e.User {
 			return nil, nil
 		}
+	case events.RootKeyRotated, events.RecordsResealed, events.NodeKeysCurrent, events.RootKeyDropped:
+		return s.noteOnKeys(e)
 	default:
 	}
 	return one(c.Event)
@@ -102,6 +104,9 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 		s.invitations.Delete(e.Invitation.String())
 	case events.NodeRemoved:
 		s.nodes.Delete(e.Node)
+		s.Cluster.Keys.removedNode(at, e.Node)
+	case events.KeyRotationRequested, events.RootKeyRotated, events.RecordsResealed, events.NodeKeysCurrent, events.RootKeyDropped:
+		s.applyKeys(at, e)
 	case events.NodeLost:
 		s.changeNode(e.Node, func(n *NodeRecord) { n.Lost = true })
 	case events.NodeReturned:

@@ -53,6 +53,8 @@ type Policy struct {
 	SourceEvery    time.Duration `cbor:"61,keyasint"`
 	ClientFailures int           `cbor:"62,keyasint"`
 	ClientEvery    time.Duration `cbor:"63,keyasint"`
+
+	KeysRotateEvery time.Duration `cbor:"70,keyasint"` // age of the root key at which nodes warn; 0: never
 }
 
 // longestLock bounds growing locks.
@@ -152,6 +154,8 @@ func DefaultPolicy() Policy {
 		SourceEvery:    10 * time.Second,
 		ClientFailures: 500,
 		ClientEvery:    200 * time.Millisecond,
+
+		KeysRotateEvery: 365 * day,
 	}
 }
 
@@ -164,5 +168,6 @@ func unsaid() Policy {
 		RetryRequestFor: d.RetryRequestFor, RetryLoginFor: d.RetryLoginFor,
 		EmergencyFor: d.EmergencyFor, EmergencyMost: d.EmergencyMost, EmergencyCodes: d.EmergencyCodes,
 		SourceFailures: d.SourceFailures, SourceEvery: d.SourceEvery, ClientFailures: d.ClientFailures, ClientEvery: d.ClientEvery,
+		KeysRotateEvery: d.KeysRotateEvery,
 	}
 }

@@ -95,6 +95,9 @@ func Settings() []Setting {
 			func(p *Policy) *int { return &p.ClientFailures }),
 		span("client.every", time.Millisecond, time.Minute, "time after which a client that is not trusted gets one failure back",
 			func(p *Policy) *time.Duration { return &p.ClientEvery }),
+		span("keys.rotate_every", 0, 3650*day, "age of the root key at which the cluster warns that it should be rotated; 0 for never",
+			func(p *Policy) *time.Duration { return &p.KeysRotateEvery }).
+			least(day, "a rotation seals every record again", func(p Policy) time.Duration { return p.KeysRotateEvery }),
 		span("refusal.delay", 0, 2*time.Second, "time from the arrival of an attempt to its refusal",
 			func(p *Policy) *time.Duration { return &p.RefusalDelay }),
 	}

@@ -39,6 +39,8 @@ type Cluster struct {
 	// Epoch is how often the cluster was restored from a backup.
 	Epoch       uint64 `cbor:"5,keyasint,omitempty"`
 	RecoveryKey []byte `cbor:"6,keyasint,omitempty"` // public; backups are sealed for it
+
+	Keys RootKeys `cbor:"7,keyasint,omitzero"`
 }
 
 // User is a person who has tokens. Failures count for the user, over all tokens

@@ -108,6 +108,8 @@ func TestNothingSealedIsShown(t *testing.T) {
 		ClientAdded{Client: "1", Sealed: []byte("canary")},
 		ClientSecretRotated{Client: "1", Sealed: []byte("canary")},
 		ClusterFounded{Cluster: "c1", Sealed: []byte("canary")},
+		RootKeyRotated{Boxes: []KeyBox{{"n1", []byte("canary")}}, Recovery: []KeyBox{{"r", []byte("canary")}}},
+		RecordsResealed{Values: []Resealed{{Sealed: []byte("canary")}}},
 	} {
 		out := CloudEvent("c1", new(Chain).Next(1, 1, Draft{Event: e}))
 		for _, form := range []string{"canary", "63616e617279", "Y2FuYXJ5"} {

@@ -39,7 +39,7 @@ func fill(v reflect.Value, name string, n *int) {
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		v.SetUint(uint64(*n))
 	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.String {
+		if k := v.Type().Elem().Kind(); k == reflect.String || k == reflect.Struct {
 			v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 			fill(v.Index(0), name, n)
 			fill(v.Index(1), name, n)

@@ -91,6 +91,12 @@ var kinds = []class{
 	member[BackupTaken](100, "cluster", "backup_taken", "KF6011W"),
 	member[LeaderTransferRequested](101, "cluster", "leader_transfer_requested", "KF6012W"),
 
+	member[KeyRotationRequested](120, "cluster", "key_rotation_requested", "KF6020W"),
+	member[RootKeyRotated](121, "cluster", "root_key_rotated", "KF6021W"),
+	member[RecordsResealed](122, "cluster", "records_resealed", "KF6022I"),
+	member[NodeKeysCurrent](123, "cluster", "node_keys_current", "KF6023I"),
+	member[RootKeyDropped](124, "cluster", "root_key_dropped", "KF6024W"),
+
 	member[CheckpointSigned](110, "integrity", "checkpoint", "KF7001I"),
 }
 
@@ -119,6 +125,15 @@ func classOf(e Event) *class {
 		panic(fmt.Sprintf("events: %T is not in the registry", e))
 	}
 	return c
+}
+
+// Kinds returns an empty event of each kind.
+func Kinds() []Event {
+	all := make([]Event, len(kinds))
+	for i, c := range kinds {
+		all[i] = reflect.Zero(c.typ).Interface().(Event)
+	}
+	return all
 }
 
 // Name returns the name of an event in subjects and types on the stream, such
