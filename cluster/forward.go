@@ -189,7 +189,7 @@ func (f *forwarder) serve(w http.ResponseWriter, r *http.Request) {
 		o.Node = peer // from the certificate
 		p := newProposal(r.Context(), o, asked)
 		proposals[i] = p
-		if err != nil || !forwardable(asked) {
+		if err != nil || !forwardable(peer, asked) {
 			p.answer <- reply{Fate: malformed}
 			continue
 		}
@@ -217,7 +217,7 @@ func await(ctx context.Context, proposals []*proposal) []reply {
 
 // forwardable reports whether another node may send a command. Of events, a node
 // may report only what it alone can know.
-func forwardable(asked request) bool {
+func forwardable(peer string, asked request) bool {
 	note, ok := asked.body().(engine.Note)
 	if !ok {
 		return true
@@ -227,6 +227,8 @@ func forwardable(asked request) bool {
 		return e.User == "" && e.Serial == ""
 	case events.ClockSkewed, events.TokencodeNotSent:
 		return true
+	case events.NodeKeysCurrent:
+		return e.Node == peer
 	default:
 		return false
 	}

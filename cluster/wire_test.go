@@ -176,6 +176,10 @@ func TestNodesMayReportOnlyTheirOwnObservations(t *testing.T) {
 		want  bool
 	}{
 		{events.PasscodeRejected{Digest: "1", Reason: events.ReasonUserUnknown, Others: []string{"7K3M-QX4P"}}, true},
+		{events.NodeKeysCurrent{Node: "n2", Version: 2}, true},
+		{events.NodeKeysCurrent{Node: "n1", Version: 2}, false},
+		{events.RootKeyRotated{Version: 2}, false},
+		{events.RootKeyDropped{Oldest: 2}, false},
 		{events.ClockSkewed{Node: "n1"}, true},
 		{events.TokencodeNotSent{Serial: "O-1", User: "ada", Result: "failed"}, true},
 		{events.PasscodeRejected{User: "ada"}, false},
@@ -183,7 +187,7 @@ func TestNodesMayReportOnlyTheirOwnObservations(t *testing.T) {
 		{events.NodeRemoved{Node: "n1"}, false},
 		{events.APITokenRevoked{Name: "first"}, false},
 	} {
-		if got := forwardable(commandRequest{engine.Note{Event: tt.event}}); got != tt.want {
+		if got := forwardable("n2", commandRequest{engine.Note{Event: tt.event}}); got != tt.want {
 			t.Errorf("%T forwardable %v", tt.event, got)
 		}
 	}

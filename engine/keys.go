@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"keyfob/events"
 )
@@ -41,6 +42,14 @@ const (
 	maxRequestedKeys   = 200 // rotations on request end here
 	textTooManyVersion = "the root key has version %d of %d; the remaining versions are kept for the removal of nodes"
 )
+
+func keySettings() []Setting {
+	return []Setting{
+		span("keys.rotate_every", 0, 3650*day, "age of the root key at which the cluster warns that it should be rotated; 0 for never",
+			func(p *Policy) *time.Duration { return &p.KeysRotateEvery }).
+			least(day, "a rotation seals every record again", func(p Policy) time.Duration { return p.KeysRotateEvery }),
+	}
+}
 
 // Primary is the version that seals.
 func (k RootKeys) Primary() uint8 { return max(k.Version, 1) }

@@ -14,6 +14,7 @@ var public = map[string]string{
 	"Cluster.Certificate":                   "a certificate",
 	"Cluster.RecoveryKey":                   "a public key",
 	"Token.Lost.Used":                       "numbers",
+	"NodeRecord.SealKey":                    "a public key",
 	"Cluster.Keys.Live[].Boxes[].Sealed":    "sealed for the key of a node",
 	"Cluster.Keys.Live[].Recovery[].Sealed": "sealed for a recovery key",
 }

@@ -27,7 +27,7 @@ func (s Setting) Read(p Policy) string { return s.read(&p) }
 
 // Settings returns all settings of the policy, by name.
 func Settings() []Setting {
-	all := []Setting{
+	all := append(keySettings(), []Setting{
 		whole("next_tokencode.after", "failures", 1, 100, "failures since the last success that put a token into Next Tokencode mode",
 			func(p *Policy) *int { return &p.NextTokencodeAfter }),
 		numbered("next_tokencode.within", "intervals", 1, 10, "how many intervals, or presses, after the first tokencode the next one may be",
@@ -95,12 +95,9 @@ func Settings() []Setting {
 			func(p *Policy) *int { return &p.ClientFailures }),
 		span("client.every", time.Millisecond, time.Minute, "time after which a client that is not trusted gets one failure back",
 			func(p *Policy) *time.Duration { return &p.ClientEvery }),
-		span("keys.rotate_every", 0, 3650*day, "age of the root key at which the cluster warns that it should be rotated; 0 for never",
-			func(p *Policy) *time.Duration { return &p.KeysRotateEvery }).
-			least(day, "a rotation seals every record again", func(p Policy) time.Duration { return p.KeysRotateEvery }),
 		span("refusal.delay", 0, 2*time.Second, "time from the arrival of an attempt to its refusal",
 			func(p *Policy) *time.Duration { return &p.RefusalDelay }),
-	}
+	}...)
 	for _, form := range []string{FormApp, FormEvent, FormFob, FormPINpad} {
 		all = append(all,
 			window(form, "small", 0, 20, "accepted", func(w *Window) *int64 { return &w.Small }),
