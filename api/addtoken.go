@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base32"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ type TokenRecord struct {
 	PINStyle      string     `json:"pin_style,omitempty" enum:"fob,pinpad,none" doc:"Default fob: PIN, then tokencode."`
 	Form          string     `json:"form,omitempty" enum:"fob,pinpad,app,event" doc:"The windows that apply; default by kind and PIN style."`
 	Windows       *Windows   `json:"windows,omitempty" doc:"Windows of this token, instead of those of its form."`
-	Seed          Secret     `json:"seed" minLength:"1" maxLength:"600" doc:"In the given encoding."`
+	Seed          Secret     `json:"seed" minLength:"1" maxLength:"600" doc:"In the given encoding. At least seed.min bits."`
 	Encoding      string     `json:"encoding,omitempty" enum:"base32,hex" doc:"Of the seed; default base32."`
 	Counter       int64      `json:"counter,omitempty" minimum:"0" doc:"HOTP: the next counter value."`
 	Flags         uint32     `json:"flags,omitempty" doc:"SecurID flags."`
@@ -52,7 +53,7 @@ type addTokenInput struct{ Body AddTokenRequest }
 
 func (a *API) addToken(ctx context.Context, in *addTokenInput) (*answer[GivenToken], error) {
 	n := in.Body
-	checked, err := n.check()
+	checked, err := n.check(a.cfg.Node.State().Policy)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ type checkedToken struct {
 }
 
 // check checks a record. Its error is a refusal that does not repeat the seed.
-func (n TokenRecord) check() (checkedToken, error) {
+func (n TokenRecord) check(p engine.Policy) (checkedToken, error) {
 	r := checkedToken{token: engine.WithDefaults(n.imported())}
 	if n.User != "" {
 		r.user = canonical(n.User)
@@ -93,6 +94,9 @@ func (n TokenRecord) check() (checkedToken, error) {
 	var err error
 	if r.seed, err = n.decode(); err == nil {
 		_, err = tokencode.New(engine.ParamsOf(r.token), r.seed)
+	}
+	if bits := 8 * len(r.seed); err == nil && bits < p.SeedMin {
+		err = fmt.Errorf("its seed has %d bits, less than the %d that seed.min requires; use a token with a longer seed", bits, p.SeedMin)
 	}
 	if err != nil {
 		clear(r.seed)

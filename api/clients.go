@@ -54,7 +54,7 @@ type AddClientRequest struct {
 	CommandRequest
 	Name                 string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
 	Prefix               string `json:"prefix" minLength:"2" maxLength:"64" doc:"An address or a CIDR. The longest match for a packet's source applies."`
-	Secret               Secret `json:"secret" minLength:"8" maxLength:"128" doc:"Shared secret. In production use at least 16 random characters."`
+	Secret               Secret `json:"secret" minLength:"16" maxLength:"128" doc:"Shared secret; use random characters."`
 	Site                 string `json:"site,omitempty" maxLength:"64"`
 	Dialect              string `json:"dialect,omitempty" enum:"rsa,cisco-sdi,plain,nochallenge" doc:"How prompts are worded; default rsa."`
 	MessageAuthenticator string `json:"message_authenticator,omitempty" enum:"require,auto,allow" doc:"In requests; default auto."`
@@ -81,7 +81,7 @@ type setClientInput struct {
 // RotateClientSecretRequest sets a new shared secret of a RADIUS client.
 type RotateClientSecretRequest struct {
 	CommandRequest
-	Secret         Secret `json:"secret" minLength:"8" maxLength:"128" doc:"The new secret."`
+	Secret         Secret `json:"secret" minLength:"16" maxLength:"128" doc:"The new secret."`
 	OverlapSeconds *int   `json:"overlap_seconds,omitempty" minimum:"0" maximum:"2592000" doc:"How long the old secret stays valid at most; it ends when the new one is first used. 0 ends it at once. Default 86400."`
 }
 

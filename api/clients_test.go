@@ -56,8 +56,10 @@ func TestClientCommandsOfTheAPI(t *testing.T) {
 			post, "/clients/vpn/rotate-secret", `{"reason":"r","secret":"0123456789abcdef","overlap_seconds":2592000}`, http.StatusOK,
 			engine.RotateClientSecret{Client: "vpn", Sealed: sealed, Overlap: engine.MaxOverlap},
 		},
-		"rotate for too long":     {post, "/clients/vpn/rotate-secret", `{"reason":"r","secret":"0123456789abcdef","overlap_seconds":2592001}`, http.StatusUnprocessableEntity, nil},
-		"rotate without a secret": {post, "/clients/vpn/rotate-secret", `{"reason":"r"}`, http.StatusUnprocessableEntity, nil},
+		"rotate to a short secret": {post, "/clients/vpn/rotate-secret", `{"reason":"r","secret":"0123456789abcde"}`, http.StatusUnprocessableEntity, nil},
+		"add with a short secret":  {post, "/clients", `{"reason":"r","name":"vpn2","prefix":"192.0.2.7","secret":"0123456789abcde"}`, http.StatusUnprocessableEntity, nil},
+		"rotate for too long":      {post, "/clients/vpn/rotate-secret", `{"reason":"r","secret":"0123456789abcdef","overlap_seconds":2592001}`, http.StatusUnprocessableEntity, nil},
+		"rotate without a secret":  {post, "/clients/vpn/rotate-secret", `{"reason":"r"}`, http.StatusUnprocessableEntity, nil},
 		"replace": {
 			post, "/clients", `{"reason":"r","name":"vpn","prefix":"192.0.2.0/24","secret":"0123456789abcdef","replace":true}`, http.StatusUnprocessableEntity, nil,
 		},

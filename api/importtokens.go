@@ -112,7 +112,7 @@ func (b *importing) preview() error {
 // try imports one token into the copy.
 func (b *importing) try(record TokenRecord, again bool, r *ImportedToken) (engine.ImportToken, error) {
 	var none engine.ImportToken
-	checked, err := record.check()
+	checked, err := record.check(b.before.Policy)
 	if err != nil {
 		return none, err
 	}

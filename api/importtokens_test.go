@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"keyfob/engine"
+	"keyfob/events"
 )
 
 const (
@@ -56,6 +57,8 @@ func TestEachTokenOfABatchHasAResult(t *testing.T) {
 		record("0011", anotherSeed, `,"user":"zoe"`),
 		record("0012", anotherSeed, `,"windows":{"small":21,"medium":21,"large":21}`),
 		record("0008", anotherSeed, ""),
+		record("0013", "3132333435363738393a", ""),
+		record("0014", "313233343536373839", ""),
 	}
 	want := strings.Join([]string{
 		"0008 importable",
@@ -67,6 +70,8 @@ func TestEachTokenOfABatchHasAResult(t *testing.T) {
 		"0011 refused: user \"zoe\" not found",
 		"0012 refused: token 0012: its record asks for windows of 21, 21 and 21; want small <= medium <= large, small at most 20 and large at most 1000",
 		"0008 refused: token 0008 is in the batch twice",
+		"0013 importable",
+		"0014 refused: token 0014: its seed has 72 bits, less than the 80 that seed.min requires; use a token with a longer seed",
 	}, "\n")
 	status, body := call(t, a, RoleAdmin, post, "/tokens/import", batch(`,"dry_run":true`, tokens...))
 	if status != http.StatusOK {
@@ -88,15 +93,31 @@ func TestEachTokenOfABatchHasAResult(t *testing.T) {
 		c := c.(engine.ImportToken)
 		took = append(took, c.Token.Serial+" for "+c.User+": "+string(c.Token.Sealed))
 	}
-	if diff := cmp.Diff([]string{"0008 for : sealed seed of 0008", "0010 for ada: sealed seed of 0010"}, sorted(took)); diff != "" {
+	if diff := cmp.Diff([]string{"0008 for : sealed seed of 0008", "0010 for ada: sealed seed of 0010", "0013 for : sealed seed of 0013"}, sorted(took)); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+}
+
+func TestStrictProfileTakesNoSeedBelow112Bits(t *testing.T) {
+	for bits, want := range map[int]int{80: 0, 104: 0, 112: 1} {
+		f := newFake(t)
+		strict, err := engine.Profile("strict")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.state.Apply(0, events.Draft{Event: events.PolicyChanged{Key: "seed.min", After: strict["seed.min"]}})
+		added := `{"reason":"r","serial":"0008","kind":"hotp","encoding":"hex","seed":"` + strings.Repeat("5a", bits/8) + `"}`
+		_, body := call(t, f.api(t), RoleAdmin, post, "/tokens", added)
+		if got := len(f.Commands()); got != want || strings.Contains(body, "5a5a") || want == 0 && !strings.Contains(body, "token 0008: its seed has") {
+			t.Errorf("a seed of %d bits: %d commands, want %d: %s", bits, got, want, body)
+		}
 	}
 }
 
 func TestTokensOfUnknownUsersAreImportedAsRequested(t *testing.T) {
 	for _, c := range []struct{ unknown, want, commands string }{
 		{"leave", "0008 imported: not assigned: user \"zoe\" not found\n0009 imported: not assigned: user \"a\\tb\" not found", "import 0008 for ;import 0009 for "},
-		{"add", "0008 imported\n0009 refused: \"a\\tb\" is not a valid user name: a user name has 1 to 128 characters, without spaces or control characters", "add zoe;import 0008 for zoe"},
+		{"add", "0008 imported\n0009 refused: \"a\\tb\" is not a valid user name: a user name has 1 to 128 characters, without spaces, slashes or control characters, and is not . or ..", "add zoe;import 0008 for zoe"},
 	} {
 		f := newFake(t)
 		_, body := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch(`,"unknown_users":"`+c.unknown+`"`,

@@ -15,25 +15,32 @@ const (
 )
 
 // ErrUserName is returned for a text that is not a valid user name.
-var ErrUserName = errors.New("a user name has 1 to 128 characters, without spaces or control characters")
+var ErrUserName = errors.New("a user name has 1 to 128 characters, without spaces, slashes or control characters, and is not . or ..")
 
 // Canonical returns the one spelling of a user name, regardless of its case, width
 // or composition as typed: the UsernameCaseMapped profile of PRECIS (RFC 8265,
 // section 3.3). Lookups, counters and comparisons use only this spelling, so
 // that no other spelling has its own count of failures.
+//
+// A name must also fit in the path of a URL, or the API could not name the user
+// again: . and .. are removed from a path even if escaped (RFC 3986, section
+// 6.2.2.3), and proxies split a path at an escaped slash.
 func Canonical(name string) (string, error) {
 	name = strings.TrimSpace(name)
 	if name == "" || len(name) > maxUserName {
 		return "", ErrUserName
 	}
-	if isPlain(name) {
-		return name, nil
+	if !isPlain(name) {
+		mapped, err := precis.UsernameCaseMapped.String(name)
+		if err != nil || len(mapped) > maxUserName || strings.Contains(mapped, "/") {
+			return "", ErrUserName
+		}
+		name = mapped
 	}
-	canonical, err := precis.UsernameCaseMapped.String(name)
-	if err != nil || len(canonical) > maxUserName {
+	if name == "." || name == ".." {
 		return "", ErrUserName
 	}
-	return canonical, nil
+	return name, nil
 }
 
 // isPlain reports whether a name is certainly in canonical form. This saves

@@ -88,6 +88,9 @@ func (s *State) validClient(name, prefix, dialect, messageAuthenticator string) 
 		return parsed, refuse(Invalid, "client %s: Message-Authenticator %.20q, want one of %v", name, messageAuthenticator, messageAuthenticators)
 	}
 	parsed = plainPrefix(parsed)
+	if parsed.Bits() == 0 {
+		return parsed, refuse(Invalid, "client %s: %s is every address; name the addresses of the gateway, and add one client for each gateway", name, parsed)
+	}
 	for other := range s.Clients {
 		if other.Name != name && plainPrefix(other.Prefix) == parsed {
 			return parsed, refuse(Conflict, "client %s already has the addresses %s", other.Name, parsed)

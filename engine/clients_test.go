@@ -105,6 +105,14 @@ func TestClientCommands(t *testing.T) {
 		{"set an unknown dialect", []events.Event{vpnAdded}, engine.SetClient{Change: events.ClientChanged{Client: "vpn", Dialect: ptr("latin")}}, nil, engine.Invalid},
 		{"set an unknown policy", []events.Event{vpnAdded}, engine.SetClient{Change: events.ClientChanged{Client: "vpn", MessageAuthenticator: ptr("never")}}, nil, engine.Invalid},
 		{"set no address", []events.Event{vpnAdded}, engine.SetClient{Change: events.ClientChanged{Client: "vpn", Prefix: ptr("everywhere")}}, nil, engine.Invalid},
+		{"set every address", []events.Event{vpnAdded}, engine.SetClient{Change: events.ClientChanged{Client: "vpn", Prefix: ptr("0.0.0.0/0")}}, nil, engine.Invalid},
+		{"set every IPv6 address", []events.Event{vpnAdded}, engine.SetClient{Change: events.ClientChanged{Client: "vpn", Prefix: ptr("2001:db8::1/0")}}, nil, engine.Invalid},
+		{"set every IPv4 address, mapped", []events.Event{vpnAdded}, engine.SetClient{Change: events.ClientChanged{Client: "vpn", Prefix: ptr("::ffff:0.0.0.0/96")}}, nil, engine.Invalid},
+		{
+			"add every address", nil,
+			engine.AddClient{Client: events.ClientAdded{Client: "vpn", Prefix: "0.0.0.0/0", Sealed: []byte("s"), Dialect: "rsa", MessageAuthenticator: "auto"}},
+			nil, engine.Invalid,
+		},
 		{"set the address of another", []events.Event{vpnAdded, other}, engine.SetClient{Change: events.ClientChanged{Client: "vpn", Prefix: ptr("198.51.100.7/32")}}, nil, engine.Conflict},
 
 		{

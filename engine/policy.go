@@ -55,6 +55,7 @@ type Policy struct {
 	ClientEvery    time.Duration `cbor:"63,keyasint"`
 
 	KeysRotateEvery time.Duration `cbor:"70,keyasint"` // age of the root key at which nodes warn; 0: never
+	SeedMin         int           `cbor:"95,keyasint"` // bits of the seed of a new token
 }
 
 // longestLock bounds growing locks.
@@ -101,6 +102,7 @@ const (
 const (
 	maxOldPINs = 10 // bounds PINHistory
 	longestPIN = 16 // bounds PINMin and PINMax
+	leastSeed  = 80 // bits; bounds SeedMin
 )
 
 // Forms of tokens. Each has its own windows.
@@ -156,6 +158,7 @@ func DefaultPolicy() Policy {
 		ClientEvery:    200 * time.Millisecond,
 
 		KeysRotateEvery: 365 * day,
+		SeedMin:         80,
 	}
 }
 
@@ -169,5 +172,6 @@ func unsaid() Policy {
 		EmergencyFor: d.EmergencyFor, EmergencyMost: d.EmergencyMost, EmergencyCodes: d.EmergencyCodes,
 		SourceFailures: d.SourceFailures, SourceEvery: d.SourceEvery, ClientFailures: d.ClientFailures, ClientEvery: d.ClientEvery,
 		KeysRotateEvery: d.KeysRotateEvery,
+		SeedMin:         d.SeedMin,
 	}
 }

@@ -14,10 +14,12 @@ var profiles = map[string]map[string]string{
 	"rsa": {
 		"pin.min": "4", "pin.max": "8", "lock.after": "5", "lock.within": "24h", "lock.for": "0s", "next_tokencode.after": "3",
 	},
-	// PCI DSS 4.0, 8.3.4 and 8.3.6, and NIST SP 800-63B-4, 3.2.2.
+	// PCI DSS 4.0, 8.3.4 and 8.3.6, and NIST SP 800-63B-4, 3.2.2; seeds of the 112
+	// bits of 3.1.4.1.
 	"strict": {
 		"pin.min": "8", "pin.max": "12", "pin.history": "10", "pin.lifetime": "90d", "pin.first": "activation_code",
 		"lock.after": "5", "lock.for": "1h", "lock.stop_after": "50", "resync.by_user": "no",
+		"seed.min": "112",
 	},
 }
 

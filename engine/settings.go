@@ -95,6 +95,8 @@ func Settings() []Setting {
 			func(p *Policy) *int { return &p.ClientFailures }),
 		span("client.every", time.Millisecond, time.Minute, "time after which a client that is not trusted gets one failure back",
 			func(p *Policy) *time.Duration { return &p.ClientEvery }),
+		whole("seed.min", "bits", leastSeed, 256, "shortest seed of a token that is imported, added or issued; existing tokens stay as they are",
+			func(p *Policy) *int { return &p.SeedMin }),
 		span("refusal.delay", 0, 2*time.Second, "time from the arrival of an attempt to its refusal",
 			func(p *Policy) *time.Duration { return &p.RefusalDelay }),
 	}...)

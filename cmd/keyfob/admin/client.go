@@ -2,7 +2,9 @@ package admin
 
 import (
 	"crypto/rand"
+	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -140,8 +142,15 @@ func (e *commands) secretOrNew(file string) (secret api.Secret, made bool, err e
 		return api.Secret(rand.Text()), true, nil
 	}
 	text, err := e.ReadSecret(file)
+	if n := utf8.RuneCountInString(text); err == nil && n < minSecret {
+		err = fmt.Errorf("the shared secret in %s has %d characters, want at least %d: short ones can be guessed from a recorded login; omit --secret-file to generate one", file, n, minSecret)
+	}
 	return api.Secret(text), false, err
 }
+
+// minSecret is the length of the shortest shared secret that the API takes
+// (RFC 2865, section 3).
+const minSecret = 16
 
 // shownWithSecret shows a client, and its secret if it was generated here.
 func (e *commands) shownWithSecret(out *cli.Output, one api.Client, secret api.Secret, made bool) error {
