@@ -87,19 +87,12 @@ func Settings() []Setting {
 			func(p *Policy) *time.Duration { return &p.RetryRequestFor }),
 		span("retry.login_for", 5*time.Second, answerFor, "how long a new request with the same login and session gets the recorded outcome",
 			func(p *Policy) *time.Duration { return &p.RetryLoginFor }),
-		whole("source.failures", "failures", 0, 10_000, "failures of one address (IPv6: a /64) at one front end, after which its attempts there are not checked; 0 for no limit",
-			func(p *Policy) *int { return &p.SourceFailures }),
-		span("source.every", 10*time.Millisecond, time.Hour, "time after which an address gets one failure back",
-			func(p *Policy) *time.Duration { return &p.SourceEvery }),
-		whole("client.failures", "failures", 0, 1_000_000, "failures of one client that is not trusted, over all addresses, after which its attempts are not checked; 0 for no limit",
-			func(p *Policy) *int { return &p.ClientFailures }),
-		span("client.every", time.Millisecond, time.Minute, "time after which a client that is not trusted gets one failure back",
-			func(p *Policy) *time.Duration { return &p.ClientEvery }),
 		whole("seed.min", "bits", leastSeed, 256, "shortest seed of a token that is imported, added or issued; existing tokens stay as they are",
 			func(p *Policy) *int { return &p.SeedMin }),
 		span("refusal.delay", 0, 2*time.Second, "time from the arrival of an attempt to its refusal",
 			func(p *Policy) *time.Duration { return &p.RefusalDelay }),
 	}...)
+	all = append(all, sourceSettings()...)
 	for _, form := range []string{FormApp, FormEvent, FormFob, FormPINpad} {
 		all = append(all,
 			window(form, "small", 0, 20, "accepted", func(w *Window) *int64 { return &w.Small }),
@@ -108,6 +101,20 @@ func Settings() []Setting {
 	}
 	slices.SortFunc(all, func(a, b Setting) int { return strings.Compare(a.Key, b.Key) })
 	return all
+}
+
+// sourceSettings limit failures by where they come from.
+func sourceSettings() []Setting {
+	return []Setting{
+		whole("source.failures", "failures", 0, 10_000, "failures of one address (IPv6: a /64) at one front end, after which its attempts there are not checked; 0 for no limit",
+			func(p *Policy) *int { return &p.SourceFailures }),
+		span("source.every", 10*time.Millisecond, time.Hour, "time after which an address gets one failure back",
+			func(p *Policy) *time.Duration { return &p.SourceEvery }),
+		whole("client.failures", "failures", 0, 1_000_000, "failures of one client that is not trusted, over all addresses, after which its attempts are not checked; 0 for no limit",
+			func(p *Policy) *int { return &p.ClientFailures }),
+		span("client.every", time.Millisecond, time.Minute, "time after which a client that is not trusted gets one failure back",
+			func(p *Policy) *time.Duration { return &p.ClientEvery }),
+	}
 }
 
 // ValidPINSource reports whether a word is a PINSource.
