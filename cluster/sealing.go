@@ -47,6 +47,3 @@ func (s sealing) OpenClientSecret(name string, sealed []byte) (engine.Secret, er
 	secret, err := s.keys.vault.Open(vault.Clients, clientPlace(name), sealed)
 	return engine.Secret(secret), err
 }
-
-// DeriveNATS derives the key of that label for NATS. It is the same on every node.
-func (s sealing) DeriveNATS(label string) [32]byte { return s.keys.vault.Derive(vault.NATS, label) }

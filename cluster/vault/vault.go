@@ -67,7 +67,6 @@ const (
 	Log                          // entries of the Raft log
 	Snapshots                    // snapshots of the state, and backups
 	Audit                        // pseudonyms in events
-	NATS                         // seeds of the NATS accounts and users
 	Signing                      // seed of the key that signs checkpoints
 	CA                           // the cluster's certificate authority
 	purposes                     // number of purposes
@@ -82,7 +81,6 @@ var purposeNames = [purposes]string{
 	Log:           "log",
 	Snapshots:     "snapshots",
 	Audit:         "audit",
-	NATS:          "nats",
 	Signing:       "signing",
 	CA:            "ca",
 }

@@ -54,7 +54,6 @@ func TestKeysAreTheSameInEveryRelease(t *testing.T) {
 		Log:           "46d94e90abd7392a40f23453d3872487f1937be20d730ad24283b4a7bdb9e6af",
 		Snapshots:     "034a403623c1e4f9e6c649a9b317cccd91ac143875ed031672e407007a934db8",
 		Audit:         "c8c377ca2f078256ef4e0f5b16f2b79c9ea9586a432d8c3264c7932ba44e6e0c",
-		NATS:          "d28e5a89a3e2936358b7d6afff4a6d1e741009ffb6b875e68b1680fccbd1c2a6",
 		Signing:       "23efa8b604c8a2d6a079b3b1e6f2e05ba080e686879bcd3455cdac22679a9955",
 		CA:            "1fe687163467f3a0dc04d079fd98c875d4e210bc0613d457f3105769734a1f81",
 	}
@@ -67,9 +66,9 @@ func TestKeysAreTheSameInEveryRelease(t *testing.T) {
 	}
 
 	v := testVault(t, root, cluster)
-	derived := v.Derive(NATS, "account")
-	if got, want := hex.EncodeToString(derived[:]), "f7a1a8e0bb00fc28136edd09d5353d375f10e7649541b3f8823af0b8543f2044"; got != want {
-		t.Errorf("Derive(NATS, account) is %s, want %s", got, want)
+	derived := v.Derive(Signing, "checkpoint")
+	if got, want := hex.EncodeToString(derived[:]), "782bceef49021ae014a7485032a21999d159fcaeb54dd6c296dd15039965c888"; got != want {
+		t.Errorf("Derive(Signing, checkpoint) is %s, want %s", got, want)
 	}
 	if got, want := v.Pseudonym("mallory"), "42bf09977a95d3d13078e0b78c0621c2"; got != want {
 		t.Errorf("Pseudonym(mallory) is %s, want %s", got, want)

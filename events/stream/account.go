@@ -1,71 +1,89 @@
 package stream
 
 import (
-	"crypto/hkdf"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
+	"math"
+	"strings"
+	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 )
 
-// Seed is 32 secret bytes that a key is made from.
-type Seed [32]byte
+// An embedded server keeps no secret on disk and derives none. It signs its
+// accounts at its start, with an operator key that is created then and never
+// stored:
+//
+//   - the system account has no users and no keys,
+//   - the stream's account holds JetStream. Its users are signed with a key that is
+//     discarded when they have been created, and connect in-process only,
+//   - each reader has an account, named by the key that signed its credentials.
+//     That key was discarded when they were issued.
+//
+// The names of the first two are digests, not the public halves of key pairs: no
+// private half of them has ever existed.
+//
+// NATS checks the subjects a client publishes to, but not the reply subject of a
+// request, nor the deliver subject of a consumer: in a shared account a reader could
+// direct a server reply into the stream, or an empty message to
+// $JS.API.STREAM.DELETE (verified with 2.15.2). Replies to a reader therefore end in
+// its own account, which imports only what readers need. The desk checks deliver
+// subjects, and the requests that nobody needs are mapped away (blockedAPI).
 
-func (Seed) String() string               { return "***" }
-func (Seed) GoString() string             { return "***" }
-func (Seed) LogValue() slog.Value         { return slog.StringValue("***") }
-func (Seed) MarshalJSON() ([]byte, error) { return []byte(`"***"`), nil }
-
-// Format prints *** for every verb.
-func (Seed) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
-
-// Keys are the secrets behind the identities that embedded servers trust. All
-// nodes derive the same keys, so credentials issued at one node work at all.
-type Keys struct {
-	Operator Seed
-	System   Seed
-	Account  Seed
-}
-
-// Readers and the stream live in separate accounts. NATS checks the subjects a
-// client publishes to, but not the reply subject of a request, nor the deliver
-// subject of a consumer: in a shared account a reader could direct a server
-// reply into the stream, or an empty message to $JS.API.STREAM.DELETE (verified
-// with 2.15.2). The readers' account imports only what readers need, so replies
-// to other subjects end in that account. Deliver subjects are still resolved in
-// the stream's account. There the server requires a subscription on the exact
-// subject, rejects keyfob.audit.> as a cycle, and the dangerous requests are
-// mapped away (blockedAPI).
-
-// readerAPI is the part of the JetStream API open to readers: what nats.go needs
-// for ordered and durable consumers, pull and push, and for single messages.
-var readerAPI = []string{
+// openAPI are the requests that readers send to JetStream directly, beside those
+// for messages of their own consumers (consumerAPI).
+var openAPI = []string{
 	"$JS.API.INFO",
 	"$JS.API.STREAM.NAMES",
 	"$JS.API.STREAM.INFO." + Name,
 	"$JS.API.STREAM.MSG.GET." + Name,
-	"$JS.API.CONSUMER.CREATE." + Name,
-	"$JS.API.CONSUMER.CREATE." + Name + ".>",
-	"$JS.API.CONSUMER.DURABLE.CREATE." + Name + ".*",
-	"$JS.API.CONSUMER.INFO." + Name + ".*",
-	"$JS.API.CONSUMER.NAMES." + Name,
-	"$JS.API.CONSUMER.LIST." + Name,
-	pullAPI,
-	"$JS.API.CONSUMER.DELETE." + Name + ".*",
-	"$JS.ACK." + Name + ".>",
 	"$JS.FC." + Name + ".>",
 }
 
-// pullAPI is the only request that gets more than one reply.
-const pullAPI = "$JS.API.CONSUMER.MSG.NEXT." + Name + ".*"
+// consumerAPI are the requests on a consumer that go to JetStream directly.
+func consumerAPI(consumer string) []string {
+	return []string{pullAPI + "." + consumer, ackAPI + "." + consumer + ".>"}
+}
+
+// Requests on consumers.
+const (
+	createAPI  = "$JS.API.CONSUMER.CREATE." + Name
+	durableAPI = "$JS.API.CONSUMER.DURABLE.CREATE." + Name
+	infoAPI    = "$JS.API.CONSUMER.INFO." + Name
+	namesAPI   = "$JS.API.CONSUMER.NAMES." + Name
+	listAPI    = "$JS.API.CONSUMER.LIST." + Name
+	deleteAPI  = "$JS.API.CONSUMER.DELETE." + Name
+	pullAPI    = "$JS.API.CONSUMER.MSG.NEXT." + Name
+	ackAPI     = "$JS.ACK." + Name
+)
+
+// deskAPI are the requests of readers that the desk answers, and the end of the
+// subject under which it gets them.
+var deskAPI = []struct{ subject, to string }{
+	{createAPI, "new"},
+	{createAPI + ".>", "create.>"},
+	{durableAPI + ".*", "durable.*"},
+	{infoAPI + ".*", "info.*"},
+	{namesAPI, "names"},
+	{listAPI, "list"},
+	{deleteAPI + ".*", "delete.*"},
+}
+
+// deskSubject is the beginning of the subjects of the desk; the reader's key
+// follows.
+const deskSubject = "keyfob.reader."
 
 // readerSubjects are the subjects readers may subscribe to: their inboxes, and
 // the stream's subjects as plain messages without delivery guarantees.
-var readerSubjects = []string{"_INBOX.>", Subjects}
+var readerSubjects = []string{inbox + ">", Subjects}
+
+const (
+	inbox        = "_INBOX."
+	privateInbox = "_KEYFOB" // prefix of the inboxes of the publisher and the desk
+)
 
 // publisherAPI are the subjects the publisher may publish to.
 var publisherAPI = []string{
@@ -75,9 +93,16 @@ var publisherAPI = []string{
 	"$JS.API.STREAM.MSG.GET." + Name,
 }
 
+// deskUses are the subjects the desk may publish to.
+var deskUses = []string{
+	createAPI, createAPI + ".>", durableAPI + ".*", infoAPI + ".*", listAPI, deleteAPI + ".*",
+	"_R_.>", // replies to readers
+}
+
 // blockedAPI are the requests that an embedded server accepts from no client,
-// including its own. They are mapped to an unused subject in the system account,
-// after every permission check.
+// including its own. They are mapped to an unused subject, after every permission
+// check: in the system account, which serves the API, and in the stream's, where
+// requests on a consumer may be served.
 var blockedAPI = []string{
 	"$JS.API.STREAM.DELETE.*",
 	"$JS.API.STREAM.PURGE.*",
@@ -85,73 +110,82 @@ var blockedAPI = []string{
 	"$JS.API.STREAM.RESTORE.*",
 	"$JS.API.STREAM.SNAPSHOT.*",
 	"$JS.API.STREAM.MSG.DELETE.*",
+	"$JS.API.STREAM.PEER.REMOVE.*",
+	"$JS.API.STREAM.PEER.EVACUATE.*",
+	"$JS.API.STREAM.LEADER.STEPDOWN.*",
+	"$JS.API.STREAM.CANCEL_MOVE.*",
+	"$JS.API.CONSUMER.LEADER.STEPDOWN.*.*",
+	"$JS.API.CONSUMER.PEER.REMOVE.*.*",
+	"$JS.API.CONSUMER.PEER.EVACUATE.*.*",
+	"$JS.API.CONSUMER.PAUSE.*.*",
+	"$JS.API.CONSUMER.UNPIN.*.*",
+	"$JS.API.CONSUMER.RESET.*.*",
+	"$JS.API.META.LEADER.STEPDOWN",
+	"$JS.API.META.RESCUE",
+	"$JS.API.SERVER.REMOVE",
+	"$JS.API.SERVER.EVACUATE",
+	"$JS.API.ACCOUNT.PURGE.*",
+	"$JS.API.ACCOUNT.STREAM.MOVE.*.*",
+	"$JS.API.ACCOUNT.STREAM.CANCEL_MOVE.*.*",
 }
 
 const blockedSubject = "keyfob.refused"
 
 // Limits on what readers can allocate on a server.
 const (
-	maxConsumers   = 1000
-	maxConnections = 1000
+	maxConsumers       = 1000
+	maxReaderConsumers = 32
+	maxConnections     = 1000
+	maxReaderConns     = 32
+	maxReaderSubs      = 1024
+	maxReaderPayload   = 16 << 10
 )
 
-// authority holds the operator and the accounts of an embedded server.
+// authority signs the accounts of an embedded server.
 type authority struct {
-	key      nkeys.KeyPair // of the operator, which signs the accounts
+	key      nkeys.KeyPair // of the operator; created at the start, never stored
 	operator *jwt.OperatorClaims
-	system   string // public key
-	stream   account
-	readers  account
+	system   string // public names of the accounts
+	stream   string
 	resolver *server.MemAccResolver
 }
 
-// account is an account's key pair.
-type account struct {
-	nkeys.KeyPair
-	public string
+// accountName returns a name for an account that no key pair belongs to: the
+// digest of what it is for, in the form of a public key.
+func accountName(cluster, label string) (string, error) {
+	digest := sha256.Sum256([]byte("keyfob nats account\n" + label + "\n" + cluster))
+	name, err := nkeys.Encode(nkeys.PrefixByteAccount, digest[:])
+	return string(name), err
 }
 
-func newAccount(seed []byte) (account, error) {
-	key, err := nkeys.FromRawSeed(nkeys.PrefixByteAccount, seed)
+// newAuthority creates the accounts of an embedded server, and the credentials of
+// the users inside it.
+func newAuthority(cluster string) (_ *authority, publisher, desk []byte, err error) {
+	a := &authority{resolver: &server.MemAccResolver{}}
+	var keyErr, systemErr, streamErr error
+	a.key, keyErr = nkeys.CreateOperator()
+	a.system, systemErr = accountName(cluster, "system")
+	a.stream, streamErr = accountName(cluster, "stream")
+	if err := errors.Join(keyErr, systemErr, streamErr); err != nil {
+		return nil, nil, nil, fmt.Errorf("creating the keys of the accounts: %w", err)
+	}
+	if err := a.signOperator(); err != nil {
+		return nil, nil, nil, err
+	}
+	signer, err := nkeys.CreateAccount()
 	if err != nil {
-		return account{}, err
+		return nil, nil, nil, err
 	}
-	public, err := key.PublicKey()
-	return account{key, public}, err
-}
-
-// readersLabel derives the readers' account. An earlier version signed reader
-// credentials with the key of another label; they could not be revoked, and no
-// server accepts them any more.
-const readersLabel = "keyfob audit stream admitted readers"
-
-// readers is the readers' account. Its key is derived from the stream account's.
-func (k Keys) readers() (account, error) {
-	seed, err := hkdf.Key(sha256.New, k.Account[:], nil, readersLabel, len(k.Account))
+	defer signer.Wipe()
+	public, err := signer.PublicKey()
 	if err != nil {
-		return account{}, err
+		return nil, nil, nil, err
 	}
-	return newAccount(seed)
-}
-
-func (k Keys) authority() (*authority, error) {
-	operator, err := nkeys.FromRawSeed(nkeys.PrefixByteOperator, k.Operator[:])
-	if err != nil {
-		return nil, fmt.Errorf("operator key: %w", err)
-	}
-	system, systemErr := newAccount(k.System[:])
-	stream, streamErr := newAccount(k.Account[:])
-	readers, readersErr := k.readers()
-	if err := errors.Join(systemErr, streamErr, readersErr); err != nil {
-		return nil, fmt.Errorf("account keys: %w", err)
-	}
-	a := &authority{key: operator, system: system.public, stream: stream, readers: readers, resolver: &server.MemAccResolver{}}
-	err = a.signOperator()
-	for _, claims := range []*jwt.AccountClaims{systemClaims(system), streamClaims(stream), readersClaims(readers, stream, nil)} {
-		_, addErr := a.add(claims)
-		err = errors.Join(err, addErr)
-	}
-	return a, err
+	_, systemErr = a.add(a.systemClaims())
+	_, streamErr = a.add(a.streamClaims(public))
+	publisher, publisherErr := a.insider("publisher", publisherAPI, []string{privateInbox + ".>"}, signer)
+	desk, deskErr := a.insider("desk", deskUses, []string{privateInbox + ".>", deskSubject + ">"}, signer)
+	return a, publisher, desk, errors.Join(systemErr, streamErr, publisherErr, deskErr)
 }
 
 func (a *authority) signOperator() error {
@@ -183,48 +217,87 @@ func (a *authority) add(claims *jwt.AccountClaims) (*jwt.AccountClaims, error) {
 	return jwt.DecodeAccountClaims(text)
 }
 
-func systemClaims(a account) *jwt.AccountClaims {
-	claims := jwt.NewAccountClaims(a.public)
+func (a *authority) systemClaims() *jwt.AccountClaims {
+	claims := jwt.NewAccountClaims(a.system)
 	claims.Name = "keyfob-system"
-	for _, subject := range blockedAPI {
-		claims.AddMapping(jwt.Subject(subject), jwt.WeightedMapping{Subject: blockedSubject})
-	}
+	claims.Limits.LeafNodeConn = 0
+	block(claims)
 	return claims
 }
 
-func streamClaims(a account) *jwt.AccountClaims {
-	claims := jwt.NewAccountClaims(a.public)
+func block(claims *jwt.AccountClaims) {
+	for _, subject := range blockedAPI {
+		claims.AddMapping(jwt.Subject(subject), jwt.WeightedMapping{Subject: blockedSubject})
+	}
+}
+
+func (a *authority) streamClaims(signer string) *jwt.AccountClaims {
+	claims := jwt.NewAccountClaims(a.stream)
 	claims.Name = "keyfob-audit"
+	claims.SigningKeys.Add(signer)
+	block(claims)
 	claims.Limits.JetStreamLimits = jwt.JetStreamLimits{
 		DiskStorage: jwt.NoLimit, MemoryStorage: jwt.NoLimit, // memory is for ordered consumers
 		Streams: 1, Consumer: maxConsumers, MaxAckPending: 65_536,
 	}
 	claims.Limits.LeafNodeConn = 0
-	for _, subject := range readerAPI {
-		export := &jwt.Export{Name: subject, Subject: jwt.Subject(subject), Type: jwt.Service, ResponseType: jwt.ResponseTypeSingleton}
-		if subject == pullAPI {
-			export.ResponseType = jwt.ResponseTypeStream
-		}
-		claims.Exports.Add(export)
+	service := func(subject string, response jwt.ResponseType) {
+		claims.Exports.Add(&jwt.Export{Name: subject, Subject: jwt.Subject(subject), Type: jwt.Service, ResponseType: response})
 	}
+	for _, subject := range openAPI {
+		service(subject, jwt.ResponseTypeSingleton)
+	}
+	for _, request := range deskAPI {
+		service(deskSubject+"*."+request.to, jwt.ResponseTypeSingleton)
+	}
+	service(pullAPI+".*", jwt.ResponseTypeStream) // the only request with more than one reply
+	service(ackAPI+".>", jwt.ResponseTypeSingleton)
 	for _, subject := range readerSubjects {
 		claims.Exports.Add(&jwt.Export{Name: subject, Subject: jwt.Subject(subject), Type: jwt.Stream})
 	}
 	return claims
 }
 
-// readersClaims lets in the users signed by one of keys, and no others.
-func readersClaims(a, stream account, keys []string) *jwt.AccountClaims {
-	claims := jwt.NewAccountClaims(a.public)
-	claims.Name = "keyfob-readers"
-	claims.SigningKeys.Add(keys...)
-	claims.Limits.Conn = maxConnections
+// readerClaims is the account of the reader with that key and those consumers.
+func (a *authority) readerClaims(key string, consumers []string) *jwt.AccountClaims {
+	claims := jwt.NewAccountClaims(key)
+	claims.Name = "keyfob-reader"
+	claims.Limits.Conn = maxReaderConns
+	claims.Limits.Subs = maxReaderSubs
+	claims.Limits.Payload = maxReaderPayload
 	claims.Limits.LeafNodeConn = 0
-	for _, subject := range readerAPI {
-		claims.Imports.Add(&jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: stream.public, Type: jwt.Service})
+	add := func(kind jwt.ExportType, subject, local string) {
+		claims.Imports.Add(&jwt.Import{
+			Name: local, Subject: jwt.Subject(subject), LocalSubject: jwt.RenamingSubject(local), Account: a.stream, Type: kind,
+		})
+	}
+	for _, subject := range openAPI {
+		add(jwt.Service, subject, "")
+	}
+	for _, request := range deskAPI {
+		add(jwt.Service, deskSubject+key+"."+request.to, numbered(request.subject))
+	}
+	for _, consumer := range consumers {
+		for _, subject := range consumerAPI(consumer) {
+			add(jwt.Service, subject, "")
+		}
 	}
 	for _, subject := range readerSubjects {
-		claims.Imports.Add(&jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: stream.public, Type: jwt.Stream})
+		add(jwt.Stream, subject, "")
 	}
+	return claims
+}
+
+// numbered replaces the wildcard of a subject by a reference to the first one.
+func numbered(subject string) string { return strings.Replace(subject, "*", "$1", 1) }
+
+// formerClaims is the account of a reader that is no longer let in: nobody can
+// connect, and it imports nothing.
+func formerClaims(key string) *jwt.AccountClaims {
+	claims := jwt.NewAccountClaims(key)
+	claims.Name = "keyfob-former-reader"
+	claims.RevokeAt(jwt.All, time.Unix(math.MaxInt32, 0))
+	claims.Limits.Conn = 0
+	claims.Limits.LeafNodeConn = 0
 	return claims
 }

@@ -12,60 +12,54 @@ import (
 // NewReader issues credentials that read the audit stream at the embedded
 // servers and do nothing else. creds is the text of a .creds file. Servers
 // accept it once key is on their list (Server.SetReaders), until expires.
-func (k Keys) NewReader(name string, expires time.Time) (key string, creds []byte, err error) {
+func NewReader(name string, expires time.Time) (key string, creds []byte, err error) {
 	if name == "" || expires.IsZero() {
 		return "", nil, errors.New("issuing reader credentials: a name and an expiry are required")
 	}
-	if key, creds, err = k.newReader(name, expires); err != nil {
+	if key, creds, err = newReader(name, expires); err != nil {
 		return "", nil, fmt.Errorf("issuing credentials for reader %q: %w", name, err)
 	}
 	return key, creds, nil
 }
 
-// newReader signs the credentials with a key pair of their own. Its private half
-// is discarded on return: nothing else can ever be signed with it.
-func (k Keys) newReader(name string, expires time.Time) (key string, creds []byte, err error) {
-	readers, err := k.readers()
+// newReader signs the credentials with the key of an account of their own. Its
+// private half is discarded on return: nothing else can ever be signed with it.
+func newReader(name string, expires time.Time) (key string, creds []byte, err error) {
+	account, err := nkeys.CreateAccount()
 	if err != nil {
 		return "", nil, err
 	}
-	signer, err := nkeys.CreateAccount()
+	defer account.Wipe()
+	if key, err = account.PublicKey(); err != nil {
+		return "", nil, err
+	}
+	user, err := newUser(name)
 	if err != nil {
 		return "", nil, err
 	}
-	defer signer.Wipe()
-	if key, err = signer.PublicKey(); err != nil {
-		return "", nil, err
+	user.Expires = expires.Unix()
+	user.Pub.Allow.Add(openAPI...)
+	user.Pub.Allow.Add(consumerAPI("*")...)
+	for _, request := range deskAPI {
+		user.Pub.Allow.Add(request.subject)
 	}
-	claims, err := readerClaims(name)
-	if err != nil {
-		return "", nil, err
-	}
-	claims.Expires = expires.Unix()
-	claims.IssuerAccount = readers.public
-	creds, err = credentials(claims, signer)
+	user.Sub.Allow.Add(readerSubjects...)
+	creds, err = credentials(user, account)
 	return key, creds, err
 }
 
-func readerClaims(name string) (*userClaims, error) {
-	claims, err := newUser(name)
+// insider returns the credentials of a user of the stream's account that connects
+// in-process only.
+func (a *authority) insider(name string, publish, subscribe []string, signer nkeys.KeyPair) ([]byte, error) {
+	user, err := newUser(name)
 	if err != nil {
 		return nil, err
 	}
-	claims.Pub.Allow.Add(readerAPI...)
-	claims.Sub.Allow.Add(readerSubjects...)
-	return claims, nil
-}
-
-func publisherClaims() (*userClaims, error) {
-	claims, err := newUser("publisher")
-	if err != nil {
-		return nil, err
-	}
-	claims.Pub.Allow.Add(publisherAPI...)
-	claims.Sub.Allow.Add(publisherInbox + ".>")
-	claims.AllowedConnectionTypes.Add(jwt.ConnectionTypeInProcess)
-	return claims, nil
+	user.IssuerAccount = a.stream
+	user.Pub.Allow.Add(publish...)
+	user.Sub.Allow.Add(subscribe...)
+	user.AllowedConnectionTypes.Add(jwt.ConnectionTypeInProcess)
+	return credentials(user, signer)
 }
 
 // userClaims are the claims of a user together with the user's key pair.

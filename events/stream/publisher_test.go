@@ -359,7 +359,7 @@ func TestPublisherWaitsForAJournalBehindTheStream(t *testing.T) {
 }
 
 func BenchmarkPublish(b *testing.B) {
-	s, err := Start(ServerConfig{Name: "n1", Dir: b.TempDir(), Listen: "127.0.0.1:0", Keys: testKeys(), Log: slog.New(slog.DiscardHandler)})
+	s, err := Start(ServerConfig{Name: "n1", Dir: b.TempDir(), Listen: "127.0.0.1:0", Cluster: cluster, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -2,13 +2,9 @@ package stream
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +48,7 @@ func within(t *testing.T, limit time.Duration, closed <-chan nats.Status, what s
 // A client that is refused twice gives up for good (nats.go), so a server that
 // does not know its readers yet must not answer them.
 func TestServerListensOnceItKnowsItsReaders(t *testing.T) {
-	config := ServerConfig{Name: "n1", Dir: t.TempDir(), Listen: "127.0.0.1:0", Keys: testKeys(), Log: slog.New(slog.DiscardHandler)}
+	config := ServerConfig{Name: "n1", Dir: t.TempDir(), Listen: "127.0.0.1:0", Cluster: cluster, Log: slog.New(slog.DiscardHandler)}
 	s, err := Start(config)
 	if err != nil {
 		t.Fatal(err)
@@ -76,26 +72,22 @@ func TestServerListensOnceItKnowsItsReaders(t *testing.T) {
 func TestOnlyAdmittedReadersConnect(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	hour := time.Now().Add(time.Hour)
-	key, file := newReader(t, testKeys(), hour)
+	key, file := issue(t, hour)
 	refusedAt(t, s, file, "before any reader was admitted")
 	admit(t, s, key)
 	nc, _ := dial(t, s, file)
 	nc.Close()
 
-	_, unlisted := newReader(t, testKeys(), hour)
+	_, unlisted := issue(t, hour)
 	refusedAt(t, s, unlisted, "a reader that is not on the list")
-	expired, expiredFile := newReader(t, testKeys(), time.Now().Add(-time.Minute))
-	other := testKeys()
-	other.Account[5] = 9
-	foreign, foreignFile := newReader(t, other, hour)
-	admit(t, s, key, expired, foreign)
+	expired, expiredFile := issue(t, time.Now().Add(-time.Minute))
+	admit(t, s, key, expired)
 	refusedAt(t, s, expiredFile, "expired credentials")
-	refusedAt(t, s, foreignFile, "another cluster's credentials")
 
 	for name, option := range map[string]nats.Option{
 		"anonymous":                   nats.Name("nobody"),
 		"a password":                  nats.UserInfo("admin", "admin"),
-		"the publisher's credentials": nats.UserCredentialBytes(s.creds), // valid in-process only
+		"the publisher's credentials": nats.UserCredentialBytes(s.embedded.publisher), // valid in-process only
 	} {
 		if nc, err := nats.Connect(s.URL(), option); err == nil {
 			nc.Close()
@@ -104,42 +96,13 @@ func TestOnlyAdmittedReadersConnect(t *testing.T) {
 	}
 }
 
-// Former versions signed credentials with a derived account key, so that they
-// could not be revoked.
-func TestCredentialsOfFormerVersionsAreRefused(t *testing.T) {
-	s := startServer(t, t.TempDir())
-	keys := testKeys()
-	seed, err := hkdf.Key(sha256.New, keys.Account[:], nil, "keyfob audit stream readers", len(keys.Account))
-	if err != nil {
-		t.Fatal(err)
-	}
-	former, err := newAccount(seed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	claims, err := readerClaims("siem")
-	if err != nil {
-		t.Fatal(err)
-	}
-	creds, err := credentials(claims, former)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "siem.creds")
-	if err := os.WriteFile(file, creds, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	admit(t, s, former.public)
-	refusedAt(t, s, file, "credentials of a former version")
-}
-
 func TestRevokedReaderIsCutOffAtOnce(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	j := story(10)
 	publish(t, s, j, 10)
 	hour := time.Now().Add(time.Hour)
-	staying, stayingFile := newReader(t, testKeys(), hour)
-	leaving, leavingFile := newReader(t, testKeys(), hour)
+	staying, stayingFile := issue(t, hour)
+	leaving, leavingFile := issue(t, hour)
 	admit(t, s, staying, leaving)
 	one, oneClosed := dial(t, s, stayingFile)
 	_, twoClosed := dial(t, s, leavingFile)
@@ -236,7 +199,7 @@ func pullers(t *testing.T, nc *nats.Conn) map[string]func() ([]byte, error) {
 
 func TestOpenConnectionEndsWithTheCredentials(t *testing.T) {
 	s := startServer(t, t.TempDir())
-	key, file := newReader(t, testKeys(), time.Now().Add(2*time.Second))
+	key, file := issue(t, time.Now().Add(2*time.Second))
 	admit(t, s, key)
 	_, closed := dial(t, s, file)
 	within(t, 10*time.Second, closed, "a reader whose credentials expired")
@@ -247,7 +210,7 @@ func TestOpenConnectionEndsWithTheCredentials(t *testing.T) {
 func TestLoginDuringRevocationDoesNotSurvive(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	for round := range 20 {
-		key, file := newReader(t, testKeys(), time.Now().Add(time.Hour))
+		key, file := issue(t, time.Now().Add(time.Hour))
 		admit(t, s, key)
 		start, done := make(chan struct{}), make(chan *nats.Conn, 8)
 		for range cap(done) {
@@ -276,10 +239,10 @@ func TestLoginDuringRevocationDoesNotSurvive(t *testing.T) {
 }
 
 func TestCredentialsNeedANameAndAnExpiry(t *testing.T) {
-	if _, _, err := testKeys().NewReader("", time.Now()); err == nil {
+	if _, _, err := NewReader("", time.Now()); err == nil {
 		t.Error("issued without a name")
 	}
-	if _, _, err := testKeys().NewReader("siem", time.Time{}); err == nil {
+	if _, _, err := NewReader("siem", time.Time{}); err == nil {
 		t.Error("issued without an expiry")
 	}
 }

@@ -2,186 +2,187 @@ package stream
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
-// publisherInbox is the publisher's inbox prefix; readers cannot subscribe to it.
-const publisherInbox = "_KEYFOB"
-
-const (
-	readyWithin = 10 * time.Second
-	maxPayload  = 1 << 20
-)
-
-// ServerConfig configures an embedded server.
-type ServerConfig struct {
-	Name   string // of the node
-	Dir    string // the stream is stored in Dir/nats
-	Listen string // host:port; port 0 picks a free one
-	Keys   Keys
-	// TLSCert and TLSKey are PEM files; set both or neither.
-	TLSCert, TLSKey string
-	Log             *slog.Logger
-}
-
-// Validate reports all problems.
-func (c ServerConfig) Validate() error {
-	var errs []error
-	need := func(ok bool, what string) {
-		if !ok {
-			errs = append(errs, errors.New(what))
-		}
-	}
-	need(c.Name != "", "no name")
-	need(c.Dir != "", "no directory")
-	_, _, err := hostPort(c.Listen)
-	need(err == nil, fmt.Sprintf("address to listen on: %v", err))
-	need((c.TLSCert == "") == (c.TLSKey == ""), "a TLS certificate needs its key, and a key its certificate")
-	need(c.Keys.Operator != Seed{} && c.Keys.System != Seed{} && c.Keys.Account != Seed{}, "no keys")
-	need(c.Log != nil, "no log")
-	return errors.Join(errs...)
-}
-
-// hostPort splits an address. A random port is -1, as the NATS server has it.
-func hostPort(address string) (host string, port int, err error) {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", 0, err
-	}
-	if port, err = strconv.Atoi(text); err != nil || port < 0 || port > 65535 {
-		return "", 0, fmt.Errorf("port %q is not between 0 and 65535", text)
-	}
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
-	if host == "" {
-		host = "0.0.0.0"
-	}
-	return host, port, nil
-}
-
 // Server is an embedded NATS server that holds the audit stream. Clients need
 // credentials, and readers must be on the server's list (SetReaders).
+//
+// It survives failures of the NATS server inside it, which is started anew when
+// its disk accepts writes again (Repair).
 type Server struct {
-	nats      *server.Server
-	authority *authority
-	creds     []byte // the publisher's
-	tls       bool
+	c ServerConfig
 
-	mu      sync.Mutex // guards readers
-	readers []string   // keys of the readers let in, sorted
+	mu       sync.Mutex // guards below
+	embedded *embedded  // nil if it could not be started
+	readers  []string   // keys of the readers let in, sorted
+	known    bool       // SetReaders has been called
+	closed   bool
+	ended    <-chan struct{} // closed when the NATS server before has ended
+}
+
+// embedded is a NATS server that runs.
+type embedded struct {
+	*server.Server
+	authority *authority
+	publisher []byte // its credentials
+	deskCreds []byte // those of the desk
+	desk      *desk
+
+	accounts sync.Mutex // guards admitted and changes of readers' accounts
+	admitted []string   // keys of the readers that have an account, sorted
 }
 
 // Start starts a server for the publisher. It listens for readers from the first
 // call of SetReaders on: a reader that is refused while the list is not known yet
 // might give up for good.
+//
+// An error means that the configuration is wrong. A disk that accepts no writes is
+// left to Repair.
 func Start(c ServerConfig) (*Server, error) {
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("starting NATS server: %w", err)
+	err := c.Validate()
+	if err == nil {
+		err = free(c.Listen)
 	}
-	s, err := start(c)
+	if err == nil {
+		_, err = c.certificates()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("starting NATS server: %w", err)
+	}
+	none := make(chan struct{})
+	close(none)
+	s := &Server{c: c, ended: none}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.start(); err != nil {
+		c.Log.Error("NATS server not started", "err", err)
 	}
 	return s, nil
 }
 
-func start(c ServerConfig) (*Server, error) {
-	a, err := c.Keys.authority()
-	if err != nil {
-		return nil, err
-	}
-	publisher, err := publisherClaims()
-	if err != nil {
-		return nil, err
-	}
-	s := &Server{authority: a, tls: c.TLSCert != ""}
-	if s.creds, err = credentials(publisher, a.stream); err != nil {
-		return nil, err
-	}
-	options, err := options(c, a)
-	if err != nil {
-		return nil, err
-	}
-	if err := free(c.Listen); err != nil {
-		return nil, err
-	}
-	if s.nats, err = server.NewServer(options); err != nil {
-		return nil, err
-	}
-	s.nats.SetLoggerV2(newLogger(c.Log), false, false, false)
-	s.nats.Start()
-	if !s.nats.ReadyForConnections(readyWithin) {
-		s.Close()
-		return nil, fmt.Errorf("not ready after %v", readyWithin)
-	}
-	return s, nil
-}
+// errStopped is returned while the NATS server does not run.
+var errStopped = errors.New("the NATS server does not run")
 
-// free reports whether the address can be listened on, so that a port in use is
-// an error at the start.
-func free(address string) error {
-	l, err := net.Listen("tcp", address)
+// start starts the NATS server. The caller holds mu.
+func (s *Server) start() error {
+	if s.closed {
+		return errStopped
+	}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	authority, publisher, deskCreds, err := newAuthority(s.c.Cluster)
 	if err != nil {
 		return err
 	}
-	return l.Close()
+	if err := s.c.removeStrangers(authority.stream); err != nil {
+		return err
+	}
+	options, err := options(s.c, authority)
+	if err != nil {
+		return err
+	}
+	log := newLogger(s.c.Log)
+	n, err := server.NewServer(options)
+	if err != nil {
+		return err
+	}
+	n.SetLoggerV2(log, false, false, false)
+	s.embedded = &embedded{Server: n, authority: authority, publisher: publisher, deskCreds: deskCreds}
+	if err = launch(n, log.fatal); err == nil {
+		s.embedded.desk, err = s.embedded.openDesk(s.c.Log)
+	}
+	if err == nil && s.known {
+		err = s.admit()
+	}
+	if err != nil {
+		return errors.Join(err, s.stop())
+	}
+	return nil
 }
 
-func options(c ServerConfig, a *authority) (*server.Options, error) {
-	host, port, err := hostPort(c.Listen)
-	if err != nil {
-		return nil, err
+// launch starts n and waits until it is ready, or has reported why it cannot be.
+func launch(n *server.Server, fatal <-chan string) error {
+	n.Start()
+	select {
+	case text := <-fatal:
+		return errors.New(text)
+	default:
 	}
-	o := &server.Options{
-		ServerName:       c.Name,
-		Host:             host,
-		Port:             port,
-		DontListen:       true, // see SetReaders
-		NoSigs:           true,
-		MaxPayload:       maxPayload,
-		JetStream:        true,
-		StoreDir:         filepath.Join(c.Dir, "nats"),
-		SyncInterval:     syncInterval,
-		TrustedOperators: []*jwt.OperatorClaims{a.operator},
-		SystemAccount:    a.system,
-		AccountResolver:  a.resolver,
+	if !n.ReadyForConnections(readyWithin) {
+		return fmt.Errorf("not ready after %v", readyWithin)
 	}
-	if c.TLSCert == "" {
-		return o, nil
+	return nil
+}
+
+// stop stops the NATS server, if it runs, and waits for its end: two servers must
+// not have the same files. The caller holds mu.
+func (s *Server) stop() error {
+	if r := s.embedded; r != nil {
+		s.embedded = nil
+		done := make(chan struct{})
+		s.ended = done
+		go func() { // ends with the server
+			defer close(done)
+			if r.desk != nil {
+				r.desk.close()
+			}
+			r.Shutdown()
+			r.WaitForShutdown()
+		}()
 	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("reading TLS certificate: %w", err)
+	timeout := time.NewTimer(stopWithin)
+	defer timeout.Stop()
+	select {
+	case <-s.ended:
+		return nil
+	case <-timeout.C:
+		return fmt.Errorf("the NATS server has not stopped within %v", stopWithin)
 	}
-	o.TLS = true
-	o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	o.TLSTimeout = 5
-	return o, nil
+}
+
+// connect returns a function that connects in-process, without a socket.
+func (r *embedded) connect(name string, creds []byte, more ...nats.Option) func() (*nats.Conn, error) {
+	options := append([]nats.Option{
+		nats.InProcessServer(r.Server), nats.UserCredentialBytes(creds), nats.CustomInboxPrefix(privateInbox), nats.Name(name),
+	}, more...)
+	return func() (*nats.Conn, error) { return nats.Connect("", options...) }
+}
+
+// Connect connects the publisher.
+func (s *Server) Connect(context.Context) (*nats.Conn, error) {
+	s.mu.Lock()
+	r := s.embedded
+	s.mu.Unlock()
+	if r == nil {
+		return nil, errStopped
+	}
+	return r.connect("keyfob publisher", r.publisher, nats.NoReconnect())()
 }
 
 // URL is the address for consumers on this machine, empty before it listens.
 func (s *Server) URL() string {
-	scheme, host := "nats://", "127.0.0.1"
-	if s.tls {
-		scheme = "tls://"
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.embedded == nil {
+		return ""
 	}
-	a, ok := s.nats.Addr().(*net.TCPAddr)
+	a, ok := s.embedded.Addr().(*net.TCPAddr)
 	if !ok {
 		return ""
+	}
+	scheme, host := "nats://", "127.0.0.1"
+	if s.c.TLSCert != "" {
+		scheme = "tls://"
 	}
 	if !a.IP.IsUnspecified() {
 		host = a.IP.String()
@@ -189,61 +190,12 @@ func (s *Server) URL() string {
 	return scheme + net.JoinHostPort(host, strconv.Itoa(a.Port))
 }
 
-// Connect connects the publisher in-process, without a socket.
-func (s *Server) Connect(context.Context) (*nats.Conn, error) {
-	return nats.Connect("", nats.InProcessServer(s.nats), nats.UserCredentialBytes(s.creds),
-		nats.CustomInboxPrefix(publisherInbox), nats.Name("keyfob publisher"), nats.NoReconnect())
-}
-
 // Close closes all connections and syncs the stream's files.
 func (s *Server) Close() {
-	s.nats.Shutdown()
-	s.nats.WaitForShutdown()
-}
-
-// logger forwards the NATS server's messages. Notices are logged at debug level.
-// Of the messages about client connections, such as refused logins, only a limited
-// number is logged: strangers cause them and must not be able to fill the log.
-type logger struct {
-	log     *slog.Logger
-	clients *clientLines
-}
-
-func newLogger(log *slog.Logger) logger { return logger{log, new(clientLines)} }
-
-const (
-	clientLinesPeriod = 10 * time.Second
-	maxClientLines    = 10 // in each period
-)
-
-// clientLines counts the lines about client connections.
-type clientLines struct {
-	mu    sync.Mutex // guards the fields below
-	since time.Time
-	count int
-}
-
-func (c *clientLines) mayLog(now time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now.Sub(c.since) >= clientLinesPeriod {
-		c.since, c.count = now, 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if err := s.stop(); err != nil {
+		s.c.Log.Error("NATS server not stopped", "err", err)
 	}
-	c.count++
-	return c.count <= maxClientLines
-}
-
-func (l logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
-func (l logger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
-func (l logger) Errorf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
-func (l logger) Fatalf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
-func (l logger) Debugf(string, ...any)           {}
-func (l logger) Tracef(string, ...any)           {}
-
-func (l logger) say(level slog.Level, format string, v []any) {
-	text := fmt.Sprintf(format, v...)
-	if strings.Contains(text, " - cid:") && !l.clients.mayLog(time.Now()) { // address - cid:number - message
-		return
-	}
-	l.log.Log(context.Background(), level, "nats server", "text", text)
 }

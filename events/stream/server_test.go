@@ -16,15 +16,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func testKeys() Keys {
-	var k Keys
-	k.Operator[0], k.System[0], k.Account[0] = 1, 2, 3
-	return k
-}
-
 func startServer(t *testing.T, dir string) *Server {
 	t.Helper()
-	s, err := Start(ServerConfig{Name: "n1", Dir: dir, Listen: "127.0.0.1:0", Keys: testKeys(), Log: slog.New(slog.DiscardHandler)})
+	s, err := Start(ServerConfig{Name: "n1", Dir: dir, Listen: "127.0.0.1:0", Cluster: cluster, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,10 +27,10 @@ func startServer(t *testing.T, dir string) *Server {
 	return s
 }
 
-// newReader issues credentials and returns the file that a consumer has.
-func newReader(t *testing.T, k Keys, expires time.Time) (key, file string) {
+// issue issues credentials and returns the file that a consumer has.
+func issue(t *testing.T, expires time.Time) (key, file string) {
 	t.Helper()
-	key, creds, err := k.NewReader("siem", expires)
+	key, creds, err := NewReader("siem", expires)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +44,7 @@ func newReader(t *testing.T, k Keys, expires time.Time) (key, file string) {
 // admitted issues credentials that the servers accept.
 func admitted(t *testing.T, servers ...*Server) nats.Option {
 	t.Helper()
-	key, file := newReader(t, testKeys(), time.Now().Add(time.Hour))
+	key, file := issue(t, time.Now().Add(time.Hour))
 	for _, s := range servers {
 		admit(t, s, append(s.readers, key)...)
 	}
@@ -184,14 +178,14 @@ func TestReaderCannotWrite(t *testing.T) {
 		"$JS.API.STREAM.DELETE." + Name, "$JS.API.STREAM.PURGE." + Name, "$JS.API.STREAM.UPDATE." + Name,
 		"$JS.API.STREAM.CREATE.OTHER", "$JS.API.STREAM.MSG.DELETE." + Name, "$JS.API.STREAM.RESTORE." + Name,
 		"$JS.API.STREAM.SNAPSHOT." + Name, "$JS.API.CONSUMER.CREATE.OTHER.x", "$SYS.REQ.SERVER.PING",
-		"$JS.API.STREAM.LIST", publisherInbox + ".x",
+		"$JS.API.STREAM.LIST", privateInbox + ".x",
 	} {
 		if err := nc.Publish(subject, nil); err != nil {
 			t.Fatal(err)
 		}
 		r.one(t, "publishing on "+subject)
 	}
-	for _, subject := range []string{">", "$SYS.>", "$JS.API.>", publisherInbox + ".>"} {
+	for _, subject := range []string{">", "$SYS.>", "$JS.API.>", privateInbox + ".>"} {
 		if _, err := nc.SubscribeSync(subject); err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +256,7 @@ func TestReplyCannotGoWhereReadersMayNotPublish(t *testing.T) {
 		for _, reply := range []string{
 			"keyfob.audit.hq.auth.accepted", "$JS.API.STREAM.DELETE." + Name, "$JS.API.STREAM.PURGE." + Name,
 			"$JS.API.STREAM.CREATE.OTHER", "$JS.API.STREAM.UPDATE." + Name, "$JS.API.CONSUMER.DELETE." + Name + "." + name,
-			publisherInbox + ".x", "$JS.ACK." + Name + "." + name + ".1.1.1.1.1", "$SYS.REQ.SERVER.PING",
+			privateInbox + ".x", "$JS.ACK." + Name + "." + name + ".1.1.1.1.1", "$SYS.REQ.SERVER.PING",
 		} {
 			for _, request := range []string{
 				"$JS.API.STREAM.INFO." + Name, "$JS.API.STREAM.MSG.GET." + Name, "$JS.API.CONSUMER.MSG.NEXT." + Name + "." + name,
@@ -292,7 +286,7 @@ func TestReplyCannotGoWhereReadersMayNotPublish(t *testing.T) {
 func TestStrangersCannotFillTheLog(t *testing.T) {
 	var log bytes.Buffer
 	s, err := Start(ServerConfig{
-		Name: "n1", Dir: t.TempDir(), Listen: "127.0.0.1:0", Keys: testKeys(), Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Name: "n1", Dir: t.TempDir(), Listen: "127.0.0.1:0", Cluster: cluster, Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -315,40 +309,6 @@ func TestStrangersCannotFillTheLog(t *testing.T) {
 	}
 }
 
-func TestNotEvenThePublisherCanDelete(t *testing.T) {
-	s := startServer(t, t.TempDir())
-	j := story(10)
-	publish(t, s, j, 10)
-	// The account's own key can sign a user with every permission.
-	a, err := testKeys().authority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := newUser("root")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := credentials(root, a.stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := nats.Connect(s.URL(), nats.UserCredentialBytes(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	if err := js.DeleteStream(ctx, Name); err == nil {
-		t.Error("deleted")
-	}
-	stillThere(t, s, j, 10)
-}
-
 func stillThere(t *testing.T, s *Server, j *list, n uint64) {
 	t.Helper()
 	nc, _ := reader(t, s)
@@ -359,21 +319,9 @@ func stillThere(t *testing.T, s *Server, j *list, n uint64) {
 	holds(t, js, j, n)
 }
 
-func TestSecretsDoNotPrint(t *testing.T) {
-	k := testKeys()
-	k.Account = Seed([]byte("canary-canary-canary-canary-cana"))
-	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "keys", k, "seed", k.Account)
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %x %d", k, k, k, k, k, k.Account), log.String()} {
-		if bytes.Contains([]byte(text), []byte("canary")) || bytes.Contains([]byte(text), []byte("63616e617279")) || bytes.Contains([]byte(text), []byte("99 97 110")) {
-			t.Errorf("%s", text)
-		}
-	}
-}
-
 func TestConfigReportsEverythingThatIsWrong(t *testing.T) {
 	err := ServerConfig{Listen: "x:99999", TLSCert: "c"}.Validate()
-	for _, want := range []string{"no name", "no directory", "99999", "TLS", "no keys", "no log"} {
+	for _, want := range []string{"no name", "no directory", "99999", "TLS", "no cluster", "no log"} {
 		if err == nil || !bytes.Contains([]byte(err.Error()), []byte(want)) {
 			t.Errorf("%q is not in %v", want, err)
 		}

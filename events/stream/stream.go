@@ -23,8 +23,14 @@
 //
 // An embedded Server accepts only the readers that it was given with
 // SetReaders. Reader credentials are signed with a key that exists once, at
-// issue; the server keeps the public half. Removing that key from the list
-// invalidates the credentials and closes their connections.
+// issue; the server keeps the public half. Each reader has an account of its own
+// and sees its own consumers only (desk). Removing its key from the list
+// invalidates the credentials, closes their connections and deletes the consumers.
+//
+// # Identities
+//
+// No secret of NATS is stored or derived from another (authority): a copy of a
+// node's disk contains nothing that logs in at a server.
 //
 // # Durability
 //

@@ -50,7 +50,7 @@ func certificate(t *testing.T) (cert, key string) {
 func TestServerWithCertificateAcceptsNoPlaintext(t *testing.T) {
 	cert, key := certificate(t)
 	config := ServerConfig{
-		Name: "n1", Dir: t.TempDir(), Listen: "127.0.0.1:0", Keys: testKeys(), TLSCert: cert, TLSKey: key, Log: slog.New(slog.DiscardHandler),
+		Name: "n1", Dir: t.TempDir(), Listen: "127.0.0.1:0", Cluster: cluster, TLSCert: cert, TLSKey: key, Log: slog.New(slog.DiscardHandler),
 	}
 	s, err := Start(config)
 	if err != nil {

@@ -35,11 +35,6 @@ type auditStream struct {
 	syncing sync.Mutex // held from reading the readers to updating the server
 }
 
-// natsKeys are the keys of the embedded NATS servers, the same on all nodes.
-func natsKeys(n *cluster.Node) stream.Keys {
-	return stream.Keys{Operator: n.DeriveNATS("operator"), System: n.DeriveNATS("system"), Account: n.DeriveNATS("account")}
-}
-
 func (in *instance) openAuditStream() (*auditStream, error) {
 	a := &auditStream{node: in.node, log: in.log}
 	c := stream.PublisherConfig{Journal: in.node.Journal(), Log: in.log}
@@ -49,7 +44,7 @@ func (in *instance) openAuditStream() (*auditStream, error) {
 	case listen == Off:
 		return a, nil
 	default:
-		s := stream.ServerConfig{Name: in.cfg.Node, Dir: in.cfg.Data, Listen: listen, Keys: natsKeys(in.node), Log: in.log}
+		s := stream.ServerConfig{Name: in.cfg.Node, Dir: in.cfg.Data, Listen: listen, Cluster: in.node.Cluster(), Log: in.log}
 		if !onlyHere(listen) { // use TLS beyond this machine, if there is a certificate
 			s.TLSCert, s.TLSKey = in.cfg.Web.TLS.Cert, in.cfg.Web.TLS.Key
 		}

@@ -21,6 +21,7 @@ import (
 	"keyfob/cluster"
 	"keyfob/cluster/delivery"
 	"keyfob/cmd/keyfob/cli"
+	auditstream "keyfob/events/stream"
 	"keyfob/radius"
 	"keyfob/webui"
 )
@@ -264,7 +265,7 @@ func (in *instance) pages() (http.Handler, error) {
 func (in *instance) api(stream *auditStream) (http.Handler, error) {
 	return api.New(api.Config{
 		Node: in.asked, Seal: in.node, Remedies: remedies{in.node}, Cluster: members{in.node}, Journal: in.node.Journal(),
-		NewReader: natsKeys(in.node).NewReader, SyncReaders: stream.syncReaders,
+		NewReader: auditstream.NewReader, SyncReaders: stream.syncReaders,
 		Refused: in.node.CountRefusal,
 		Name:    in.cfg.Node, Site: in.cfg.Site, Now: in.env.Now, Random: rand.Reader, Log: in.log,
 		Sound: func() bool { return in.node.Stats().ClockSound }, CaughtUp: in.node.CaughtUp,

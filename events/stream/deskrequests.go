@@ -1,0 +1,200 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// handle answers a request of the reader with that key.
+func (d *desk) handle(key string, m *nats.Msg) {
+	verb, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, deskSubject+key+"."), ".")
+	consumer, _, _ := strings.Cut(rest, ".")
+	var body []byte
+	var err error
+	switch verb {
+	case "new":
+		body, err = d.create(key, "", createAPI, m.Data)
+	case "create":
+		body, err = d.create(key, consumer, createAPI+"."+rest, m.Data)
+	case "durable":
+		body, err = d.create(key, consumer, durableAPI+"."+rest, m.Data)
+	case "info":
+		body, err = d.info(key, consumer)
+	case "delete":
+		body, err = d.remove(key, consumer)
+	case "names", "list":
+		body, err = d.own(key, verb)
+	default:
+		err = errBadRequest
+	}
+	if err != nil {
+		body = d.refusal(verb, err)
+	}
+	_ = m.Respond(body) // an error means that the server has stopped
+}
+
+// refusal is the answer of the JetStream API with an error.
+func (d *desk) refusal(verb string, err error) []byte {
+	var api *apiError
+	if !errors.As(err, &api) {
+		d.log.Warn("request of an audit reader failed", "request", verb, "err", err)
+		api = errUnreachable
+	}
+	kind := map[string]string{"info": "info", "delete": "delete", "names": "names", "list": "list"}[verb]
+	if kind == "" {
+		kind = "create"
+	}
+	body, _ := json.Marshal(map[string]any{ // strings and numbers can be encoded
+		"type": "io.nats.jetstream.api.v1.consumer_" + kind + "_response", "error": api,
+	})
+	return body
+}
+
+// info returns JetStream's description of a consumer of the reader.
+func (d *desk) info(key, consumer string) ([]byte, error) {
+	body, err := d.ask(infoAPI+"."+consumer, nil)
+	if err != nil {
+		return nil, err
+	}
+	var c consumerInfo
+	if err := json.Unmarshal(body, &c); err != nil {
+		return nil, err
+	}
+	if c.owner() != key {
+		return nil, errNoConsumer
+	}
+	return body, nil
+}
+
+func (d *desk) remove(key, consumer string) ([]byte, error) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	if _, err := d.info(key, consumer); err != nil {
+		return nil, err
+	}
+	return d.ask(deleteAPI+"."+consumer, nil)
+}
+
+// own answers a request for the reader's consumers. All fit into one page.
+func (d *desk) own(key, verb string) ([]byte, error) {
+	all, err := d.list()
+	if err != nil {
+		return nil, err
+	}
+	names, infos := []string{}, []json.RawMessage{}
+	for _, c := range all {
+		if c.owner() == key {
+			names, infos = append(names, c.Name), append(infos, c.raw)
+		}
+	}
+	page := map[string]any{
+		"type": "io.nats.jetstream.api.v1.consumer_" + verb + "_response", "total": len(names), "offset": 0, "limit": maxReaderConsumers,
+	}
+	if page["consumers"] = any(infos); verb == "names" {
+		page["consumers"] = names
+	}
+	return json.Marshal(page)
+}
+
+// create creates or updates a consumer of the reader.
+func (d *desk) create(key, name, subject string, body []byte) ([]byte, error) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	request, config, err := parse(body)
+	if err != nil {
+		return nil, err
+	}
+	for _, field := range []string{"name", "durable_name"} {
+		if text, _ := config[field].(string); name == "" {
+			name = text
+		}
+	}
+	all, err := d.list()
+	if err == nil {
+		err = mayCreate(all, key, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if deliver, _ := config["deliver_subject"].(string); deliver != "" && !isInbox(deliver) {
+		return nil, errDeliver
+	}
+	metadata, _ := config["metadata"].(map[string]any)
+	if metadata == nil {
+		metadata = make(map[string]any)
+	}
+	metadata[ownerKey] = key
+	config["metadata"] = metadata
+	if body, err = json.Marshal(request); err != nil {
+		return nil, err
+	}
+	answer, err := d.ask(subject, body)
+	if err != nil {
+		return nil, err
+	}
+	var c consumerInfo
+	if err := json.Unmarshal(answer, &c); err != nil {
+		return nil, err
+	}
+	names := owned(all, key)
+	if slices.Contains(names, c.Name) {
+		return answer, nil
+	}
+	return answer, d.permit(key, append(names, c.Name))
+}
+
+// parse reads a request for a consumer. It keeps what it does not know.
+func parse(body []byte) (request, config map[string]any, err error) {
+	if len(body) > maxReaderPayload {
+		return nil, nil, errRequestSize
+	}
+	in := json.NewDecoder(bytes.NewReader(body))
+	in.UseNumber()
+	if err := in.Decode(&request); err != nil {
+		return nil, nil, errBadRequest
+	}
+	config, ok := request["config"].(map[string]any)
+	if !ok || !plainKeys(request) || !plainKeys(config) {
+		return nil, nil, errBadRequest
+	}
+	return request, config, nil
+}
+
+// plainKeys reports whether the names of all fields are in lower case. JetStream
+// reads names in any case, so another spelling would be a second value.
+func plainKeys(object map[string]any) bool {
+	for key := range object {
+		if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// mayCreate returns why the reader may not create or update the consumer of that
+// name, which may be empty.
+func mayCreate(all []consumerInfo, key, name string) error {
+	for _, c := range all {
+		switch {
+		case c.Name == name && c.owner() == key:
+			return nil
+		case c.Name == name:
+			return errNameTaken
+		}
+	}
+	if len(owned(all, key)) >= maxReaderConsumers {
+		return errTooMany
+	}
+	return nil
+}
+
+// isInbox reports whether readers can subscribe to a subject, and only they do.
+func isInbox(subject string) bool {
+	return strings.HasPrefix(subject, inbox) && !strings.ContainsAny(subject, "*> \t\r\n") &&
+		!strings.HasSuffix(subject, ".") && !strings.Contains(subject, "..")
+}
