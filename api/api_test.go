@@ -33,7 +33,7 @@ func TestCommandCarriesWhoAndWhy(t *testing.T) {
 		t.Error("the command has no request number or no reference")
 	}
 	o.Request, o.Reference = events.Request{}, ""
-	want := events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "192.0.2.7", Actor: "api token helpdesk", Note: "came to the desk"}
+	want := events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "192.0.2.7", Actor: "token:helpdesk", Note: "came to the desk"}
 	if diff := cmp.Diff(want, o); diff != "" {
 		t.Errorf("origin (-want +got):\n%s", diff)
 	}

@@ -31,7 +31,7 @@ type IssueAPITokenRequest struct {
 	CommandRequest
 	Name       string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
 	Role       string `json:"role" enum:"admin,helpdesk,enrolment,auditor,login"`
-	TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" maximum:"315360000" doc:"Lifetime; absent: until revoked."`
+	TTLSeconds int    `json:"ttl_seconds,omitempty" minimum:"60" maximum:"31536000" doc:"Lifetime; absent: 90 days, or the rest of the lifetime of the API token that issues it."`
 }
 
 type issueAPITokenInput struct{ Body IssueAPITokenRequest }
@@ -59,10 +59,7 @@ func (a *API) issueAPIToken(ctx context.Context, in *issueAPITokenInput) (*answe
 		return nil, err
 	}
 	now := a.cfg.Now()
-	issued := events.APITokenIssued{Name: in.Body.Name, Digest: digest, Role: in.Body.Role}
-	if in.Body.TTLSeconds > 0 {
-		issued.Expires = events.At(now.Add(time.Duration(in.Body.TTLSeconds) * time.Second))
-	}
+	issued := events.APITokenIssued{Name: in.Body.Name, Digest: digest, Role: in.Body.Role, Expires: a.end(callerOf(ctx), in.Body.TTLSeconds)}
 	if err := a.do(ctx, in.Body.Reason, engine.IssueAPIToken{Token: issued}); err != nil {
 		return nil, err
 	}
@@ -70,6 +67,20 @@ func (a *API) issueAPIToken(ctx context.Context, in *issueAPITokenInput) (*answe
 		APIToken: APIToken{Name: issued.Name, Role: issued.Role, Issued: instant(events.At(now)), Expires: instant(issued.Expires)},
 		Token:    token.Reveal(),
 	}), nil
+}
+
+// end returns when an API token is to expire. Unless stated, one that was issued
+// with another expires no later than that one.
+func (a *API) end(who caller, ttlSeconds int) events.Time {
+	now := a.cfg.Now()
+	if ttlSeconds > 0 {
+		return events.At(now.Add(time.Duration(ttlSeconds) * time.Second))
+	}
+	end := events.At(now.Add(engine.DefaultAPITokenTTL))
+	if t := a.cfg.Node.State().APIToken(who.token); t != nil && !t.Expires.IsZero() {
+		end = min(end, t.Expires)
+	}
+	return end
 }
 
 func (a *API) revokeAPIToken(ctx context.Context, in *apiTokenRemoval) (*none, error) {

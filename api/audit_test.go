@@ -70,7 +70,7 @@ func TestAuditTrailIsFiltered(t *testing.T) {
 		{Event: events.PasscodeAccepted{User: "ada", Use: events.Use{Serial: "0001"}}},
 		{Event: events.PasscodeRejected{User: "bob", Serial: "0002", Reason: events.ReasonBadPIN}},
 		{Event: events.PasscodeRejected{User: "ada", Serial: "0001", Reason: events.ReasonBadPIN}},
-		{Event: events.UserUnlocked{User: "ada"}, Origin: events.Origin{Actor: "api token desk"}},
+		{Event: events.UserUnlocked{User: "ada"}, Origin: events.Origin{Actor: "token:desk"}},
 	} {
 		f.records = append(f.records, chain.Next(uint64(i+1), events.At(noon.Add(time.Duration(i)*time.Minute)), d))
 	}
@@ -80,7 +80,7 @@ func TestAuditTrailIsFiltered(t *testing.T) {
 		"/audit?user=ada&outcome=reject":              "3",
 		"/audit?outcome=reject":                       "2 3",
 		"/audit?serial=0002":                          "2",
-		"/audit?actor=api%20token%20desk":             "4",
+		"/audit?actor=token:desk":             "4",
 		"/audit?until=2026-11-02T12:02:00Z":           "1 2",
 		"/audit?user=ada&limit=2":                     "1 3",
 		"/users/Ada/audit":                            "1 3 4",

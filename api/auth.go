@@ -131,7 +131,7 @@ func (a *API) refuse(ctx huma.Context, p *huma.ErrorModel) {
 // record.
 func (a *API) identify(ctx huma.Context) (who caller, ok bool) {
 	if uid, ok := ctx.Context().Value(localKey{}).(uint32); ok {
-		return caller{name: fmt.Sprintf("uid %d at the socket", uid), role: RoleAdmin}, true
+		return caller{name: engine.SocketActor(uid), role: RoleAdmin}, true
 	}
 	who.source = sourceOf(ctx)
 	scheme, token, _ := strings.Cut(ctx.Header("Authorization"), " ")
@@ -143,7 +143,7 @@ func (a *API) identify(ctx huma.Context) (who caller, ok bool) {
 	if found == nil {
 		return who, false
 	}
-	who.name, who.role, who.token = "api token "+found.Name, found.Role, found.Name
+	who.name, who.role, who.token = engine.TokenActor(found.Name), found.Role, found.Name
 	return who, found.Expires.IsZero() || max(events.At(a.cfg.Now()), state.Time) < found.Expires
 }
 

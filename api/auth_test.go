@@ -111,8 +111,8 @@ func TestRefusedRequestsAreEvents(t *testing.T) {
 			"198.51.100.9/32", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9"}, events.APITokenRefused{Name: "old"},
 		}},
 		"a role that does not permit it": {"Bearer " + bearer(RoleLogin), &refused{
-			"api token login",
-			events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9", Actor: "api token login"},
+			"token:login",
+			events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9", Actor: "token:login"},
 			events.CommandDenied{Operation: "list-users", Role: RoleLogin},
 		}},
 		"no token":      {"", nil},

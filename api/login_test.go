@@ -52,7 +52,7 @@ func TestLoginAnswersTheOutcomeAndNothingElse(t *testing.T) {
 				at.Origin.Client != "login" || at.Origin.SourceIP != "198.51.100.9" || at.Origin.Door != events.DoorAPI {
 				t.Errorf("attempt %+v", at)
 			}
-			if at.Origin.Actor != "" || !strings.Contains(at.Origin.Note, "api token login") {
+			if at.Origin.Actor != "" || !strings.Contains(at.Origin.Note, "token:login") {
 				t.Errorf("a login is taken for an administrator's command: %+v", at.Origin)
 			}
 		})

@@ -66,6 +66,8 @@ func statusOf(code string) int {
 	switch code {
 	case "not_found":
 		return http.StatusNotFound
+	case "forbidden":
+		return http.StatusForbidden
 	case "exists", "conflict":
 		return http.StatusConflict
 	default:

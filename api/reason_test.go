@@ -69,7 +69,7 @@ func TestReasonOfEveryCommandIsPassedOn(t *testing.T) {
 				t.Fatalf("the node was given no command: status %d, %s", status, answer)
 			}
 			for _, o := range f.origins {
-				if !strings.Contains(o.Note, "ticket 4711") || o.Actor != "api token "+RoleAdmin {
+				if !strings.Contains(o.Note, "ticket 4711") || o.Actor != "token:"+RoleAdmin {
 					t.Errorf("recorded with reason %q and actor %q", o.Note, o.Actor)
 				}
 			}

@@ -129,10 +129,10 @@ func TestReferenceOfASampledRefusalIsFound(t *testing.T) {
 func TestReferenceOfACommandShowsTheActor(t *testing.T) {
 	f := newFake(t)
 	f.attempt("7K3M-QX4P", events.UserUnlocked{User: "ada"})
-	f.records[0].Origin.Actor, f.records[0].Origin.Note = "api token desk", "she called"
+	f.records[0].Origin.Actor, f.records[0].Origin.Note = "token:desk", "she called"
 	_, body := call(t, f.api(t), RoleAuditor, get, "/audit/references/7K3M-QX4P", "")
 	r := decode[ReferenceReport](t, body)
-	if r.Outcome != "changed" || r.Actor != "api token desk" || r.Note != "she called" || r.User != "ada" || r.Words != "user unlocked, user ada" || r.Next != "" {
+	if r.Outcome != "changed" || r.Actor != "token:desk" || r.Note != "she called" || r.User != "ada" || r.Words != "user unlocked, user ada" || r.Next != "" {
 		t.Errorf("%+v", r)
 	}
 }

@@ -3,11 +3,13 @@ package api
 import (
 	"slices"
 	"strings"
+
+	"keyfob/engine"
 )
 
 // Roles of API tokens.
 const (
-	RoleAdmin     = "admin"
+	RoleAdmin     = engine.RoleAdmin
 	RoleHelpdesk  = "helpdesk"
 	RoleEnrolment = "enrolment"
 	RoleAuditor   = "auditor"

@@ -137,10 +137,10 @@ func TestStepsEndedByAnAdministratorAreReported(t *testing.T) {
 		by      string
 		want    string
 	}{
-		"cleared":           {[]events.Event{asked, cleared, over}, "api token desk", "the steps were ended by an administrator: PIN of token 0001 cleared"},
-		"cleared before":    {[]events.Event{cleared, asked, over}, "api token desk", "the steps were not completed in time, or were started elsewhere"},
+		"cleared":           {[]events.Event{asked, cleared, over}, "token:desk", "the steps were ended by an administrator: PIN of token 0001 cleared"},
+		"cleared before":    {[]events.Event{cleared, asked, over}, "token:desk", "the steps were not completed in time, or were started elsewhere"},
 		"set by oneself":    {[]events.Event{asked, events.PINSet{User: "ada", Serial: "0001"}, over}, "", "the steps were not completed in time, or were started elsewhere"},
-		"another's token":   {[]events.Event{asked, events.PINCleared{User: "eve", Serial: "e1"}, over}, "api token desk", "the steps were not completed in time, or were started elsewhere"},
+		"another's token":   {[]events.Event{asked, events.PINCleared{User: "eve", Serial: "e1"}, over}, "token:desk", "the steps were not completed in time, or were started elsewhere"},
 		"out of their time": {[]events.Event{asked, over}, "", "the steps were not completed in time, or were started elsewhere"},
 	} {
 		f := newFake(t)

@@ -119,7 +119,7 @@ func TestForeignConversationIsRefused(t *testing.T) {
 		"another client":      func(a *engine.Attempt) { a.Origin.Client = "vpn2" },
 		"no client":           func(a *engine.Attempt) { a.Origin.Client = "" },
 		"another door":        func(a *engine.Attempt) { a.Origin.Door = events.DoorRADIUS },
-		"a holder":            func(a *engine.Attempt) { a.Holder = "api token portal" },
+		"a holder":            func(a *engine.Attempt) { a.Holder = "token:portal" },
 	} {
 		stolen := a
 		stolen.Origin.Request, stolen.Arrived = newRequest(), time.Time{}

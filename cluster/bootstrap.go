@@ -12,12 +12,12 @@ import (
 
 	"keyfob/cluster/link"
 	"keyfob/cluster/vault"
+	"keyfob/engine"
 	"keyfob/events"
 )
 
 const (
 	adminTokenName   = "first"
-	adminRole        = "admin"
 	adminTokenPrefix = "kf_"
 )
 
@@ -64,7 +64,7 @@ func Bootstrap(ctx context.Context, c Config) (adminToken string, err error) {
 	first := []events.Event{
 		events.ClusterFounded{Cluster: cluster, Certificate: ca.CertificateDER(), Sealed: v.Seal(vault.CA, caPlace, caKey)},
 		events.NodeJoined{Node: c.Node, Address: id.Address, Key: keys.hash, SealKey: keys.seal.Public().Bytes()},
-		events.APITokenIssued{Name: adminTokenName, Digest: digestOf(token), Role: adminRole},
+		c.firstAdministrator(token),
 	}
 	if err := c.begin(ctx, id, keys, v, first); err != nil {
 		return "", fmt.Errorf("bootstrapping the cluster: %w", err)
@@ -114,6 +114,13 @@ func randomNames() (cluster, token string, err error) {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	cluster = fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 	return cluster, adminTokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:]), nil
+}
+
+// firstAdministrator is the API token that a new or restored cluster begins with.
+func (c Config) firstAdministrator(token string) events.Event {
+	return events.APITokenIssued{
+		Name: adminTokenName, Digest: digestOf(token), Role: engine.RoleAdmin, Expires: events.At(c.Now().Add(engine.DefaultAPITokenTTL)),
+	}
 }
 
 // digestOf is what is stored of an API token.

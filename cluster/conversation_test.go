@@ -82,9 +82,9 @@ func TestConversationStaysWithItsHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := r.attempt("ada", f.passcode(r.clock(""), 0))
-	first.Origin.Door, first.Holder = events.DoorAPI, "api token portal"
+	first.Origin.Door, first.Holder = events.DoorAPI, "token:portal"
 	out := r.want(n, first, engine.Challenge)
-	for _, holder := range []string{"", "api token intranet", "api token portal"} {
+	for _, holder := range []string{"", "token:intranet", "token:portal"} {
 		a := r.attempt("ada", f.passcode(r.clock(""), 1)[len(f.pin):])
 		a.Origin.Door, a.Origin.Client, a.Holder, a.Conversation = events.DoorAPI, first.Origin.Client, holder, out.Conversation
 		if holder == first.Holder {

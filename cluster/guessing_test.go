@@ -214,7 +214,7 @@ func TestRefusedRequestsAreCountedInFewRecords(t *testing.T) {
 	together(requests, func(i int) {
 		source := fmt.Sprintf("192.0.2.%d", i%200)
 		n.CountRefusal(source, events.Origin{Node: n.name, Door: events.DoorAPI, SourceIP: source}, events.APITokenRefused{})
-		n.CountRefusal("api token desk", events.Origin{Node: n.name, Door: events.DoorAPI, Actor: "api token desk"}, events.CommandDenied{Operation: "add-user", Role: "helpdesk"})
+		n.CountRefusal("token:desk", events.Origin{Node: n.name, Door: events.DoorAPI, Actor: "token:desk"}, events.CommandDenied{Operation: "add-user", Role: "helpdesk"})
 	})
 	records := 0
 	r.eventually("all requests to be counted", func() error {

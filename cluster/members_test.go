@@ -343,7 +343,7 @@ func TestFirstRecordsDescribeTheCluster(t *testing.T) {
 		t.Fatalf("record 2 is %+v", records[1])
 	}
 	token := r.nodes[0].State().APIToken(adminTokenName)
-	if token == nil || token.Role != adminRole || token.Digest != digestOf(r.token) {
+	if token == nil || token.Role != engine.RoleAdmin || token.Digest != digestOf(r.token) {
 		t.Fatalf("the administrator's token is %+v", token)
 	}
 }

@@ -186,7 +186,7 @@ func (c Config) revive(ctx context.Context, b openBackup, view *fsm.View, of Bac
 			Epoch: state.Epoch + 1, Node: c.Node, Address: id.Address, Backup: of.Sequence, Taken: events.At(of.Taken),
 			Key: keys.hash, SealKey: keys.seal.Public().Bytes(),
 		},
-		events.APITokenIssued{Name: adminTokenName, Digest: digestOf(token), Role: adminRole},
+		c.firstAdministrator(token),
 	}
 	if err := c.begin(ctx, id, keys, b.vault, first); err != nil {
 		return "", fmt.Errorf("recording the restore: %w", err)

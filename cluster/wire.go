@@ -90,6 +90,12 @@ var forms = []form{
 	plain[engine.RevokeAuditReader](38),
 	plain[engine.TransferLeadership](39),
 	plain[engine.RotateKeys](40),
+	plain[engine.GrantRole](61),
+	plain[engine.RevokeRole](62),
+	plain[engine.LinkAPIToken](63),
+	plain[engine.OpenSession](64),
+	plain[engine.EndSession](65),
+	plain[engine.RecordUse](66),
 }
 
 func decodeLogin(body []byte) (request, error) {

@@ -16,11 +16,23 @@ type ActivationCode struct {
 }
 
 // Unclaimed reports whether a token has a user and no PIN, and no login can set
-// one: the policy does not accept its tokencode alone, or none is sent without
-// a PIN. An administrator must set a temporary PIN.
+// one: the policy does not accept its tokencode alone, its user is an
+// administrator, or none is sent without a PIN. An administrator must set a
+// temporary PIN.
 func (s *State) Unclaimed(t *Token) bool {
-	return t.wantsPIN() && (t.onDemand() || s.Policy.FirstPIN == FirstPINByActivationCode)
+	return t.wantsPIN() && (t.onDemand() || s.activates(t.User))
 }
+
+// activates reports whether a token of a user without a PIN needs an activation
+// code. That of an administrator always does: who finds the token must not become
+// an administrator.
+func (s *State) activates(user string) bool {
+	u := s.User(user)
+	return s.Policy.FirstPIN == FirstPINByActivationCode || u != nil && u.Role != ""
+}
+
+// withoutPIN reports whether the tokencode of a token alone is its passcode.
+func (t *Token) withoutPIN() bool { return t.pinStyle() == tokencode.NoPIN }
 
 // wantsPIN reports whether a token has a user, but lacks the PIN that it needs.
 func (t *Token) wantsPIN() bool {
@@ -80,10 +92,10 @@ func (c ReplaceToken) with(code ActivationCode) Command { c.Activation = &code; 
 // would then be, or nil if the command needs no activation code.
 func ToActivate(s *State, c Command) *Token {
 	a, ok := c.(activating)
-	if !ok || s.Policy.FirstPIN != FirstPINByActivationCode {
+	if !ok {
 		return nil
 	}
-	if t := a.leaves(s); t != nil && t.wantsPIN() {
+	if t := a.leaves(s); t != nil && t.wantsPIN() && s.activates(t.User) {
 		return t
 	}
 	return nil

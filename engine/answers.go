@@ -16,6 +16,9 @@ func answerOf(at events.Time, d events.Draft) (Answer, bool) {
 	switch e := attempt.(type) {
 	case events.PasscodeAccepted:
 		a.Verdict = Accept
+		if e.Use.Emergency == 0 {
+			a.Serial = e.Use.Serial
+		}
 		return a, true
 	case events.PasscodeRejected:
 		a.Reason, a.Conversation = e.Reason, e.Conversation

@@ -30,6 +30,7 @@ func (s *State) Apply(at events.Time, d events.Draft) {
 	case events.ClusterEvent:
 		s.applyCluster(at, e)
 	}
+	s.endSessions(d.Event)
 }
 
 // changeUser replaces a user with a changed copy.

@@ -23,6 +23,8 @@ const (
 	Invalid  = "invalid"
 	Conflict = "conflict"
 	Risky    = "risky" // a policy change that must be forced
+	// Forbidden means that the actor may not do this.
+	Forbidden = "forbidden"
 )
 
 // Decide decides a command. It does not change the state. The error is a
@@ -31,8 +33,14 @@ func Decide(s *State, o events.Origin, c Command, now events.Time) (Decision, er
 	if s.alreadyDone(o.Request) {
 		return Decision{}, nil
 	}
+	if err := s.mayAct(o, c, now); err != nil {
+		return Decision{}, err
+	}
 	facts, err := c.decide(s, now)
 	if err != nil {
+		return Decision{}, err
+	}
+	if err := s.mayTouch(o, facts); err != nil {
 		return Decision{}, err
 	}
 	var d Decision

@@ -212,7 +212,7 @@ var (
 // Refusal is returned for a command that cannot be carried out. Its text is for
 // people.
 type Refusal struct {
-	Code string // machine-readable: not_found, exists, invalid, conflict, risky
+	Code string // machine-readable: not_found, exists, invalid, conflict, risky, forbidden
 	Text string // what is wrong
 	Help Help
 }
@@ -231,7 +231,11 @@ const (
 	HelpSetTemporaryPIN Help = "set_temporary_pin"
 	HelpSetClient       Help = "set_client"
 	HelpInvite          Help = "invite_node"
-	HelpBackUp          Help = "back_up" // as root on a node; this creates the recovery key
+	// HelpListAdministrators and the following ones are about administrators.
+	HelpListAdministrators  Help = "list_administrators"
+	HelpRemoveAdministrator Help = "remove_administrator"
+	HelpListSessions        Help = "list_sessions"
+	HelpBackUp              Help = "back_up" // as root on a node; this creates the recovery key
 )
 
 func (r *Refusal) Error() string { return r.Text }

@@ -46,6 +46,12 @@ type Policy struct {
 	EmergencyCodes      int           `cbor:"49,keyasint"` // default
 	ReplaceKeepsPIN     bool          `cbor:"50,keyasint"` // default
 
+	// Sessions of administrators: how long they last, how long without use, and
+	// whether only in the network that they were opened in.
+	AdminSessionFor   time.Duration `cbor:"80,keyasint"`
+	AdminSessionIdle  time.Duration `cbor:"81,keyasint"`
+	AdminSessionBound bool          `cbor:"82,keyasint"`
+
 	// Failures of one address at one front end, and of one client that is not
 	// trusted, after which its attempts are not checked, and the time that gives
 	// one back.
@@ -152,6 +158,10 @@ func DefaultPolicy() Policy {
 		EmergencyMost:       60 * 24 * time.Hour,
 		EmergencyCodes:      10,
 
+		AdminSessionFor:   8 * time.Hour,
+		AdminSessionIdle:  time.Hour,
+		AdminSessionBound: true,
+
 		SourceFailures: 100,
 		SourceEvery:    10 * time.Second,
 		ClientFailures: 500,
@@ -170,6 +180,7 @@ func unsaid() Policy {
 		TokensPerUser: d.TokensPerUser, NextTokencodeWithin: d.NextTokencodeWithin, PINRounds: d.PINRounds, LockGrowth: d.LockGrowth,
 		RetryRequestFor: d.RetryRequestFor, RetryLoginFor: d.RetryLoginFor,
 		EmergencyFor: d.EmergencyFor, EmergencyMost: d.EmergencyMost, EmergencyCodes: d.EmergencyCodes,
+		AdminSessionFor: d.AdminSessionFor, AdminSessionIdle: d.AdminSessionIdle, AdminSessionBound: d.AdminSessionBound,
 		SourceFailures: d.SourceFailures, SourceEvery: d.SourceEvery, ClientFailures: d.ClientFailures, ClientEvery: d.ClientEvery,
 		KeysRotateEvery: d.KeysRotateEvery,
 		SeedMin:         d.SeedMin,

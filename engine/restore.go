@@ -23,11 +23,13 @@ func (s *State) restored(at events.Time, e events.ClusterRestored) {
 }
 
 // forget removes members, whose keys may have been copied, invitations that may
-// have been used, and API tokens and audit readers that may have been revoked.
+// have been used, and API tokens, audit readers, roles and sessions that may have
+// been revoked.
 func (s *State) forget() {
 	s.nodes, s.apiTokens = btree.Map[string, *NodeRecord]{}, btree.Map[string, *APIToken]{}
 	s.auditReaders = btree.Map[string, *AuditReader]{}
 	s.invitations = btree.Map[string, events.Time]{}
+	s.forgetAdministrators()
 }
 
 // fence invalidates all tokencodes that may have been used.

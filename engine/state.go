@@ -22,6 +22,7 @@ type State struct {
 	clients      btree.Map[string, *Client]
 	apiTokens    btree.Map[string, *APIToken]
 	auditReaders btree.Map[string, *AuditReader]
+	sessions     btree.Map[string, *Session] // of administrators, by public name
 	nodes        btree.Map[string, *NodeRecord]
 	invitations  btree.Map[string, events.Time] // by hex digest
 	deleted      btree.Map[string, int64]       // last used interval of deleted tokens, by serial
@@ -57,6 +58,7 @@ type User struct {
 	Conversation *events.Conversation `cbor:"10,keyasint,omitempty"`
 	Answers      []Answer             `cbor:"11,keyasint,omitempty"` // the last few, for retries
 	Added        events.Time          `cbor:"12,keyasint,omitempty"`
+	Role         string               `cbor:"15,keyasint,omitempty"` // of an administrator
 }
 
 // Lock is a budget of failures and the locks that result from it.
@@ -141,7 +143,7 @@ type Answer struct {
 	Reference    string               `cbor:"5,keyasint,omitempty"`
 	Conversation *events.Conversation `cbor:"6,keyasint,omitempty"` // as it stood after this answer
 	Problem      Problem              `cbor:"7,keyasint,omitempty"` // the problem that ended it
-	Serial       string               `cbor:"8,keyasint,omitempty"` // of the token whose rules Problem refers to
+	Serial       string               `cbor:"8,keyasint,omitempty"` // of the token that was accepted, or whose rules Problem refers to
 }
 
 // Token is a device or an app that displays tokencodes.
@@ -232,15 +234,6 @@ type Client struct {
 	OldUntil             events.Time  `cbor:"13,keyasint,omitempty"`
 }
 
-// APIToken is a credential for the API.
-type APIToken struct {
-	Name    string      `cbor:"1,keyasint"`
-	Digest  events.Hash `cbor:"2,keyasint"`
-	Role    string      `cbor:"3,keyasint"`
-	Expires events.Time `cbor:"4,keyasint,omitempty"`
-	Issued  events.Time `cbor:"5,keyasint,omitempty"`
-}
-
 // NodeRecord is a member of the cluster.
 type NodeRecord struct {
 	Name    string      `cbor:"1,keyasint"`
@@ -268,6 +261,7 @@ func (s *State) Copy() *State {
 		clients:      *s.clients.Copy(),
 		apiTokens:    *s.apiTokens.Copy(),
 		auditReaders: *s.auditReaders.Copy(),
+		sessions:     *s.sessions.Copy(),
 		nodes:        *s.nodes.Copy(),
 		invitations:  *s.invitations.Copy(),
 		deleted:      *s.deleted.Copy(),

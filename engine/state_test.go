@@ -18,6 +18,7 @@ func full(t *testing.T) *State {
 	s.clients.Set("vpn", &Client{Name: "vpn"})
 	s.apiTokens.Set("admin", &APIToken{Name: "admin"})
 	s.auditReaders.Set("siem", &AuditReader{Name: "siem"})
+	s.sessions.Set("0123", &Session{Name: "0123"})
 	s.nodes.Set("n1", &NodeRecord{Name: "n1"})
 	s.invitations.Set("00", 1)
 	s.deleted.Set("a0", 1)

@@ -22,6 +22,7 @@ const (
 	TableInvitations  Table = 7
 	TableDeleted      Table = 8
 	TableAuditReaders Table = 9
+	TableSessions     Table = 15
 )
 
 // headRecord holds the parts of a state that are not tables.
@@ -65,6 +66,7 @@ func (s *State) Records(yield func(Table, any) bool) {
 		return each(TableDeleted, &deletedRecord{Serial: serial, Last: last})
 	})
 	s.AuditReaders(func(r *AuditReader) bool { return each(TableAuditReaders, r) })
+	s.Sessions(func(x *Session) bool { return each(TableSessions, x) })
 }
 
 // Size returns the number of users and tokens.
@@ -97,6 +99,8 @@ func (s *State) PutRecord(t Table, fill func(any) error) error {
 		return put(fill, func(m *deletedRecord) { s.deleted.Set(m.Serial, m.Last) })
 	case TableAuditReaders:
 		return put(fill, func(r *AuditReader) { s.auditReaders.Set(r.Name, r) })
+	case TableSessions:
+		return put(fill, func(x *Session) { s.sessions.Set(x.Name, x) })
 	default:
 		return fmt.Errorf("table %d is unknown: a newer version wrote it", t)
 	}

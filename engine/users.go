@@ -59,8 +59,11 @@ func (c UnlockUser) decide(s *State, _ events.Time) ([]events.Event, error) {
 
 func (c DeleteUser) decide(s *State, _ events.Time) ([]events.Event, error) {
 	u, err := s.mustUser(c.User)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case u.Role != "":
+		return nil, refuseHelp(Conflict, HelpRemoveAdministrator, "user %s has the role %s; take it away first", u.Name, u.Role)
 	}
 	var facts []events.Event
 	for _, serial := range u.Tokens {

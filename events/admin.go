@@ -96,6 +96,10 @@ type APITokenIssued struct {
 	Digest  Hash   `cbor:"2,keyasint"` // SHA-256 of the secret, which is random
 	Role    string `cbor:"3,keyasint"`
 	Expires Time   `cbor:"4,keyasint,omitzero"`
+	// What it is limited to; nil: everything that the role permits, everywhere.
+	Commands []string `cbor:"5,keyasint,omitempty"` // patterns of operations
+	Sites    []string `cbor:"6,keyasint,omitempty"` // of the nodes that are asked
+	Networks []string `cbor:"7,keyasint,omitempty"` // CIDR that it is used from
 }
 
 // AuditReaderIssued is recorded when credentials to read the audit stream are
@@ -117,19 +121,21 @@ type APITokenRevoked struct {
 	Name string `cbor:"1,keyasint"`
 }
 
-// CommandDenied is recorded when an API token asks for an operation that its
-// role does not permit.
+// CommandDenied is recorded when an administrator or an API token asks for an
+// operation that is not permitted to them.
 type CommandDenied struct {
 	Operation string   `cbor:"1,keyasint"` // of the API, such as delete-user
 	Role      string   `cbor:"2,keyasint"`
 	Count     uint32   `cbor:"3,keyasint,omitempty"` // denials that this one stands for, when sampled
 	Others    []string `cbor:"4,keyasint,omitempty"` // other actors that were denied meanwhile
+	Cause     string   `cbor:"5,keyasint,omitempty"` // role, commands, site, network; empty in older records: role
 }
 
-// APITokenRefused is recorded when a request carries an API token that is
-// unknown, revoked or expired.
+// APITokenRefused is recorded when a request carries an API token that is not
+// valid.
 type APITokenRefused struct {
 	Name   string   `cbor:"1,keyasint,omitempty"` // of a token that has expired
 	Count  uint32   `cbor:"2,keyasint,omitempty"` // refusals that this one stands for, when sampled
 	Others []string `cbor:"3,keyasint,omitempty"` // other networks that they came from
+	Cause  string   `cbor:"4,keyasint,omitempty"` // unknown, expired, owner
 }

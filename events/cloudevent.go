@@ -81,6 +81,7 @@ func (s *scratch) canonical(b []byte, cluster string, r *Record) ([]byte, int) {
 	b = appendString(b, "reason", string(d.Reason))
 	b = appendString(b, "reference", o.Reference)
 	b = appendUint(b, "sequence", r.Sequence)
+	b = appendString(b, "session", o.Session)
 	b = appendString(b, "site", o.Site)
 	b = appendString(b, "source_ip", o.SourceIP)
 	b = appendToken(b, d)

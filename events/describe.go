@@ -236,14 +236,18 @@ func (e PolicyChanged) describe(d *Data) {
 }
 
 func (e APITokenIssued) describe(d *Data) {
+	d.detail("commands", strings.Join(e.Commands, " "))
 	d.detail("expires", e.Expires)
 	d.detail("name", e.Name)
+	d.detail("networks", strings.Join(e.Networks, " "))
 	d.detail("role", e.Role)
+	d.detail("sites", strings.Join(e.Sites, " "))
 }
 
 func (e APITokenRevoked) describe(d *Data) { d.detail("name", e.Name) }
 
 func (e CommandDenied) describe(d *Data) {
+	d.detail("cause", e.Cause)
 	d.count(e.Count)
 	d.detail("operation", e.Operation)
 	d.detail("others", strings.Join(e.Others, ", "))
@@ -251,6 +255,7 @@ func (e CommandDenied) describe(d *Data) {
 }
 
 func (e APITokenRefused) describe(d *Data) {
+	d.detail("cause", e.Cause)
 	d.count(e.Count)
 	d.detail("name", e.Name)
 	d.detail("others", strings.Join(e.Others, ", "))

@@ -65,8 +65,9 @@ type Origin struct {
 	Door      Door    `cbor:"5,keyasint,omitempty"`
 	Client    string  `cbor:"6,keyasint,omitempty"` // the RADIUS client's name
 	SourceIP  string  `cbor:"7,keyasint,omitempty"`
-	Actor     string  `cbor:"8,keyasint,omitempty"` // an administrator, or "system"
-	Note      string  `cbor:"9,keyasint,omitempty"` // the administrator's reason
+	Actor     string  `cbor:"8,keyasint,omitempty"`  // user:NAME, token:NAME, socket:root, or "system"
+	Note      string  `cbor:"9,keyasint,omitempty"`  // the administrator's reason
+	Session   string  `cbor:"15,keyasint,omitempty"` // of the actor, if a person
 }
 
 // Door is the front end through which a request came in.

@@ -37,7 +37,8 @@ type ClientEvent interface {
 	ofClient()
 }
 
-// AdminEvent is an event about the policy, API tokens and audit readers.
+// AdminEvent is an event about the policy, administrators, their sessions, API
+// tokens and audit readers.
 //
 //sumtype:decl
 type AdminEvent interface {
@@ -98,6 +99,13 @@ func (AuditReaderIssued) ofAdmin()  {}
 func (AuditReaderRevoked) ofAdmin() {}
 func (CommandDenied) ofAdmin()      {}
 func (APITokenRefused) ofAdmin()    {}
+func (RoleGranted) ofAdmin()        {}
+func (RoleRevoked) ofAdmin()        {}
+func (SessionOpened) ofAdmin()      {}
+func (SessionEnded) ofAdmin()       {}
+func (SessionRefused) ofAdmin()     {}
+func (CredentialUsed) ofAdmin()     {}
+func (APITokenLinked) ofAdmin()     {}
 
 func (ClusterFounded) ofCluster()          {}
 func (InvitationIssued) ofCluster()        {}

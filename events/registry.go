@@ -78,6 +78,14 @@ var kinds = []class{
 	member[CommandDenied](85, "admin", "command_denied", "KF5006W"),
 	member[APITokenRefused](86, "admin", "api_token_refused", "KF5007W"),
 
+	member[RoleGranted](150, "admin", "role_granted", "KF5010W"),
+	member[RoleRevoked](151, "admin", "role_revoked", "KF5011W"),
+	member[SessionOpened](152, "admin", "session_opened", "KF5012I"),
+	member[SessionEnded](153, "admin", "session_ended", "KF5013I"),
+	member[SessionRefused](154, "admin", "session_refused", "KF5014W"),
+	member[CredentialUsed](155, "admin", "credential_used", "KF5015I"),
+	member[APITokenLinked](156, "admin", "api_token_linked", "KF5016W"),
+
 	member[ClusterFounded](90, "cluster", "founded", "KF6001I"),
 	member[InvitationIssued](91, "cluster", "invitation_issued", "KF6002W"),
 	member[NodeJoined](92, "cluster", "node_joined", "KF6003W"),

@@ -18,7 +18,7 @@ func records(all ...events.Event) []events.Record {
 		switch e.(type) {
 		case events.PasscodeAccepted, events.PasscodeRejected, events.PasscodeChallenged:
 		default:
-			r.Origin.Actor = "api token desk"
+			r.Origin.Actor = "token:desk"
 		}
 		out = append(out, r)
 	}

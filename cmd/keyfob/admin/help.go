@@ -222,7 +222,7 @@ Roles:
     enrolment  add users; import, issue, assign, replace and delete tokens
     auditor    view everything, change nothing
     login      decide logins, for applications that do not use RADIUS`, `
-keyfob api-token issue desk-anna --role helpdesk --ttl 365d`},
+keyfob api-token issue monitoring --role auditor --ttl 365d`},
 	"api-token list":   {"", "\nkeyfob api-token list"},
 	"api-token revoke": {"", "\nkeyfob api-token revoke desk-anna"},
 }

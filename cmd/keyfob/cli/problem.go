@@ -10,15 +10,18 @@ import (
 
 // helpLines are the commands that help against a problem.
 var helpLines = map[string]string{
-	string(engine.HelpListUsers):       "keyfob user list",
-	string(engine.HelpListTokens):      "keyfob token list",
-	string(engine.HelpListClients):     "keyfob client list",
-	string(engine.HelpListNodes):       "keyfob cluster status",
-	string(engine.HelpShowPolicy):      "keyfob policy show",
-	string(engine.HelpSetTemporaryPIN): "keyfob token set-temporary-pin",
-	string(engine.HelpSetClient):       "keyfob client set",
-	string(engine.HelpInvite):          "keyfob cluster invite",
-	string(engine.HelpBackUp):          "keyfob cluster backup on a node, as root",
+	string(engine.HelpListUsers):           "keyfob user list",
+	string(engine.HelpListTokens):          "keyfob token list",
+	string(engine.HelpListClients):         "keyfob client list",
+	string(engine.HelpListNodes):           "keyfob cluster status",
+	string(engine.HelpShowPolicy):          "keyfob policy show",
+	string(engine.HelpSetTemporaryPIN):     "keyfob token set-temporary-pin",
+	string(engine.HelpSetClient):           "keyfob client set",
+	string(engine.HelpInvite):              "keyfob cluster invite",
+	string(engine.HelpListAdministrators):  "keyfob admin list",
+	string(engine.HelpRemoveAdministrator): "keyfob admin remove",
+	string(engine.HelpListSessions):        "keyfob admin session list",
+	string(engine.HelpBackUp):              "keyfob cluster backup on a node, as root",
 }
 
 // misuse is what the API's schema does not allow, in the words of the command
