@@ -47,3 +47,17 @@ func (s sealing) OpenClientSecret(name string, sealed []byte) (engine.Secret, er
 	secret, err := s.keys.vault.Open(vault.Clients, clientPlace(name), sealed)
 	return engine.Secret(secret), err
 }
+
+// SealNote seals a text that a door keeps in a cookie. The text does not expire by
+// itself.
+func (s sealing) SealNote(kind, text string) string {
+	return s.keys.vault.SealText(vault.Conversations, notePlace(kind), []byte(text))
+}
+
+// OpenNote opens what SealNote sealed, on any node of the cluster.
+func (s sealing) OpenNote(kind, sealed string) (text string, ok bool) {
+	plain, err := s.keys.vault.OpenText(vault.Conversations, notePlace(kind), sealed)
+	return string(plain), err == nil
+}
+
+func notePlace(kind string) vault.Identity { return vault.Identity{Table: "notes", Record: kind} }

@@ -3,6 +3,8 @@ package webui
 import (
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -58,21 +60,36 @@ func (v *visit) drop(name string) {
 	http.SetCookie(v.w, secureCookie(&http.Cookie{Name: name, MaxAge: -1}))
 }
 
-// finish ends the conversation and opens the last page for a while. The cookie
-// says which words that page uses.
+// doneNote is the kind of note in doneCookie: when it expires, and which words the
+// last page uses.
+const doneNote = "done"
+
+// finish ends the conversation and opens the last page for a while.
 func (v *visit) finish(e entry) {
 	v.drop(conversationCookie)
-	http.SetCookie(v.w, secureCookie(&http.Cookie{Name: doneCookie, Value: e.String(), MaxAge: int(doneFor.Seconds())}))
+	http.SetCookie(v.w, secureCookie(&http.Cookie{
+		Name: doneCookie, Value: sealDone(v.site.cfg.Node, e, v.arrived), MaxAge: int(doneFor.Seconds()),
+	}))
 }
 
-// done reports whether a conversation was completed, and how its passcode was
-// entered.
+func sealDone(n Node, e entry, now time.Time) string {
+	return n.SealNote(doneNote, strconv.FormatInt(now.Add(doneFor).Unix(), 10)+" "+e.String())
+}
+
+// done reports whether a conversation was completed here a short while ago, and
+// how its passcode was entered.
 func (v *visit) done() (entry, bool) {
 	c, err := v.r.Cookie(doneCookie)
-	if err != nil {
+	if err != nil || len(c.Value) > maxConversation {
 		return entry{}, false
 	}
-	return parseEntry(c.Value), true
+	text, ok := v.site.cfg.Node.OpenNote(doneNote, c.Value)
+	until, words, _ := strings.Cut(text, " ")
+	seconds, err := strconv.ParseInt(until, 10, 64)
+	if !ok || err != nil || v.arrived.Unix() > seconds {
+		return entry{}, false
+	}
+	return parseEntry(words), true
 }
 
 // prefer keeps the language that ?lang= asked for. The cookie is also sent when

@@ -25,6 +25,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 // and a conversation's text says which step it waits for.
 type scriptedNode struct {
 	*nodetest.Script
+	nodetest.Notes
 	now      func() time.Time
 	notReady error
 	state    *engine.State
@@ -277,6 +278,11 @@ func fields(pairs ...string) url.Values {
 
 func in(conversation string) *http.Cookie {
 	return &http.Cookie{Name: conversationCookie, Value: conversation}
+}
+
+// finished is the cookie of a conversation that was completed.
+func finished(n Node, entry string) *http.Cookie {
+	return &http.Cookie{Name: doneCookie, Value: sealDone(n, parseEntry(entry), noon)}
 }
 
 func body(t testing.TB, res *http.Response) string {

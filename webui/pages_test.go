@@ -28,7 +28,7 @@ type state struct {
 
 func states() []state {
 	const ok, invalid = http.StatusOK, http.StatusUnprocessableEntity
-	done := &http.Cookie{Name: doneCookie, Value: "1"}
+	done := finished(newScriptedNode(), "fob")
 	branded := func(c *Config) {
 		c.Branding = Branding{ServiceName: "Example Travel VPN", Logo: []byte("<svg xmlns=\"http://www.w3.org/2000/svg\"/>"), DoneText: "Enjoy the trip.", HelpLine: "Call 4711 or mail help@example.com."}
 	}
@@ -67,7 +67,7 @@ func states() []state {
 	for _, e := range []entry{
 		{style: stylePINFirst, event: true}, {style: stylePINpad}, {style: styleNoPIN}, {style: styleNoPIN, event: true}, {style: styleOnDemand}, {style: styleEmergency},
 	} {
-		cookie := &http.Cookie{Name: doneCookie, Value: e.String()}
+		cookie := finished(newScriptedNode(), e.String())
 		all = append(all, state{name: "done-" + strings.ReplaceAll(e.String(), "_", "-"), request: withGet("/done", cookie), status: ok})
 	}
 	steps := map[string][]string{

@@ -40,6 +40,10 @@ type Node interface {
 	// Prompt returns the step that a conversation waits for, without answering
 	// it. The error is engine.ErrConversation when the conversation is over.
 	Prompt(ctx context.Context, conversation string, o events.Origin) (engine.Prompt, error)
+	// SealNote seals a text for a cookie. Every node of the cluster can open it
+	// with the same kind, and nobody else can make one.
+	SealNote(kind, text string) string
+	OpenNote(kind, sealed string) (text string, ok bool)
 	// State is this node's copy. The pages read the policy from it.
 	State() *engine.State
 	// Ready returns the reason why the node cannot serve now, or nil.

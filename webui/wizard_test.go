@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"keyfob/engine"
 	"keyfob/events"
@@ -173,6 +174,35 @@ func TestVerdictOfAnotherPurposeIsRefused(t *testing.T) {
 	}
 }
 
+// TestLastPageNeedsAConversationThatEnded: the last page says that a token works.
+// Nobody can open it, or have it opened, with a cookie that no conversation left.
+func TestLastPageNeedsAConversationThatEnded(t *testing.T) {
+	now := noon
+	h, n := newSite(t, func(c *Config) { c.Now = func() time.Time { return now } })
+	v := &visitor{t: t, h: h, cookies: make(map[string]string)}
+	if to := v.submit("/", fields("user", "accepted", "passcode", "111111")); to != "/done" {
+		t.Fatalf("a login leads to %q", to)
+	}
+	mine := v.cookies[doneCookie]
+	for name, value := range map[string]string{
+		"empty": "", "as the words say": "fob", "any": "1", "changed": mine[:len(mine)-1] + "x", "cut": mine[:len(mine)/2],
+		"a conversation": "login", "another note": n.SealNote("other", "9999999999 fob"),
+	} {
+		cookie := &http.Cookie{Name: doneCookie, Value: value}
+		for _, r := range []*http.Request{get("/done", cookie), post("/login", fields("passcode", "1"), cookie)} {
+			if res := serve(h, r); res.Header.Get("Location") == "/done" || r.Method == http.MethodGet && res.Header.Get("Location") != "/" {
+				t.Errorf("%s /done with a cookie that is %s: %d to %q", r.Method, name, res.StatusCode, res.Header.Get("Location"))
+			}
+		}
+	}
+	for at, want := range map[time.Duration]int{doneFor - time.Second: http.StatusOK, doneFor + time.Second: http.StatusSeeOther} {
+		now = noon.Add(at)
+		if res := serve(h, get("/done", &http.Cookie{Name: doneCookie, Value: mine})); res.StatusCode != want {
+			t.Errorf("%v after the conversation: %d, want %d", at, res.StatusCode, want)
+		}
+	}
+}
+
 func TestPagesOfOtherStepsRedirectToTheCurrentStep(t *testing.T) {
 	h, n := newSite(t)
 	for _, tc := range []struct {
@@ -187,7 +217,7 @@ func TestPagesOfOtherStepsRedirectToTheCurrentStep(t *testing.T) {
 		{get("/next", in("spoilt")), "/?over=1"},
 		{post("/next", fields("tokencode", "4821"), in("new")), "/pin"},
 		{post("/pin", fields("choice", "own"), in("new")), "/pin"},
-		{post("/login", fields("passcode", "1"), &http.Cookie{Name: doneCookie, Value: "1"}), "/done"},
+		{post("/login", fields("passcode", "1"), finished(n, "fob")), "/done"},
 	} {
 		res := serve(h, tc.request)
 		if to := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || to != tc.to {

@@ -16,6 +16,7 @@ import (
 // and keeps the state in memory. Its methods may be called from any goroutine.
 type Node struct {
 	Keys // seals nothing: see there
+	Notes
 
 	now func() time.Time
 
