@@ -4,9 +4,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"keyfob/cluster/link"
-	"keyfob/events"
 )
 
 // membership is who belongs to the cluster and what was last heard of them.
@@ -16,31 +13,28 @@ type membership struct {
 	peers   peers
 }
 
-// Member implements link.Membership. A member whose key is not known is none.
-func (m *membership) Member(id string) (link.Member, bool) {
+// Address implements link.Membership.
+func (m *membership) Address(id string) (string, bool) {
 	if !m.replica.started.Load() {
-		return link.Member{}, false
+		return "", false
 	}
-	for _, list := range [][]member{m.known(), m.peers.reported(m.replica.raft.CommitIndex())} {
+	for _, list := range [][]member{m.replica.members(), m.peers.reported(m.replica.raft.CommitIndex())} {
 		for _, one := range list {
-			if one.ID == id && one.Key != (events.Hash{}) {
-				return link.Member{Address: one.Address, Key: one.Key}, true
+			if one.ID == id {
+				return one.Address, true
 			}
 		}
 	}
-	return link.Member{}, false
+	return "", false
 }
 
 // known are the members: those of Raft's configuration, or before there is one,
-// those that others reported, lately or when this node joined.
+// those that others reported.
 func (m *membership) known() []member {
 	if list := m.replica.members(); len(list) > 0 {
 		return list
 	}
-	if list := m.peers.reported(0); len(list) > 0 {
-		return list
-	}
-	return m.replica.file.now().Members
+	return m.peers.reported(0)
 }
 
 // includesSelf reports whether this node is a member, as far as it knows.

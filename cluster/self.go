@@ -7,13 +7,12 @@ import (
 	"keyfob/events"
 )
 
-// self is what every part of a node knows: its configuration, logger, and its
-// identity when it started.
+// self is what every part of a node knows: its configuration, identity and
+// logger.
 type self struct {
-	c    Config
-	log  *slog.Logger
-	id   identity
-	file *identityFile
+	c   Config
+	log *slog.Logger
+	id  identity
 }
 
 // system returns the origin of what the cluster does by itself.

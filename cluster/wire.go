@@ -96,6 +96,7 @@ var forms = []form{
 	plain[engine.OpenSession](64),
 	plain[engine.EndSession](65),
 	plain[engine.RecordUse](66),
+	plain[engine.CheckCaller](85),
 }
 
 func decodeLogin(body []byte) (request, error) {

@@ -29,6 +29,12 @@ func answerOf(at events.Time, d events.Draft) (Answer, bool) {
 	case events.TokenResynchronized:
 		a.Verdict = Resynchronized
 		return a, e.User != "" && d.Origin.Actor == ""
+	case events.CallerProofShown:
+		a.Verdict, a.Until = Proved, e.Expires
+		return a, true
+	case events.CallerProofRefused:
+		a.Reason = e.Reason
+		return a, true
 	case events.PasscodeChallenged:
 		a.Verdict, a.Reason, a.Conversation = Challenge, e.Reason, &e.Conversation
 		return a, true
@@ -72,6 +78,17 @@ func (s *State) applyAttempt(at events.Time, e events.AttemptEvent, a Answer, an
 			s.changeUser(e.User, func(u *User) { u.keep(a) })
 		}
 		s.resynchronized(at, e)
+	case events.CallerProofShown:
+		s.changeUser(e.User, func(u *User) {
+			u.Proof = &CallerProof{Digest: e.Digest, Until: e.Expires}
+			u.keep(a)
+		})
+		s.changeToken(e.Use.Serial, func(t *Token) { t.spend(at, e.Use, false) })
+	case events.CallerProofRefused:
+		s.changeUser(e.User, func(u *User) {
+			u.ProofFailures = append(recent(u.ProofFailures, at), at)
+			u.keep(a)
+		})
 	case events.PasscodeChallenged:
 		proved := e.Conversation.Step != events.StepNextTokencode
 		s.changeUser(e.User, func(u *User) {

@@ -37,6 +37,9 @@ type Authenticate struct {
 	// are the IDs that a Repeatable request has under the other versions.
 	Keys uint8            `cbor:"20,keyasint,omitempty"`
 	Also []events.Request `cbor:"21,keyasint,omitempty"`
+	// Word is the keyed digest of the word that the user gets to prove themselves
+	// to the help desk.
+	Word string `cbor:"14,keyasint,omitempty"`
 }
 
 // DecideLogin decides an attempt to log in or to resynchronize a token. It
@@ -79,6 +82,9 @@ func (d *decider) authenticate() (Decision, error) {
 	}
 	if d.otherKeys(kept) {
 		return Decision{}, ErrStale
+	}
+	if d.command.Purpose == ToProveCaller {
+		return d.proveCaller()
 	}
 	if !d.command.Conversation.IsZero() {
 		d.conversation = d.user.Conversation

@@ -66,6 +66,7 @@ type PINEvidence struct {
 type Checked struct {
 	Command Authenticate
 	PIN     Secret // typed once or generated; goes into the next ticket
+	Word    Secret // for the help desk, if the attempt was made to get one
 	// Deliveries are the tokencodes that may be sent, one per token for which the
 	// PIN is right. The decision selects one.
 	Deliveries []Delivery
@@ -123,6 +124,9 @@ func Check(ctx context.Context, in CheckInput) (Checked, error) {
 	if in.Attempt.Purpose == ToResynchronize {
 		c.Command.Evidence.Tokens, err = k.resynchronize(ctx)
 		return c, err
+	}
+	if in.Attempt.Purpose == ToProveCaller {
+		return c, k.proveCaller(ctx, &c)
 	}
 	if in.Ticket != nil {
 		if u.Conversation == nil || u.Conversation.ID != in.Ticket.ID {
@@ -336,9 +340,10 @@ func (k *checker) mixed(t *Token, g *tokencode.Generator, intervals func(yield f
 }
 
 // withoutPIN reports whether the tokencode alone is enough: as the next
-// tokencode, after the PIN was proved with the first.
+// tokencode, after the PIN was proved with the first, and for the help desk,
+// which is called when a PIN is forgotten.
 func (k *checker) withoutPIN() bool {
-	return k.step == events.StepNextTokencode
+	return k.step == events.StepNextTokencode || k.Attempt.Purpose == ToProveCaller
 }
 
 // pinMatches verifies a PIN in the way the token stores it.

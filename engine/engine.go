@@ -54,6 +54,7 @@ const (
 	ToLogIn         Purpose = ""
 	ToResynchronize Purpose = "resynchronize" // Typed is the passcode, Again the next tokencode
 	ToExtend        Purpose = "extend"        // to get more time for the open step; nothing is typed
+	ToProveCaller   Purpose = "prove_caller"  // to get a word for the help desk; Typed is the tokencode, with or without the PIN
 )
 
 // Choice is how a user wants to get a new PIN.
@@ -77,6 +78,8 @@ const (
 	// Resynchronized accepts nobody: two consecutive tokencodes have
 	// resynchronized the token.
 	Resynchronized
+	// Proved accepts nobody: the user gets a word to read out to the help desk.
+	Proved
 )
 
 func (v Verdict) String() string {
@@ -87,6 +90,8 @@ func (v Verdict) String() string {
 		return "challenge"
 	case Resynchronized:
 		return "resynchronized"
+	case Proved:
+		return "proved"
 	default:
 		return "reject"
 	}
@@ -104,6 +109,9 @@ type Outcome struct {
 	// that the PIN broke. After an accept, it describes how the passcode of the
 	// token is composed.
 	Prompt Prompt
+	// Word, after Proved, is what the user reads out to the help desk until Expires.
+	Word    Secret
+	Expires time.Time
 	// Conversation is the sealed text to return with the answer.
 	Conversation string
 	// Wait, if set, is the time until another attempt is checked: the source or

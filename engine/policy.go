@@ -62,6 +62,11 @@ type Policy struct {
 
 	KeysRotateEvery time.Duration `cbor:"70,keyasint"` // age of the root key at which nodes warn; 0: never
 	SeedMin         int           `cbor:"95,keyasint"` // bits of the seed of a new token
+
+	CallerFor      time.Duration `cbor:"100,keyasint"` // how long a word for the help desk is valid
+	CallerHelp     time.Duration `cbor:"101,keyasint"` // how long a caller may be helped after a right word
+	CallerTries    int           `cbor:"102,keyasint"` // refused attempts to get a word, in an hour
+	CallerRequired bool          `cbor:"103,keyasint"` // the help desk may use remedies only for a caller who was checked
 }
 
 // longestLock bounds growing locks.
@@ -161,6 +166,9 @@ func DefaultPolicy() Policy {
 		AdminSessionFor:   8 * time.Hour,
 		AdminSessionIdle:  time.Hour,
 		AdminSessionBound: true,
+		CallerFor:         5 * time.Minute,
+		CallerHelp:        5 * time.Minute,
+		CallerTries:       3,
 
 		SourceFailures: 100,
 		SourceEvery:    10 * time.Second,
@@ -181,6 +189,7 @@ func unsaid() Policy {
 		RetryRequestFor: d.RetryRequestFor, RetryLoginFor: d.RetryLoginFor,
 		EmergencyFor: d.EmergencyFor, EmergencyMost: d.EmergencyMost, EmergencyCodes: d.EmergencyCodes,
 		AdminSessionFor: d.AdminSessionFor, AdminSessionIdle: d.AdminSessionIdle, AdminSessionBound: d.AdminSessionBound,
+		CallerFor: d.CallerFor, CallerHelp: d.CallerHelp, CallerTries: d.CallerTries,
 		SourceFailures: d.SourceFailures, SourceEvery: d.SourceEvery, ClientFailures: d.ClientFailures, ClientEvery: d.ClientEvery,
 		KeysRotateEvery: d.KeysRotateEvery,
 		SeedMin:         d.SeedMin,

@@ -14,6 +14,9 @@ func Finish(s *State, c Checked, d Decision, sequence uint64, now events.Time) (
 	out := Outcome{Verdict: d.Answer.Verdict, Reason: d.Answer.Reason, Reference: d.Answer.Reference, User: d.User}
 	next := d.Answer.Conversation
 	if next == nil {
+		if d.Answer.Verdict == Proved {
+			out.Word, out.Expires = c.Word, d.Answer.Until.Std()
+		}
 		out.Prompt = lastPrompt(s, c, d.Answer)
 		return out, nil
 	}

@@ -42,9 +42,6 @@ type Cluster struct {
 	RecoveryKey []byte `cbor:"6,keyasint,omitempty"` // public; backups are sealed for it
 
 	Keys RootKeys `cbor:"7,keyasint,omitzero"`
-	// Removed are the nodes that were removed last. Until Raft's configuration is
-	// changed, they are needed for a majority.
-	Removed []RemovedNode `cbor:"11,keyasint,omitempty"`
 }
 
 // User is a person who has tokens. Failures count for the user, over all tokens
@@ -62,6 +59,10 @@ type User struct {
 	Answers      []Answer             `cbor:"11,keyasint,omitempty"` // the last few, for retries
 	Added        events.Time          `cbor:"12,keyasint,omitempty"`
 	Role         string               `cbor:"15,keyasint,omitempty"` // of an administrator
+
+	Proof         *CallerProof  `cbor:"20,keyasint,omitempty"` // the word that the user has for the help desk
+	ProofFailures []events.Time `cbor:"21,keyasint,omitempty"` // refused attempts to get a word, in the last hour
+	Caller        *Caller       `cbor:"22,keyasint,omitempty"` // who was last checked on the telephone
 }
 
 // Lock is a budget of failures and the locks that result from it.
@@ -144,9 +145,10 @@ type Answer struct {
 	Verdict      Verdict              `cbor:"3,keyasint,omitempty"`
 	Reason       events.Reason        `cbor:"4,keyasint,omitempty"`
 	Reference    string               `cbor:"5,keyasint,omitempty"`
-	Conversation *events.Conversation `cbor:"6,keyasint,omitempty"` // as it stood after this answer
-	Problem      Problem              `cbor:"7,keyasint,omitempty"` // the problem that ended it
-	Serial       string               `cbor:"8,keyasint,omitempty"` // of the token that was accepted, or whose rules Problem refers to
+	Conversation *events.Conversation `cbor:"6,keyasint,omitempty"`  // as it stood after this answer
+	Problem      Problem              `cbor:"7,keyasint,omitempty"`  // the problem that ended it
+	Serial       string               `cbor:"8,keyasint,omitempty"`  // of the token that was accepted, or whose rules Problem refers to
+	Until        events.Time          `cbor:"14,keyasint,omitempty"` // of the word for the help desk
 }
 
 // Token is a device or an app that displays tokencodes.
@@ -245,12 +247,6 @@ type NodeRecord struct {
 	Joined  events.Time `cbor:"4,keyasint,omitempty"`
 	Key     events.Hash `cbor:"5,keyasint,omitzero"`  // SHA-256 of its public TLS key, which proves membership
 	SealKey []byte      `cbor:"6,keyasint,omitempty"` // public; the root key is sealed for it
-}
-
-// RemovedNode is a node that was a member.
-type RemovedNode struct {
-	Name string      `cbor:"1,keyasint"`
-	Key  events.Hash `cbor:"2,keyasint"`
 }
 
 // NewState returns the state before the first record.

@@ -90,6 +90,7 @@ type world struct {
 	client  string
 	pin     string // generated, or an activation code
 	sent    string // to the user, on demand
+	word    string // for the help desk
 	request uint32
 	news    []events.Draft
 	last    engine.Outcome
@@ -165,6 +166,11 @@ func (w *world) do(words []string) string {
 	case "resync":
 		w.ticket, w.user = nil, words[1]
 		return w.attempt(append(words[2:], "resynchronize"))
+	case "caller": // USER TOKENCODE: the page shows a word
+		w.ticket, w.user = nil, words[1]
+		return w.attempt(append(words[2:], "caller"))
+	case "check": // USER WORD ADMINISTRATOR
+		return w.check(words[1], strings.ReplaceAll(words[2], "<word>", w.word), words[3])
 	case "login":
 		w.ticket = nil
 		w.user = words[1]
@@ -353,6 +359,8 @@ func (w *world) attempt(words []string) string {
 		switch {
 		case word == "nochallenge":
 			a.NoChallenge = true
+		case word == "caller":
+			a.Purpose = engine.ToProveCaller
 		case word == "extend":
 			a.Purpose = engine.ToExtend
 		case word == "resynchronize":
@@ -373,6 +381,21 @@ func (w *world) attempt(words []string) string {
 		return "error: " + err.Error()
 	}
 	return w.tellOutcome(out)
+}
+
+// check has an administrator check the word of a caller.
+func (w *world) check(user, word, by string) string {
+	o := w.origin(by)
+	d, err := engine.Decide(w.state, o, engine.CheckCaller{User: user, Digest: engine.CallerDigest(w.keys, user, word)}, events.At(w.now))
+	if err != nil {
+		return "refused: " + err.Error()
+	}
+	w.apply(d.Drafts)
+	w.news = nil
+	if w.state.CallerChecked(user, by, events.At(w.now)) {
+		return "yes"
+	}
+	return "no"
 }
 
 func (w *world) sends(engine.Secret) bool { return !w.mute }
@@ -407,6 +430,9 @@ func (w *world) ask(a engine.Attempt) (engine.Outcome, error) {
 	}
 	if out.Prompt.PIN != "" {
 		w.pin = out.Prompt.PIN.Reveal()
+	}
+	if out.Word != "" {
+		w.word = strings.ReplaceAll(out.Word.Reveal(), " ", "")
 	}
 	w.last = out
 	return out, nil
@@ -479,6 +505,9 @@ func (w *world) tellOutcome(o engine.Outcome) string {
 	}
 	if o.Prompt.PIN != "" {
 		s += " shows a PIN"
+	}
+	if o.Word != "" {
+		s += " shows a word"
 	}
 	return s
 }
@@ -571,4 +600,4 @@ func (*keys) ChanceOf(text string) func([]byte) error {
 	}
 }
 
-func (*keys) Pseudonym(string) string { return "digest" }
+func (*keys) Pseudonym(text string) string { return "digest of " + text }

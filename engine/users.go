@@ -104,7 +104,7 @@ func (s *State) mustUser(typed string) (*User, error) {
 	return nil, refuseHelp(NotFound, HelpListUsers, "user %q not found", name)
 }
 
-func (s *State) applyUser(at events.Time, e events.UserEvent) {
+func (s *State) applyUser(at events.Time, by string, e events.UserEvent) {
 	switch e := e.(type) {
 	case events.UserAdded:
 		s.users.Set(e.User, &User{Name: e.User, Added: at})
@@ -121,6 +121,8 @@ func (s *State) applyUser(at events.Time, e events.UserEvent) {
 			u.Failures = e.Failures
 			u.lock(e.Trusted).fail(&s.Policy, at, e.Wait)
 		})
+	case events.CallerChecked:
+		s.changeUser(e.User, func(u *User) { u.checked(by, e) })
 	case events.FailuresReset:
 		s.changeUser(e.User, func(u *User) { u.Failures = 0 })
 	case events.UserLockedOut:

@@ -63,6 +63,10 @@ var kinds = []class{
 	member[FailureCounted](55, "user", "failure_counted", "KF3010W"),
 	member[FailuresReset](56, "user", "failures_reset", "KF3011I"),
 
+	member[CallerProofShown](57, "user", "caller_proof_shown", "KF3020I"),
+	member[CallerProofRefused](58, "user", "caller_proof_refused", "KF3021W"),
+	member[CallerChecked](59, "user", "caller_checked", "KF3022W"),
+
 	member[ClientAdded](70, "client", "added", "KF4001I"),
 	member[ClientRemoved](71, "client", "removed", "KF4002I"),
 	member[ClientSigned](72, "client", "signed", "KF4003I"),

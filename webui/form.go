@@ -149,6 +149,8 @@ func (f form) attempt(path, conversation string) (engine.Attempt, bool) {
 		a.Typed = f.tokencode
 	case pathResync:
 		a.Typed, a.Again, a.Purpose = f.passcode, f.tokencode, engine.ToResynchronize
+	case pathCaller:
+		a.Typed, a.Purpose = f.tokencode, engine.ToProveCaller
 	case pathPIN:
 		a.Typed, a.Again = f.pin, f.pinAgain
 	}

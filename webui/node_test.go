@@ -135,6 +135,12 @@ func (n *scriptedNode) outcome(a engine.Attempt) engine.Outcome {
 		}
 		return engine.Outcome{Reason: events.ReasonBadTokencode, Reference: "7K3M-QX4P"}
 	}
+	if a.Purpose == engine.ToProveCaller {
+		if a.Typed == "159753" {
+			return engine.Outcome{Verdict: engine.Proved, Word: "7K3 MQX", Expires: n.now().Add(5 * time.Minute)}
+		}
+		return engine.Outcome{Reason: events.ReasonBadTokencode, Reference: "7K3M-QX4P"}
+	}
 	if a.Conversation == "" {
 		return n.begin(a.User, a.Typed.Reveal())
 	}

@@ -81,8 +81,12 @@ func (v *visit) throttled(wait time.Duration) {
 func (v *visit) tryLater(status int, wait time.Duration, what string) {
 	v.retryAfter(wait)
 	pr := problem{title: what + "_title", text: what + "_text", wait: roundUp(wait)}
-	if v.path == pathSignIn {
+	switch v.path {
+	case pathSignIn:
 		v.showSignIn(status, pr, v.sameRequest())
+		return
+	case pathCaller:
+		v.showCaller(status, pr, v.sameRequest())
 		return
 	}
 	prompt, err := v.prompt(v.conversation())

@@ -20,6 +20,7 @@ const (
 	pathDone   = "/done"
 	pathLost   = "/lost"
 	pathResync = "/resync"
+	pathCaller = "/caller"
 )
 
 // pathOf returns the path of a step's page.

@@ -105,6 +105,23 @@ func TestRefusalSaysWhenToStopByThePolicy(t *testing.T) {
 	}
 }
 
+func TestCallerHasOneAnswerForEveryRefusal(t *testing.T) {
+	var want answer
+	for _, reason := range []events.Reason{"", events.ReasonBadTokencode, events.ReasonUserUnknown, events.ReasonThrottled, events.ReasonTokenLost, events.ReasonTokencodeReused} {
+		h, err := New(testConfig(fixedNode(engine.Outcome{Reason: reason, Reference: "7K3M-QX4P", User: "ada"})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := observe(t, serve(h, post("/caller", fields("user", "ada", "tokencode", "1"))))
+		if want.Status == 0 {
+			want = got
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s can be distinguished:\n%s", reason, d)
+		}
+	}
+}
+
 func TestResynchronizeHasOneAnswerForEveryRefusal(t *testing.T) {
 	var want answer
 	for _, reason := range []events.Reason{"", events.ReasonBadPIN, events.ReasonUserUnknown, events.ReasonUserLocked, events.ReasonNextTokencodeWrong, events.ReasonTokencodeReused} {

@@ -100,6 +100,7 @@ func (s *site) table() map[string]route {
 		pathNext:   step,
 		pathLogin:  step,
 		pathResync: {get: s.showResync, post: s.resync},
+		pathCaller: {get: s.showCaller, post: s.caller},
 		pathDone:   {get: s.showDone},
 		pathLost:   {get: s.showLost},
 		"/livez":   {get: s.live},

@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -21,9 +22,8 @@ func (l *Link) base() *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		SessionTicketsDisabled: true,
-		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return l.self.Load(), nil },
-		GetClientCertificate:   func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return l.self.Load(), nil },
-		Time:                   l.config.Now,
+		Certificates:           []tls.Certificate{l.self},
+		Time:                   l.verifier.now,
 	}
 }
 
@@ -34,14 +34,11 @@ func (l *Link) serverConfig(listeners map[string]*listener) *tls.Config {
 	members.NextProtos = []string{protoRaft, protoRPC}
 	members.ClientAuth = tls.RequireAnyClientCert // checked by VerifyConnection
 	members.VerifyConnection = func(state tls.ConnectionState) error {
-		id, key, err := shown(state, l.config.ClusterID)
+		id, err := l.verifier.node(state, l.root, x509.ExtKeyUsageClientAuth)
 		if err != nil {
 			return err
 		}
-		err = l.checkKey(id, key)
-		if err != nil && l.issued(state.PeerCertificates[0]) {
-			return fmt.Errorf("%w: %w", errIssued, err)
-		}
+		_, err = l.memberAddress(id)
 		return err
 	}
 	strangers := l.base()
@@ -69,15 +66,12 @@ func (l *Link) dial(ctx context.Context, nodeID, addr, proto string) (*conn, err
 	config.NextProtos = []string{proto}
 	config.InsecureSkipVerify = true // crypto/tls checks host names only; VerifyConnection checks the node
 	config.VerifyConnection = func(state tls.ConnectionState) error {
-		id, key, err := shown(state, l.config.ClusterID)
+		id, err := l.verifier.node(state, l.root, x509.ExtKeyUsageServerAuth)
 		if err != nil {
 			return err
 		}
 		if id != nodeID {
 			return fmt.Errorf("node %s answers at the address of node %s", id, nodeID)
-		}
-		if err := l.checkKey(id, key); err != nil {
-			return err
 		}
 		return wantProtocol(state, proto)
 	}
@@ -85,11 +79,7 @@ func (l *Link) dial(ctx context.Context, nodeID, addr, proto string) (*conn, err
 	if err != nil {
 		return nil, fmt.Errorf("connecting to node %s: %w", nodeID, err)
 	}
-	_, key, err := shown(tc.ConnectionState(), l.config.ClusterID)
-	if err != nil {
-		return nil, err
-	}
-	return l.admit(slot{kind: outbound, peer: nodeID, key: key}, raw, tc)
+	return l.admit(slot{kind: outbound, peer: nodeID}, raw, tc)
 }
 
 func connect(ctx context.Context, dial func(ctx context.Context, network, addr string) (net.Conn, error),
@@ -120,7 +110,7 @@ func wantProtocol(state tls.ConnectionState, proto string) error {
 // conn is a connection with a known peer.
 type conn struct {
 	*tls.Conn
-	slot  // whose peer is empty for a joining machine
+	peer  string // node id, empty for a joining machine
 	leave func()
 
 	once sync.Once

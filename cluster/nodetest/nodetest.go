@@ -35,7 +35,7 @@ func Possible(out engine.Outcome, err error) error {
 		return fmt.Errorf("verdict %v with an error: %w", out.Verdict, err)
 	case err != nil:
 		return nil
-	case out.Verdict > engine.Resynchronized:
+	case out.Verdict > engine.Proved:
 		return fmt.Errorf("verdict %d is unknown", out.Verdict)
 	case open != (out.Conversation != ""):
 		return fmt.Errorf("step %q with conversation %q", out.Prompt.Step, out.Conversation)
@@ -43,6 +43,8 @@ func Possible(out engine.Outcome, err error) error {
 		return errors.New("a challenge without a conversation")
 	case open && out.Verdict != engine.Challenge && out.Verdict != engine.Reject:
 		return fmt.Errorf("verdict %v with an open conversation", out.Verdict)
+	case (out.Verdict == engine.Proved) != (out.Word != "" && !out.Expires.IsZero()):
+		return fmt.Errorf("verdict %v with the word %v", out.Verdict, out.Word)
 	case out.Wait > 0 && (out.Verdict != engine.Reject || out.Reason != events.ReasonThrottled || open):
 		return fmt.Errorf("verdict %v (%s) with a wait", out.Verdict, out.Reason)
 	}

@@ -50,6 +50,8 @@ func TestImpossibleAnswersAreFound(t *testing.T) {
 		"an error of no kind":                     {err: errors.New("broken")},
 		"an accept with an error":                 {out: engine.Outcome{Verdict: engine.Accept}, err: engine.ErrBusy},
 		"an unknown verdict":                      {out: engine.Outcome{Verdict: 77}},
+		"a proof without a word":                  {out: engine.Outcome{Verdict: engine.Proved}},
+		"a word without a proof":                  {out: engine.Outcome{Verdict: engine.Accept, Word: "7K3 MQX", Expires: time.Unix(1, 0)}},
 		"a challenge without a conversation":      {out: engine.Outcome{Verdict: engine.Challenge, Prompt: step}},
 		"a challenge without a step":              {out: engine.Outcome{Verdict: engine.Challenge, Conversation: "c"}},
 		"a challenge without either":              {out: engine.Outcome{Verdict: engine.Challenge}},

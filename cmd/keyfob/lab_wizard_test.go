@@ -55,8 +55,9 @@ type visitor struct {
 // visit opens the page at the first node that accepts the connection.
 func visit(t *testing.T, b *browsertest.Browser, name string, nodes ...demo.NodeInfo) *visitor {
 	t.Helper()
+	url := balance(t, nodes) // before the tab, so that it ends after it
 	v := &visitor{Page: b.Open(t, browsertest.Options{}), t: t, name: name}
-	v.Visit(balance(t, nodes))
+	v.Visit(url)
 	v.at("/", "Set up your token")
 	return v
 }
@@ -100,16 +101,18 @@ func balance(t *testing.T, nodes []demo.NodeInfo) string {
 		t.Fatal(err)
 	}
 	var open sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // the tab is closed after the test's own context
 	open.Go(func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			open.Go(func() { relay(t.Context(), conn, nodes) })
+			open.Go(func() { relay(ctx, conn, nodes) })
 		}
 	})
 	t.Cleanup(func() {
+		cancel()
 		_ = l.Close()
 		open.Wait()
 	})
