@@ -5,9 +5,10 @@
 // logins for applications. It translates requests; the engine decides their
 // outcome.
 //
-// A caller is identified by an API token, or as root or the server's own user on
-// the unix socket. The state holds only the digest of a token. Each operation
-// lists the roles that may call it; an operation without roles cannot be called.
+// A caller is identified by a session, by an API token, or as root or the server's
+// own user on the unix socket. The state holds only digests of sessions and
+// tokens. Each operation lists the roles that may call it; an operation without
+// roles cannot be called.
 // No answer contains a seed, a PIN that an administrator chose, or a shared
 // secret. Secrets that are shown once are listed with the reason in
 // schema_test.go.
@@ -40,8 +41,7 @@ import (
 const Prefix = "/api/v1"
 
 const (
-	maxBody    = 64 << 10 // bytes of a request, unless its type allows more
-	maxStreams = 32       // concurrent readers of the journal
+	maxBody = 64 << 10 // bytes of a request, unless its type allows more
 )
 
 // Node executes commands and decides logins.
@@ -143,9 +143,10 @@ type API struct {
 	mux         *http.ServeMux
 	huma        huma.API
 	description []byte                           // the OpenAPI document
-	strangers   *throttle.Throttle[netip.Prefix] // invalid API tokens
+	strangers   *throttle.Throttle[netip.Prefix] // invalid API tokens and sessions
+	uses        uses                             // of valid ones
 	folding     chan struct{}                    // held while the journal is folded from its beginning
-	streaming   chan struct{}                    // held by each reader of the journal
+	streams     streams                          // readers of the journal
 	importing   chan struct{}                    // held by an import, so that logins have room
 	backing     chan struct{}                    // held while a backup is written
 }
@@ -158,7 +159,7 @@ func New(cfg Config) (*API, error) {
 	}
 	a := &API{
 		cfg: cfg, mux: http.NewServeMux(), strangers: throttle.New[netip.Prefix](throttle.Remembered),
-		folding: make(chan struct{}, 1), streaming: make(chan struct{}, maxStreams),
+		folding:   make(chan struct{}, 1),
 		importing: make(chan struct{}, 1), backing: make(chan struct{}, 1),
 	}
 	a.huma = humago.New(a.mux, description())
@@ -173,6 +174,8 @@ func New(cfg Config) (*API, error) {
 	a.cluster()
 	a.backups()
 	a.apiTokens()
+	a.administrators()
+	a.sessions()
 	a.audit()
 	a.references()
 	a.login()

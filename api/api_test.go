@@ -46,7 +46,7 @@ func TestEveryChangeDemandsAReason(t *testing.T) {
 		if op.Method == get || unrecorded[op.OperationID] {
 			continue
 		}
-		path := strings.NewReplacer("{user}", "ada", "{serial}", "0001", "{name}", "n9").Replace(strings.TrimPrefix(op.Path, Prefix))
+		path := strings.NewReplacer("{user}", "ada", "{serial}", "0001", "{name}", "n9", "{session}", "0123456789ab").Replace(strings.TrimPrefix(op.Path, Prefix))
 		status, body := call(t, a, RoleAdmin, op.Method, path, `{}`)
 		if status != http.StatusUnprocessableEntity || !strings.Contains(body, "reason") {
 			t.Errorf("%s %s without a reason: status %d, %s", op.Method, op.Path, status, body)

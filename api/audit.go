@@ -86,7 +86,8 @@ func (a *API) readUserAudit(ctx context.Context, in *userAuditInput) (*huma.Stre
 }
 
 func (a *API) readAudit(ctx context.Context, in *ReadAuditQuery) (*huma.StreamResponse, error) {
-	if err := a.read(); err != nil {
+	leave, err := a.streams.enter(callerOf(ctx))
+	if err != nil {
 		return nil, err
 	}
 	if in.User != "" {
@@ -97,31 +98,20 @@ func (a *API) readAudit(ctx context.Context, in *ReadAuditQuery) (*huma.StreamRe
 	if !in.Since.IsZero() {
 		at, err := a.sequenceAt(ctx, events.At(in.Since))
 		if err != nil {
-			<-a.streaming
+			leave()
 			return nil, a.problemOf(ctx, "read-audit", err)
 		}
 		from = max(from, at)
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		defer func() { <-a.streaming }()
+		defer leave()
 		a.stream(hc, from, *in)
 	}}, nil
 }
 
-// read admits the caller to the bounded number of readers of the journal. After a
-// nil error the caller must receive from streaming.
-func (a *API) read() error {
-	select {
-	case a.streaming <- struct{}{}:
-		return nil
-	default:
-		return again(problem(http.StatusServiceUnavailable, "busy", "too many readers of the audit trail on this node; try again, or ask another node"))
-	}
-}
-
 // stream writes records until the last one, the limit, or the end of the request.
 // An error cuts the connection, so that the client notices it. So does the end of
-// the caller's API token, which is checked before each record.
+// the caller's API token or session, which is checked before each record.
 func (a *API) stream(hc huma.Context, from uint64, q ReadAuditQuery) {
 	r, w := humago.Unwrap(hc)
 	control := http.NewResponseController(w)
@@ -140,7 +130,7 @@ func (a *API) stream(hc huma.Context, from uint64, q ReadAuditQuery) {
 			panic(http.ErrAbortHandler)
 		}
 		if !a.permits(hc) {
-			a.cfg.Log.InfoContext(r.Context(), "API token revoked or expired; audit stream ended", "sequence", record.Sequence, "actor", callerOf(hc.Context()).name)
+			a.cfg.Log.InfoContext(r.Context(), "API token or session ended; audit stream ended", "sequence", record.Sequence, "actor", callerOf(hc.Context()).name)
 			panic(http.ErrAbortHandler)
 		}
 		if !q.Until.IsZero() && record.Time >= events.At(q.Until) {

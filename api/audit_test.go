@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -80,7 +81,7 @@ func TestAuditTrailIsFiltered(t *testing.T) {
 		"/audit?user=ada&outcome=reject":              "3",
 		"/audit?outcome=reject":                       "2 3",
 		"/audit?serial=0002":                          "2",
-		"/audit?actor=token:desk":             "4",
+		"/audit?actor=token:desk":                     "4",
 		"/audit?until=2026-11-02T12:02:00Z":           "1 2",
 		"/audit?user=ada&limit=2":                     "1 3",
 		"/users/Ada/audit":                            "1 3 4",
@@ -157,7 +158,7 @@ func TestOpenAuditStreamEndsWithTheAPIToken(t *testing.T) {
 					if got := sequences(t, w.Body.String()); got != "1" {
 						t.Errorf("events %q, want that before the end only", got)
 					}
-					if len(a.streaming) != 0 {
+					if a.streams.all != 0 || len(a.streams.of) != 0 {
 						t.Error("the reader kept its place")
 					}
 				}()
@@ -227,12 +228,35 @@ func TestPastStateIsFoldedFromTheJournal(t *testing.T) {
 	}
 }
 
+// TestOneCallerLeavesReadersForOthers: an API token of the help desk must not keep
+// an auditor from reading.
+func TestOneCallerLeavesReadersForOthers(t *testing.T) {
+	f := newFake(t)
+	a := f.api(t)
+	for range maxStreamsEach {
+		if _, err := a.streams.enter(caller{name: engine.TokenActor(RoleHelpdesk)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status, body := call(t, a, RoleHelpdesk, get, "/users/ada/audit", ""); status != http.StatusServiceUnavailable {
+		t.Errorf("one more: status %d: %s", status, body)
+	}
+	if status, body := call(t, a, RoleAuditor, get, "/audit", ""); status != http.StatusOK {
+		t.Errorf("another caller: status %d: %s", status, body)
+	}
+}
+
 func TestReadersOfTheJournalAreBounded(t *testing.T) {
 	f := newFake(t)
 	f.refusals(events.ReasonBadPIN)
 	a := f.api(t)
-	for range maxStreams {
-		a.streaming <- struct{}{}
+	var last func()
+	for i := range maxStreams {
+		leave, err := a.streams.enter(caller{name: fmt.Sprint(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = leave
 	}
 	for _, path := range []string{"/audit", "/users/ada/state"} {
 		w := httptest.NewRecorder()
@@ -241,7 +265,7 @@ func TestReadersOfTheJournalAreBounded(t *testing.T) {
 			t.Errorf("%s: status %d, Retry-After %q", path, w.Code, w.Header().Get("Retry-After"))
 		}
 	}
-	<-a.streaming
+	last()
 	for range 3 { // each gives its place back
 		if status, body := call(t, a, RoleAdmin, get, "/users/ada/state", ""); status != http.StatusOK {
 			t.Errorf("status %d: %s", status, body)

@@ -102,18 +102,18 @@ func TestRefusedRequestsAreEvents(t *testing.T) {
 		want          *refused
 	}{
 		"an unknown token": {"Bearer " + secret, &refused{
-			"198.51.100.9/32", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9"}, events.APITokenRefused{},
+			"198.51.100.9/32", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9"}, events.APITokenRefused{Cause: "unknown"},
 		}},
 		"another scheme": {"Basic YTpi", &refused{
-			"198.51.100.9/32", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9"}, events.APITokenRefused{},
+			"198.51.100.9/32", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9"}, events.APITokenRefused{Cause: "unknown"},
 		}},
 		"an expired token": {"Bearer " + bearer("old"), &refused{
-			"198.51.100.9/32", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9"}, events.APITokenRefused{Name: "old"},
+			"198.51.100.9/32", events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9"}, events.APITokenRefused{Name: "old", Cause: "expired"},
 		}},
 		"a role that does not permit it": {"Bearer " + bearer(RoleLogin), &refused{
 			"token:login",
 			events.Origin{Node: "n1", Site: "hq", Door: events.DoorAPI, SourceIP: "198.51.100.9", Actor: "token:login"},
-			events.CommandDenied{Operation: "list-users", Role: RoleLogin},
+			events.CommandDenied{Operation: "list-users", Role: RoleLogin, Cause: "role"},
 		}},
 		"no token":      {"", nil},
 		"a valid token": {"Bearer " + bearer(RoleAuditor), nil},

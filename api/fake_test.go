@@ -43,6 +43,7 @@ type fake struct {
 	broken     error  // in the middle of a backup
 	synced     int    // calls of SyncReaders
 	refused    []refused
+	rules      bool // whether commands change the state
 }
 
 // refused is a request that was refused before it reached the node.
@@ -63,7 +64,7 @@ func newFake(t testing.TB) *fake {
 	}
 	f.Execute = func(engine.Command) error { return f.refuse }
 	for _, role := range Roles() {
-		f.put(t, engine.TableAPITokens, engine.APIToken{Name: role, Role: role, Digest: sha256.Sum256([]byte(bearer(role)))})
+		f.put(t, engine.TableAPITokens, engine.APIToken{Name: role, Role: role, Used: events.At(noon), Digest: sha256.Sum256([]byte(bearer(role)))})
 	}
 	f.put(t, engine.TableUsers, engine.User{Name: "ada", Tokens: []string{"0001"}, Failures: 2})
 	f.put(t, engine.TableTokens, engine.Token{Serial: "0001", Kind: "totp", Digits: 6, Period: 30, User: "ada", Seed: []byte("sealed seed"), PIN: []byte("sealed PIN"), NewPIN: true})
@@ -103,6 +104,13 @@ func (f *fake) Do(ctx context.Context, o events.Origin, c engine.Command) error 
 	f.mu.Lock()
 	f.origins = append(f.origins, o)
 	f.mu.Unlock()
+	if f.rules {
+		d, err := engine.Decide(f.state, o, c, events.At(f.now))
+		for _, draft := range d.Drafts {
+			f.state.Apply(events.At(f.now), draft)
+		}
+		return err
+	}
 	return f.Script.Do(ctx, o, c)
 }
 

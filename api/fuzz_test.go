@@ -25,7 +25,7 @@ func FuzzBody(f *testing.F) {
 			if op.Method == get {
 				continue
 			}
-			path := strings.NewReplacer("{user}", "ada", "{serial}", "0001", "{name}", "n9").Replace(strings.TrimPrefix(op.Path, Prefix))
+			path := strings.NewReplacer("{user}", "ada", "{serial}", "0001", "{name}", "n9", "{session}", "0123456789ab").Replace(strings.TrimPrefix(op.Path, Prefix))
 			status, answer := call(t, a, RoleAdmin, op.Method, path, strings.ReplaceAll(body, "NBSWY3DPEHPK3PXP", canary))
 			if status == http.StatusInternalServerError {
 				t.Errorf("%s %s: %s", op.Method, op.Path, answer)

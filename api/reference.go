@@ -75,10 +75,11 @@ func (a *API) showReference(ctx context.Context, in *referenceQuery) (*answer[Re
 	if !events.IsReference(reference) {
 		return nil, invalid(fmt.Sprintf("%.64q is not a reference; a reference has eight letters and digits, such as 7K3M-QX4P", in.Reference))
 	}
-	if err := a.read(); err != nil {
+	leave, err := a.streams.enter(callerOf(ctx))
+	if err != nil {
 		return nil, err
 	}
-	defer func() { <-a.streaming }()
+	defer leave()
 	found, searched, err := a.find(ctx, reference)
 	if err != nil {
 		return nil, err

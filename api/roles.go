@@ -7,13 +7,16 @@ import (
 	"keyfob/engine"
 )
 
-// Roles of API tokens.
+// Roles of administrators and API tokens.
 const (
 	RoleAdmin     = engine.RoleAdmin
 	RoleHelpdesk  = "helpdesk"
 	RoleEnrolment = "enrolment"
 	RoleAuditor   = "auditor"
 	RoleLogin     = "login"
+
+	// roleAnyone permits an operation without an API token or a session.
+	roleAnyone = "anyone"
 )
 
 // Role is a role and what it permits.
@@ -28,10 +31,16 @@ var roleList = []Role{
 	{RoleLogin, "decide logins, for applications that do not use RADIUS; nothing else"},
 }
 
-// RoleList lists the roles of API tokens with what they permit.
+// RoleList lists the roles with what they permit.
 func RoleList() []Role { return slices.Clone(roleList) }
 
-// Roles lists the names of the roles of API tokens.
+// PersonRoles lists the roles that an administrator can have. Programs alone have
+// the role login.
+func PersonRoles() []string {
+	return slices.DeleteFunc(Roles(), func(role string) bool { return role == RoleLogin })
+}
+
+// Roles lists the names of the roles.
 func Roles() []string {
 	names := make([]string, 0, len(roleList))
 	for _, r := range roleList {
@@ -55,4 +64,5 @@ var (
 	readers        = roles{RoleAdmin, RoleHelpdesk, RoleEnrolment, RoleAuditor}
 	auditors       = roles{RoleAdmin, RoleAuditor}
 	applications   = roles{RoleAdmin, RoleLogin}
+	anyone         = roles{roleAnyone}
 )

@@ -20,6 +20,9 @@ import (
 // reason. No other field may.
 var shown = map[string]string{
 	"IssuedAPIToken.token":                   "the only time that an API token is shown",
+	"IssuedSession.secret":                   "the only time that a session is shown",
+	"OpenSessionAnswer.conversation":         "sealed; the caller must bring it back",
+	"Administrator.api_tokens":               "names",
 	"TemporaryPIN.temporary_pin":             "for the help desk to tell its owner, who must change it",
 	"Emergency.emergency_tokencodes":         "for the owner of a lost token",
 	"IssuedAuditReader.credentials":          "for the consumer that they are made for",

@@ -71,10 +71,11 @@ type stateInput struct {
 }
 
 func (a *API) showState(ctx context.Context, in *stateInput) (*answer[UserState], error) {
-	if err := a.read(); err != nil {
+	leave, err := a.streams.enter(callerOf(ctx))
+	if err != nil {
 		return nil, err
 	}
-	defer func() { <-a.streaming }()
+	defer leave()
 	name := canonical(in.User)
 	trail := diagnosis.NewTrail(name, maxRefusals)
 	first, end := a.cfg.Journal.Bounds()
