@@ -183,7 +183,7 @@ func (a *admission) addServer(m member) error {
 		return errNoLeader
 	}
 	record := a.replica.state().Node(nameOf(m.ID))
-	if record == nil || record.Address != m.Address {
+	if record == nil || record.Address != m.Address || m.ID != nodeID(record.Name, record.Key) {
 		return fmt.Errorf("node %s was not admitted", m.ID)
 	}
 	for _, other := range a.replica.members() {
@@ -196,6 +196,10 @@ func (a *admission) addServer(m member) error {
 				return fmt.Errorf("removing node %s: %w", other.ID, err)
 			}
 		}
+	}
+	m.Key = record.Key
+	if err := a.file.remember(append(a.replica.members(), m)); err != nil {
+		return err
 	}
 	if err := a.replica.addNonvoter(m); err != nil {
 		return fmt.Errorf("adding node %s: %w", m.ID, err)

@@ -51,6 +51,7 @@ type forwarded struct {
 // ask asks the leader until there is a decision, a refusal, or ctx ends. Every
 // try has the same request id, so the answer is what was decided the first time.
 func (f *forwarder) ask(ctx context.Context, o events.Origin, asked request) (reply, error) {
+	o.Node = f.c.Node // the leader accepts no other name from this node
 	// Encoding is needed only if another node leads.
 	written := sync.OnceValues(func() ([]byte, error) { return encodeCommand(o, asked) })
 	last := reply{Fate: notLeader}
@@ -182,18 +183,21 @@ func (f *forwarder) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	peer := nameOf(link.Peer(r.Context()))
+	peer := link.Peer(r.Context())
 	proposals := make([]*proposal, len(list))
 	for i, raw := range list {
 		o, asked, err := decodeCommand(raw)
-		o.Node = peer // from the certificate
 		p := newProposal(r.Context(), o, asked)
 		proposals[i] = p
-		if err != nil || !forwardable(peer, asked) {
+		switch {
+		case err != nil:
 			p.answer <- reply{Fate: malformed}
-			continue
+		case o.Node != nameOf(peer) || !reportable(o.Node, asked):
+			f.log.WarnContext(r.Context(), "command refused: its sender acts for another node", "peer", peer, "claimed", o.Node)
+			p.answer <- reply{Fate: malformed}
+		default:
+			f.batcher.submit(p)
 		}
-		f.batcher.submit(p)
 	}
 	answer, err := encodeReplies(await(r.Context(), proposals))
 	if err != nil {
@@ -215,9 +219,9 @@ func await(ctx context.Context, proposals []*proposal) []reply {
 	return replies
 }
 
-// forwardable reports whether another node may send a command. Of events, a node
-// may report only what it alone can know.
-func forwardable(peer string, asked request) bool {
+// reportable reports whether a node may send a command. Of events, it may report only
+// what it alone can know, and only about itself.
+func reportable(node string, asked request) bool {
 	note, ok := asked.body().(engine.Note)
 	if !ok {
 		return true
@@ -225,10 +229,12 @@ func forwardable(peer string, asked request) bool {
 	switch e := note.Event.(type) {
 	case events.PasscodeRejected:
 		return e.User == "" && e.Serial == ""
-	case events.ClockSkewed, events.TokencodeNotSent:
+	case events.ClockSkewed:
+		return e.Node == node
+	case events.TokencodeNotSent, events.CommandDenied, events.APITokenRefused:
 		return true
 	case events.NodeKeysCurrent:
-		return e.Node == peer
+		return e.Node == node
 	default:
 		return false
 	}

@@ -69,6 +69,9 @@ func (h *heartbeats) exchange(ctx context.Context) {
 		}
 	}
 	h.members.peers.keep(ids)
+	if err := h.file.remember(h.replica.members()); err != nil {
+		h.log.WarnContext(ctx, "members not saved", "err", err)
+	}
 	h.clock.SetVoters(voters, h.id.ID)
 	h.link.Recheck()
 

@@ -10,7 +10,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
+	"sync"
 
 	"keyfob/cluster/atomicfile"
 	"keyfob/cluster/link"
@@ -44,15 +47,16 @@ type identity struct {
 	Key         []byte   `json:"key"`         // PKCS #8, sealed
 	SealKey     []byte   `json:"seal_key"`    // opens root keys, sealed
 	CA          []byte   `json:"ca"`          // DER
-	Members     []member `json:"members"`     // when this node joined; used until Raft has a configuration
+	Members     []member `json:"members"`     // when last seen; their keys are needed before the log can be read
 	Removed     bool     `json:"removed,omitempty"`
 }
 
-// member is one node of the cluster and its address.
+// member is one node of the cluster, its address, and the hash of its key.
 type member struct {
-	ID      string `json:"id" cbor:"1,keyasint"`
-	Address string `json:"address" cbor:"2,keyasint"`
-	Voter   bool   `json:"voter" cbor:"3,keyasint,omitempty"`
+	ID      string      `json:"id" cbor:"1,keyasint"`
+	Address string      `json:"address" cbor:"2,keyasint"`
+	Voter   bool        `json:"voter" cbor:"3,keyasint,omitempty"`
+	Key     events.Hash `json:"key" cbor:"4,keyasint,omitzero"` // zero: this node has not learned it yet
 }
 
 // nodeID is the id of the node with that name and key. A node that reuses the name
@@ -204,4 +208,45 @@ func (c Config) loadIdentity() (identity, error) {
 			id.Node, id.Address, c.advertise())
 	}
 	return id, nil
+}
+
+// identityFile is the identity on disk, which changes while the node runs.
+type identityFile struct {
+	c  Config
+	mu sync.Mutex // guards id
+	id identity
+}
+
+// change changes the identity on disk. It writes nothing if edit changes nothing, or
+// before settle has written the first version.
+func (f *identityFile) change(edit func(*identity)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := f.id
+	edit(&next)
+	if reflect.DeepEqual(next, f.id) || len(f.id.Key) == 0 {
+		return nil
+	}
+	if err := f.c.saveIdentity(next); err != nil {
+		return err
+	}
+	f.id = next
+	return nil
+}
+
+// now is the identity as it is on disk.
+func (f *identityFile) now() identity {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.id
+}
+
+// remember saves the members, without whose keys no other node can be reached after a
+// restart.
+func (f *identityFile) remember(members []member) error {
+	unknown := func(m member) bool { return m.Key == (events.Hash{}) }
+	if len(members) == 0 || slices.ContainsFunc(members, unknown) {
+		return nil // this node has not caught up
+	}
+	return f.change(func(id *identity) { id.Members = members })
 }

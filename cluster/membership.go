@@ -4,6 +4,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"keyfob/cluster/link"
+	"keyfob/events"
 )
 
 // membership is who belongs to the cluster and what was last heard of them.
@@ -13,28 +16,31 @@ type membership struct {
 	peers   peers
 }
 
-// Address implements link.Membership.
-func (m *membership) Address(id string) (string, bool) {
+// Member implements link.Membership. A member whose key is not known is none.
+func (m *membership) Member(id string) (link.Member, bool) {
 	if !m.replica.started.Load() {
-		return "", false
+		return link.Member{}, false
 	}
-	for _, list := range [][]member{m.replica.members(), m.peers.reported(m.replica.raft.CommitIndex())} {
+	for _, list := range [][]member{m.known(), m.peers.reported(m.replica.raft.CommitIndex())} {
 		for _, one := range list {
-			if one.ID == id {
-				return one.Address, true
+			if one.ID == id && one.Key != (events.Hash{}) {
+				return link.Member{Address: one.Address, Key: one.Key}, true
 			}
 		}
 	}
-	return "", false
+	return link.Member{}, false
 }
 
 // known are the members: those of Raft's configuration, or before there is one,
-// those that others reported.
+// those that others reported, lately or when this node joined.
 func (m *membership) known() []member {
 	if list := m.replica.members(); len(list) > 0 {
 		return list
 	}
-	return m.peers.reported(0)
+	if list := m.peers.reported(0); len(list) > 0 {
+		return list
+	}
+	return m.replica.file.now().Members
 }
 
 // includesSelf reports whether this node is a member, as far as it knows.

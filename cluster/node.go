@@ -97,7 +97,7 @@ func Open(c Config) (*Node, error) {
 
 // assemble opens the files of a node, puts its parts together, and starts Raft.
 func assemble(c Config, id identity, own nodeKeys, v *vault.Vault, listener net.Listener) (*Node, error) {
-	s := &self{c: c, log: c.Log.With("node", c.Node), id: id}
+	s := &self{c: c, log: c.Log.With("node", c.Node), id: id, file: &identityFile{c: c, id: id}}
 	n := &Node{self: s, lifecycle: newLifecycle(), sealing: sealing{keys{vault: v, random: rand.Reader}}, vault: v, sealKey: own.seal, listener: listener}
 	err := n.open(own.tls)
 	if err == nil {
@@ -131,7 +131,7 @@ func (n *Node) open(key link.Key) (err error) {
 	n.replica = newReplica(n.self, n.store, n.vault, n.journal, n.fail)
 	n.members = &membership{
 		self: n.id.ID, replica: n.replica,
-		peers: peers{silentAfter: n.c.silentAfter(), last: make(map[string]received), learned: n.id.Members},
+		peers: peers{silentAfter: n.c.silentAfter(), last: make(map[string]received)},
 	}
 	n.link, err = link.New(link.Config{
 		Listener: n.listener, Advertise: n.id.Address, ClusterID: n.id.Cluster, NodeID: n.id.ID,
@@ -267,12 +267,24 @@ func (n *Node) close() error {
 // handler serves the other nodes.
 func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /decide", n.forwarder.serve)
+	mux.HandleFunc("POST /decide", n.forMembers(n.forwarder.serve))
 	mux.HandleFunc("GET /pulse", n.heartbeats.serve)
-	mux.HandleFunc("POST /members", n.admission.serve)
-	mux.HandleFunc("POST /transfer", n.serveTransfer)
+	mux.HandleFunc("POST /members", n.forMembers(n.admission.serve))
+	mux.HandleFunc("POST /transfer", n.forMembers(n.serveTransfer))
 	mux.HandleFunc("GET /journal", n.backfill.serve)
 	return mux
+}
+
+// forMembers refuses a node that was removed and is still in Raft's configuration: it
+// may vote on that, and ask for nothing.
+func (n *Node) forMembers(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !n.replica.belongs(link.Peer(r.Context())) {
+			http.Error(w, link.ErrNotMember.Error(), http.StatusForbidden)
+			return
+		}
+		serve(w, r)
+	}
 }
 
 // State is the present state. It must not be changed.

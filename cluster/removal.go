@@ -54,9 +54,7 @@ func (r *removal) check(ctx context.Context) {
 		r.since = time.Now()
 		r.refuse(fmt.Errorf("%w: %w", errRemoved, engine.ErrUndecided))
 		r.log.WarnContext(ctx, "this node was removed from the cluster; it no longer serves requests")
-		id := r.id
-		id.Removed = true
-		if err := r.c.saveIdentity(id); err != nil {
+		if err := r.file.change(func(id *identity) { id.Removed = true }); err != nil {
 			r.fail(err)
 		}
 	}

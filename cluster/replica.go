@@ -15,6 +15,7 @@ import (
 	"keyfob/cluster/raftlog"
 	"keyfob/cluster/vault"
 	"keyfob/engine"
+	"keyfob/events"
 	"keyfob/events/journal"
 	"keyfob/fsm"
 )
@@ -174,9 +175,34 @@ func (r *replica) members() []member {
 	servers := f.Configuration().Servers
 	list := make([]member, len(servers))
 	for i, s := range servers {
-		list[i] = member{ID: string(s.ID), Address: string(s.Address), Voter: s.Suffrage == raft.Voter}
+		id := string(s.ID)
+		list[i] = member{ID: id, Address: string(s.Address), Voter: s.Suffrage == raft.Voter, Key: r.keyOf(id)}
 	}
 	return list
+}
+
+// keyOf is the hash of the key of the node of that id, zero if it is not known. A
+// removed node has one until it is out of Raft's configuration. After a restart, the
+// records at the end of the log are applied when a leader is elected, and that needs
+// the other nodes: until then, the members on disk are asked.
+func (r *replica) keyOf(id string) events.Hash {
+	for _, key := range r.state().NodeKeys(nameOf(id)) {
+		if id == nodeID(nameOf(id), key) {
+			return key
+		}
+	}
+	for _, m := range r.file.now().Members {
+		if m.ID == id {
+			return m.Key
+		}
+	}
+	return events.Hash{}
+}
+
+// belongs reports whether the node of that id is a member that was not removed.
+func (r *replica) belongs(id string) bool {
+	record := r.state().Node(nameOf(id))
+	return record != nil && id == nodeID(record.Name, record.Key)
 }
 
 func (r *replica) addNonvoter(m member) error {

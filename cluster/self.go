@@ -7,12 +7,13 @@ import (
 	"keyfob/events"
 )
 
-// self is what every part of a node knows: its configuration, identity and
-// logger.
+// self is what every part of a node knows: its configuration, logger, and its
+// identity when it started.
 type self struct {
-	c   Config
-	log *slog.Logger
-	id  identity
+	c    Config
+	log  *slog.Logger
+	id   identity
+	file *identityFile
 }
 
 // system returns the origin of what the cluster does by itself.

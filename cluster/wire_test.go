@@ -180,15 +180,18 @@ func TestNodesMayReportOnlyTheirOwnObservations(t *testing.T) {
 		{events.NodeKeysCurrent{Node: "n1", Version: 2}, false},
 		{events.RootKeyRotated{Version: 2}, false},
 		{events.RootKeyDropped{Oldest: 2}, false},
-		{events.ClockSkewed{Node: "n1"}, true},
+		{events.ClockSkewed{Node: "n2"}, true},
+		{events.ClockSkewed{Node: "n1"}, false},
+		{events.CommandDenied{Operation: "add-user"}, true},
+		{events.APITokenRefused{}, true},
 		{events.TokencodeNotSent{Serial: "O-1", User: "ada", Result: "failed"}, true},
 		{events.PasscodeRejected{User: "ada"}, false},
 		{events.PasscodeAccepted{User: "ada"}, false},
 		{events.NodeRemoved{Node: "n1"}, false},
 		{events.APITokenRevoked{Name: "first"}, false},
 	} {
-		if got := forwardable("n2", commandRequest{engine.Note{Event: tt.event}}); got != tt.want {
-			t.Errorf("%T forwardable %v", tt.event, got)
+		if got := reportable("n2", commandRequest{engine.Note{Event: tt.event}}); got != tt.want {
+			t.Errorf("%T of n2 reportable: %v", tt.event, got)
 		}
 	}
 }

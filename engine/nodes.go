@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/hex"
+	"slices"
 
 	"keyfob/events"
 )
@@ -103,7 +104,7 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 		s.nodes.Set(e.Node, &NodeRecord{Name: e.Node, Address: e.Address, Joined: at, Key: e.Key, SealKey: e.SealKey})
 		s.invitations.Delete(e.Invitation.String())
 	case events.NodeRemoved:
-		s.nodes.Delete(e.Node)
+		s.removeNode(e.Node)
 		s.Cluster.Keys.removedNode(at, e.Node)
 	case events.KeyRotationRequested, events.RootKeyRotated, events.RecordsResealed, events.NodeKeysCurrent, events.RootKeyDropped:
 		s.applyKeys(at, e)
@@ -119,6 +120,34 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 		s.restored(at, e)
 	case events.ClockSkewed, events.BackupTaken, events.CheckpointSigned, events.LeaderTransferRequested: // for the audit trail only
 	}
+}
+
+// maxRemoved is how many removed nodes are kept, far more than can be in Raft's
+// configuration at the same time.
+const maxRemoved = 16
+
+func (s *State) removeNode(name string) {
+	record := s.Node(name)
+	if record == nil {
+		return
+	}
+	s.nodes.Delete(name)
+	removed := append(slices.Clone(s.Cluster.Removed), RemovedNode{Name: name, Key: record.Key})
+	s.Cluster.Removed = removed[max(0, len(removed)-maxRemoved):]
+}
+
+// NodeKeys returns the hashes of the keys of the member of that name and of removed
+// nodes that had the name.
+func (s *State) NodeKeys(name string) (keys []events.Hash) {
+	if n := s.Node(name); n != nil {
+		keys = append(keys, n.Key)
+	}
+	for _, r := range s.Cluster.Removed {
+		if r.Name == name {
+			keys = append(keys, r.Key)
+		}
+	}
+	return keys
 }
 
 // dropInvitations removes expired invitations.

@@ -27,6 +27,7 @@ func (s *State) restored(at events.Time, e events.ClusterRestored) {
 // been revoked.
 func (s *State) forget() {
 	s.nodes, s.apiTokens = btree.Map[string, *NodeRecord]{}, btree.Map[string, *APIToken]{}
+	s.Cluster.Removed = nil
 	s.auditReaders = btree.Map[string, *AuditReader]{}
 	s.invitations = btree.Map[string, events.Time]{}
 	s.forgetAdministrators()

@@ -42,6 +42,9 @@ type Cluster struct {
 	RecoveryKey []byte `cbor:"6,keyasint,omitempty"` // public; backups are sealed for it
 
 	Keys RootKeys `cbor:"7,keyasint,omitzero"`
+	// Removed are the nodes that were removed last. Until Raft's configuration is
+	// changed, they are needed for a majority.
+	Removed []RemovedNode `cbor:"11,keyasint,omitempty"`
 }
 
 // User is a person who has tokens. Failures count for the user, over all tokens
@@ -247,6 +250,12 @@ type NodeRecord struct {
 	Joined  events.Time `cbor:"4,keyasint,omitempty"`
 	Key     events.Hash `cbor:"5,keyasint,omitzero"`  // SHA-256 of its public TLS key, which proves membership
 	SealKey []byte      `cbor:"6,keyasint,omitempty"` // public; the root key is sealed for it
+}
+
+// RemovedNode is a node that was a member.
+type RemovedNode struct {
+	Name string      `cbor:"1,keyasint"`
+	Key  events.Hash `cbor:"2,keyasint"`
 }
 
 // NewState returns the state before the first record.

@@ -20,7 +20,7 @@ type Config struct {
 	NodeID      string
 	Certificate []byte // this node's, DER, from CA.Issue
 	Key         Key    // of Certificate, from NewNodeKey
-	CA          []byte // the CA's certificate, DER
+	CA          []byte // the certificate of the CA that issued Certificate, DER
 	Membership  Membership
 	Now         func() time.Time
 	Log         *slog.Logger
@@ -52,48 +52,46 @@ func (c Config) Validate() error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("cluster link: %w", err)
 	}
-	if _, _, err := c.identity(); err != nil {
+	if _, err := c.identity(); err != nil {
 		return fmt.Errorf("cluster link: %w", err)
 	}
 	return nil
 }
 
-// identity returns what this node shows in handshakes, and the root that it trusts.
-// It shows the CA too, for machines that know only its digest.
-func (c Config) identity() (tls.Certificate, *x509.Certificate, error) {
+// identity returns what this node shows in handshakes. It shows the CA too, for
+// machines that know only its digest.
+func (c Config) identity() (tls.Certificate, error) {
 	none := tls.Certificate{}
 	root, err := x509.ParseCertificate(c.CA)
 	if err != nil {
-		return none, nil, fmt.Errorf("reading the CA's certificate: %w", err)
+		return none, fmt.Errorf("reading the CA's certificate: %w", err)
 	}
 	if cluster, err := clusterOf(root); err != nil {
-		return none, nil, err
+		return none, err
 	} else if cluster != c.ClusterID {
-		return none, nil, fmt.Errorf("the CA belongs to cluster %s, not to %s", cluster, c.ClusterID)
+		return none, fmt.Errorf("the CA belongs to cluster %s, not to %s", cluster, c.ClusterID)
 	}
 	leaf, err := x509.ParseCertificate(c.Certificate)
 	if err != nil {
-		return none, nil, fmt.Errorf("reading the node's certificate: %w", err)
+		return none, fmt.Errorf("reading the node's certificate: %w", err)
 	}
 	key, err := c.Key.parse()
 	if err != nil {
-		return none, nil, fmt.Errorf("reading the node's key: %w", err)
+		return none, fmt.Errorf("reading the node's key: %w", err)
 	}
 	if !key.PublicKey.Equal(leaf.PublicKey) {
-		return none, nil, errors.New("the node's key does not belong to its certificate")
+		return none, errors.New("the node's key does not belong to its certificate")
 	}
-	v := verifier{cluster: c.ClusterID, now: c.Now}
-	shown := tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}
-	id, err := v.node(shown, root, x509.ExtKeyUsageServerAuth)
+	id, err := issuedBy(root, leaf, c.ClusterID, c.Now())
 	if err != nil {
-		return none, nil, err
+		return none, err
 	}
 	if id != c.NodeID {
-		return none, nil, fmt.Errorf("the certificate belongs to node %s, not to %s", id, c.NodeID)
+		return none, fmt.Errorf("the certificate belongs to node %s, not to %s", id, c.NodeID)
 	}
 	return tls.Certificate{
 		Certificate: [][]byte{bytes.Clone(c.Certificate), bytes.Clone(c.CA)},
 		PrivateKey:  key,
 		Leaf:        leaf,
-	}, root, nil
+	}, nil
 }

@@ -16,7 +16,8 @@ const (
 // slot is a group of connections with a common limit.
 type slot struct {
 	kind connKind
-	peer string // node id; empty unless inbound or outbound
+	peer string   // node id; empty unless inbound or outbound
+	key  [32]byte // of the peer
 }
 
 type connKind int

@@ -52,7 +52,7 @@ func newBrawl(t *testing.T, guarded bool) *trial {
 	s := newSite(t, loopback{})
 	b := &trial{t: t, book: newLedger()}
 	b.leader = &peer{id: "n1", link: s.link("n1")}
-	b.leader.addr, _ = s.members.Address("n1")
+	b.leader.addr = s.members.Address("n1")
 	done := make(chan struct{})
 	var running sync.WaitGroup
 	for _, id := range []string{"n2", "n3"} {

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,20 +17,26 @@ const (
 	nodePath = "/node/"
 )
 
-// ErrNotMember means that a node has a valid certificate of this cluster but is not a
-// member, or no longer.
+// ErrNotMember means that a node is not a member of the cluster, or no longer, or that
+// its key is not the member's.
 var ErrNotMember = errors.New("not a member of the cluster")
 
 // Membership tells the link who is a member now. It is called in each handshake, from
 // many goroutines, and must not block.
 type Membership interface {
-	// Address returns where the member nodeID accepts connections, as host:port.
-	// ok is false if there is no such member. Members are those of the latest
-	// configuration, committed or not: Raft counts them that way, and a new node
-	// must be able to connect before its addition can be committed. A node that
-	// has just joined has no configuration yet and uses the members that it was
-	// told when it joined.
-	Address(nodeID string) (addr string, ok bool)
+	// Member returns the member of that id. ok is false if there is none, or none
+	// whose key is known. Members are those of the latest configuration,
+	// committed or not: Raft counts them that way, and a new node must be able to
+	// connect before its addition can be committed. A node that has just joined
+	// has no configuration yet and uses the members that it was told when it
+	// joined.
+	Member(nodeID string) (m Member, ok bool)
+}
+
+// Member is what is known of a member.
+type Member struct {
+	Address string   // where it accepts connections, as host:port
+	Key     [32]byte // SHA-256 of its public key, as returned by RequestKey
 }
 
 // Ids are parts of a URI in certificates, and hosts in the URLs of requests.
@@ -76,31 +83,35 @@ func clusterOf(ca *x509.Certificate) (string, error) {
 	return ca.URIs[0].Host, checkClusterID(ca.URIs[0].Host)
 }
 
-// verifier verifies the peer of a connection.
-type verifier struct {
-	cluster string
-	now     func() time.Time
+// shown returns the id that a peer claims in a handshake, and the hash of the key
+// that it has proven to hold. Membership says whether the two belong together.
+//
+// That is the whole check of a member. The CA's signature would add nothing: a
+// removed node has had the CA's key, and a node that was down while the CA changed
+// must still reach the others.
+func shown(state tls.ConnectionState, cluster string) (id string, key [32]byte, err error) {
+	if len(state.PeerCertificates) == 0 {
+		return "", key, errors.New("the peer showed no certificate")
+	}
+	leaf := state.PeerCertificates[0]
+	id, err = nodeOf(leaf, cluster)
+	return id, sha256.Sum256(leaf.RawSubjectPublicKeyInfo), err
 }
 
-// node verifies the certificates of a handshake against the root and returns the
-// node's id. It replaces the check of crypto/tls, which needs a host name and does
-// not know about clusters.
-func (v verifier) node(state tls.ConnectionState, root *x509.Certificate, usage x509.ExtKeyUsage) (string, error) {
-	if len(state.PeerCertificates) == 0 {
-		return "", errors.New("the peer showed no certificate")
-	}
+// issuedBy verifies that the CA of the cluster issued a node's certificate, and
+// returns the node's id.
+func issuedBy(root, leaf *x509.Certificate, cluster string, now time.Time) (string, error) {
 	roots := x509.NewCertPool()
 	roots.AddCert(root)
-	leaf := state.PeerCertificates[0]
 	_, err := leaf.Verify(x509.VerifyOptions{
 		Roots:       roots,
-		CurrentTime: v.now(),
-		KeyUsages:   []x509.ExtKeyUsage{usage},
+		CurrentTime: now,
+		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {
-		return "", fmt.Errorf("verifying the certificate of the peer: %w", err)
+		return "", fmt.Errorf("verifying the node's certificate: %w", err)
 	}
-	return nodeOf(leaf, v.cluster)
+	return nodeOf(leaf, cluster)
 }
 
 // pinned finds the CA of an invitation among the certificates that a node showed.

@@ -2,13 +2,15 @@
 //
 // Every connection is TLS 1.3 under the cluster's own CA, which is used for
 // nothing else. There is no plaintext mode. The ALPN protocol says what a
-// connection is for: Raft, requests between nodes, or a machine that joins. A
-// node's certificate contains its id, and both sides of each handshake check the
-// id against the present membership. hashicorp/raft authenticates nobody, and a
-// certificate of the CA does not prove membership: the certificate of a removed
-// node would be enough to raise the term to the end of its range and to depose
-// every leader forever. Recheck closes the connections with nodes that are no
-// longer members.
+// connection is for: Raft, requests between nodes, or a machine that joins.
+//
+// A member is the holder of a private key. Membership knows the hash of each
+// member's public key, and both sides compare it in each handshake and for each
+// request and message. The CA's signature proves nothing between members: every
+// node can open the CA's key, so a removed one could issue a certificate in any
+// name. hashicorp/raft authenticates nobody; one accepted message would be enough
+// to raise the term to the end of its range and to depose every leader forever.
+// Recheck closes the connections with nodes that are no longer members.
 //
 // So the identity of a peer is established here, once. For users of this package a
 // request has a sender (Peer), a URL names a node instead of an address
@@ -31,6 +33,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -54,9 +57,8 @@ const (
 type Link struct {
 	listener   net.Listener
 	advertise  address
-	self       tls.Certificate
-	root       *x509.Certificate
-	verifier   verifier
+	config     Config
+	self       atomic.Pointer[tls.Certificate]
 	membership Membership
 	log        *slog.Logger
 	dialer     func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -71,20 +73,19 @@ func New(c Config) (*Link, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	self, root, err := c.identity()
+	self, err := c.identity()
 	if err != nil {
 		return nil, fmt.Errorf("cluster link: %w", err)
 	}
 	l := &Link{
 		listener:   c.Listener,
 		advertise:  address(c.Advertise),
-		self:       self,
-		root:       root,
-		verifier:   verifier{cluster: c.ClusterID, now: c.Now},
+		config:     c,
 		membership: c.Membership,
 		log:        c.Log,
 		dialer:     c.Dial,
 	}
+	l.self.Store(&self)
 	if l.advertise == "" {
 		l.advertise = address(c.Listener.Addr().String())
 	}
@@ -94,6 +95,19 @@ func New(c Config) (*Link, error) {
 	l.raft = newListener(l.advertise)
 	l.client = newRPCClient(l)
 	return l, nil
+}
+
+// Renew replaces this node's certificate and the certificate of the CA that issued
+// it, for the same key. Open connections stay.
+func (l *Link) Renew(certificate, ca []byte) error {
+	c := l.config
+	c.Certificate, c.CA = certificate, ca
+	self, err := c.identity()
+	if err != nil {
+		return fmt.Errorf("renewing the node's certificate: %w", err)
+	}
+	l.self.Store(&self)
+	return nil
 }
 
 // Run accepts connections until ctx ends. Then it closes all connections, including
@@ -107,7 +121,7 @@ func (l *Link) Run(ctx context.Context, rpc, join http.Handler) error {
 	defer cancel()
 	var running sync.WaitGroup
 	listeners := map[string]*listener{protoRaft: l.raft, protoRPC: newListener(l.advertise)}
-	servers := []*http.Server{l.serve(&running, listeners[protoRPC], rpcServer(rpc))}
+	servers := []*http.Server{l.serve(&running, listeners[protoRPC], rpcServer(l.onlyMembers(rpc)))}
 	if join != nil {
 		listeners[protoJoin] = newListener(l.advertise)
 		servers = append(servers, l.serve(&running, listeners[protoJoin], joinServer(join)))
@@ -188,7 +202,7 @@ func (l *Link) receive(ctx context.Context, raw net.Conn, leave func(), config *
 	at := slot{kind: joining}
 	if state.NegotiatedProtocol != protoJoin {
 		at.kind = inbound
-		at.peer, _ = nodeOf(state.PeerCertificates[0], l.verifier.cluster) // verified in the handshake
+		at.peer, at.key, _ = shown(state, l.config.ClusterID) // verified in the handshake
 	}
 	c, err := l.admit(at, raw, tc)
 	if err != nil {
@@ -200,11 +214,25 @@ func (l *Link) receive(ctx context.Context, raw net.Conn, leave func(), config *
 	}
 }
 
-// refused logs a refused connection. Strangers are many and prove nothing. A node
-// with a valid certificate that is not a member is worth a warning.
+// errIssued means that the present CA issued the certificate of a refused peer: it is a
+// node that was removed, or somebody who has the CA's key.
+var errIssued = errors.New("the cluster's CA issued the certificate of a peer that is refused")
+
+// issued reports whether the present CA issued a certificate.
+func (l *Link) issued(leaf *x509.Certificate) bool {
+	chain := l.self.Load().Certificate
+	root, err := x509.ParseCertificate(chain[len(chain)-1])
+	if err == nil {
+		_, err = issuedBy(root, leaf, l.config.ClusterID, l.config.Now())
+	}
+	return err == nil
+}
+
+// refused logs a refused connection. Strangers are many and prove nothing. One with a
+// certificate of the cluster is worth a warning.
 func (l *Link) refused(ctx context.Context, raw net.Conn, err error) {
 	level := slog.LevelDebug
-	if errors.Is(err, ErrNotMember) {
+	if errors.Is(err, errIssued) {
 		level = slog.LevelWarn
 	}
 	l.log.Log(ctx, level, "connection refused on the cluster port", "remote", raw.RemoteAddr().String(), "err", err)
@@ -217,11 +245,11 @@ func (l *Link) admit(at slot, raw net.Conn, tc *tls.Conn) (*conn, error) {
 	if !ok {
 		return nil, net.ErrClosed
 	}
-	c := &conn{Conn: tc, peer: at.peer, leave: leave, gone: make(chan struct{})}
+	c := &conn{Conn: tc, slot: at, leave: leave, gone: make(chan struct{})}
 	if at.kind == joining {
 		return c, nil
 	}
-	if _, err := l.memberAddress(at.peer); err != nil {
+	if err := l.checkKey(at.peer, at.key); err != nil {
 		leave()
 		_ = raw.Close()
 		return nil, err
@@ -236,8 +264,7 @@ func (l *Link) Recheck() {
 		if p.peer == "" {
 			return false
 		}
-		_, member := l.membership.Address(p.peer)
-		return !member
+		return l.checkKey(p.peer, p.key) != nil
 	})
 	if closed > 0 {
 		l.log.Info("connections with removed nodes closed", "connections", closed)
@@ -245,9 +272,21 @@ func (l *Link) Recheck() {
 }
 
 func (l *Link) memberAddress(nodeID string) (string, error) {
-	addr, ok := l.membership.Address(nodeID)
+	m, ok := l.membership.Member(nodeID)
 	if !ok {
 		return "", fmt.Errorf("node %s: %w", nodeID, ErrNotMember)
 	}
-	return addr, nil
+	return m.Address, nil
+}
+
+// checkKey reports whether the member of that id has that key.
+func (l *Link) checkKey(nodeID string, key [32]byte) error {
+	m, ok := l.membership.Member(nodeID)
+	switch {
+	case !ok:
+		return fmt.Errorf("node %s: %w", nodeID, ErrNotMember)
+	case m.Key != key:
+		return fmt.Errorf("the peer that calls itself node %s has another key: %w", nodeID, ErrNotMember)
+	}
+	return nil
 }

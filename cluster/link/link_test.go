@@ -71,7 +71,7 @@ func TestLinkRefusesAForeignIdentity(t *testing.T) {
 // hello connects to n1 with a TLS configuration and sends a request. In TLS 1.3 a
 // client learns only then whether it was accepted.
 func (s *site) hello(config *tls.Config) (string, error) {
-	addr, _ := s.members.Address("n1")
+	addr := s.members.Address("n1")
 	raw, err := s.net.dial(context.Background(), "tcp", addr)
 	if err != nil {
 		return "", err
@@ -89,39 +89,40 @@ func (s *site) hello(config *tls.Config) (string, error) {
 	return string(answer), err
 }
 
-func (s *site) as(id string, usage ...x509.ExtKeyUsage) tls.Certificate {
-	return certificate(s.t, s.ca, &x509.Certificate{URIs: []*url.URL{nodeURI("blue", id)}, ExtKeyUsage: usage})
+// as is the certificate of a node, for its own key.
+func (s *site) as(id string) tls.Certificate {
+	return certificate(s.t, s.ca, named(id), s.members.key(s.t, id))
 }
 
-const (
-	asClient = x509.ExtKeyUsageClientAuth
-	asServer = x509.ExtKeyUsageServerAuth
-)
+func named(id string) *x509.Certificate {
+	return &x509.Certificate{
+		URIs:        []*url.URL{nodeURI("blue", id)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+}
 
 // intruders are peers that must be refused: T-32 of the threat model.
 func (s *site) intruders() map[string]*tls.Config {
-	twin := mustCA(s.t, "blue")
-	foreign := certificate(s.t, twin, &x509.Certificate{URIs: []*url.URL{nodeURI("blue", "n2")}, ExtKeyUsage: []x509.ExtKeyUsage{asClient}})
+	foreign := forged(s.t, mustCA(s.t, "blue"), named("n2"))
 	foreign.Certificate[1] = s.ca.CertificateDER() // shows the real CA, which did not sign it
-	nameless := certificate(s.t, s.ca, &x509.Certificate{DNSNames: []string{"n2"}, ExtKeyUsage: []x509.ExtKeyUsage{asClient}})
+	nameless := certificate(s.t, s.ca, &x509.Certificate{DNSNames: []string{"n2"}}, s.members.key(s.t, "n2"))
 	with := func(proto string, certs ...tls.Certificate) *tls.Config {
 		return &tls.Config{InsecureSkipVerify: true, NextProtos: []string{proto}, Certificates: certs, MinVersion: tls.VersionTLS12}
 	}
-	member := s.as("n2", asClient, asServer)
+	member := s.as("n2")
 	old := with(protoRPC, member)
 	old.MaxVersion = tls.VersionTLS12
 	two := with(protoJoin, member)
 	two.NextProtos = []string{protoJoin, protoRPC}
 	none := with("", member)
 	none.NextProtos = nil
-	expired := with(protoRPC, s.expired("n2"))
 	return map[string]*tls.Config{
 		"no certificate":               with(protoRPC),
 		"another CA's certificate":     with(protoRPC, foreign),
-		"a removed node's certificate": with(protoRPC, s.as("n7", asClient, asServer)),
+		"the CA's, for another key":    with(protoRPC, forged(s.t, s.ca, named("n2"))),
+		"a removed node's certificate": with(protoRPC, s.as("n7")),
+		"a removed node's key":         with(protoRPC, certificate(s.t, s.ca, named("n2"), s.members.key(s.t, "n7"))),
 		"a certificate without a node": with(protoRPC, nameless),
-		"a server's certificate":       with(protoRPC, s.as("n2", asServer)),
-		"an expired certificate":       expired,
 		"an unknown protocol":          with("h2", member),
 		"no protocol":                  none,
 		"joining and more":             two,
@@ -129,33 +130,17 @@ func (s *site) intruders() map[string]*tls.Config {
 	}
 }
 
-func (s *site) expired(id string) tls.Certificate {
-	key, csr, err := NewNodeKey()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	der, err := s.ca.Issue(csr, id, birth.Add(-nodeLifetime-backdate))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	private, err := key.parse()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
-}
-
 func TestIntrudersDoNotReachTheHandlers(t *testing.T) {
 	s := newSite(t, loopback{})
 	reached := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "reached") })
 	s.run(s.link("n1"), reached, http.NotFoundHandler())
-	s.members.add("n2", "n2:7400")
+	s.members.add(t, "n2", "n2:7400")
 	for name, config := range s.intruders() {
 		if answer, err := s.hello(config); err == nil {
 			t.Errorf("%s: answered %q", name, answer)
 		}
 	}
-	member := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protoRPC}, Certificates: []tls.Certificate{s.as("n2", asClient)}}
+	member := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protoRPC}, Certificates: []tls.Certificate{s.as("n2")}}
 	if answer, err := s.hello(member); err != nil || !strings.HasSuffix(answer, "reached") {
 		t.Errorf("a member's certificate: %q, %v", answer, err)
 	}
@@ -166,10 +151,10 @@ func TestNodeConnectsOnlyToTheNodeItDialed(t *testing.T) {
 		s := newSite(t, newPipes())
 		l := s.link("n1")
 		at := s.net.listen(t, "n2")
-		s.members.add("n2", at.Addr().String())
-		s.members.add("n3", "n3:7400")
+		s.members.add(t, "n2", at.Addr().String())
+		s.members.add(t, "n3", "n3:7400")
 		twin := mustCA(t, "blue")
-		foreign := certificate(t, twin, &x509.Certificate{URIs: []*url.URL{nodeURI("blue", "n2")}, ExtKeyUsage: []x509.ExtKeyUsage{asServer}})
+		foreign := forged(t, twin, named("n2"))
 		foreign.Certificate[1] = s.ca.CertificateDER()
 		for _, c := range []struct {
 			name  string
@@ -177,12 +162,13 @@ func TestNodeConnectsOnlyToTheNodeItDialed(t *testing.T) {
 			proto string
 			ok    bool
 		}{
-			{"another member", s.as("n3", asServer), protoRPC, false},
-			{"a client's certificate", s.as("n2", asClient), protoRPC, false},
+			{"another member", s.as("n3"), protoRPC, false},
+			{"another member in its name", certificate(t, s.ca, named("n2"), s.members.key(t, "n3")), protoRPC, false},
+			{"the CA's certificate for another key", forged(t, s.ca, named("n2")), protoRPC, false},
 			{"another CA's certificate", foreign, protoRPC, false},
-			{"an expired certificate", s.expired("n2"), protoRPC, false},
-			{"no protocol", s.as("n2", asServer), "", false},
-			{"the node", s.as("n2", asServer), protoRPC, true},
+			{"no protocol", s.as("n2"), "", false},
+			{"the node", s.as("n2"), protoRPC, true},
+			{"the node, after the CA has changed", certificate(t, twin, named("n2"), s.members.key(t, "n2")), protoRPC, true},
 		} {
 			config := &tls.Config{Certificates: []tls.Certificate{c.cert}}
 			if c.proto != "" {
@@ -272,14 +258,14 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newSite(t, newPipes())
 					s.run(s.link("n1"), patient, patient)
-					s.members.add("n2", "n2:7400")
+					s.members.add(t, "n2", "n2:7400")
 					raw, err := s.net.dial(t.Context(), "tcp", "n1:7400")
 					if err != nil {
 						t.Fatal(err)
 					}
 					config := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{proto}}
 					if proto == protoRPC {
-						config.Certificates = []tls.Certificate{s.as("n2", asClient)}
+						config.Certificates = []tls.Certificate{s.as("n2")}
 					}
 					tc := tls.Client(raw, config)
 					_, err = io.WriteString(tc, beginning)
@@ -307,7 +293,7 @@ func TestConnectionsOfOnePeerAreBounded(t *testing.T) {
 	var first net.Conn
 	for range maxPerPeer + 1 {
 		near, far := net.Pipe()
-		if _, ok := b.enter(slot{inbound, "n2"}, far); !ok {
+		if _, ok := b.enter(slot{kind: inbound, peer: "n2"}, far); !ok {
 			t.Fatal("refused")
 		}
 		if first == nil {
@@ -321,7 +307,7 @@ func TestConnectionsOfOnePeerAreBounded(t *testing.T) {
 		t.Errorf("the oldest connection was not closed: %v", err)
 	}
 	near, far := net.Pipe()
-	if _, ok := b.enter(slot{inbound, "n3"}, far); !ok || b.count(everywhere) != maxPerPeer+1 {
+	if _, ok := b.enter(slot{kind: inbound, peer: "n3"}, far); !ok || b.count(everywhere) != maxPerPeer+1 {
 		t.Error("the connections of one peer count against another")
 	}
 
@@ -330,7 +316,7 @@ func TestConnectionsOfOnePeerAreBounded(t *testing.T) {
 		t.Errorf("open after closing: %v", err)
 	}
 	late, far := net.Pipe()
-	if _, ok := b.enter(slot{inbound, "n2"}, far); ok {
+	if _, ok := b.enter(slot{kind: inbound, peer: "n2"}, far); ok {
 		t.Error("entered after closing")
 	}
 	if _, err := late.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
@@ -346,7 +332,7 @@ func TestRecheckClosesOnlyConnectionsWithRemovedNodes(t *testing.T) {
 			s.run(l, http.HandlerFunc(whoami), nil)
 		}
 		connect := func(from *Link, to string) *conn {
-			addr, _ := s.members.Address(to)
+			addr := s.members.Address(to)
 			c, err := from.dial(t.Context(), to, addr, protoRPC)
 			if err != nil {
 				t.Fatal(err)
@@ -385,7 +371,7 @@ func TestNodeRemovedDuringItsHandshakeIsRefused(t *testing.T) {
 		s := newSite(t, newPipes())
 		n1 := s.link("n1")
 		s.run(n1, http.HandlerFunc(whoami), nil)
-		s.members.add("n2", "n2:7400")
+		s.members.add(t, "n2", "n2:7400")
 		var times int
 		s.members.asked = func(nodeID string) {
 			if times++; nodeID == "n2" && times == 2 {
@@ -400,7 +386,7 @@ func TestNodeRemovedDuringItsHandshakeIsRefused(t *testing.T) {
 		}
 		tc := tls.Client(raw, &tls.Config{
 			InsecureSkipVerify: true, NextProtos: []string{protoRPC},
-			Certificates: []tls.Certificate{s.as("n2", asClient)},
+			Certificates: []tls.Certificate{s.as("n2")},
 		})
 		_, _ = io.WriteString(tc, "GET / HTTP/1.1\r\nHost: n1\r\n\r\n")
 		answer, _ := io.ReadAll(io.LimitReader(tc, 12))
@@ -423,21 +409,29 @@ func TestOnlyRefusedNodesOfTheClusterAreLoggedAsWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := s.run(l, http.HandlerFunc(whoami), nil)
+	s.members.add(t, "n2", "n2:7400")
 	for _, config := range s.intruders() {
 		_, _ = s.hello(config)
 	}
-	select { // the link may still be looking at the last of them
-	case line := <-lines:
-		if !strings.Contains(line, "node n7: not a member") {
-			t.Errorf("want a warning about n7 first: %s", line)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("no warning about n7")
-	}
 	stop()
 	close(lines)
+	warned := map[string]int{"node n7: not a member": 0, "itself node n2 has another key": 0}
 	for line := range lines {
-		t.Errorf("want no other warning: %s", line)
+		known := false
+		for text := range warned {
+			if strings.Contains(line, text) && strings.Contains(line, "the cluster's CA issued the certificate") {
+				warned[text]++
+				known = true
+			}
+		}
+		if !known {
+			t.Errorf("want no warning about a stranger: %s", line)
+		}
+	}
+	for text, count := range warned {
+		if count == 0 {
+			t.Errorf("no warning with %q", text)
+		}
 	}
 }
 

@@ -119,7 +119,11 @@ func (t *transport) receive(c *conn) {
 	for {
 		select {
 		case rpc := <-one.Consumer():
-			if err := sentBy(c.peer, rpc); err != nil {
+			err := sentBy(c.peer, rpc)
+			if err == nil {
+				err = t.link.checkKey(c.peer, c.key)
+			}
+			if err != nil {
 				t.link.log.Warn("raft message refused", "peer", c.peer, "err", err)
 				rpc.Respond(nil, err)
 				return

@@ -52,8 +52,8 @@ type peer struct {
 }
 
 func (s *site) servers() (c raft.Configuration) {
-	for id, addr := range s.members.nodes {
-		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(addr)})
+	for id, m := range s.members.nodes {
+		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(m.Address)})
 	}
 	return c
 }
@@ -62,7 +62,7 @@ func (s *site) servers() (c raft.Configuration) {
 func (s *site) peer(id string) *peer {
 	s.t.Helper()
 	p := &peer{id: id, link: s.link(id)}
-	p.addr, _ = s.members.Address(id)
+	p.addr = s.members.Address(id)
 	p.trans = p.link.RaftTransport(hclog.NewNullLogger())
 	s.run(p.link, http.NotFoundHandler(), nil)
 	return p
@@ -167,7 +167,7 @@ func (s *site) heartbeatOf(name string, config *tls.Config, term uint64) error {
 		_ = t.Close()
 		t.CloseStreams()
 	}()
-	addr, _ := s.members.Address("n1")
+	addr := s.members.Address("n1")
 	var resp raft.AppendEntriesResponse
 	return t.AppendEntries("n1", raft.ServerAddress(addr), &raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(name), Addr: []byte("127.0.0.1:1")},
@@ -180,8 +180,8 @@ func TestIntrudersCannotChangeTheTerm(t *testing.T) {
 	n1 := s.peer("n1")
 	s.start(n1, n1.trans, raft.NewInmemStore(), 50*time.Millisecond)
 	eventually(t, "a leader", func() bool { return n1.raft.State() == raft.Leader })
-	s.members.add("n2", "127.0.0.1:1")
-	s.members.add("n3", "127.0.0.1:1")
+	s.members.add(t, "n2", "127.0.0.1:1")
+	s.members.add(t, "n3", "127.0.0.1:1")
 	term := n1.raft.CurrentTerm()
 
 	intruders := s.intruders()
@@ -193,7 +193,7 @@ func TestIntrudersCannotChangeTheTerm(t *testing.T) {
 			t.Errorf("%s: answered", name)
 		}
 	}
-	member := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protoRaft}, Certificates: []tls.Certificate{s.as("n2", asClient)}}
+	member := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protoRaft}, Certificates: []tls.Certificate{s.as("n2")}}
 	for _, name := range []string{"n3", "n1", "n22", ""} {
 		if err := s.heartbeatOf(name, member, 1<<40); err == nil {
 			t.Errorf("n2 in the name of %q: answered", name)

@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -28,8 +27,23 @@ type peerKey struct{}
 // Peer is the id of the node that sent the request with this context, empty for a
 // request to join.
 func Peer(ctx context.Context) string {
-	peer, _ := ctx.Value(peerKey{}).(string)
-	return peer
+	if c, ok := ctx.Value(peerKey{}).(*conn); ok {
+		return c.peer
+	}
+	return ""
+}
+
+// onlyMembers checks for each request that its sender is still a member.
+func (l *Link) onlyMembers(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := r.Context().Value(peerKey{}).(*conn)
+		if !ok || l.checkKey(c.peer, c.key) != nil {
+			w.Header().Set("Connection", "close")
+			http.Error(w, ErrNotMember.Error(), http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // rpcServer serves members. A handler that needs more time than WriteTimeout extends
@@ -43,7 +57,7 @@ func rpcServer(h http.Handler) *http.Server {
 		IdleTimeout:       serverIdle,
 		MaxHeaderBytes:    maxHeader,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, c.(*conn).peer)
+			return context.WithValue(ctx, peerKey{}, c)
 		},
 	}
 }
@@ -99,7 +113,6 @@ type JoinConfig struct {
 // the URL names. The scheme is https. The node must show a certificate of the
 // cluster under the pinned CA.
 func JoinClient(c JoinConfig) *http.Client {
-	verify := verifier{cluster: c.ClusterID, now: c.Now}
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		NextProtos:         []string{protoJoin},
@@ -110,7 +123,7 @@ func JoinClient(c JoinConfig) *http.Client {
 			if err != nil {
 				return err
 			}
-			if _, err := verify.node(state, root, x509.ExtKeyUsageServerAuth); err != nil {
+			if _, err := issuedBy(root, state.PeerCertificates[0], c.ClusterID, c.Now()); err != nil {
 				return err
 			}
 			return wantProtocol(state, protoJoin)

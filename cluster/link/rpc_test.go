@@ -3,12 +3,13 @@ package link
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -125,7 +126,7 @@ func TestNodesDoNotSpeakPlaintext(t *testing.T) {
 	if resp.StatusCode != http.StatusTemporaryRedirect {
 		t.Errorf("the redirect to http was followed: %s", resp.Status)
 	}
-	addr, _ := s.members.Address("n1")
+	addr := s.members.Address("n1")
 	if resp, err := http.Get("http://" + addr + "/"); err == nil {
 		_ = resp.Body.Close()
 		t.Errorf("the port answers plain HTTP: %s", resp.Status)
@@ -167,7 +168,7 @@ func TestBodiesAreBounded(t *testing.T) {
 }
 
 func (s *site) joiner(pin string) *http.Client {
-	addr, _ := s.members.Address("n1")
+	addr := s.members.Address("n1")
 	return JoinClient(JoinConfig{Addr: addr, Pin: pin, ClusterID: "blue", Now: now, Dial: s.net.dial})
 }
 
@@ -197,40 +198,47 @@ func TestNoJoinWithoutAJoinHandler(t *testing.T) {
 func TestJoiningMachineTrustsOnlyThePinnedCA(t *testing.T) {
 	pinned := mustCA(t, "blue")
 	pin := Pin(pinned.CertificateDER())
-	wellFormed := func() *x509.Certificate {
-		return &x509.Certificate{URIs: []*url.URL{nodeURI("blue", "n1")}, ExtKeyUsage: []x509.ExtKeyUsage{asServer}}
-	}
 	twin := mustCA(t, "blue")
+	s := newSite(t, loopback{})
+	s.ca = pinned
 	for _, c := range []struct {
 		name  string
-		spoil func(*Link)
+		spoil func(*tls.Certificate)
 		ok    bool
 	}{
-		{"another CA", func(l *Link) { l.self = certificate(t, twin, wellFormed()) }, false},
-		{"another CA, showing the pinned one", func(l *Link) {
-			l.self = certificate(t, twin, wellFormed())
-			l.self.Certificate[1] = pinned.CertificateDER()
+		{"another CA", func(c *tls.Certificate) { *c = forged(t, twin, named("n1")) }, false},
+		{"another CA, showing the pinned one", func(c *tls.Certificate) {
+			*c = forged(t, twin, named("n1"))
+			c.Certificate[1] = pinned.CertificateDER()
 		}, false},
-		{"the pinned one's certificate as its own", func(l *Link) {
-			l.self.Certificate = [][]byte{pinned.CertificateDER(), pinned.CertificateDER()}
+		{"the pinned one's certificate as its own", func(c *tls.Certificate) {
+			c.Certificate = [][]byte{pinned.CertificateDER(), pinned.CertificateDER()}
 		}, false},
-		{"no CA shown", func(l *Link) { l.self.Certificate = l.self.Certificate[:1] }, false},
-		{"a node of another cluster", func(l *Link) {
-			other := wellFormed()
+		{"no CA shown", func(c *tls.Certificate) { c.Certificate = c.Certificate[:1] }, false},
+		{"a node of another cluster", func(c *tls.Certificate) {
+			other := named("n1")
 			other.URIs[0].Host = "red"
-			l.self = certificate(t, pinned, other)
+			*c = forged(t, pinned, other)
 		}, false},
-		{"no node", func(l *Link) {
-			client := wellFormed()
-			client.ExtKeyUsage = []x509.ExtKeyUsage{asClient}
-			l.self = certificate(t, pinned, client)
+		{"no node", func(c *tls.Certificate) {
+			client := named("n1")
+			client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+			*c = forged(t, pinned, client)
 		}, false},
-		{"the pinned CA", func(*Link) {}, true},
+		{"an expired certificate", func(c *tls.Certificate) {
+			der, err := pinned.Issue(s.members.key(t, "n1").csr, "n1", birth.Add(-nodeLifetime-backdate))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Certificate[0] = der
+		}, false},
+		{"the pinned CA", func(*tls.Certificate) {}, true},
 	} {
-		s := newSite(t, loopback{})
-		s.ca = pinned
 		l := s.link("n1")
-		c.spoil(l)
+		shows := *l.self.Load()
+		shows.Certificate = slices.Clone(shows.Certificate)
+		c.spoil(&shows)
+		l.self.Store(&shows)
 		s.run(l, http.HandlerFunc(whoami), http.HandlerFunc(whoami))
 		if _, err := ask(s.joiner(pin), "https://n1/join"); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)

@@ -18,11 +18,18 @@ import (
 // roster is a Membership that tests can change.
 type roster struct {
 	mu    sync.Mutex
-	nodes map[string]string
+	nodes map[string]Member
+	keys  map[string]ownKey   // of nodes that are or were members
 	asked func(nodeID string) // if set, called before each answer
 }
 
-func (r *roster) Address(nodeID string) (string, bool) {
+// ownKey is the key of a node, with the request for its certificate.
+type ownKey struct {
+	key Key
+	csr []byte
+}
+
+func (r *roster) Member(nodeID string) (Member, bool) {
 	r.mu.Lock()
 	asked := r.asked
 	r.mu.Unlock()
@@ -31,19 +38,49 @@ func (r *roster) Address(nodeID string) (string, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	addr, ok := r.nodes[nodeID]
-	return addr, ok
+	m, ok := r.nodes[nodeID]
+	return m, ok
 }
 
-func (r *roster) add(nodeID, addr string) {
+func (r *roster) Address(nodeID string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.nodes[nodeID].Address
+}
+
+func (r *roster) add(t *testing.T, nodeID, addr string) {
+	t.Helper()
+	hash, err := RequestKey(r.key(t, nodeID).csr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := maps.Clone(r.nodes)
 	if next == nil {
-		next = make(map[string]string)
+		next = make(map[string]Member)
 	}
-	next[nodeID] = addr
+	next[nodeID] = Member{Address: addr, Key: hash}
 	r.nodes = next
+}
+
+// key is the key that the node of that id always has.
+func (r *roster) key(t *testing.T, nodeID string) ownKey {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k, ok := r.keys[nodeID]; ok {
+		return k
+	}
+	key, csr, err := NewNodeKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.keys == nil {
+		r.keys = make(map[string]ownKey)
+	}
+	r.keys[nodeID] = ownKey{key, csr}
+	return r.keys[nodeID]
 }
 
 func (r *roster) remove(nodeID string) {
@@ -123,22 +160,19 @@ func now() time.Time { return birth.Add(time.Hour) }
 // config is the configuration of a member that does not accept connections yet.
 func (s *site) config(id string) Config {
 	s.t.Helper()
-	key, csr, err := NewNodeKey()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	cert, err := s.ca.Issue(csr, id, birth)
+	own := s.members.key(s.t, id)
+	cert, err := s.ca.Issue(own.csr, id, birth)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	ln := s.net.listen(s.t, id)
-	s.members.add(id, ln.Addr().String())
+	s.members.add(s.t, id, ln.Addr().String())
 	return Config{
 		Listener:    ln,
 		ClusterID:   "blue",
 		NodeID:      id,
 		Certificate: cert,
-		Key:         key,
+		Key:         own.key,
 		CA:          s.ca.CertificateDER(),
 		Membership:  s.members,
 		Now:         now,
@@ -172,14 +206,20 @@ func (s *site) run(l *Link, rpc, join http.Handler) (stop func()) {
 	return stop
 }
 
-// certificate is signed by the CA from any template: for attackers.
-func certificate(t *testing.T, ca *CA, template *x509.Certificate) tls.Certificate {
+// forged is signed by the CA from any template, for a new key: for attackers.
+func forged(t *testing.T, ca *CA, template *x509.Certificate) tls.Certificate {
 	t.Helper()
-	key, csrDER, err := NewNodeKey()
+	key, csr, err := NewNodeKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	csr, err := x509.ParseCertificateRequest(csrDER)
+	return certificate(t, ca, template, ownKey{key, csr})
+}
+
+// certificate is signed by the CA from any template, for a key.
+func certificate(t *testing.T, ca *CA, template *x509.Certificate, own ownKey) tls.Certificate {
+	t.Helper()
+	csr, err := x509.ParseCertificateRequest(own.csr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +229,7 @@ func certificate(t *testing.T, ca *CA, template *x509.Certificate) tls.Certifica
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, err := key.parse()
+	private, err := own.key.parse()
 	if err != nil {
 		t.Fatal(err)
 	}

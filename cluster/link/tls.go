@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -22,8 +21,9 @@ func (l *Link) base() *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		SessionTicketsDisabled: true,
-		Certificates:           []tls.Certificate{l.self},
-		Time:                   l.verifier.now,
+		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return l.self.Load(), nil },
+		GetClientCertificate:   func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return l.self.Load(), nil },
+		Time:                   l.config.Now,
 	}
 }
 
@@ -34,11 +34,14 @@ func (l *Link) serverConfig(listeners map[string]*listener) *tls.Config {
 	members.NextProtos = []string{protoRaft, protoRPC}
 	members.ClientAuth = tls.RequireAnyClientCert // checked by VerifyConnection
 	members.VerifyConnection = func(state tls.ConnectionState) error {
-		id, err := l.verifier.node(state, l.root, x509.ExtKeyUsageClientAuth)
+		id, key, err := shown(state, l.config.ClusterID)
 		if err != nil {
 			return err
 		}
-		_, err = l.memberAddress(id)
+		err = l.checkKey(id, key)
+		if err != nil && l.issued(state.PeerCertificates[0]) {
+			return fmt.Errorf("%w: %w", errIssued, err)
+		}
 		return err
 	}
 	strangers := l.base()
@@ -66,12 +69,15 @@ func (l *Link) dial(ctx context.Context, nodeID, addr, proto string) (*conn, err
 	config.NextProtos = []string{proto}
 	config.InsecureSkipVerify = true // crypto/tls checks host names only; VerifyConnection checks the node
 	config.VerifyConnection = func(state tls.ConnectionState) error {
-		id, err := l.verifier.node(state, l.root, x509.ExtKeyUsageServerAuth)
+		id, key, err := shown(state, l.config.ClusterID)
 		if err != nil {
 			return err
 		}
 		if id != nodeID {
 			return fmt.Errorf("node %s answers at the address of node %s", id, nodeID)
+		}
+		if err := l.checkKey(id, key); err != nil {
+			return err
 		}
 		return wantProtocol(state, proto)
 	}
@@ -79,7 +85,11 @@ func (l *Link) dial(ctx context.Context, nodeID, addr, proto string) (*conn, err
 	if err != nil {
 		return nil, fmt.Errorf("connecting to node %s: %w", nodeID, err)
 	}
-	return l.admit(slot{kind: outbound, peer: nodeID}, raw, tc)
+	_, key, err := shown(tc.ConnectionState(), l.config.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	return l.admit(slot{kind: outbound, peer: nodeID, key: key}, raw, tc)
 }
 
 func connect(ctx context.Context, dial func(ctx context.Context, network, addr string) (net.Conn, error),
@@ -110,7 +120,7 @@ func wantProtocol(state tls.ConnectionState, proto string) error {
 // conn is a connection with a known peer.
 type conn struct {
 	*tls.Conn
-	peer  string // node id, empty for a joining machine
+	slot  // whose peer is empty for a joining machine
 	leave func()
 
 	once sync.Once

@@ -86,6 +86,8 @@ const raftStart = 20 * time.Second
 type rawNode struct {
 	id       string
 	addr     string
+	key      link.Key
+	csr      []byte // the request for the certificate of key
 	listener net.Listener
 	link     *link.Link
 	store    *raftlog.Log
@@ -95,10 +97,10 @@ type rawNode struct {
 }
 
 // rawMembers is a fixed membership.
-type rawMembers map[string]string
+type rawMembers map[string]link.Member
 
-// Address implements link.Membership.
-func (m rawMembers) Address(id string) (string, bool) { a, ok := m[id]; return a, ok }
+// Member implements link.Membership.
+func (m rawMembers) Member(id string) (link.Member, bool) { a, ok := m[id]; return a, ok }
 
 func newRawNodes(load rawLoad) (nodes []*rawNode, err error) {
 	const name = "raw"
@@ -115,7 +117,14 @@ func newRawNodes(load rawLoad) (nodes []*rawNode, err error) {
 			return nodes, err
 		}
 		n.addr = n.listener.Addr().String()
-		members[n.id] = n.addr
+		if n.key, n.csr, err = link.NewNodeKey(); err != nil {
+			return nodes, err
+		}
+		hash, err := link.RequestKey(n.csr)
+		if err != nil {
+			return nodes, err
+		}
+		members[n.id] = link.Member{Address: n.addr, Key: hash}
 		all.Servers = append(all.Servers, raft.Server{ID: raft.ServerID(n.id), Address: raft.ServerAddress(n.addr)})
 	}
 	for _, n := range nodes {
@@ -127,11 +136,7 @@ func newRawNodes(load rawLoad) (nodes []*rawNode, err error) {
 }
 
 func (n *rawNode) start(dir, name string, ca *link.CA, members rawMembers) error {
-	key, csr, err := link.NewNodeKey()
-	if err != nil {
-		return err
-	}
-	certificate, err := ca.Issue(csr, n.id, time.Now())
+	certificate, err := ca.Issue(n.csr, n.id, time.Now())
 	if err != nil {
 		return err
 	}
@@ -141,7 +146,7 @@ func (n *rawNode) start(dir, name string, ca *link.CA, members rawMembers) error
 	}
 	silent := slog.New(slog.DiscardHandler)
 	n.link, err = link.New(link.Config{
-		Listener: n.listener, ClusterID: name, NodeID: n.id, Certificate: certificate, Key: key,
+		Listener: n.listener, ClusterID: name, NodeID: n.id, Certificate: certificate, Key: n.key,
 		CA: ca.CertificateDER(), Membership: members, Now: time.Now, Log: silent,
 	})
 	if err != nil {
