@@ -53,6 +53,7 @@ type admission struct {
 	batcher *batcher
 	client  peerClient
 	vault   *vault.Vault
+	keys    *keychain
 	do      func(context.Context, events.Origin, engine.Command) error
 }
 
@@ -150,7 +151,7 @@ func (a *admission) welcome(ctx context.Context, j joinRequest, m member) (joinA
 	if err != nil {
 		return joinAnswer{}, err
 	}
-	root, err := vault.LoadRoot(ctx, a.c.file(fileRoot), a.c.provider(), a.id.Cluster)
+	root, err := a.keys.root(ctx)
 	if err != nil {
 		return joinAnswer{}, err
 	}

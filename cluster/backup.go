@@ -105,7 +105,7 @@ func (n *Node) backupHeader(ctx context.Context, v *fsm.View) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := vault.LoadRoot(ctx, n.c.file(fileRoot), n.c.provider(), n.id.Cluster)
+	root, err := n.keychain.root(ctx)
 	if err != nil {
 		return nil, err
 	}

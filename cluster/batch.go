@@ -81,6 +81,10 @@ type batcher struct {
 	stamper clock.Stamper // used by run's goroutine only
 	ledger  ledger
 	seal    func(base uint64, batch []byte) []byte
+	// rotate is asked when a command made a new root key necessary, and answers in the
+	// same batch. It may be nil.
+	rotate  request
+	system  func() events.Origin
 	timeout time.Duration
 	wait    time.Duration // for a batch to grow
 	observe func(events int, took time.Duration)
@@ -275,13 +279,14 @@ type decisions struct {
 	replies []reply
 	drafts  []events.Draft
 	stamp   events.Time
+	wanted  bool // a new root key, before this batch
 }
 
 // decide decides as much of a batch as fits into one entry, each command on the
 // result of those before it. If it is not committed, nothing of it remains.
 func (b *batcher) decide(view *fsm.View, batch []*proposal) decisions {
 	now, sound := b.stamper.Stamp(view.Time)
-	d := decisions{batch: batch, stamp: now}
+	d := decisions{batch: batch, stamp: now, wanted: view.State.Cluster.Keys.Wanted != ""}
 	scratch := view.State.Copy()
 	weight := 0
 	for _, p := range batch {
@@ -292,11 +297,25 @@ func (b *batcher) decide(view *fsm.View, batch []*proposal) decisions {
 		}
 		d.drafts = append(d.drafts, decision.Drafts...)
 		d.replies = append(d.replies, replyTo(decision, err))
-		if weight >= maxBatchBytes {
-			break
+		if weight >= maxBatchBytes || b.rotated(scratch, &d) {
+			break // what follows is sealed under the new root key
 		}
 	}
 	return d
+}
+
+// rotated adds a new version of the root key to a batch that made one necessary. If
+// that fails, the leader's task tries again.
+func (b *batcher) rotated(scratch *engine.State, d *decisions) bool {
+	if b.rotate == nil || scratch.Cluster.Keys.Wanted == "" || d.wanted {
+		return false
+	}
+	decision, err := b.rotate.decide(scratch, b.system(), d.stamp, true)
+	if err != nil {
+		b.log.Warn("root key not rotated yet", "err", err)
+	}
+	d.drafts = append(d.drafts, decision.Drafts...)
+	return len(decision.Drafts) > 0
 }
 
 // sealedBytes is the size of the sealed parts of an event.
@@ -310,6 +329,10 @@ func sealedBytes(e events.Event) int {
 		return len(e.Sealed)
 	case events.ClusterFounded:
 		return len(e.Certificate) + len(e.Sealed)
+	case events.RecordsResealed:
+		return len(e.Values) * draftBytes / 2
+	case events.RootKeyRotated:
+		return len(e.Boxes) * draftBytes * 8
 	default:
 		return 0
 	}

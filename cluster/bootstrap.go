@@ -86,6 +86,7 @@ func (c Config) begin(ctx context.Context, id identity, keys nodeKeys, v *vault.
 	}
 	base := n.replica.View().Sequence
 	n.leadership.first, n.leadership.base = first, base
+	n.batcher.rotate = nil // the root key is saved afterwards
 	if base == 0 {
 		if err := n.replica.bootstrap(); err != nil {
 			return errors.Join(err, n.Close())

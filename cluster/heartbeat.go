@@ -24,6 +24,7 @@ type heartbeat struct {
 	Sequence uint64
 	Members  []member // as it knows them
 	Digest   stateDigest
+	Left     bool // it knows that it was removed, and follows no longer
 }
 
 const maxHeartbeat = 64 << 10 // bytes
@@ -126,6 +127,7 @@ func (h *heartbeats) own() heartbeat {
 		Sequence: h.replica.View().Sequence,
 		Members:  h.replica.members(),
 		Digest:   h.digests.latest(),
+		Left:     h.replica.machine.Left(),
 		Now:      h.c.Now().UnixNano(),
 	}
 }

@@ -14,8 +14,15 @@ import (
 
 // keys implements engine.Keys with the vault.
 type keys struct {
-	vault  *vault.Vault
-	random io.Reader
+	vault   *vault.Vault
+	random  io.Reader
+	version byte // of the root key that chance depends on; 0: the present one
+}
+
+// under returns keys whose chance depends on a version of the root key.
+func (k keys) under(version byte) keys {
+	k.version = version
+	return k
 }
 
 var _ engine.Keys = keys{}
@@ -67,10 +74,16 @@ func (k keys) OpenPINpad(serial string, revision uint64, sealed []byte) (engine.
 
 // ChanceOf implements engine.Keys.
 func (k keys) ChanceOf(text string) func([]byte) error {
-	drawn := 0
+	drawn, version := 0, k.version
+	if version == 0 {
+		version = k.vault.Primary()
+	}
 	return func(b []byte) error {
 		for len(b) > 0 {
-			block := k.vault.Derive(vault.Conversations, fmt.Sprintf("chance %d of %s", drawn, text))
+			block, ok := k.vault.DeriveUnder(version, vault.Conversations, fmt.Sprintf("chance %d of %s", drawn, text))
+			if !ok {
+				return fmt.Errorf("version %d of the root key is no longer in use: %w", version, engine.ErrStale)
+			}
 			b = b[copy(b, block[:]):]
 			drawn++
 		}
@@ -115,5 +128,3 @@ func openEntry(v *vault.Vault, entry []byte) ([]byte, error) {
 	}
 	return v.Open(vault.Log, entryPlace(binary.BigEndian.Uint64(entry)), entry[entryHeader:])
 }
-
-var snapshotPlace = vault.Identity{Table: "snapshots", Record: "state", Field: "rows"}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type leadership struct {
 	peers   *peers
 	link    *link.Link
 	vault   *vault.Vault
+	keys    *keychain
 
 	first []events.Event // of a new or restored cluster
 	base  uint64         // the record that they follow
@@ -94,6 +96,10 @@ func (l *leadership) decide(ctx context.Context) {
 	defer cancel()
 	first := l.firstCommands(ctx)
 	tasks.Go(func() { l.runTasks(ctx) })
+	if l.first == nil { // a node that is being created has its root key saved afterwards
+		rotate := &rotation{self: l.self, replica: l.replica, vault: l.vault, start: l.startRotation, record: l.record}
+		tasks.Go(func() { rotate.run(ctx) })
+	}
 	l.batcher.run(ctx, first)
 }
 
@@ -116,10 +122,20 @@ func (l *leadership) firstCommands(ctx context.Context) []*proposal {
 	return list
 }
 
+// startRotation has a new version of the root key made that the state wants.
+func (l *leadership) startRotation(ctx context.Context) error {
+	_, err := l.propose(ctx, rotationRequest{l.keys, rand.Reader})
+	return err
+}
+
 // record has an event committed that the leader noticed itself, and waits for
 // it.
 func (l *leadership) record(ctx context.Context, e events.Event) (reply, error) {
-	p := newProposal(ctx, l.system(), commandRequest{engine.Note{Event: e}})
+	return l.propose(ctx, commandRequest{engine.Note{Event: e}})
+}
+
+func (l *leadership) propose(ctx context.Context, asked request) (reply, error) {
+	p := newProposal(ctx, l.system(), asked)
 	l.batcher.submit(p)
 	select {
 	case r := <-p.answer:

@@ -95,7 +95,7 @@ func (l *leadership) knowsOfRemoval(id string, sequence uint64) bool {
 		l.leaving[id] = left
 	}
 	beat, answers := l.peers.recent(id)
-	return !answers || beat.Sequence >= left.sequence || time.Since(left.since) > l.c.LostAfter
+	return !answers || beat.Left || beat.Sequence >= left.sequence || time.Since(left.since) > l.c.LostAfter
 }
 
 // handOverAndLeave is for a leader that was removed: the next leader removes it
@@ -178,7 +178,9 @@ func (l *leadership) signCheckpoint(ctx context.Context, last *checkpoint) error
 	return nil
 }
 
+const checkpointLabel = "checkpoint"
+
 func signingKey(v *vault.Vault) ed25519.PrivateKey {
-	seed := v.Derive(vault.Signing, "checkpoint")
+	seed := v.Derive(vault.Signing, checkpointLabel)
 	return ed25519.NewKeyFromSeed(seed[:])
 }

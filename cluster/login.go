@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -79,14 +80,11 @@ func undecided(err error) error {
 func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.c.RequestTimeout)
 	defer cancel()
-	if a.Session != "" {
-		a.Origin.Request = n.repeatableID(a)
-	}
 	view := n.replica.View()
 	var ticket *engine.Ticket
 	if a.Conversation != "" {
 		var err error
-		if ticket, err = n.openTicket(ticketPlace(a.Origin, a.Holder), a.Conversation); err != nil {
+		if ticket, err = n.openTicket(ctx, ticketPlace(a.Origin, a.Holder), a.Conversation); err != nil {
 			return engine.Outcome{Reason: events.ReasonConversationExpired, Reference: a.Origin.Reference}, nil
 		}
 		if view, err = n.waitFor(ctx, ticket.Sequence); err != nil {
@@ -95,13 +93,15 @@ func (n *Node) login(ctx context.Context, a engine.Attempt) (engine.Outcome, err
 	}
 	for tries := 1; ; tries++ {
 		now, sound := n.heartbeats.clock.Time(view.Time)
+		under := n.requestKeys(&a, view.State, now)
 		checked, err := engine.Check(ctx, engine.CheckInput{
-			State: view.State, Keys: n.keys, Attempt: a, Ticket: ticket, Now: now, Common: n.c.CommonPINs, Untimed: !sound,
+			State: view.State, Keys: n.keys.under(under.version), Attempt: a, Ticket: ticket, Now: now, Common: n.c.CommonPINs, Untimed: !sound,
 			Sends: n.Sends,
 		})
 		if err != nil {
 			return engine.Outcome{}, fmt.Errorf("checking an attempt: %w", err)
 		}
+		checked.Command.Keys, checked.Command.Also = under.version, under.also
 		r, err := n.forwarder.ask(ctx, a.Origin, loginRequest(checked.Command))
 		if err == nil {
 			return n.finish(ctx, a, checked, r)
@@ -176,7 +176,10 @@ func (n *Node) sealTicket(place vault.Identity, t engine.Ticket) (string, error)
 	return n.vault.SealText(vault.Conversations, place, plain), nil
 }
 
-func (n *Node) openTicket(place vault.Identity, text string) (*engine.Ticket, error) {
+func (n *Node) openTicket(ctx context.Context, place vault.Identity, text string) (*engine.Ticket, error) {
+	if sealed, err := base64.RawURLEncoding.DecodeString(text); err == nil {
+		n.keychain.awaitVersion(ctx, engine.KeyVersion(sealed))
+	}
 	plain, err := n.vault.OpenText(vault.Conversations, place, text)
 	if err != nil {
 		return nil, err
@@ -191,7 +194,7 @@ func (n *Node) openTicket(place vault.Identity, text string) (*engine.Ticket, er
 // Prompt returns the current step of a conversation, to be shown again. The error
 // wraps engine.ErrConversation if it is over or was not begun here.
 func (n *Node) Prompt(ctx context.Context, conversation string, o events.Origin) (engine.Prompt, error) {
-	ticket, err := n.openTicket(ticketPlace(o, ""), conversation)
+	ticket, err := n.openTicket(ctx, ticketPlace(o, ""), conversation)
 	if err != nil {
 		return engine.Prompt{}, fmt.Errorf("%w: %w", engine.ErrConversation, err)
 	}
@@ -220,6 +223,9 @@ func (n *Node) Do(ctx context.Context, o events.Origin, c engine.Command) error 
 	var refusal *engine.Refusal
 	if errors.As(err, &refusal) {
 		return refusal
+	}
+	if errors.Is(err, engine.ErrStale) {
+		return &engine.Refusal{Code: engine.Conflict, Text: "the root key was rotated while this command was on its way, and nothing was changed; repeat the command"}
 	}
 	if err != nil {
 		return undecided(err)

@@ -38,7 +38,7 @@ type Node struct {
 	sealing
 
 	vault      *vault.Vault
-	sealKey    vault.NodeKey // opens root keys that are sealed for this node
+	keychain   *keychain
 	store      *raftlog.Log
 	journal    *journal.Journal
 	listener   net.Listener
@@ -55,6 +55,7 @@ type Node struct {
 	admission  *admission
 	refusals   *refusals
 	removal    *removal
+	upkeep     *upkeep
 
 	caughtUp atomic.Bool // it has been level with the leader
 }
@@ -92,13 +93,19 @@ func Open(c Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for other nodes: %w", err)
 	}
-	return assemble(c, id, keys, v, listener)
+	n, err := assemble(c, id, keys, v, listener)
+	if err != nil {
+		return nil, err
+	}
+	n.upkeep.saved = root.Versions()
+	return n, nil
 }
 
 // assemble opens the files of a node, puts its parts together, and starts Raft.
 func assemble(c Config, id identity, own nodeKeys, v *vault.Vault, listener net.Listener) (*Node, error) {
 	s := &self{c: c, log: c.Log.With("node", c.Node), id: id, file: &identityFile{c: c, id: id}}
-	n := &Node{self: s, lifecycle: newLifecycle(), sealing: sealing{keys{vault: v, random: rand.Reader}}, vault: v, sealKey: own.seal, listener: listener}
+	n := &Node{self: s, lifecycle: newLifecycle(), sealing: sealing{keys{vault: v, random: rand.Reader}}, vault: v, listener: listener}
+	n.keychain = &keychain{self: s, vault: v, key: own.seal}
 	err := n.open(own.tls)
 	if err == nil {
 		n.connect()
@@ -128,7 +135,7 @@ func (n *Node) open(key link.Key) (err error) {
 	if err != nil {
 		return err
 	}
-	n.replica = newReplica(n.self, n.store, n.vault, n.journal, n.fail)
+	n.replica = newReplica(n.self, n.store, n.keychain, n.journal, n.fail)
 	n.members = &membership{
 		self: n.id.ID, replica: n.replica,
 		peers: peers{silentAfter: n.c.silentAfter(), last: make(map[string]received)},
@@ -147,6 +154,7 @@ func (n *Node) connect() {
 	n.peers = peers
 	clk := clock.New(n.c.Now, n.c.ClockLimit, 10*max(n.c.HeartbeatInterval, time.Second))
 	n.batcher = newBatcher(s, n.replica, clk.Stamper(), func(base uint64, b []byte) []byte { return sealEntry(n.vault, base, b) })
+	n.batcher.rotate, n.batcher.system = rotationRequest{n.keychain, rand.Reader}, s.system
 	n.forwarder = &forwarder{
 		self: s, replica: n.replica, batcher: n.batcher, client: peers,
 		queue: make(chan forwarded, forwardQueue), stopping: n.stopping,
@@ -158,15 +166,21 @@ func (n *Node) connect() {
 		recorder: n.recorder, digests: digests{self: s, replica: n.replica, peers: &n.members.peers, fail: n.fail},
 	}
 	n.leadership = &leadership{
-		self: s, replica: n.replica, batcher: n.batcher, peers: &n.members.peers, link: n.link, vault: n.vault,
+		self: s, replica: n.replica, batcher: n.batcher, peers: &n.members.peers, link: n.link, vault: n.vault, keys: n.keychain,
 		leaving: make(map[string]leaving),
 	}
 	n.removal = &removal{
 		self: s, replica: n.replica, caughtUp: n.CaughtUp, base: func() uint64 { return n.leadership.base },
 		refuse: n.requests.refuse, fail: n.fail,
 	}
+	n.upkeep = &upkeep{self: s, keys: n.keychain, replica: n.replica, report: func(ctx context.Context, e events.Event) error {
+		ctx, cancel := context.WithTimeout(ctx, s.c.RequestTimeout)
+		defer cancel()
+		_, err := n.forwarder.ask(ctx, s.system(), commandRequest{engine.Note{Event: e}})
+		return err
+	}}
 	n.backfill = &backfill{self: s, replica: n.replica, journal: n.journal, client: peers}
-	n.admission = &admission{self: s, replica: n.replica, batcher: n.batcher, client: peers, vault: n.vault, do: n.Do}
+	n.admission = &admission{self: s, replica: n.replica, batcher: n.batcher, client: peers, vault: n.vault, keys: n.keychain, do: n.Do}
 }
 
 // Run makes the node a member until ctx ends. Then it answers the requests in
@@ -193,7 +207,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	for _, worker := range []func(context.Context){
 		n.leadership.run, n.heartbeats.run, n.recorder.run, n.refusals.run, n.refusals.delay.Run,
-		n.replica.takeSnapshots, n.backfill.run, n.removal.run,
+		n.replica.takeSnapshots, n.backfill.run, n.removal.run, n.upkeep.run,
 	} {
 		workers.Go(func() { worker(work) })
 	}

@@ -44,7 +44,7 @@ func (r *removal) run(ctx context.Context) {
 func (r *removal) check(ctx context.Context) {
 	if !r.noticed.Load() {
 		// A node that has not caught up may read of its name before it joined.
-		if r.caughtUp() != nil {
+		if r.caughtUp() != nil && !r.replica.machine.Left() {
 			return
 		}
 		if view := r.replica.View(); view.Sequence == r.base() || view.State.Node(r.c.Node) != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"keyfob/cluster/raftlog"
-	"keyfob/cluster/vault"
 	"keyfob/engine"
 	"keyfob/events"
 	"keyfob/events/journal"
@@ -31,24 +29,26 @@ const (
 // same as the others.
 type replica struct {
 	*self
-	machine *fsm.Machine
-	store   *raftlog.Log
-	raft    *raft.Raft
-	started atomic.Bool   // raft is set: Raft dials while it is being created
-	elected chan bool     // leadership acquired, lost
-	down    chan struct{} // closed when Raft is shut down
+	machine   *fsm.Machine
+	store     *raftlog.Log
+	snapshots raft.SnapshotStore
+	raft      *raft.Raft
+	started   atomic.Bool   // raft is set: Raft dials while it is being created
+	elected   chan bool     // leadership acquired, lost
+	down      chan struct{} // closed when Raft is shut down
 }
 
 // newReplica creates the state machine over the log in store. fail is called for
 // errors after which the node must not continue.
-func newReplica(s *self, store *raftlog.Log, v *vault.Vault, j *journal.Journal, fail func(error)) *replica {
+func newReplica(s *self, store *raftlog.Log, k *keychain, j *journal.Journal, fail func(error)) *replica {
 	return &replica{
 		self: s, store: store, elected: make(chan bool, 16), down: make(chan struct{}),
 		machine: fsm.New(fsm.Config{
-			Open:         func(entry []byte) ([]byte, error) { return openEntry(v, entry) },
+			Open:         func(entry []byte) ([]byte, error) { return openEntry(k.vault, entry) },
 			Journal:      j,
-			SealSnapshot: func(w io.Writer) io.WriteCloser { return v.SealWriter(w, vault.Snapshots, snapshotPlace) },
-			OpenSnapshot: func(r io.Reader) io.Reader { return v.OpenReader(r, vault.Snapshots, snapshotPlace) },
+			SealSnapshot: k.sealSnapshot,
+			OpenSnapshot: k.openSnapshot,
+			KeysChanged:  k.install,
 			Halt:         fail,
 		}),
 	}
@@ -57,8 +57,8 @@ func newReplica(s *self, store *raftlog.Log, v *vault.Vault, j *journal.Journal,
 // start creates the Raft node, which begins to work immediately.
 func (r *replica) start(transport func(hclog.Logger) raft.Transport) error {
 	dir, log := r.c.file(dirRaft), raftlog.NewLogger(r.log)
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, log)
-	if err != nil {
+	var err error
+	if r.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, log); err != nil {
 		return fmt.Errorf("opening snapshots: %w", err)
 	}
 	cache, err := raft.NewLogCache(512, r.store)
@@ -67,7 +67,7 @@ func (r *replica) start(transport func(hclog.Logger) raft.Transport) error {
 	}
 	config := r.c.raft(r.id.ID, log)
 	config.NotifyCh = r.elected
-	if r.raft, err = raft.NewRaft(config, r.machine, cache, r.store, snapshots, transport(log)); err != nil {
+	if r.raft, err = raft.NewRaft(config, r.machine, cache, r.store, r.snapshots, transport(log)); err != nil {
 		return fmt.Errorf("starting from %s: %w", dir, err)
 	}
 	r.started.Store(true)

@@ -225,7 +225,7 @@ func (c Config) logFrom(v *vault.Vault, view *fsm.View, id identity) error {
 	if err != nil {
 		return err
 	}
-	sealed := v.SealWriter(sink, vault.Snapshots, snapshotPlace)
+	sealed := (&keychain{vault: v, keys: view.State.Cluster.Keys}).sealSnapshot(sink)
 	err = fsm.Write(sealed, view)
 	if err == nil {
 		err = sealed.Close()

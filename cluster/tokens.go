@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
-	"strings"
 	"time"
 
 	"keyfob/cluster/vault"
@@ -141,23 +139,4 @@ func (n *Node) Replace(ctx context.Context, o events.Origin, old, serial string,
 		}
 	}
 	return n.GiveOut(ctx, o, c)
-}
-
-// repeatableID is the request id of a login that its client may send again, to
-// this node or another. It is a keyed digest of everything in the login, so the
-// same login gets the same answer for a while.
-func (n *Node) repeatableID(a engine.Attempt) events.Request {
-	user, err := engine.Canonical(a.User)
-	if err != nil {
-		user = a.User
-	}
-	var text strings.Builder
-	for _, part := range []string{
-		a.Origin.Client, string(a.Origin.Door), a.Session, user, a.Typed.Reveal(), a.Again.Reveal(), a.Conversation, string(a.Purpose),
-	} {
-		fmt.Fprintf(&text, "%d:%s", len(part), part)
-	}
-	var r events.Request
-	_, _ = hex.Decode(r[:], []byte(n.vault.Pseudonym("login "+text.String()))) // 32 hex digits
-	return r
 }

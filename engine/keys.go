@@ -202,3 +202,18 @@ func (k *RootKeys) removedNode(at events.Time, node string) {
 	k.Exposed = at
 	k.wantRotation("node " + node + " was removed")
 }
+
+// ConversesUnderOldKey reports whether a user may still hold a ticket that was sealed
+// under an older version of the root key.
+func (s *State) ConversesUnderOldKey() bool {
+	last := s.Cluster.Keys.Rotated.Add(max(s.Policy.ConversationFor, s.Policy.OnDemandFor))
+	if s.Time > last {
+		return false
+	}
+	for u := range s.Users {
+		if c := u.Conversation; c != nil && c.Expires > s.Time && c.Expires <= last {
+			return true
+		}
+	}
+	return false
+}

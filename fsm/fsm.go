@@ -40,6 +40,11 @@ var ErrConflict = errors.New("decided on a version that is no longer current")
 // ErrHalted is the result of every batch after the machine has halted.
 var ErrHalted = errors.New("state machine has halted")
 
+// ErrLeft is returned by KeysChanged if the node is no longer a member and gets no
+// further keys. Its machine applies nothing more. The node still votes until the
+// others have taken it out of Raft's configuration.
+var ErrLeft = errors.New("this node is no longer a member")
+
 // Journal receives the records in order. After a restart, Raft replays its log
 // and records that the journal already holds come again; it must compare and
 // skip them.
@@ -60,6 +65,10 @@ type Config struct {
 	// SealSnapshot and OpenSnapshot encrypt and decrypt a snapshot.
 	SealSnapshot func(io.Writer) io.WriteCloser
 	OpenSnapshot func(io.Reader) io.Reader
+	// KeysChanged is called when the root key has changed, before the state that says
+	// so can be read: entries after this one may be sealed under the new version. An
+	// error halts the machine; ErrLeft does so without a call of Halt.
+	KeysChanged func(engine.RootKeys) error
 	// Halt is called once with the reason when the machine halts. It must not wait
 	// for Raft.
 	Halt func(error)
@@ -98,6 +107,7 @@ type Machine struct {
 	view       atomic.Pointer[View]
 	checkpoint atomic.Pointer[View]
 	bytes      atomic.Uint64
+	left       atomic.Bool
 	halted     bool // used by Raft's goroutine only
 }
 
@@ -144,6 +154,11 @@ func (m *Machine) Apply(entry *raft.Log) any {
 	}
 	m.bytes.Add(uint64(len(entry.Data)))
 	err := m.apply(entry)
+	if errors.Is(err, ErrLeft) {
+		m.halted = true
+		m.left.Store(true)
+		return ErrHalted
+	}
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return m.halt(fmt.Errorf("applying log entry %d: %w", entry.Index, err))
 	}
@@ -188,7 +203,14 @@ func (m *Machine) apply(entry *raft.Log) error {
 	if err := m.c.Journal.Append(records); err != nil {
 		return fmt.Errorf("writing journal: %w", err)
 	}
+	err = m.changeKeys(now, next)
+	if err != nil && !errors.Is(err, ErrLeft) {
+		return err
+	}
 	m.publish(now, next)
+	if err != nil {
+		return err
+	}
 	if checkpoint && worthDigesting(next) {
 		m.checkpoint.Store(next)
 	}
@@ -204,6 +226,18 @@ const digestSize = 20_000
 func worthDigesting(v *View) bool {
 	return uint64(binary.BigEndian.Uint32(v.Head[:]))%uint64(1+v.State.Size()/digestSize) == 0
 }
+
+// changeKeys reports a change of the root key.
+func (m *Machine) changeKeys(before, next *View) error {
+	was, is := before.State.Cluster.Keys, next.State.Cluster.Keys
+	if was.Version == is.Version && was.Oldest == is.Oldest {
+		return nil
+	}
+	return m.c.KeysChanged(is)
+}
+
+// Left reports whether the machine stopped with ErrLeft.
+func (m *Machine) Left() bool { return m.left.Load() }
 
 func (m *Machine) publish(before, next *View) {
 	m.view.Store(next)

@@ -212,6 +212,9 @@ func (m *Machine) Restore(r io.ReadCloser) error {
 	if err := m.c.Journal.Restored(next.Sequence, next.Head); err != nil {
 		return fmt.Errorf("restoring snapshot at record %d: %w", next.Sequence, err)
 	}
+	if err := m.changeKeys(m.View(), next); err != nil {
+		return fmt.Errorf("restoring snapshot at record %d: %w", next.Sequence, err)
+	}
 	m.publish(m.View(), next)
 	return nil
 }

@@ -89,6 +89,30 @@ func TestChangedPINIsNotAnsweredFromTheCache(t *testing.T) {
 	}
 }
 
+func TestVerifiedPINIsAnsweredFromTheCacheAfterARotation(t *testing.T) {
+	v := testVault(t, testRoot(t), cluster)
+	sealed := sealPIN(t, v, serial, 3, "2468")
+	if ok, err := v.PINMatches(t.Context(), serial, 3, sealed, Secret("2468")); err != nil || !ok {
+		t.Fatalf("%v, %v", ok, err)
+	}
+	second, err := NewRootVersion(new(sequence), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, v, second)
+	renewed, err := v.Move(PINs, PINIdentity(serial, 3), PINIdentity(serial, 3), sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fullGate(v)
+	if ok, err := v.PINMatches(t.Context(), serial, 3, renewed, Secret("2468")); err != nil || !ok {
+		t.Errorf("the right PIN: %v, %v", ok, err)
+	}
+	if ok, err := v.PINMatches(t.Context(), serial, 3, renewed, Secret("1357")); err != nil || ok {
+		t.Errorf("a wrong PIN: %v, %v", ok, err)
+	}
+}
+
 func TestWrongPINIsNotCached(t *testing.T) {
 	v := testVault(t, testRoot(t), cluster)
 	sealed := sealPIN(t, v, serial, 3, "2468")
@@ -266,7 +290,11 @@ func TestPINVerifiedWhileWaitingIsNotHashedAgain(t *testing.T) {
 		}()
 		synctest.Wait()
 		// A lie, so that the answer tells where it comes from.
-		v.known.store(v.known.entry(serial, 3, sealed, Secret("1357")))
+		record, err := v.openPIN(serial, 3, sealed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.known.store(v.known.entry(serial, 3, record, Secret("1357")))
 		v.hashing.leave()
 		if <-answer {
 			t.Error("it was hashed")

@@ -33,7 +33,7 @@ type pinEntry struct {
 // pinDigests contains no pointer, so the garbage collector need not scan a million
 // of them.
 type pinDigests struct {
-	sealed [16]byte // of serial, revision and sealed bytes
+	sealed [16]byte // of serial, revision and the hash that was sealed
 	pin    [16]byte // of that and the PIN
 }
 
@@ -50,13 +50,13 @@ func newPINCache(random io.Reader, limit int) (*pinCache, error) {
 	}, nil
 }
 
-func (m *pinCache) entry(serial string, revision uint64, sealed []byte, pin Secret) pinEntry {
+func (m *pinCache) entry(serial string, revision uint64, hash []byte, pin Secret) pinEntry {
 	var sum [sha256.Size]byte
 	out := pinEntry{token: maphash.String(m.seed, serial)}
 
 	mac := m.newMAC()
 	place := PINIdentity(serial, revision)
-	mac.Write(encode(nil, "sealed", place.Record, place.Field, string(sealed)))
+	mac.Write(encode(nil, "sealed", place.Record, place.Field, string(hash)))
 	mac.Sum(sum[:0])
 	out.sealed = [16]byte(sum[:])
 

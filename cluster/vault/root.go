@@ -12,14 +12,11 @@ import (
 )
 
 // Root is the root key of the cluster, in all versions that are still in use. It is
-// immutable. A rotation creates new ones in steps. Every node must have completed
-// a step before any node takes the next one:
+// immutable. The highest version seals; the others open what is left from before.
 //
-//	Add      the new version opens values, but seals none yet
-//	Promote  the new version seals all new values
-//	         … values that are not Vault.Current are renewed with Vault.Move;
-//	         the Raft log and old snapshots expire …
-//	Drop     the old version, and what is still sealed under it, becomes unreadable
+// A rotation makes a version of its own (NewRootVersion), which each node adds to
+// what it has (With). When nothing is sealed under an older version any more, every
+// node forgets it (Since).
 type Root struct {
 	ring *rootRing
 }
@@ -30,8 +27,15 @@ type rootRing struct {
 }
 
 // NewRoot creates the root key of a new cluster, version 1.
-func NewRoot(random io.Reader) (Root, error) {
-	return Root{&rootRing{primary: 1}}.add(random, 1)
+func NewRoot(random io.Reader) (Root, error) { return NewRootVersion(random, 1) }
+
+// NewRootVersion creates a version of the root key, without the others.
+func NewRootVersion(random io.Reader, version byte) (Root, error) {
+	key := new([keySize]byte)
+	if _, err := io.ReadFull(random, key[:]); err != nil {
+		return Root{}, fmt.Errorf("creating root key: %w", err)
+	}
+	return Root{&rootRing{primary: version, keys: map[byte]*[keySize]byte{version: key}}}, nil
 }
 
 // Primary is the version that seals.
@@ -40,47 +44,28 @@ func (r Root) Primary() byte { return r.ring.primary }
 // Versions are all versions, in ascending order.
 func (r Root) Versions() []byte { return slices.Sorted(maps.Keys(r.ring.keys)) }
 
-// Add returns r with a new version, numbered after the highest.
-func (r Root) Add(random io.Reader) (Root, error) {
-	highest := slices.Max(r.Versions())
-	if highest == 255 {
-		return Root{}, errors.New("adding root key: all 255 versions are used")
+// With returns r with the versions of other added.
+func (r Root) With(other Root) Root {
+	next, more := r.copy(), other.copy()
+	for version, key := range more.ring.keys {
+		if next.ring.keys[version] == nil {
+			next.ring.keys[version] = key
+		}
 	}
-	return r.add(random, highest+1)
+	next.ring.primary = max(r.ring.primary, other.ring.primary)
+	return next
 }
 
-func (r Root) add(random io.Reader, version byte) (Root, error) {
-	key := new([keySize]byte)
-	if _, err := io.ReadFull(random, key[:]); err != nil {
-		return Root{}, fmt.Errorf("creating root key: %w", err)
-	}
+// Since returns r without the versions before oldest. The primary stays.
+func (r Root) Since(oldest byte) Root {
 	next := r.copy()
-	next.ring.keys[version] = key
-	return next, nil
-}
-
-// Promote returns r with another primary version.
-func (r Root) Promote(version byte) (Root, error) {
-	if r.ring.keys[version] == nil {
-		return Root{}, fmt.Errorf("promoting root key: version %d not found", version)
+	for version, key := range next.ring.keys {
+		if version < min(oldest, next.ring.primary) {
+			clear(key[:])
+			delete(next.ring.keys, version)
+		}
 	}
-	next := r.copy()
-	next.ring.primary = version
-	return next, nil
-}
-
-// Drop returns r without a version that is not the primary.
-func (r Root) Drop(version byte) (Root, error) {
-	if version == r.ring.primary {
-		return Root{}, fmt.Errorf("dropping root key: version %d is the primary; promote another one first", version)
-	}
-	if r.ring.keys[version] == nil {
-		return Root{}, fmt.Errorf("dropping root key: version %d not found", version)
-	}
-	next := r.copy()
-	clear(next.ring.keys[version][:])
-	delete(next.ring.keys, version)
-	return next, nil
+	return next
 }
 
 // Wipe overwrites the keys. Vaults that were opened with r keep working; r cannot be

@@ -22,19 +22,17 @@ func keyFile(t testing.TB, fill byte) KeyFile {
 	return NewKeyFile(path)
 }
 
-// threeVersions is a root with the versions 1 to 3, of which 2 seals.
+// threeVersions is a root with the versions 1 to 3.
 func threeVersions(t testing.TB) Root {
 	t.Helper()
 	random := sequence(100)
 	root := testRoot(t)
-	var err error
-	for range 2 {
-		if root, err = root.Add(&random); err != nil {
+	for version := byte(2); version <= 3; version++ {
+		next, err := NewRootVersion(&random, version)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if root, err = root.Promote(2); err != nil {
-		t.Fatal(err)
+		root = root.With(next)
 	}
 	return root
 }
@@ -159,47 +157,34 @@ func TestFailedSaveKeepsTheOldRootFile(t *testing.T) {
 	sameRoot(t, got, old)
 }
 
-func TestRotationStepsThatLoseKeysAreRefused(t *testing.T) {
-	root := threeVersions(t)
-	for name, step := range map[string]func() (Root, error){
-		"dropping what seals":        func() (Root, error) { return root.Drop(2) },
-		"dropping what is not there": func() (Root, error) { return root.Drop(9) },
-		"promoting what is not there": func() (Root, error) {
-			return root.Promote(9)
-		},
-		"adding without randomness": func() (Root, error) { return root.Add(strings.NewReader("short")) },
-	} {
-		if _, err := step(); err == nil {
-			t.Errorf("%s is allowed", name)
-		}
-	}
-	sameRoot(t, root, threeVersions(t))
-
-	random := new(sequence)
-	for range 252 {
-		var err error
-		if root, err = root.Add(random); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := root.Add(random); err == nil {
-		t.Error("there is a version 256")
-	}
-}
-
 func TestRotationStepsDoNotChangeTheirRoot(t *testing.T) {
 	root := threeVersions(t)
 	before := root.encode()
-	dropped, err := root.Drop(1)
+	later := root.Since(2)
+	if diff := cmp.Diff([]byte{2, 3}, later.Versions()); diff != "" || later.Primary() != 3 {
+		t.Errorf("primary %d, versions differ (-want +got):\n%s", later.Primary(), diff)
+	}
+	if last := root.Since(255); last.Primary() != 3 || len(last.Versions()) != 1 {
+		t.Errorf("the version that seals was dropped: %v", last.Versions())
+	}
+	later.Wipe()
+	if !bytes.Equal(before, root.encode()) {
+		t.Error("the root has changed")
+	}
+}
+
+func TestVersionsOfTheRootKeyAreKept(t *testing.T) {
+	root := testRoot(t)
+	again, err := NewRootVersion(strings.NewReader(strings.Repeat("x", keySize)), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]byte{2, 3}, dropped.Versions()); diff != "" || dropped.Primary() != 2 {
-		t.Errorf("primary %d, versions differ (-want +got):\n%s", dropped.Primary(), diff)
-	}
-	dropped.Wipe()
-	if !bytes.Equal(before, root.encode()) {
-		t.Error("the root has changed")
+	sameRoot(t, root.With(again), root)
+	three := threeVersions(t)
+	sameRoot(t, three.With(root), three)
+	sameRoot(t, root.With(three.Since(2)), three)
+	if _, err := NewRootVersion(strings.NewReader("short"), 2); err == nil {
+		t.Error("a version is created without randomness")
 	}
 }
 

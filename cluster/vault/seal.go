@@ -68,12 +68,6 @@ func (v *Vault) Move(p Purpose, from, to Identity, sealed []byte) ([]byte, error
 	return v.Seal(p, to, plaintext), nil
 }
 
-// Current reports whether a value was sealed under the primary key, so that an
-// interrupted rotation can find what is left to renew.
-func (v *Vault) Current(sealed []byte) bool {
-	return len(sealed) >= headerSize && sealed[1] == v.ring.Load().primary
-}
-
 // SealText is Seal with a result in base64url without padding, for a RADIUS State or
 // a cookie.
 func (v *Vault) SealText(p Purpose, id Identity, plaintext []byte) string {

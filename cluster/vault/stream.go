@@ -24,7 +24,7 @@ var errClosed = errors.New("sealed stream is closed")
 // stream does not open, and neither does a truncated stream (the STREAM construction:
 // Hoang, Reyhanitabar, Rogaway, Vizár 2015).
 func (v *Vault) SealWriter(w io.Writer, p Purpose, id Identity) io.WriteCloser {
-	return &sealWriter{vault: v, purpose: p, id: id, dst: w, plain: make([]byte, 0, chunkSize)}
+	return &sealWriter{vault: v, ring: v.ring.Load(), purpose: p, id: id, dst: w, plain: make([]byte, 0, chunkSize)}
 }
 
 // OpenReader returns a reader of a sealed stream. What it returns is authentic and in
@@ -59,6 +59,7 @@ func (c *chunks) aad(last bool) []byte {
 
 type sealWriter struct {
 	vault   *Vault
+	ring    *keyring // of the start: the caller may have stored the version
 	purpose Purpose
 	id      Identity
 	dst     io.Writer
@@ -109,7 +110,7 @@ func (s *sealWriter) flush(last bool) error {
 }
 
 func (s *sealWriter) begin() error {
-	ring := s.vault.ring.Load()
+	ring := s.ring
 	header := make([]byte, headerSize+saltSize)
 	header[0], header[1] = formatStream, ring.primary
 	if _, err := io.ReadFull(s.vault.random, header[headerSize:]); err != nil {

@@ -39,8 +39,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 )
 
@@ -69,6 +72,7 @@ const (
 	Audit                        // pseudonyms in events
 	Signing                      // seed of the key that signs checkpoints
 	CA                           // the cluster's certificate authority
+	Roots                        // the next version of the root key
 	purposes                     // number of purposes
 )
 
@@ -83,6 +87,7 @@ var purposeNames = [purposes]string{
 	Audit:         "audit",
 	Signing:       "signing",
 	CA:            "ca",
+	Roots:         "root",
 }
 
 func (p Purpose) String() string {
@@ -127,11 +132,12 @@ func (c Config) Validate() error {
 // Vault seals and opens under the keys of one cluster. It is safe for
 // concurrent use.
 type Vault struct {
-	cluster string
-	random  io.Reader
-	ring    atomic.Pointer[keyring]
-	hashing limiter
-	known   *pinCache
+	cluster  string
+	random   io.Reader
+	ring     atomic.Pointer[keyring]
+	changing sync.Mutex // held while ring is replaced
+	hashing  limiter
+	known    *pinCache
 }
 
 // keyring contains the purpose keys of every version of the root key. It is
@@ -164,26 +170,54 @@ func Open(root Root, clusterID string, cfg Config) (*Vault, error) {
 		hashing: newLimiter(cfg.Hashes, cfg.Waiting),
 		known:   known,
 	}
-	if err := v.Replace(root); err != nil {
+	if err := v.Add(root); err != nil {
 		return nil, fmt.Errorf("opening vault: %w", err)
 	}
 	return v, nil
 }
 
-// Replace changes the root key while the vault is in use. From then on everything
-// is sealed under its primary version, and values sealed under any of its versions
-// open. See Root for the order of a rotation.
-func (v *Vault) Replace(root Root) error {
+// Add adds the versions of a root key while the vault is in use. From then on
+// everything is sealed under the highest version.
+func (v *Vault) Add(root Root) error {
 	if root.ring == nil || root.ring.keys[root.ring.primary] == nil {
 		return errors.New("root key is missing")
 	}
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	next := &keyring{primary: root.ring.primary, keys: make(map[byte]*[purposes][keySize]byte)}
+	if old := v.ring.Load(); old != nil {
+		next.primary = max(next.primary, old.primary)
+		maps.Copy(next.keys, old.keys)
+	}
 	for version, key := range root.ring.keys {
-		next.keys[version] = purposeKeys(key, v.cluster, version)
+		if next.keys[version] == nil {
+			next.keys[version] = purposeKeys(key, v.cluster, version)
+		}
 	}
 	v.ring.Store(next)
 	return nil
 }
+
+// Forget removes the versions before oldest, except the one that seals. What is
+// still sealed under them does not open any more.
+func (v *Vault) Forget(oldest byte) {
+	v.changing.Lock()
+	defer v.changing.Unlock()
+	old := v.ring.Load()
+	next := &keyring{primary: old.primary, keys: maps.Clone(old.keys)}
+	for version := range next.keys {
+		if version < min(oldest, next.primary) {
+			delete(next.keys, version)
+		}
+	}
+	v.ring.Store(next)
+}
+
+// Primary is the version of the root key that seals.
+func (v *Vault) Primary() byte { return v.ring.Load().primary }
+
+// Versions are the versions of the root key that open, in ascending order.
+func (v *Vault) Versions() []byte { return slices.Sorted(maps.Keys(v.ring.Load().keys)) }
 
 func purposeKeys(root *[keySize]byte, cluster string, version byte) *[purposes][keySize]byte {
 	var keys [purposes][keySize]byte
@@ -197,8 +231,18 @@ func purposeKeys(root *[keySize]byte, cluster string, version byte) *[purposes][
 // primary version of the root key. Every node gets the same, so nothing needs to
 // be stored. A rotation changes them.
 func (v *Vault) Derive(p Purpose, label string) [32]byte {
-	ring := v.ring.Load()
-	return derive(ring.keys[ring.primary][p][:], "keyfob derived", label)
+	out, _ := v.DeriveUnder(v.Primary(), p, label) // the ring never loses its primary
+	return out
+}
+
+// DeriveUnder is Derive with a version of the root key, for what must not change
+// while nodes learn of a rotation. It reports whether this node has the version.
+func (v *Vault) DeriveUnder(version byte, p Purpose, label string) (out [32]byte, ok bool) {
+	keys, ok := v.ring.Load().keys[version]
+	if !ok {
+		return out, false
+	}
+	return derive(keys[p][:], "keyfob derived", label), true
 }
 
 // Pseudonym returns a keyed digest of text, 32 hexadecimal digits. Events contain
@@ -206,9 +250,19 @@ func (v *Vault) Derive(p Purpose, label string) [32]byte {
 // the wrong field. A text has the same pseudonym on every node until the root key
 // is rotated.
 func (v *Vault) Pseudonym(text string) string {
-	ring := v.ring.Load()
-	digest := derive(ring.keys[ring.primary][Audit][:], "keyfob pseudonym", text)
-	return hex.EncodeToString(digest[:16])
+	digest, _ := v.PseudonymUnder(v.Primary(), text)
+	return hex.EncodeToString(digest[:])
+}
+
+// PseudonymUnder is Pseudonym with a version of the root key, not in hexadecimal. It
+// reports whether this node has the version.
+func (v *Vault) PseudonymUnder(version byte, text string) (out [16]byte, ok bool) {
+	keys, ok := v.ring.Load().keys[version]
+	if !ok {
+		return out, false
+	}
+	digest := derive(keys[Audit][:], "keyfob pseudonym", text)
+	return [16]byte(digest[:16]), true
 }
 
 // derive is HKDF-Expand with SHA-256 (RFC 5869, section 2.3). The key is already

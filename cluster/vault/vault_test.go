@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const cluster = "keyfob-test"
@@ -56,6 +58,7 @@ func TestKeysAreTheSameInEveryRelease(t *testing.T) {
 		Audit:         "c8c377ca2f078256ef4e0f5b16f2b79c9ea9586a432d8c3264c7932ba44e6e0c",
 		Signing:       "23efa8b604c8a2d6a079b3b1e6f2e05ba080e686879bcd3455cdac22679a9955",
 		CA:            "1fe687163467f3a0dc04d079fd98c875d4e210bc0613d457f3105769734a1f81",
+		Roots:         "4e83396fd993819d378440406fc2ca5a18245fcf769184aca7f87b98a3990ea1",
 	}
 	root := testRoot(t)
 	keys := purposeKeys(root.ring.keys[1], cluster, 1)
@@ -77,14 +80,11 @@ func TestKeysAreTheSameInEveryRelease(t *testing.T) {
 
 func TestDerivedBytesDependOnPurposeLabelClusterAndVersion(t *testing.T) {
 	root := testRoot(t)
-	added, err := root.Add(new(sequence)) // the same bytes again: the version alone differs
+	second, err := NewRootVersion(new(sequence), 2) // the same bytes again: the version alone differs
 	if err != nil {
 		t.Fatal(err)
 	}
-	rotated, err := added.Promote(2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rotated := root.With(second)
 	seen := map[[32]byte]string{}
 	for name, v := range map[string]*Vault{
 		"here":      testVault(t, root, cluster),
@@ -170,54 +170,73 @@ func TestVaultAndRootPrintNoKeys(t *testing.T) {
 	}
 }
 
-func TestRotationNeedsOnlyTheNextVersion(t *testing.T) {
+func TestRotation(t *testing.T) {
 	first := testRoot(t)
 	v, late := testVault(t, first, cluster), testVault(t, first, cluster)
 	id := Identity{"tokens", "000123456789", "seed"}
 	old := v.Seal(Seeds, id, []byte("seed"))
+	begun := &bytes.Buffer{}
+	stream := v.SealWriter(begun, Snapshots, id)
 
-	second, err := first.Add(bytes.NewReader(bytes.Repeat([]byte{7}, 32)))
+	second, err := NewRootVersion(bytes.NewReader(bytes.Repeat([]byte{7}, 32)), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	replace(t, v, second)
-	replace(t, late, second)
-	if !v.Current(old) {
-		t.Error("a version that was only added seals already")
-	}
-
-	promoted, err := second.Promote(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	replace(t, v, promoted)
-	if v.Current(old) {
-		t.Error("what the old key sealed counts as current")
+	add(t, v, second)
+	if v.Primary() != 2 || late.Primary() != 1 {
+		t.Errorf("the primary versions are %d and %d", v.Primary(), late.Primary())
 	}
 	renewed, err := v.Move(Seeds, id, id, old)
-	if err != nil || !v.Current(renewed) {
-		t.Fatalf("renewing: current %v, %v", v.Current(renewed), err)
+	if err != nil || renewed[1] != 2 {
+		t.Fatalf("renewed under version %d, %v", renewed[1], err)
 	}
-	if got, err := late.Open(Seeds, id, renewed); err != nil || string(got) != "seed" {
-		t.Errorf("a node that has not promoted yet opens %q, %v", got, err)
+	if _, err := late.Open(Seeds, id, renewed); !errors.Is(err, ErrDamaged) {
+		t.Errorf("without the new version: %v", err)
+	}
+	if err := stream.Close(); err != nil || begun.Bytes()[1] != 1 {
+		t.Errorf("a stream that was begun before is under version %d, %v", begun.Bytes()[1], err)
 	}
 
-	last, err := promoted.Drop(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	replace(t, v, last)
+	v.Forget(2)
 	if _, err := v.Open(Seeds, id, old); !errors.Is(err, ErrDamaged) {
-		t.Errorf("what a dropped key sealed: %v", err)
+		t.Errorf("what a forgotten version sealed: %v", err)
 	}
 	if got, err := v.Open(Seeds, id, renewed); err != nil || string(got) != "seed" {
 		t.Errorf("what was renewed: %q, %v", got, err)
 	}
+	add(t, late, second)
+	if got, err := late.Open(Seeds, id, renewed); err != nil || string(got) != "seed" {
+		t.Errorf("a node that was late opens %q, %v", got, err)
+	}
+	late.Forget(9)
+	if diff := cmp.Diff([]byte{2}, late.Versions()); diff != "" {
+		t.Errorf("the version that seals was forgotten (-want +got):\n%s", diff)
+	}
 }
 
-func replace(t *testing.T, v *Vault, root Root) {
+func TestDerivedBytesCanBeHadUnderAnOlderVersion(t *testing.T) {
+	root := testRoot(t)
+	second, err := NewRootVersion(new(sequence), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := testVault(t, root, cluster)
+	derived, pseudonym := v.Derive(Signing, "x"), v.Pseudonym("x")
+	add(t, v, second)
+	if got, ok := v.DeriveUnder(1, Signing, "x"); !ok || got != derived || got == v.Derive(Signing, "x") {
+		t.Error("version 1 derives something else after a rotation")
+	}
+	if got, ok := v.PseudonymUnder(1, "x"); !ok || hex.EncodeToString(got[:]) != pseudonym || pseudonym == v.Pseudonym("x") {
+		t.Error("version 1 gives another pseudonym after a rotation")
+	}
+	if _, ok := v.DeriveUnder(3, Signing, "x"); ok {
+		t.Error("a version that does not exist derives something")
+	}
+}
+
+func add(t *testing.T, v *Vault, root Root) {
 	t.Helper()
-	if err := v.Replace(root); err != nil {
+	if err := v.Add(root); err != nil {
 		t.Fatal(err)
 	}
 }

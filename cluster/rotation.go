@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"keyfob/cluster/vault"
+	"keyfob/engine"
+	"keyfob/events"
+)
+
+// resealBatch is how many values are sealed again in one record, about 40 KB.
+const resealBatch = 256
+
+// rotation is the leader's task that completes a rotation of the root key: it has
+// every value in the state sealed again, waits until all members have cleaned their
+// disks, and lets the old versions be forgotten. It keeps nothing: what is left to
+// do is what the state says, so any leader goes on at any point.
+type rotation struct {
+	*self
+	replica *replica
+	vault   *vault.Vault
+	start   func(context.Context) error // makes a new version
+	record  func(context.Context, events.Event) (reply, error)
+}
+
+// run works until ctx ends.
+func (r *rotation) run(ctx context.Context) {
+	tick := time.NewTicker(r.c.HeartbeatInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := r.step(ctx); err != nil && ctx.Err() == nil {
+			r.log.WarnContext(ctx, "rotation of the root key delayed", "err", err)
+		}
+	}
+}
+
+// step does what can be done now.
+func (r *rotation) step(ctx context.Context) error {
+	state := r.replica.state()
+	keys := state.Cluster.Keys
+	if keys.Wanted != "" && state.Node(r.c.Node) != nil {
+		return r.start(ctx)
+	}
+	if !keys.Rotating() {
+		return nil
+	}
+	if err := r.reseal(ctx, state); err != nil {
+		return err
+	}
+	state = r.replica.state()
+	if state.Cluster.Keys.Version != keys.Version || outdatedValues(state) > 0 ||
+		len(state.WaitingFor()) > 0 || state.ConversesUnderOldKey() {
+		return nil
+	}
+	_, err := r.record(ctx, events.RootKeyDropped{Oldest: keys.Version})
+	if err == nil {
+		r.log.InfoContext(ctx, "root key rotated", "version", keys.Version)
+	}
+	return err
+}
+
+// reseal seals every value of a state that is under an older version again. A value
+// that was changed meanwhile is under the present version already.
+func (r *rotation) reseal(ctx context.Context, state *engine.State) error {
+	version := state.Cluster.Keys.Version
+	batch := make([]events.Resealed, 0, resealBatch)
+	var first error
+	for v := range state.Sealed {
+		if engine.KeyVersion(v.Value) >= version {
+			continue
+		}
+		again, err := r.again(v)
+		if err != nil {
+			first = fmt.Errorf("sealing %v of %q again: %w", v.Place.Kind, v.Place.Record, err)
+			continue
+		}
+		if batch = append(batch, again); len(batch) < resealBatch {
+			continue
+		}
+		if err := r.commit(ctx, version, batch); err != nil {
+			return err
+		}
+		batch = batch[:0]
+	}
+	if len(batch) > 0 {
+		if err := r.commit(ctx, version, batch); err != nil {
+			return err
+		}
+	}
+	return first
+}
+
+func (r *rotation) again(v engine.SealedValue) (events.Resealed, error) {
+	purpose, place, err := sealedAt(v.Place)
+	if err != nil {
+		return events.Resealed{}, err
+	}
+	sealed, err := r.vault.Move(purpose, place, place, v.Value)
+	return events.Resealed{Place: v.Place, Before: engine.DigestOf(v.Value), Sealed: sealed}, err
+}
+
+// commit has a batch recorded. It then rests for as long as that took, so that logins
+// go on.
+func (r *rotation) commit(ctx context.Context, version uint8, batch []events.Resealed) error {
+	began := time.Now()
+	if _, err := r.record(ctx, events.RecordsResealed{Version: version, Values: batch}); err != nil {
+		return fmt.Errorf("recording values that were sealed again: %w", err)
+	}
+	select {
+	case <-time.After(time.Since(began)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// outdatedValues is how many values of a state are sealed under an older version of
+// the root key.
+func outdatedValues(s *engine.State) int {
+	left, _ := countSealed(s)
+	return left
+}
+
+func countSealed(s *engine.State) (left, all int) {
+	for v := range s.Sealed {
+		all++
+		if engine.KeyVersion(v.Value) < s.Cluster.Keys.Primary() {
+			left++
+		}
+	}
+	return left, all
+}
