@@ -97,7 +97,7 @@ func Open(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.upkeep.saved = root.Versions()
+	n.upkeep.saved, n.upkeep.identity = root.Versions(), engine.KeyVersion(id.SealKey)
 	return n, nil
 }
 

@@ -29,7 +29,7 @@ type upkeep struct {
 	report  func(context.Context, events.Event) error
 
 	saved    []byte // versions in the root key's file; nil while the node is being created
-	identity byte   // version that the node's own keys are sealed under, 0 if unknown
+	identity byte   // version that the node's own keys are sealed under
 
 	mu      sync.Mutex // guards trouble
 	trouble string     // why the disk is behind, empty if it is not
@@ -83,7 +83,7 @@ func (u *upkeep) step(ctx context.Context) error {
 		}
 	}
 	if primary := u.keys.vault.Primary(); u.identity != primary {
-		if err := u.c.resealIdentity(u.keys.vault); err != nil {
+		if err := u.resealIdentity(); err != nil {
 			return err
 		}
 		u.identity = primary
@@ -127,29 +127,18 @@ func (k *keychain) installed() engine.RootKeys {
 	return k.keys
 }
 
-// resealIdentity seals the node's own keys again if they are under an older version.
-func (c Config) resealIdentity(v *vault.Vault) error {
-	id, err := c.loadIdentity()
+// resealIdentity seals the node's own keys again.
+func (u *upkeep) resealIdentity() error {
+	id, v := u.file.now(), u.keys.vault
+	key, err := v.Move(vault.CA, nodeKeyPlace(id.ID), nodeKeyPlace(id.ID), id.Key)
 	if err != nil {
-		return err
+		return fmt.Errorf("sealing the node's key again: %w", err)
 	}
-	changed := false
-	for _, one := range []struct {
-		place vault.Identity
-		value *[]byte
-	}{{nodeKeyPlace(id.ID), &id.Key}, {sealKeyPlace(id.ID), &id.SealKey}} {
-		if engine.KeyVersion(*one.value) == v.Primary() {
-			continue
-		}
-		if *one.value, err = v.Move(vault.CA, one.place, one.place, *one.value); err != nil {
-			return fmt.Errorf("sealing the node's keys again: %w", err)
-		}
-		changed = true
+	seal, err := v.Move(vault.CA, sealKeyPlace(id.ID), sealKeyPlace(id.ID), id.SealKey)
+	if err != nil {
+		return fmt.Errorf("sealing the node's seal key again: %w", err)
 	}
-	if !changed {
-		return nil
-	}
-	return c.saveIdentity(id)
+	return u.file.change(func(id *identity) { id.Key, id.SealKey = key, seal })
 }
 
 // compact removes log entries and snapshots that are sealed under older versions of
