@@ -51,6 +51,7 @@ type WebConfig struct {
 	Listen         string    `yaml:"listen" kind:"address" doc:"address of the pages for users, HTTPS"`
 	TLS            TLSConfig `yaml:"tls"`
 	TrustedProxies []string  `yaml:"trusted_proxies" doc:"addresses or CIDRs of proxies whose X-Forwarded-For header is used"`
+	Hosts          []string  `yaml:"hosts" doc:"further names and addresses under which the pages and the API are reached, besides public_url, the names in the certificate and this machine's; requests with another Host header get status 421"`
 	PublicURL      string    `yaml:"public_url" doc:"https://host[:port] of the pages, as users open it; shown to users whose VPN cannot show a challenge"`
 }
 
@@ -87,7 +88,8 @@ type EmbeddedConfig struct {
 
 // MetricsConfig is the listener for monitoring.
 type MetricsConfig struct {
-	Listen string `yaml:"listen" kind:"address" doc:"address of Prometheus metrics, /livez and /readyz, plain HTTP; off disables it"`
+	Listen    string `yaml:"listen" kind:"address" host:"127.0.0.1" doc:"address of Prometheus metrics, /livez and /readyz, plain HTTP; a port alone is on 127.0.0.1, :9182 on all addresses; off disables it"`
+	TokenFile string `yaml:"token_file" doc:"file with a bearer token of at least 16 characters, which /metrics then demands of all other machines; without it they see no names of clients"`
 }
 
 // SealConfig is the key that seals the root key.
@@ -126,7 +128,7 @@ func DefaultConfig() Config {
 		Admin:    AdminConfig{Listen: ":8444"},
 		RADIUS:   RADIUSConfig{Listen: ":1812", Acct: ":1813", RadSec: ":2083"},
 		NATS:     NATSConfig{Embedded: EmbeddedConfig{Listen: ":4222"}},
-		Metrics:  MetricsConfig{Listen: ":9182"},
+		Metrics:  MetricsConfig{Listen: "127.0.0.1:9182"},
 		Seal:     SealConfig{Provider: "keyfile"},
 		Log:      LogConfig{Level: "info", Format: "text"},
 		OnDemand: defaultOnDemand(),
@@ -172,7 +174,7 @@ func (e *program) loadConfig(file string) (Config, error) {
 func (c *Config) Complete() {
 	for _, k := range keysOf(c) {
 		if k.address() {
-			k.value.SetString(withHost(k.value.String()))
+			k.value.SetString(withHost(k.host, k.value.String()))
 		}
 	}
 	if c.Cluster.Advertise == "" {
@@ -187,9 +189,9 @@ func (c *Config) Complete() {
 }
 
 // withHost converts a port into an address.
-func withHost(address string) string {
+func withHost(host, address string) string {
 	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
-		return ":" + address
+		return host + ":" + address
 	}
 	return address
 }
@@ -230,6 +232,7 @@ type key struct {
 	path  string // such as web.tls.cert
 	doc   string
 	kind  string
+	host  string // of an address that is a port alone; empty: all
 	enum  []string
 	value reflect.Value
 }
@@ -263,7 +266,7 @@ func keysIn(v reflect.Value, prefix string) []key {
 		case field.Type.Kind() == reflect.Struct:
 			keys = append(keys, keysIn(v.Field(i), prefix+name+".")...)
 		default:
-			k := key{path: prefix + name, doc: field.Tag.Get("doc"), kind: field.Tag.Get("kind"), value: v.Field(i)}
+			k := key{path: prefix + name, doc: field.Tag.Get("doc"), kind: field.Tag.Get("kind"), host: field.Tag.Get("host"), value: v.Field(i)}
 			if enum := field.Tag.Get("enum"); enum != "" {
 				k.enum = strings.Split(enum, ",")
 			}

@@ -3,13 +3,11 @@ package node
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"keyfob/cluster"
 	"keyfob/cmd/keyfob/cli"
@@ -21,9 +19,12 @@ import (
 // metrics are the Prometheus metrics. No label contains a user or a serial.
 type metrics struct {
 	registry *prometheus.Registry
+	named    *prometheus.Registry // requests by client
+	nameless *prometheus.Registry // requests of all clients, for strangers
 	auth     *prometheus.CounterVec
 	duration prometheus.Histogram
 	requests *prometheus.CounterVec
+	together *prometheus.CounterVec // requests of all clients
 	dropped  *prometheus.CounterVec
 	batch    prometheus.Histogram
 	commit   prometheus.Histogram
@@ -31,7 +32,7 @@ type metrics struct {
 
 func newMetrics() *metrics {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
+		registry: prometheus.NewRegistry(), named: prometheus.NewRegistry(), nameless: prometheus.NewRegistry(),
 		auth: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyfob_auth_total", Help: "Login attempts, by result. Undecided attempts granted no access and used no tokencode.",
 		}, []string{"result", "reason", "door"}),
@@ -39,9 +40,8 @@ func newMetrics() *metrics {
 			Name: "keyfob_auth_duration_seconds", Help: "Time from the arrival of an attempt to its accept or challenge. Refusals are sent after a fixed time.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 13),
 		}),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "keyfob_radius_requests_total", Help: "Requests and responses of known RADIUS clients, by code.",
-		}, []string{"client", "code"}),
+		requests: newRequests(),
+		together: newRequests(),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyfob_radius_dropped_total", Help: "RADIUS packets that got no answer, by cause.",
 		}, []string{"cause"}),
@@ -58,9 +58,17 @@ func newMetrics() *metrics {
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go": b.Go},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.auth, m.duration, m.requests, m.dropped, m.batch, m.commit, info,
+	m.named.MustRegister(m.requests)
+	m.nameless.MustRegister(m.together)
+	m.registry.MustRegister(m.auth, m.duration, m.dropped, m.batch, m.commit, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+func newRequests() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyfob_radius_requests_total", Help: "Requests and responses of known RADIUS clients, by code.",
+	}, []string{"client", "code"})
 }
 
 // committed observes a batch.
@@ -70,13 +78,17 @@ func (m *metrics) committed(events int, took time.Duration) {
 }
 
 // Received implements radius.Observer.
-func (m *metrics) Received(client string, code radius.Code) {
-	m.requests.WithLabelValues(client, code.String()).Inc()
-}
+func (m *metrics) Received(client string, code radius.Code) { m.count(client, code) }
 
 // Answered implements radius.Observer.
-func (m *metrics) Answered(client string, code radius.Code, _ time.Duration) {
+func (m *metrics) Answered(client string, code radius.Code, _ time.Duration) { m.count(client, code) }
+
+// allClients is the client in the metrics that strangers see.
+const allClients = "*"
+
+func (m *metrics) count(client string, code radius.Code) {
 	m.requests.WithLabelValues(client, code.String()).Inc()
+	m.together.WithLabelValues(allClients, code.String()).Inc()
 }
 
 // Dropped implements radius.Observer. The client is not a label, because strangers
@@ -212,19 +224,4 @@ func (g *gauges) tokens() tokenFigures {
 	g.looked = g.now()
 	g.figures = tokenFigures{count: count, drift: prometheus.MustNewConstHistogram(descDrift, seen, sum, buckets)}
 	return g.figures
-}
-
-// handler returns the handler of the monitoring listener.
-func (m *metrics) handler(ready func() error) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = w.Write([]byte("ok\n"))
-	})
-	return mux
 }

@@ -21,6 +21,7 @@ import (
 	"keyfob/cluster"
 	"keyfob/cluster/delivery"
 	"keyfob/cmd/keyfob/cli"
+	"keyfob/engine"
 	auditstream "keyfob/events/stream"
 	"keyfob/radius"
 	"keyfob/webui"
@@ -69,6 +70,10 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 	if sender != nil {
 		node.Deliver, node.Sends = sender.Deliver, sender.Sends
 	}
+	token, err := e.metricsToken(cfg)
+	if err != nil {
+		return err
+	}
 	ports, err := openPorts(cfg)
 	if err != nil {
 		return err
@@ -92,7 +97,7 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("opening node %s: %w", cfg.Node, err)
 	}
 	node.warn(ctx, log)
-	in := &instance{cfg: cfg, log: log, node: n, sender: sender, asked: counted{n, counts}, counts: counts, env: e}
+	in := &instance{cfg: cfg, log: log, node: n, sender: sender, asked: counted{n, counts}, counts: counts, token: token, env: e}
 	doors, err := in.frontEnds(ports, cert)
 	if err != nil {
 		return errors.Join(err, n.Close())
@@ -115,6 +120,7 @@ type instance struct {
 	sender *delivery.Sender // nil if no tokencodes are sent
 	asked  counted          // the node, for the front ends
 	counts *metrics
+	token  engine.Secret // for the metrics
 }
 
 // frontEnds are created, and not yet open.
@@ -144,13 +150,17 @@ func (in *instance) frontEnds(ports *ports, cert *certificate) (_ *frontEnds, er
 	if err != nil {
 		return nil, err
 	}
+	known, err := in.cfg.hosts(cert)
+	if err != nil {
+		return nil, err
+	}
 	d.http = []*httpServer{
-		newHTTPServer("web", ports.web, cert, limited(pages, maxForm), in.log),
-		newHTTPServer("admin", ports.admin, cert, admin(commands), in.log),
+		newHTTPServer("web", ports.web, cert, known.only(limited(pages, maxForm)), in.log),
+		newHTTPServer("admin", ports.admin, cert, known.only(admin(commands)), in.log),
 		newSocketServer(ports.socket, withProfiles(commands), in.log),
 	}
 	if ports.metrics != nil {
-		d.http = append(d.http, newHTTPServer("metrics", ports.metrics, nil, in.counts.handler(in.node.Ready), in.log))
+		d.http = append(d.http, newHTTPServer("metrics", ports.metrics, nil, in.counts.handler(in.node.Ready, known, in.token), in.log))
 	}
 	packets, err := in.radiusConfig(cert)
 	if err != nil {

@@ -142,7 +142,7 @@ func (s serviceUser) allowed(path string, what fs.FileMode, verb string) error {
 }
 
 // fileKeys are the keys that name files which have to be there.
-var fileKeys = append([]string{"web.tls.cert", "web.tls.key", "radius.client_ca", "nats.creds", "branding.logo", "pin.common"}, onDemandFiles...)
+var fileKeys = append([]string{"web.tls.cert", "web.tls.key", "radius.client_ca", "nats.creds", "branding.logo", "pin.common", "metrics.token_file"}, onDemandFiles...)
 
 // fileProblems are those of the files that a configuration names, for the user
 // that the node runs as.
