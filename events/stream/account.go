@@ -158,14 +158,19 @@ func accountName(cluster, label string) (string, error) {
 	return string(name), err
 }
 
+const (
+	systemLabel = "system"
+	streamLabel = "stream"
+)
+
 // newAuthority creates the accounts of an embedded server, and the credentials of
 // the users inside it.
 func newAuthority(cluster string) (_ *authority, publisher, desk []byte, err error) {
 	a := &authority{resolver: &server.MemAccResolver{}}
 	var keyErr, systemErr, streamErr error
 	a.key, keyErr = nkeys.CreateOperator()
-	a.system, systemErr = accountName(cluster, "system")
-	a.stream, streamErr = accountName(cluster, "stream")
+	a.system, systemErr = accountName(cluster, systemLabel)
+	a.stream, streamErr = accountName(cluster, streamLabel)
 	if err := errors.Join(keyErr, systemErr, streamErr); err != nil {
 		return nil, nil, nil, fmt.Errorf("creating the keys of the accounts: %w", err)
 	}

@@ -13,6 +13,9 @@ import (
 	"keyfob/events"
 )
 
+// errJournal is returned when the journal cannot be read.
+var errJournal = errors.New("reading the journal")
+
 // inFlight is a message that waits for its acknowledgement.
 type inFlight struct {
 	sequence uint64
@@ -30,8 +33,9 @@ type feed struct {
 
 // run publishes the records after last until an error occurs.
 func (f *feed) run(ctx context.Context, closed <-chan nats.Status) error {
-	timeout := time.NewTimer(ackWait)
-	defer timeout.Stop()
+	look := time.NewTicker(checkTime)
+	defer look.Stop()
+	progress := time.Now() // something was acknowledged, or nothing was in flight
 	for {
 		changed := f.c.Journal.Changed()
 		if err := f.fillWindow(); err != nil {
@@ -40,21 +44,25 @@ func (f *feed) run(ctx context.Context, closed <-chan nats.Status) error {
 		var first inFlight // its channels are nil when nothing is in flight
 		if len(f.sent) > 0 {
 			first, changed = f.sent[0], nil
+		} else {
+			progress = time.Now()
 		}
-		timeout.Reset(ackWait)
 		select {
 		case ack := <-first.ok:
 			if ack.Sequence != first.sequence {
 				return fmt.Errorf("record %d was stored as message %d: %w", first.sequence, ack.Sequence, errMoved)
 			}
 			f.published.Store(ack.Sequence)
-			f.sent = f.sent[1:]
+			f.sent, progress = f.sent[1:], time.Now()
 		case err := <-first.err:
 			return publishError(first.sequence, err)
 		case <-changed:
-		case <-timeout.C:
-			if len(f.sent) > 0 {
+		case <-look.C:
+			if time.Since(progress) > ackWait {
 				return fmt.Errorf("record %d: no acknowledgement within %v", first.sequence, ackWait)
+			}
+			if err := f.check(ctx); err != nil {
+				return err
 			}
 		case <-closed:
 			return nats.ErrConnectionClosed
@@ -70,8 +78,11 @@ func (f *feed) run(ctx context.Context, closed <-chan nats.Status) error {
 func (f *feed) fillWindow() error {
 	for free := window - int(f.last-f.published.Load()); free > 0; {
 		records, err := f.c.Journal.Read(f.last+1, min(readBatch, free))
-		if err != nil || len(records) == 0 {
-			return err
+		if err != nil {
+			return fmt.Errorf("%w: %w", errJournal, err)
+		}
+		if len(records) == 0 {
+			return nil
 		}
 		for i, r := range records {
 			if err := f.send(r, i == len(records)-1); err != nil {

@@ -107,6 +107,11 @@ func run(t *testing.T, j *list, connect func(context.Context) (*nats.Conn, error
 	if err != nil {
 		t.Fatal(err)
 	}
+	return begin(t, p)
+}
+
+func begin(t *testing.T, p *Publisher) running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()

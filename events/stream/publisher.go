@@ -19,6 +19,9 @@ const (
 	ackWait   = 10 * time.Second // for one acknowledgement, and for one request
 	minDelay  = 50 * time.Millisecond
 	maxDelay  = 10 * time.Second
+	checkTime = 2 * time.Second // between two looks at the stream
+	maxMoved  = 3               // sessions in which the stream has not grown, before that is a failure
+	maxAhead  = 6               // sessions in which the journal has not reached the end of the stream
 )
 
 // PublisherConfig configures a Publisher.
@@ -27,6 +30,9 @@ type PublisherConfig struct {
 	// Connect opens a connection that does not reconnect by itself: Server.Connect
 	// or External.
 	Connect func(context.Context) (*nats.Conn, error)
+	// Repair mends the server after err, if it can: Server.Repair. It is nil for a
+	// server of the site, which is left as it is: its operator must look.
+	Repair func(ctx context.Context, err error) error
 	// First is the first record of a stream that has to be created, default 1. An
 	// external stream need not hold the whole history.
 	First uint64
@@ -56,6 +62,7 @@ func (c PublisherConfig) Validate() error {
 type Publisher struct {
 	c         PublisherConfig
 	published atomic.Uint64
+	health    health
 }
 
 // NewPublisher returns a publisher; Run starts it.
@@ -88,25 +95,30 @@ func (p *Publisher) Backlog() uint64 {
 	return last - min(p.Published(), last)
 }
 
-// Run publishes until ctx is done, then returns nil. NATS errors are retried
-// with increasing delay. Only ErrFork ends it early: the stream differs from the
-// journal, and an operator must look.
+// Run publishes until ctx is done, then returns nil. It retries with increasing
+// delay after every failure (Health), and has the server repaired if it can be.
 func (p *Publisher) Run(ctx context.Context) error {
-	delay := minDelay
+	defer p.health.idle()
+	delay, failures, ahead := minDelay, 0, 0
 	for {
 		before := p.Published()
 		err := p.session(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case errors.Is(err, ErrFork):
-			p.c.Log.ErrorContext(ctx, "audit stream differs from the journal; publishing stopped", "stream", Name, "err", err)
-			return err
 		}
-		if p.Published() > before {
-			delay = minDelay
+		if failures++; p.Published() > before {
+			delay, failures = minDelay, 1
 		}
-		if !errors.Is(err, errMoved) {
+		if ahead++; !errors.Is(err, errAhead) {
+			ahead = 0
+		}
+		if ahead >= maxAhead {
+			err = fmt.Errorf("%w: %w", ErrDiffers, err)
+		}
+		// Another publisher may have been faster, but then the stream has grown.
+		if !errors.Is(err, errMoved) || failures > maxMoved {
+			err = p.repair(ctx, err, failures)
+			p.health.failed(err)
 			p.c.Log.WarnContext(ctx, "publishing to the audit stream failed", "err", err, "retry_in", delay, "backlog", p.Backlog())
 		}
 		// The jitter keeps two publishers from running in step.
@@ -115,6 +127,22 @@ func (p *Publisher) Run(ctx context.Context) error {
 		}
 		delay = min(2*delay, maxDelay)
 	}
+}
+
+// repair has the server repaired if it holds something else than the journal, if it
+// does not run, or if publishing failed twice in a row. It returns the reason of
+// the failure.
+func (p *Publisher) repair(ctx context.Context, err error, failures int) error {
+	differs := errors.Is(err, ErrDiffers)
+	if differs {
+		p.health.differed(err, p.c.Repair != nil)
+		p.c.Log.ErrorContext(ctx, "audit stream differs from the journal", "stream", Name, "rebuilt", p.c.Repair != nil, "err", err)
+	}
+	may := differs || errors.Is(err, errStopped) || failures > 1 && !errors.Is(err, errJournal) && !errors.Is(err, errAhead)
+	if p.c.Repair == nil || !may {
+		return err
+	}
+	return errors.Join(err, p.c.Repair(ctx, err))
 }
 
 // errMoved is returned when the stream's last sequence is not the expected one:
@@ -134,6 +162,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // session publishes over one connection until it fails.
 func (p *Publisher) session(ctx context.Context) error {
+	if !p.c.Journal.Whole() {
+		p.health.waiting()
+	}
 	if err := p.until(ctx, p.c.Journal.Whole); err != nil {
 		return err
 	}
@@ -151,6 +182,7 @@ func (p *Publisher) session(ctx context.Context) error {
 		return err
 	}
 	p.published.Store(last)
+	p.health.working()
 	return (&feed{Publisher: p, js: js, last: last}).run(ctx, nc.StatusChanged(nats.CLOSED))
 }
 

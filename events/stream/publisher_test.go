@@ -146,7 +146,11 @@ func TestDeletedStreamIsRefilled(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), Name); err != nil {
 		t.Fatal(err)
 	}
-	j.add(1) // so that it notices
+	eventually(t, "noticing, without a new record", func() bool {
+		_, err := js.Stream(t.Context(), Name)
+		return err == nil
+	})
+	j.add(1)
 	eventually(t, "healing", func() bool { return p.Published() == 301 })
 	holds(t, js, j, 301)
 
@@ -275,7 +279,9 @@ func TestTwoPublishersAtOnceAreHarmless(t *testing.T) {
 	holds(t, js, j, 2001)
 }
 
-func TestForkIsNotTouched(t *testing.T) {
+// TestStreamOfTheSiteThatDiffersIsNotTouched: its operator must look. The publisher
+// goes on once the stream is gone.
+func TestStreamOfTheSiteThatDiffersIsNotTouched(t *testing.T) {
 	url, js := elsewhere(t)
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: Name, Subjects: []string{Subjects}}); err != nil {
 		t.Fatal(err)
@@ -285,19 +291,21 @@ func TestForkIsNotTouched(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p, err := NewPublisher(PublisherConfig{Journal: story(10), Connect: External(url, ""), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := p.Run(ctx); !errors.Is(err, ErrFork) {
-		t.Fatalf("Run ended with %v", err)
+	j := story(10)
+	p := run(t, j, External(url, ""))
+	eventually(t, "failing", func() bool { return p.Health(time.Now()).Failures > 3 })
+	if h := p.Health(time.Now()); h.State != Failing || !errors.Is(h.Err, ErrDiffers) || h.Differed != 1 || h.Rebuilt {
+		t.Errorf("%+v", h)
 	}
 	st, err := js.Stream(t.Context(), Name)
 	if err != nil || st.CachedInfo().State.LastSeq != 3 {
-		t.Errorf("something was published after the fork: %v", err)
+		t.Errorf("the stream was touched: %v", err)
 	}
+	if err := js.DeleteStream(t.Context(), Name); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "publishing", func() bool { return p.Published() == 10 && p.Health(time.Now()).State == Publishing })
+	holds(t, js, j, 10)
 }
 
 func TestNothingIsPublishedWhileRecordsAreMissing(t *testing.T) {

@@ -27,6 +27,7 @@ type Server struct {
 	known    bool       // SetReaders has been called
 	closed   bool
 	ended    <-chan struct{} // closed when the NATS server before has ended
+	rebuilt  time.Time       // when the stream was last set aside
 }
 
 // embedded is a NATS server that runs.

@@ -42,12 +42,16 @@ func (c ServerConfig) removeStrangers(stream string) error {
 
 // setAside moves the stream's files to a directory of their own, for somebody to
 // look at. It keeps one copy, the latest.
-func (c ServerConfig) setAside(stream string) error {
+func (c ServerConfig) setAside() error {
+	stream, err := accountName(c.Cluster, streamLabel)
+	if err != nil {
+		return err
+	}
 	aside := filepath.Join(c.store(), asideDir)
 	if err := os.RemoveAll(aside); err != nil {
 		return err
 	}
-	err := os.Rename(filepath.Join(c.accounts(), stream), aside)
+	err = os.Rename(filepath.Join(c.accounts(), stream), aside)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -56,6 +60,9 @@ func (c ServerConfig) setAside(stream string) error {
 
 // writable returns why the disk of the server accepts no writes, nil if it does.
 func (c ServerConfig) writable() error {
+	if err := os.MkdirAll(c.store(), 0o700); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(c.store(), ".probe-*")
 	if err != nil {
 		return err

@@ -11,13 +11,19 @@
 // publish is rejected, it reads the end of the stream, compares the last message
 // with the record of that number, and continues after it. A stream that was
 // deleted or restored to an older state is therefore refilled from the journal.
-// A stream that holds different messages is a fork and is not touched.
+//
+// A stream that differs from the journal (ErrDiffers) is set aside and written anew
+// if the server is embedded. On a site's own NATS it is not touched: publishing
+// stops until an operator has looked.
 //
 // # Embedded or external
 //
 // By default each node feeds its own embedded Server from its own journal. A
 // consumer can move to another node and continue at the same number. A site
 // with its own NATS configures a URL; the leader then publishes there.
+//
+// A write error stops JetStream until its server is started anew. The embedded one
+// is, as soon as its disk accepts writes.
 //
 // # Readers
 //
@@ -60,9 +66,9 @@ const (
 	contentType  = "application/cloudevents+json"
 )
 
-// ErrFork is returned when the stream holds a message that differs from the
-// journal's record of the same number.
-var ErrFork = errors.New("the stream holds a different message than the journal")
+// ErrDiffers is returned when the stream is not a copy of the journal: it holds
+// other messages, lacks some, or has another configuration.
+var ErrDiffers = errors.New("the stream differs from the journal")
 
 // Journal is the source of the records to publish.
 type Journal interface {
