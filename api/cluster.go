@@ -24,6 +24,10 @@ type NodeStatus struct {
 	Sequence      uint64 `json:"sequence" doc:"Sequence number of the last event applied."`
 	ClockOffsetMS int64  `json:"clock_offset_ms" doc:"Offset from the median of the nodes."`
 	Version       string `json:"version"`
+
+	AuditState     string `json:"audit_state" doc:"Publishing of the audit trail on NATS: publishing, waiting (for records that the node lacks), failing, idle (the leader publishes), off. Empty: not known."`
+	AuditPublished uint64 `json:"audit_published" doc:"Sequence number of the last event that the audit stream of the node holds."`
+	AuditError     string `json:"audit_error,omitempty" doc:"Why publishing fails."`
 }
 
 // Invitation lets one machine join the cluster once.

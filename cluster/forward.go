@@ -235,6 +235,12 @@ func reportable(node string, asked request) bool {
 		return true
 	case events.NodeKeysCurrent:
 		return e.Node == node
+	case events.StreamDiffered:
+		return e.Node == node
+	case events.PublishingFailed:
+		return e.Node == node
+	case events.PublishingResumed:
+		return e.Node == node
 	default:
 		return false
 	}

@@ -25,6 +25,7 @@ type heartbeat struct {
 	Members  []member // as it knows them
 	Digest   stateDigest
 	Left     bool // it knows that it was removed, and follows no longer
+	Audit    AuditReport
 }
 
 const maxHeartbeat = 64 << 10 // bytes
@@ -41,6 +42,7 @@ type heartbeats struct {
 	link     *link.Link
 	recorder *recorder
 	digests  digests
+	audit    *auditReports
 	disputed bool // used by run's goroutine: the clock was found wrong
 }
 
@@ -128,6 +130,7 @@ func (h *heartbeats) own() heartbeat {
 		Members:  h.replica.members(),
 		Digest:   h.digests.latest(),
 		Left:     h.replica.machine.Left(),
+		Audit:    h.audit.own(),
 		Now:      h.c.Now().UnixNano(),
 	}
 }

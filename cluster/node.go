@@ -50,6 +50,7 @@ type Node struct {
 	batcher    *batcher
 	forwarder  *forwarder
 	recorder   *recorder
+	audit      *auditReports
 	leadership *leadership
 	backfill   *backfill
 	admission  *admission
@@ -161,9 +162,10 @@ func (n *Node) connect() {
 	}
 	n.recorder = &recorder{self: s, forwarder: n.forwarder, queue: make(chan events.Draft, recorderQueue)}
 	n.refusals.recorder = n.recorder
+	n.audit = &auditReports{self: s, recorder: n.recorder}
 	n.heartbeats = &heartbeats{
 		self: s, replica: n.replica, members: n.members, batcher: n.batcher, clock: clk, client: peers, link: n.link,
-		recorder: n.recorder, digests: digests{self: s, replica: n.replica, peers: &n.members.peers, fail: n.fail},
+		recorder: n.recorder, audit: n.audit, digests: digests{self: s, replica: n.replica, peers: &n.members.peers, fail: n.fail},
 	}
 	n.leadership = &leadership{
 		self: s, replica: n.replica, batcher: n.batcher, peers: &n.members.peers, link: n.link, vault: n.vault, keys: n.keychain,

@@ -25,6 +25,10 @@ type NodeStatus struct {
 	Sequence      uint64 `json:"sequence"`        // of the last record it has applied
 	ClockOffsetMS int64  `json:"clock_offset_ms"` // from the median of the nodes
 	Version       string `json:"version"`
+
+	AuditState     string `json:"audit_state"`     // publishing, waiting, failing, idle, off; empty: not known
+	AuditPublished uint64 `json:"audit_published"` // last record that its audit stream holds
+	AuditError     string `json:"audit_error,omitempty"`
 }
 
 const (
@@ -57,6 +61,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 			ns.State = stateFollower
 		}
 		ns.LastIndex, ns.Sequence, ns.Version = beat.Last, beat.Sequence, beat.Version
+		ns.AuditState, ns.AuditPublished, ns.AuditError = beat.Audit.State, beat.Audit.Published, beat.Audit.Error
 		s.Nodes = append(s.Nodes, ns)
 	}
 	s.Summary = s.summary(n.c.ClockLimit)
@@ -82,6 +87,9 @@ func (s Status) summary(clockLimit time.Duration) string {
 		}
 		if offset := time.Duration(n.ClockOffsetMS) * time.Millisecond; offset.Abs() > clockLimit {
 			problems = append(problems, fmt.Sprintf("the clock of %s is off by %v", n.Name, offset.Round(100*time.Millisecond)))
+		}
+		if n.AuditState == auditFailing {
+			problems = append(problems, n.Name+" does not publish the audit trail")
 		}
 	}
 	text := "no leader is known"

@@ -118,7 +118,8 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 		s.Cluster.RecoveryKey = e.Key
 	case events.ClusterRestored:
 		s.restored(at, e)
-	case events.ClockSkewed, events.BackupTaken, events.CheckpointSigned, events.LeaderTransferRequested: // for the audit trail only
+	case events.ClockSkewed, events.BackupTaken, events.CheckpointSigned, events.LeaderTransferRequested,
+		events.StreamDiffered, events.PublishingFailed, events.PublishingResumed: // for the audit trail only
 	}
 }
 

@@ -50,9 +50,14 @@ func (e *commands) clusterStatus() *cobra.Command {
 		}
 		return out.Show(e.Out, s, func(t *cli.Table) {
 			fmt.Fprintln(t, s.Summary)
-			t.Row("NODE", "ADDRESS", "STATE", "VOTER", "LAST INDEX", "SEQUENCE", "CLOCK", "VERSION")
+			t.Row("NODE", "ADDRESS", "STATE", "VOTER", "LAST INDEX", "SEQUENCE", "CLOCK", "AUDIT", "VERSION")
 			for _, n := range s.Nodes {
-				t.Row(n.Name, n.Address, n.State, n.Voter, n.LastIndex, n.Sequence, fmt.Sprintf("%+d ms", n.ClockOffsetMS), n.Version)
+				t.Row(n.Name, n.Address, n.State, n.Voter, n.LastIndex, n.Sequence, fmt.Sprintf("%+d ms", n.ClockOffsetMS), n.AuditState, n.Version)
+			}
+			for _, n := range s.Nodes {
+				if n.AuditError != "" {
+					fmt.Fprintf(t, "%s: audit trail: %s\n", n.Name, n.AuditError)
+				}
 			}
 		})
 	})))

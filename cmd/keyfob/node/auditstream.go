@@ -20,6 +20,7 @@ const (
 	readersInterval = 250 * time.Millisecond
 
 	leaderInterval = 200 * time.Millisecond
+	reportInterval = time.Second
 )
 
 // auditStream publishes the audit trail on NATS. By default each node publishes its
@@ -32,7 +33,8 @@ type auditStream struct {
 	leads     func() bool       // nil if every node publishes
 	log       *slog.Logger
 
-	syncing sync.Mutex // held from reading the readers to updating the server
+	syncing sync.Mutex // held from reading the readers to updating the server; guards failed
+	failed  error      // the last update of the readers
 }
 
 func (in *instance) openAuditStream() (*auditStream, error) {
@@ -52,7 +54,7 @@ func (in *instance) openAuditStream() (*auditStream, error) {
 		if a.server, err = stream.Start(s); err != nil {
 			return nil, fmt.Errorf("nats.embedded.listen %s: %w", listen, err)
 		}
-		c.Connect = a.server.Connect
+		c.Connect, c.Repair = a.server.Connect, a.server.Repair
 	}
 	var err error
 	if a.publisher, err = stream.NewPublisher(c); err != nil {
@@ -71,9 +73,10 @@ func onlyHere(listen string) bool {
 // run publishes until ctx ends, then closes the server. A publishing failure
 // does not stop logins: the journal is the record.
 func (a *auditStream) run(ctx context.Context) error {
-	readersDone := make(chan struct{})
-	go func() { defer close(readersDone); a.admitReaders(ctx) }()
-	defer func() { <-readersDone; a.close() }()
+	var others sync.WaitGroup
+	others.Go(func() { a.admitReaders(ctx) })
+	others.Go(func() { a.report(ctx) })
+	defer func() { others.Wait(); a.close() }()
 	for a.publisher != nil && ctx.Err() == nil {
 		if !a.wait(ctx, true) {
 			break
@@ -86,8 +89,7 @@ func (a *auditStream) run(ctx context.Context) error {
 		err := a.publisher.Run(leading)
 		stop()
 		if err != nil {
-			a.log.ErrorContext(ctx, "audit stream publishing stopped until this node is restarted", "err", err)
-			break
+			return err
 		}
 	}
 	<-ctx.Done()
@@ -127,9 +129,11 @@ func (a *auditStream) syncReaders(ctx context.Context) {
 	}
 	a.syncing.Lock()
 	defer a.syncing.Unlock()
-	if err := a.server.SetReaders(readerKeys(a.node.State())); err != nil {
+	err := a.server.SetReaders(readerKeys(a.node.State()))
+	if err != nil && (a.failed == nil || err.Error() != a.failed.Error()) { // it is called all the time
 		a.log.ErrorContext(ctx, "audit readers not updated", "err", err)
 	}
+	a.failed = err
 }
 
 // readerKeys returns the keys of the audit readers, without those that had expired
@@ -169,10 +173,39 @@ func (a *auditStream) close() {
 	}
 }
 
-// published returns the number of the last event that NATS is known to hold.
-func (a *auditStream) published() (sequence uint64, ok bool) {
-	if a.publisher == nil || a.leads != nil && !a.leads() {
-		return 0, false
+// report tells the node what has become of publishing until ctx ends.
+func (a *auditStream) report(ctx context.Context) {
+	tick := time.NewTicker(reportInterval)
+	defer tick.Stop()
+	for {
+		a.node.ReportAudit(auditReport(a.health(time.Now())))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 	}
-	return a.publisher.Published(), true
+}
+
+// health returns what has become of publishing. It is not ok if this node
+// publishes nothing.
+func (a *auditStream) health(now time.Time) (h stream.Health, ok bool) {
+	if a.publisher == nil {
+		return h, false
+	}
+	return a.publisher.Health(now), true
+}
+
+// auditReport words the health of the publisher for the node.
+func auditReport(h stream.Health, ok bool) cluster.AuditReport {
+	if !ok {
+		return cluster.AuditReport{State: "off"}
+	}
+	r := cluster.AuditReport{
+		State: string(h.State), Published: h.Published, Differed: h.Differed, Difference: h.What, Rebuilt: h.Rebuilt,
+	}
+	if h.Err != nil {
+		r.Error = h.Err.Error()
+	}
+	return r
 }

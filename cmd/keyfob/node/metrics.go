@@ -13,6 +13,7 @@ import (
 	"keyfob/cmd/keyfob/cli"
 	"keyfob/engine"
 	"keyfob/events"
+	"keyfob/events/stream"
 	"keyfob/radius"
 )
 
@@ -123,14 +124,11 @@ func whyUndecided(err error) string {
 	return ""
 }
 
-// published returns the position of the audit stream.
-type published func() (sequence uint64, ok bool)
-
 // gauges collects the figures of a node.
 type gauges struct {
-	node      *cluster.Node
-	published published
-	now       func() time.Time
+	node  *cluster.Node
+	audit func(time.Time) (stream.Health, bool)
+	now   func() time.Time
 
 	mu      sync.Mutex // guards below
 	looked  time.Time
@@ -153,13 +151,16 @@ var (
 	descReady     = prometheus.NewDesc("keyfob_ready", "1 if this node answers logins.", nil, nil)
 	descPublished = prometheus.NewDesc("keyfob_audit_published_sequence", "Sequence number of the last event published on NATS.", nil, nil)
 	descBacklog   = prometheus.NewDesc("keyfob_audit_backlog_events", "Events not yet published on NATS.", nil, nil)
+	descPublisher = prometheus.NewDesc("keyfob_audit_publisher_up", "0 if publishing on NATS fails.", nil, nil)
+	descFailures  = prometheus.NewDesc("keyfob_audit_publish_failures_total", "Failed attempts to publish on NATS.", nil, nil)
+	descDiffered  = prometheus.NewDesc("keyfob_audit_stream_differed_total", "Times that the audit stream was not a copy of the journal.", nil, nil)
 	descTokens    = prometheus.NewDesc("keyfob_tokens", "Tokens, by kind and mode.", []string{"kind", "mode"}, nil)
 	descDrift     = prometheus.NewDesc("keyfob_token_drift_intervals", "Drift of the tokens, in intervals.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descLeader, descSequence, descLog, descOffset, descReady, descPublished, descBacklog, descTokens, descDrift} {
+	for _, d := range []*prometheus.Desc{descLeader, descSequence, descLog, descOffset, descReady, descPublished, descBacklog, descPublisher, descFailures, descDiffered, descTokens, descDrift} {
 		ch <- d
 	}
 }
@@ -175,9 +176,12 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(descLog, prometheus.CounterValue, float64(stats.LogCommits))
 	gauge(descOffset, stats.ClockOffset.Seconds())
 	gauge(descReady, truth(g.node.Ready() == nil))
-	if sequence, ok := g.published(); ok {
-		gauge(descPublished, float64(sequence))
-		gauge(descBacklog, max(0, float64(stats.Sequence)-float64(sequence)))
+	if h, ok := g.audit(g.now()); ok && h.State != stream.Idle {
+		gauge(descPublished, float64(h.Published))
+		gauge(descBacklog, max(0, float64(stats.Sequence)-float64(h.Published)))
+		gauge(descPublisher, truth(h.State != stream.Failing))
+		ch <- prometheus.MustNewConstMetric(descFailures, prometheus.CounterValue, float64(h.Failures))
+		ch <- prometheus.MustNewConstMetric(descDiffered, prometheus.CounterValue, float64(h.Differed))
 	}
 	figures := g.tokens()
 	for at, n := range figures.count {

@@ -140,7 +140,7 @@ func (in *instance) frontEnds(ports *ports, cert *certificate) (_ *frontEnds, er
 			d.stream.close()
 		}
 	}()
-	in.counts.registry.MustRegister(&gauges{node: in.node, published: d.stream.published, now: in.env.Now})
+	in.counts.registry.MustRegister(&gauges{node: in.node, audit: d.stream.health, now: in.env.Now})
 
 	pages, err := in.pages()
 	if err != nil {
