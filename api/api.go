@@ -61,6 +61,8 @@ type Sealer interface {
 	// SealPINpad is SealPIN for a token that adds the PIN to its tokencode.
 	SealPINpad(serial string, revision uint64, pin engine.Secret) ([]byte, error)
 	SealClientSecret(name string, secret engine.Secret) ([]byte, error)
+	// CallerDigest is what the state holds of the word of a user on the telephone.
+	CallerDigest(user string, word engine.Secret) string
 	// SameSeed reports whether a seed is the one that is sealed for a serial.
 	SameSeed(serial string, sealed []byte, seed engine.Secret) (bool, error)
 }

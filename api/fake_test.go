@@ -164,6 +164,10 @@ func (f *fake) SealClientSecret(name string, _ engine.Secret) ([]byte, error) {
 	return []byte("sealed secret of " + name), nil
 }
 
+func (f *fake) CallerDigest(user string, word engine.Secret) string {
+	return "digest of " + user + " " + events.CanonicalReference(word.Reveal())
+}
+
 func (f *fake) SameSeed(_ string, sealed []byte, seed engine.Secret) (bool, error) {
 	return string(sealed) == seed.Reveal(), nil
 }

@@ -101,6 +101,8 @@ func (a *API) users() {
 	a.userAudit()
 	register(a, route{get, "/users/{user}/state", "show-state", "Show the state of a user: tokens, modes, locks, and the last refusals with their reasons", readers, 0}, a.showState)
 
+	register(a, route{post, "/users/{user}/check", "check-caller", "Check the word that a caller reads out", staff, 0}, a.checkCaller)
+
 	a.userCommand("disable", "Disable a user", helpers, func(u string) engine.Command { return engine.DisableUser{User: u} })
 	a.userCommand("enable", "Enable a user", helpers, func(u string) engine.Command { return engine.EnableUser{User: u} })
 	a.userCommand("unlock", "Unlock a user and set the failure count to 0", helpers, func(u string) engine.Command { return engine.UnlockUser{User: u} })

@@ -18,6 +18,11 @@ func (s sealing) SealSeed(serial string, seed engine.Secret) ([]byte, error) {
 	return s.keys.vault.Seal(vault.Seeds, seedPlace(serial), []byte(seed.Reveal())), nil
 }
 
+// CallerDigest is what the state holds of the word of a user on the telephone.
+func (s sealing) CallerDigest(user string, word engine.Secret) string {
+	return engine.CallerDigest(s.keys, user, word.Reveal())
+}
+
 // SameSeed reports whether a seed is the one that SealSeed sealed.
 func (s sealing) SameSeed(serial string, sealed []byte, seed engine.Secret) (bool, error) {
 	old, err := s.keys.OpenSeed(serial, sealed)

@@ -147,8 +147,10 @@ func (c CheckCaller) decide(s *State, now events.Time) ([]events.Event, error) {
 }
 
 // checked records the check of a caller's word. A word is used up by the first
-// right check, and void after three wrong ones.
+// right check, and void after three wrong ones. A wrong one also ends the help
+// that an earlier check allowed: somebody else may be on the telephone.
 func (u *User) checked(by string, e events.CallerChecked) {
+	u.Caller = nil
 	if !e.Until.IsZero() {
 		u.Proof, u.Caller = nil, &Caller{By: by, Until: e.Until}
 		return

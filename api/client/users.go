@@ -41,6 +41,11 @@ func (c *Client) UnlockUser(ctx context.Context, user string, in api.CommandRequ
 	return post[api.User](ctx, c, at("users", user, "unlock"), in)
 }
 
+// CheckCaller checks the word that a caller reads out.
+func (c *Client) CheckCaller(ctx context.Context, user string, in api.CheckCallerRequest) (api.CallerCheck, error) {
+	return post[api.CallerCheck](ctx, c, at("users", user, "check"), in)
+}
+
 // DeleteUser deletes a user, for a reason.
 func (c *Client) DeleteUser(ctx context.Context, user, reason string) error {
 	return c.remove(ctx, at("users", user), reason)

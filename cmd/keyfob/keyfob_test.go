@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"interval": interval,
 			"login":    login,
 			"spoken":   spoken,
+			"caller":   caller,
 		},
 	})
 }

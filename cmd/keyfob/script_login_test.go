@@ -83,19 +83,43 @@ func spoken(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("SPOKEN", " "+strings.ToLower(strings.NewReplacer("-", " ", "0", "o", "1", "l").Replace(args[0])))
 }
 
+// caller gets a word for the help desk at the page of a node and sets the
+// variable WORD: caller NODE USER TOKENCODE. With ! the page shows none.
+func caller(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: caller NODE USER TOKENCODE")
+	}
+	info, err := demo.ReadFile(ts.MkAbs("dev/" + demo.File))
+	ts.Check(err)
+	page := postForm(ts, info.CA, info.Nodes[args[0][1]-'1'].Web+"/caller", url.Values{"user": {args[1]}, "tokencode": {args[2]}})
+	word := regexp.MustCompile(`>([0-9A-Z]{3} [0-9A-Z]{3})<`).FindStringSubmatch(page)
+	if (word == nil) != neg {
+		ts.Fatalf("the page shows %q", word)
+	}
+	if word != nil {
+		ts.Setenv("WORD", strings.ReplaceAll(word[1], " ", ""))
+	}
+}
+
 // loginAtPage sends the form of the first page and returns the reference in the
 // response.
 func loginAtPage(ts *testscript.TestScript, ca, base, user, passcode string) string {
+	page := postForm(ts, ca, base+"/", url.Values{"user": {user}, "passcode": {passcode}})
+	return regexp.MustCompile(`[0-9A-Z]{4}-[0-9A-Z]{4}`).FindString(page)
+}
+
+// postForm sends a form and returns the page that answers it.
+func postForm(ts *testscript.TestScript, ca, to string, form url.Values) string {
 	pem, err := os.ReadFile(ca)
 	ts.Check(err)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}}}
 	defer client.CloseIdleConnections()
-	resp, err := client.PostForm(base+"/", url.Values{"user": {user}, "passcode": {passcode}})
+	resp, err := client.PostForm(to, form)
 	ts.Check(err)
 	defer resp.Body.Close()
 	page, err := io.ReadAll(resp.Body)
 	ts.Check(err)
-	return regexp.MustCompile(`[0-9A-Z]{4}-[0-9A-Z]{4}`).FindString(string(page))
+	return string(page)
 }

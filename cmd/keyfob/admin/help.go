@@ -35,6 +35,11 @@ Ends the locks and resets both failure counts: that of strangers and that of tru
 Check first whose failures they were: keyfob state show USER. A token in Next Tokencode mode
 stays in it until the next tokencode is entered.`, `
 keyfob user unlock ada --reason 'called, identity checked'`},
+	"user check": {`
+The user opens the page /caller on any node, enters the user name and a tokencode, and reads out
+the word that the page shows. Exit status 0 means yes, 1 means no. A word is valid for one right
+check; three wrong checks void it. Afterwards you may help this user for caller.help_for.`, `
+keyfob user check ada 7K3 MQX --reason 'called about a lost PIN'`},
 	"user delete": {`
 The tokens are unassigned and lose their PINs. The audit trail keeps the user's events.`, `
 keyfob user delete ada --reason 'has left'`},

@@ -18,6 +18,7 @@ func (e *commands) userCommand() *cobra.Command {
 		e.userVerb("disable", "Disable a user", "disabled", (*client.Client).DisableUser),
 		e.userVerb("enable", "Enable a disabled user", "enabled", (*client.Client).EnableUser),
 		e.userVerb("unlock", "Unlock a user and reset the failures to 0", "unlocked; failures reset to 0", (*client.Client).UnlockUser),
+		e.userCheck(),
 		e.removal(removal{
 			use: "delete USER", short: "Delete a user and unassign the tokens",
 			question: "Delete user %s, and the PINs of the tokens", done: "user %s deleted",
