@@ -7,10 +7,9 @@ import (
 	"keyfob/events"
 )
 
-// FailureBudget is the number of failures that a user has left, at trusted
-// clients or everywhere else.
+// FailureBudget is the number of failures that a user has left.
 type FailureBudget struct {
-	Of          string     `json:"of" enum:"strangers,trusted" doc:"trusted: at trusted clients; strangers: on the page, at the API and at clients that are not trusted."`
+	Of          string     `json:"of" enum:"strangers,trusted,unsigned" doc:"trusted: at trusted clients; unsigned: at trusted clients, in requests without a Message-Authenticator; strangers: on the page, at the API and at clients that are not trusted."`
 	Failures    uint32     `json:"failures" doc:"Since the last success."`
 	Left        int        `json:"left" doc:"Failures until the next lock."`
 	Locks       uint32     `json:"locks" doc:"Locks since the last success; each one lasts longer."`
@@ -20,10 +19,14 @@ type FailureBudget struct {
 }
 
 // For says where the failures of a budget happen.
-func (b FailureBudget) For() string { return where(b.Of == "trusted") }
+func (b FailureBudget) For() string { return where(engine.FailureBudget(b.Of)) }
 
 func viewBudgetsOf(p engine.Policy, u *engine.User, now events.Time) []FailureBudget {
-	return []FailureBudget{viewLock("strangers", p, u.Strangers, now), viewLock("trusted", p, u.Trusted, now)}
+	var all []FailureBudget
+	for _, b := range engine.FailureBudgets() {
+		all = append(all, viewLock(string(b), p, u.Lock(b), now))
+	}
+	return all
 }
 
 func viewLock(of string, p engine.Policy, l engine.Lock, now events.Time) FailureBudget {

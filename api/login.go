@@ -69,13 +69,13 @@ func (a *API) authenticate(ctx context.Context, in *loginInput) (*answer[LoginAn
 		o.Client = who.token
 	}
 
-	session := ""
+	key := ""
 	if in.Key != "" {
-		session = who.token + " " + in.Key // keys of different applications are unrelated
+		key = who.token + " " + in.Key // keys of different applications are unrelated
 	}
 	out, err := a.cfg.Node.Authenticate(ctx, engine.Attempt{
 		Origin:       o,
-		Session:      session,
+		Key:          key,
 		User:         in.Body.User,
 		Typed:        engine.Secret(in.Body.Passcode),
 		Again:        engine.Secret(in.Body.Again),

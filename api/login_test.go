@@ -131,15 +131,15 @@ func TestRetryOfALoginIsRecognized(t *testing.T) {
 		}
 		send(a, r)
 	}
-	session := func(i int) string { return f.Attempts()[i].Session }
-	if session(0) != session(1) || session(0) == "" {
-		t.Errorf("one key made the sessions %q and %q", session(0), session(1))
+	key := func(i int) string { return f.Attempts()[i].Key }
+	if key(0) != key(1) || key(0) == "" {
+		t.Errorf("one key became %q and %q", key(0), key(1))
 	}
-	if session(0) == session(2) || session(0) == session(3) {
-		t.Error("another key, or another application's, made the same session")
+	if key(0) == key(2) || key(0) == key(3) {
+		t.Error("another key, or another application's, became the same one")
 	}
-	if session(4) != "" {
-		t.Errorf("without a key there is the session %q", session(4))
+	if key(4) != "" {
+		t.Errorf("without a key there is %q", key(4))
 	}
 	for i, at := range f.Attempts() {
 		if at.Origin.Request.IsZero() {

@@ -34,15 +34,13 @@ func viewUser(u *engine.User, now events.Time) User {
 	v := User{
 		User:        u.Name,
 		Disabled:    u.Disabled,
-		Locked:      u.Strangers.Locked(now) || u.Trusted.Locked(now),
 		Failures:    u.Failures,
 		Tokens:      append([]string{}, u.Tokens...),
 		LastSuccess: instant(u.LastSuccess),
 		Added:       instant(u.Added),
 	}
-	if v.Locked && !u.Strangers.Stopped && !u.Trusted.Stopped {
-		v.LockedUntil = instant(max(u.Strangers.Until, u.Trusted.Until))
-	}
+	locked, until := u.Locked(now)
+	v.Locked, v.LockedUntil = locked, instant(until)
 	return v
 }
 

@@ -129,11 +129,11 @@ func obstacleWords(o diagnosis.Obstacle, several bool) string {
 		return "disabled"
 	case diagnosis.UserLocked:
 		if o.Until.IsZero() {
-			return "locked " + where(o.Trusted) + " until an administrator unlocks the user"
+			return "locked " + where(o.Budget) + " until an administrator unlocks the user"
 		}
-		return "locked " + where(o.Trusted) + " until " + stamp(o.Until)
+		return "locked " + where(o.Budget) + " until " + stamp(o.Until)
 	case diagnosis.UserMustWait:
-		return fmt.Sprintf("must wait %s until %s, after %d failures", where(o.Trusted), stamp(o.Until), o.Failures)
+		return fmt.Sprintf("must wait %s until %s, after %d failures", where(o.Budget), stamp(o.Until), o.Failures)
 	case diagnosis.NoToken:
 		return "has no token"
 	case diagnosis.SendLimit:
@@ -178,10 +178,14 @@ func findingWords(u *engine.User, findings []diagnosis.Finding) []string {
 	return words
 }
 
-// where names the clients that a failure budget is for.
-func where(trusted bool) string {
-	if trusted {
+// where says where the failures of a budget happen.
+func where(b engine.FailureBudget) string {
+	switch b {
+	case engine.OfTrusted:
 		return "at trusted clients"
+	case engine.OfUnsigned:
+		return "in unsigned requests of trusted clients"
+	case engine.OfStrangers:
 	}
 	return "on the page and at clients that are not trusted"
 }

@@ -176,14 +176,14 @@ func TestRetryAfterTheLeaderFailedGetsTheFirstAnswer(t *testing.T) {
 	}
 	for i, p := range packets {
 		if i%2 == 1 {
-			p.attempt.Session = "acct-4711" // recognized by its content
+			p.attempt.Key = "4711" // recognized by what its sender says
 		}
 		p.first = r.want(r.follower(), p.attempt, p.want)
 	}
 	before := r.leader().replica.View()
 	r.kill(r.leader())
 	for _, p := range packets {
-		if p.attempt.Session != "" {
+		if p.attempt.Key != "" {
 			p.attempt.Origin.Request = newRequest()
 		}
 		for _, n := range r.nodes {

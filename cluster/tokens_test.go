@@ -13,40 +13,54 @@ import (
 // A VPN that got no answer asks the next node with a new packet (T-28, F-35).
 func TestRepeatedLoginOnAnotherNodeIsNotReuse(t *testing.T) {
 	r := newCluster(t, 3)
+	r.freeze()
 	f := r.fob("ada")
 	a := r.attempt("ada", f.passcode(r.clock(""), 0))
-	a.Session = "acct-4711"
-	r.want(r.nodes[1], a, engine.Accept)
-	sequence := r.leader().Journal()
-	last, _ := sequence.Last()
+	a.Session = "192.0.2.1 acct-4711"
+	first, second := r.follower(), r.leader()
+	r.want(first, a, engine.Accept)
 
 	a.Origin.Request = newRequest() // another packet
 	a.User = " ADA"                 // the same user
-	r.want(r.nodes[2], a, engine.Accept)
-	if now, _ := sequence.Last(); now != last {
-		t.Errorf("the repeated login was written down: %d records after %d", now, last)
-	}
-	leader := r.leader()
-	r.kill(leader)
-	r.want(r.follower(), a, engine.Accept) // also if the leader crashed meanwhile
-	r.start(leader)
-	r.ready(3)
-
-	for name, change := range map[string]func(*engine.Attempt){
-		"another session":      func(a *engine.Attempt) { a.Session = "acct-4712" },
-		"another client":       func(a *engine.Attempt) { a.Origin.Client = "other" },
-		"no session attribute": func(a *engine.Attempt) { a.Session = "" },
-	} {
-		b := a
-		b.Origin.Request = newRequest()
-		change(&b)
-		if out := r.must(r.nodes[0], b); out.Verdict != engine.Reject || out.Reason != events.ReasonTokencodeReused {
-			t.Errorf("%s: %v (%s), want reuse", name, out.Verdict, out.Reason)
+	r.want(second, a, engine.Accept)
+	r.kill(second)
+	for _, n := range r.nodes {
+		if n != first && n != second {
+			r.want(n, a, engine.Accept) // the same packet, after the leader crashed
 		}
 	}
-	r.advance("", 11*time.Second)
-	if out := r.must(r.nodes[0], a); out.Verdict != engine.Reject {
-		t.Errorf("after 11 s: %v", out.Verdict)
+	r.start(second)
+	r.ready(3)
+	a.Origin.Request = newRequest()
+	if out := r.must(second, a); out.Verdict != engine.Reject || out.Reason != events.ReasonTokencodeReused {
+		t.Errorf("again at a node that was asked: %v (%s), want reuse", out.Verdict, out.Reason)
+	}
+}
+
+// TestNobodyElseGetsTheAnswerOfALogin: who saw a passcode, and uses it while the
+// answer is kept, is refused unless everything is as the gateway sent it.
+func TestNobodyElseGetsTheAnswerOfALogin(t *testing.T) {
+	r := newCluster(t, 3)
+	r.freeze()
+	f := r.fob("ada")
+	a := r.attempt("ada", f.passcode(r.clock(""), 0))
+	a.Session = "192.0.2.1 acct-4711"
+	r.want(r.nodes[0], a, engine.Accept)
+	for name, change := range map[string]func(*engine.Attempt){
+		"another address or station": func(a *engine.Attempt) { a.Session = "192.0.2.2 acct-4711" },
+		"another client":             func(a *engine.Attempt) { a.Origin.Client = "other" },
+		"another front end":          func(a *engine.Attempt) { a.Origin.Door = events.DoorWeb },
+		"no session":                 func(a *engine.Attempt) { a.Session = "" },
+		"an application's key":       func(a *engine.Attempt) { a.Key, a.Session = a.Session, "" },
+	} {
+		for i := range 50 {
+			b := a
+			b.Origin.Request, b.Arrived = newRequest(), time.Time{}
+			change(&b)
+			if out := r.must(r.nodes[i%3], b); out.Verdict != engine.Reject {
+				t.Fatalf("%s: %v (%s)", name, out.Verdict, out.Reason)
+			}
+		}
 	}
 }
 

@@ -2,13 +2,78 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"keyfob/events"
 )
 
+// maxRepeats bounds how often one answer is given again: once for each other
+// node.
+const maxRepeats = 8
+
+// answered returns the answer that the same request got before.
+func (u *User) answered(r events.Request, now events.Time, kept time.Duration) (Answer, bool) {
+	for _, a := range u.Answers {
+		if a.gave(r) && now.Sub(a.At) < kept {
+			return a, true
+		}
+	}
+	return Answer{}, false
+}
+
+// remembers reports whether a request of that ID, or a login that it identifies,
+// has an answer that may be given again.
+func (u *User) remembers(id events.Request, p *Policy, now events.Time) bool {
+	return slices.ContainsFunc(u.Answers, func(a Answer) bool {
+		return a.gave(id) && now.Sub(a.At) < p.RetryRequestFor || a.Login == id && now.Sub(a.At) < p.RetryLoginFor
+	})
+}
+
+// repeatable returns the answer to a login that its gateway sends again because
+// it has heard nothing from the node that it asked first: rules.md, "Retries".
+// Each node gives it once. What comes to the same node in another packet is
+// another login, whose answer is the one to repeat from then on. Nothing is
+// repeated for a user who is barred by now.
+func (d *decider) repeatable() (Answer, bool) {
+	login := d.origin.Login
+	if login.IsZero() || d.user.barred(d.state.budgetOf(d.origin), d.now) != "" {
+		return Answer{}, false
+	}
+	for _, a := range slices.Backward(d.user.Answers) {
+		if a.Login == login && d.now.Sub(a.At) < d.state.Policy.RetryLoginFor {
+			return a, !a.asked(d.origin.Node) && len(a.Repeats) < maxRepeats
+		}
+	}
+	return Answer{}, false
+}
+
+// gave reports whether a request got this answer.
+func (a Answer) gave(r events.Request) bool {
+	return a.Request == r || slices.ContainsFunc(a.Repeats, func(again Repeat) bool { return again.Request == r })
+}
+
+// asked reports whether a node has given this answer.
+func (a Answer) asked(node string) bool {
+	return a.Node == node || slices.ContainsFunc(a.Repeats, func(again Repeat) bool { return again.Node == node })
+}
+
+// repeated records that a node has given an answer again.
+func (u *User) repeated(first events.Request, again Repeat) {
+	u.Answers = slices.Clone(u.Answers)
+	for i, a := range u.Answers {
+		if a.Request == first {
+			u.Answers[i].Repeats = append(slices.Clone(a.Repeats), again)
+			return
+		}
+	}
+}
+
 // answerOf returns the answer that an event of an attempt gave to the user.
 func answerOf(at events.Time, d events.Draft) (Answer, bool) {
-	a := Answer{Request: d.Origin.Request, At: at, Reference: d.Origin.Reference}
+	a := Answer{Request: d.Origin.Request, At: at, Reference: d.Origin.Reference, Login: d.Origin.Login}
+	if !a.Login.IsZero() {
+		a.Node = d.Origin.Node
+	}
 	attempt, ok := d.Event.(events.AttemptEvent)
 	if !ok {
 		return a, false
@@ -50,8 +115,9 @@ func (s *State) applyAttempt(at events.Time, e events.AttemptEvent, a Answer, an
 	case events.PasscodeAccepted:
 		s.changeUser(e.User, func(u *User) {
 			u.Failures = 0
-			u.Strangers.succeed(at)
-			u.Trusted.succeed(at)
+			for _, l := range u.locks() {
+				l.succeed(at)
+			}
 			u.LastSuccess, u.Conversation = at, nil
 			u.keep(a)
 		})
@@ -154,7 +220,7 @@ func (s *State) resynchronized(at events.Time, e events.TokenResynchronized) {
 	})
 	s.changeUser(e.User, func(u *User) {
 		u.Failures = 0
-		for _, l := range []*Lock{&u.Strangers, &u.Trusted} {
+		for _, l := range u.locks() {
 			l.Failures, l.Wait, l.Recent = 0, 0, nil
 		}
 	})

@@ -20,7 +20,7 @@ func (s *State) Apply(at events.Time, d events.Draft) {
 	case events.AttemptEvent:
 		s.applyAttempt(at, e, answer, answered)
 	case events.UserEvent:
-		s.applyUser(at, d.Origin.Actor, e)
+		s.applyUser(at, d.Origin, e)
 	case events.TokenEvent:
 		s.applyToken(at, e)
 	case events.ClientEvent:

@@ -31,10 +31,9 @@ type Authenticate struct {
 	Conversation events.Request `cbor:"5,keyasint,omitzero"`
 	Turn         uint8          `cbor:"6,keyasint,omitempty"`
 	Purpose      Purpose        `cbor:"7,keyasint,omitempty"`
-	Repeatable   bool           `cbor:"8,keyasint,omitempty"` // the request ID is derived from the content of the login
 	Untimed      bool           `cbor:"9,keyasint,omitempty"` // no clock is trusted, on this node or on the leader
 	// Keys is the version of the root key that this was made with, 0 if unknown. Also
-	// are the IDs that a Repeatable request has under the other versions.
+	// are the IDs that a login which may be repeated has under the other versions.
 	Keys uint8            `cbor:"20,keyasint,omitempty"`
 	Also []events.Request `cbor:"21,keyasint,omitempty"`
 	// Word is the keyed digest of the word that the user gets to prove themselves
@@ -58,7 +57,7 @@ type decider struct {
 	command Authenticate
 
 	user         *User
-	trusted      bool                 // the client has a budget of failures of its own
+	budget       FailureBudget        // that a failure uses up
 	conversation *events.Conversation // the one answered; nil at the first step
 	unfit        bool                 // the PIN is right but breaks a current rule
 	drafts       []events.Draft
@@ -73,14 +72,14 @@ func (d *decider) authenticate() (Decision, error) {
 	if d.user == nil {
 		return d.refused(events.ReasonUserUnknown), nil
 	}
-	kept := d.state.Policy.RetryRequestFor
-	if d.command.Repeatable {
-		kept = d.state.Policy.RetryLoginFor
-	}
-	if a, ok := d.user.answered(d.origin.Request, d.now, kept); ok {
+	if a, ok := d.user.answered(d.origin.Request, d.now, d.state.Policy.RetryRequestFor); ok {
 		return Decision{User: d.user.Name, Answer: a}, nil
 	}
-	if d.otherKeys(kept) {
+	if a, ok := d.repeatable(); ok {
+		d.draft(events.AnswerRepeated{User: d.user.Name, First: a.Request, Reference: a.Reference})
+		return Decision{User: d.user.Name, Answer: a, Drafts: d.drafts}, nil
+	}
+	if d.otherKeys() {
 		return Decision{}, ErrStale
 	}
 	if d.command.Purpose == ToProveCaller {
@@ -94,14 +93,14 @@ func (d *decider) authenticate() (Decision, error) {
 	}
 	// Locks are checked at every step, not only at the first (Keycloak
 	// CVE-2026-16103).
-	d.trusted = d.state.Trusts(d.origin)
-	if reason := d.user.barred(d.trusted, d.now); reason != "" {
+	d.budget = d.state.budgetOf(d.origin)
+	if reason := d.user.barred(d.budget, d.now); reason != "" {
 		return d.quietly(reason), nil
 	}
 	if d.command.Purpose == ToExtend {
 		return d.extend(), nil
 	}
-	if d.now < d.user.lock(d.trusted).Wait {
+	if d.now < d.user.lock(d.budget).Wait {
 		return d.fail(nil, events.ReasonThrottled, nil, ProblemWrong), nil
 	}
 	if d.command.Purpose == ToResynchronize {
@@ -132,13 +131,12 @@ func (d *decider) authenticate() (Decision, error) {
 
 // otherKeys reports whether the attempt must be made again because the root key has
 // been rotated: it was made with an older version, or is a retry of one that was.
-func (d *decider) otherKeys(kept time.Duration) bool {
+func (d *decider) otherKeys() bool {
 	if d.command.Keys != 0 && d.command.Keys < d.state.Cluster.Keys.Primary() {
 		return true
 	}
-	return slices.ContainsFunc(d.command.Also, func(r events.Request) bool {
-		_, ok := d.user.answered(r, d.now, kept)
-		return ok
+	return slices.ContainsFunc(d.command.Also, func(id events.Request) bool {
+		return d.user.remembers(id, &d.state.Policy, d.now)
 	})
 }
 
@@ -156,35 +154,21 @@ func (e TokenEvidence) speaksOf(t *Token) bool {
 }
 
 // barred returns why a user is refused regardless of the input, or an empty reason.
-func (u *User) barred(trusted bool, now events.Time) events.Reason {
+func (u *User) barred(b FailureBudget, now events.Time) events.Reason {
 	switch {
 	case u.Disabled:
 		return events.ReasonUserDisabled
-	case u.lock(trusted).Locked(now):
+	case u.lock(b).Locked(now):
 		return events.ReasonUserLocked
 	}
 	return ""
 }
 
-// Answered reports whether a user's login of that ID has been answered, so that a
-// retry gets the same answer.
-func (s *State) Answered(user string, r events.Request, now events.Time) bool {
+// Answered reports whether a user's login of that ID, or one of the same content,
+// has been answered, so that a retry gets the same answer.
+func (s *State) Answered(user string, id events.Request, now events.Time) bool {
 	u := s.User(user)
-	if u == nil {
-		return false
-	}
-	_, ok := u.answered(r, now, s.Policy.RetryLoginFor)
-	return ok
-}
-
-// answered returns the answer that the same request got before.
-func (u *User) answered(r events.Request, now events.Time, kept time.Duration) (Answer, bool) {
-	for _, a := range u.Answers {
-		if a.Request == r && now.Sub(a.At) < kept {
-			return a, true
-		}
-	}
-	return Answer{}, false
+	return u != nil && u.remembers(id, &s.Policy, now)
 }
 
 // draft adds an event to the decision.
@@ -252,7 +236,7 @@ func (d *decider) keepOrEnd(e *events.PasscodeRejected, problem Problem) {
 // fail refuses and counts a failure: rules.md, "Failures and locks". tried is
 // the token that was tried, or nil if that cannot be told.
 func (d *decider) fail(tried *Token, reason events.Reason, offset *int64, problem Problem) Decision {
-	p, failures, lock := &d.state.Policy, d.user.Failures+1, d.user.lock(d.trusted)
+	p, failures, lock := &d.state.Policy, d.user.Failures+1, d.user.lock(d.budget)
 	ofBudget := int(lock.Failures) + 1
 	stop := ofBudget >= p.StopAfter
 	locks := stop || lock.counting(p, d.now)+1 >= p.LockAfter
@@ -266,7 +250,8 @@ func (d *decider) fail(tried *Token, reason events.Reason, offset *int64, proble
 	}
 	d.keepOrEnd(&e, problem)
 	d.draft(e)
-	counted := events.FailureCounted{User: d.user.Name, Failures: failures, Trusted: d.trusted}
+	trusted, unsigned := d.budget != OfStrangers, d.budget == OfUnsigned
+	counted := events.FailureCounted{User: d.user.Name, Failures: failures, Trusted: trusted, Unsigned: unsigned}
 	if wait := p.wait(ofBudget); wait > 0 {
 		counted.Wait = d.now.Add(wait)
 	}
@@ -281,7 +266,7 @@ func (d *decider) fail(tried *Token, reason events.Reason, offset *int64, proble
 		}
 	}
 	if locks {
-		locked := events.UserLockedOut{User: d.user.Name, Failures: failures, Trusted: d.trusted}
+		locked := events.UserLockedOut{User: d.user.Name, Failures: failures, Trusted: trusted, Unsigned: unsigned}
 		if lasts := p.lockLasts(lock.Count); !stop && lasts > 0 {
 			locked.Until = d.now.Add(lasts)
 		}
@@ -293,7 +278,7 @@ func (d *decider) fail(tried *Token, reason events.Reason, offset *int64, proble
 // ask continues the conversation at a step, or starts one. use is the tokencode
 // that was used to get here.
 func (d *decider) ask(t *Token, step events.Step, reason events.Reason, use *events.Use, problem Problem) Decision {
-	next := events.Conversation{ID: d.origin.Request, Client: d.origin.Client, Door: d.origin.Door}
+	next := events.Conversation{ID: d.origin.Request, Client: d.origin.Client, Door: d.origin.Door, Unsigned: d.origin.Unsigned}
 	if d.conversation != nil {
 		if answersIn(d.conversation) >= maxTurns {
 			return d.reject(t, events.ReasonConversationExpired, nil, ProblemNone)

@@ -13,7 +13,7 @@ import (
 type Budget struct {
 	Form       string  `json:"form"` // of the token, or GuessOnDemand or GuessEmergency
 	Digits     int     `json:"digits"`
-	Tries      int     `json:"tries_a_day"` // that are checked, from strangers and through trusted clients
+	Tries      int     `json:"tries_a_day"` // that are checked, over all budgets of failures
 	Day        float64 `json:"day"`         // the chance in a day, if the PIN is known
 	Year       float64 `json:"year"`        // of 365 such days
 	DayNoPIN   float64 `json:"day_without_pin"`
@@ -39,8 +39,8 @@ const MaxGuess = 2e-4
 // GuessAssumptions returns the assumptions of GuessBudgets.
 func GuessAssumptions(p Policy) []string {
 	return []string{
-		"The attacker tries all day, at the page and at a trusted gateway. Each has its own budget of failures.",
-		"The gateway cannot ask for the next tokencode, so it permits next_tokencode.after direct guesses more.",
+		"The attacker tries all day, at the page, at a trusted gateway that signs and at one that does not. Each has its own budget of failures.",
+		"The gateways cannot ask for the next tokencode, so each permits next_tokencode.after direct guesses more.",
 		"The user logs in once a day, which resets the count. Each further login that day adds the direct guesses, the first term, once more.",
 		fmt.Sprintf("The user has one token, with the windows of the policy. For a user with %d tokens, the maximum of tokens.per_user, the chance is %[1]d times as high. A token's own record may set other windows.", p.TokensPerUser),
 		"Tokens display 6 digits, tokencodes that are sent have 8, emergency tokencodes 10. Each additional digit divides the chance by ten.",
@@ -73,8 +73,9 @@ func (p Policy) budget(form string, digits int) Budget {
 	each := p.triesADay()
 	// Guesses at the page do not affect a trusted gateway that cannot ask for the
 	// next tokencode, nor the other way round.
-	direct := 2 * min(each, p.NextTokencodeAfter)
-	tries := 2 * each
+	budgets := len(FailureBudgets())
+	direct := budgets * min(each, p.NextTokencodeAfter)
+	tries := budgets * each
 	twice, next := tries-direct, float64(p.NextTokencodeWithin)
 	day := float64(direct)*small/codes + float64(twice)*large/codes*next/codes
 	b := Budget{
@@ -95,7 +96,7 @@ func (p Policy) budget(form string, digits int) Budget {
 func (p Policy) onDemandBudget() Budget {
 	const hours = 24
 	codes, pins := math.Pow10(onDemandDigits), math.Pow10(p.PINMin)
-	failures := 2 * p.triesADay()
+	failures := len(FailureBudgets()) * p.triesADay()
 	tries := min(failures, hours*p.OnDemandPerHour)
 	day := float64(tries) / codes
 	b := Budget{
@@ -108,7 +109,7 @@ func (p Policy) onDemandBudget() Budget {
 // emergencyBudget is the arithmetic for a fixed emergency tokencode, which does
 // not change and needs no second one.
 func (p Policy) emergencyBudget() Budget {
-	codes, tries := math.Pow10(emergencyDigits), 2*p.triesADay()
+	codes, tries := math.Pow10(emergencyDigits), len(FailureBudgets())*p.triesADay()
 	day := float64(tries) / codes
 	b := Budget{
 		Form: GuessEmergency, Digits: emergencyDigits, Tries: tries,

@@ -99,7 +99,7 @@ type CheckInput struct {
 func Check(ctx context.Context, in CheckInput) (Checked, error) {
 	c := Checked{Command: Authenticate{
 		Choice: in.Attempt.Choice, NoChallenge: in.Attempt.NoChallenge,
-		Purpose: in.Attempt.Purpose, Repeatable: in.Attempt.Session != "", Untimed: in.Untimed,
+		Purpose: in.Attempt.Purpose, Untimed: in.Untimed,
 	}}
 	name := in.Attempt.User
 	if in.Ticket != nil {

@@ -34,7 +34,8 @@ type Attempt struct {
 	Again        Secret        // the new PIN again, if the front end asks for both at once
 	Choice       Choice        // if the step offers one
 	Purpose      Purpose       // by default to log in
-	Session      string        // distinguishes a repeated login from another person's (Acct-Session-Id); empty if unknown
+	Session      string        // what a gateway sends again when it asks another node about the same login; empty: it must not
+	Key          string        // the same for each retry of the request, as its sender says; empty: only Origin.Request tells
 	Conversation string        // the sealed text of the previous outcome; empty starts a new one
 	Holder       string        // the only one who may continue the conversation, if the client's name proves nothing
 	NoChallenge  bool          // the client cannot show a challenge

@@ -165,7 +165,7 @@ func (d *decider) rank(t *Token, e TokenEvidence) rank {
 // failures led to it, and this trusted client cannot ask for the next
 // tokencode. Otherwise a stranger could lock its users out (T-14).
 func (d *decider) exempt(t *Token) bool {
-	return t.Guessed && d.trusted && d.command.NoChallenge && int(d.user.Trusted.Failures) < d.state.Policy.NextTokencodeAfter
+	return t.Guessed && d.budget != OfStrangers && d.command.NoChallenge && int(d.user.lock(d.budget).Failures) < d.state.Policy.NextTokencodeAfter
 }
 
 // offset is how far a tokencode was from the expected interval, for the help

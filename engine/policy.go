@@ -40,7 +40,7 @@ type Policy struct {
 	LockWithin          time.Duration `cbor:"43,keyasint"` // older failures do not count towards a lock; 0: all since the last success count
 	LockGrowth          int           `cbor:"44,keyasint"` // factor by which each further lock is longer
 	RetryRequestFor     time.Duration `cbor:"45,keyasint"` // how long the same request gets the same answer
-	RetryLoginFor       time.Duration `cbor:"46,keyasint"` // the same for a new request with the same login and session
+	RetryLoginFor       time.Duration `cbor:"46,keyasint"` // how long another node that is asked about the same login gives the same answer; 0: never
 	EmergencyFor        time.Duration `cbor:"47,keyasint"` // default
 	EmergencyMost       time.Duration `cbor:"48,keyasint"`
 	EmergencyCodes      int           `cbor:"49,keyasint"` // default
@@ -158,7 +158,7 @@ func DefaultPolicy() Policy {
 		PINRounds:           3,
 		LockGrowth:          2,
 		RetryRequestFor:     30 * time.Second,
-		RetryLoginFor:       10 * time.Second,
+		RetryLoginFor:       30 * time.Second,
 		EmergencyFor:        7 * 24 * time.Hour,
 		EmergencyMost:       60 * 24 * time.Hour,
 		EmergencyCodes:      10,

@@ -206,8 +206,7 @@ func (s *Simulation) command(a *attempt, st *State, silent bool) Authenticate {
 
 // wrongGuess returns an attempt in which nothing was right.
 func (a *attempt) wrongGuess(st *State) Authenticate {
-	// Retries are not in the journal.
-	c := Authenticate{User: a.user, Repeatable: true}
+	c := Authenticate{User: a.user}
 	if u := st.User(a.user); u != nil {
 		for _, serial := range u.Tokens {
 			c.Evidence.Tokens = append(c.Evidence.Tokens, tokenAlone(st, serial)...)

@@ -85,7 +85,7 @@ func Settings() []Setting {
 			func(p *Policy) *bool { return &p.ReplaceKeepsPIN }),
 		span("retry.request_for", 10*time.Second, answerFor, "how long a repeated request gets the same answer",
 			func(p *Policy) *time.Duration { return &p.RetryRequestFor }),
-		span("retry.login_for", 5*time.Second, answerFor, "how long a new request with the same login and session gets the recorded outcome",
+		span("retry.login_for", 0, answerFor, "how long the same login from the same gateway gets the recorded answer at another node; 0s for never",
 			func(p *Policy) *time.Duration { return &p.RetryLoginFor }),
 		whole("seed.min", "bits", leastSeed, 256, "shortest seed of a token that is imported, added or issued; existing tokens stay as they are",
 			func(p *Policy) *int { return &p.SeedMin }),

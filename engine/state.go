@@ -56,6 +56,7 @@ type User struct {
 	Failures     uint32               `cbor:"4,keyasint,omitempty"` // since the last success
 	Strangers    Lock                 `cbor:"5,keyasint,omitzero"`  // for the page, the API and clients that are not trusted
 	Trusted      Lock                 `cbor:"6,keyasint,omitzero"`  // for trusted clients; strangers cannot use it up
+	Unsigned     Lock                 `cbor:"20,keyasint,omitzero"` // for unsigned requests of trusted clients, which could be forged
 	LastSuccess  events.Time          `cbor:"8,keyasint,omitempty"`
 	QuietUntil   events.Time          `cbor:"9,keyasint,omitempty"` // when refusals that change nothing are recorded again
 	Conversation *events.Conversation `cbor:"10,keyasint,omitempty"`
@@ -125,13 +126,62 @@ func (l Lock) Left(p Policy, now events.Time) int {
 	return min(max(1, p.LockAfter-l.counting(&p, now)), max(0, p.StopAfter-int(l.Failures)))
 }
 
-// lock returns the budget that attempts through a trusted client, or others,
-// use up.
-func (u *User) lock(trusted bool) *Lock {
-	if trusted {
+// FailureBudget names one of the budgets of failures that a user has.
+type FailureBudget string
+
+// The budgets. A request without a Message-Authenticator may be forged, so its
+// failures are kept apart from those of requests that are signed.
+const (
+	OfStrangers FailureBudget = "strangers" // the page, the API and clients that are not trusted
+	OfTrusted   FailureBudget = "trusted"   // trusted clients, in signed requests
+	OfUnsigned  FailureBudget = "unsigned"  // trusted clients, in unsigned requests
+)
+
+// FailureBudgets are all budgets.
+func FailureBudgets() []FailureBudget { return []FailureBudget{OfStrangers, OfTrusted, OfUnsigned} }
+
+// budget returns the budget that failures at trusted clients, or elsewhere, use
+// up.
+func budget(trusted, unsigned bool) FailureBudget {
+	switch {
+	case !trusted:
+		return OfStrangers
+	case unsigned:
+		return OfUnsigned
+	}
+	return OfTrusted
+}
+
+// Lock returns a budget of a user.
+func (u *User) Lock(b FailureBudget) Lock { return *u.lock(b) }
+
+func (u *User) lock(b FailureBudget) *Lock {
+	switch b {
+	case OfTrusted:
 		return &u.Trusted
+	case OfUnsigned:
+		return &u.Unsigned
+	case OfStrangers:
 	}
 	return &u.Strangers
+}
+
+// locks returns all budgets of a user.
+func (u *User) locks() []*Lock { return []*Lock{&u.Strangers, &u.Trusted, &u.Unsigned} }
+
+// Locked reports whether one of the budgets of a user is locked, and until when
+// all of them are open again. Zero: until an administrator unlocks.
+func (u *User) Locked(now events.Time) (locked bool, until events.Time) {
+	stopped := false
+	for _, l := range u.locks() {
+		locked = locked || l.Locked(now)
+		stopped = stopped || l.Stopped
+		until = max(until, l.Until)
+	}
+	if stopped || !locked {
+		return locked, 0
+	}
+	return true, until
 }
 
 // Trusts reports whether an attempt comes through a trusted client.
@@ -139,6 +189,9 @@ func (s *State) Trusts(o events.Origin) bool {
 	c := s.Client(o.Client)
 	return o.Door == events.DoorRADIUS && c != nil && c.Trusted
 }
+
+// budgetOf returns the budget that the failure of an attempt uses up.
+func (s *State) budgetOf(o events.Origin) FailureBudget { return budget(s.Trusts(o), o.Unsigned) }
 
 // Answer is a decided outcome, kept for a while so that a retry of the same
 // request gets the same answer.
@@ -152,6 +205,18 @@ type Answer struct {
 	Problem      Problem              `cbor:"7,keyasint,omitempty"`  // the problem that ended it
 	Serial       string               `cbor:"8,keyasint,omitempty"`  // of the token that was accepted, or whose rules Problem refers to
 	Until        events.Time          `cbor:"14,keyasint,omitempty"` // of the word for the help desk
+
+	// For a login that its gateway may send again: what identifies it, the node
+	// that was asked first, and the nodes that were asked again.
+	Login   events.Request `cbor:"9,keyasint,omitzero"`
+	Node    string         `cbor:"10,keyasint,omitempty"`
+	Repeats []Repeat       `cbor:"11,keyasint,omitempty"`
+}
+
+// Repeat is a request that got an answer that another request had got before.
+type Repeat struct {
+	Node    string         `cbor:"1,keyasint"`
+	Request events.Request `cbor:"2,keyasint"`
 }
 
 // Token is a device or an app that displays tokencodes.

@@ -74,7 +74,7 @@ func (c DeleteUser) decide(s *State, _ events.Time) ([]events.Event, error) {
 
 // hasFailures reports whether failures, a lock or a wait are recorded for a user.
 func (u *User) hasFailures() bool {
-	for _, l := range []Lock{u.Strangers, u.Trusted} {
+	for _, l := range u.locks() {
 		if l.Failures != 0 || l.Count != 0 || l.Stopped || l.Until != 0 || l.Wait != 0 {
 			return true
 		}
@@ -104,34 +104,37 @@ func (s *State) mustUser(typed string) (*User, error) {
 	return nil, refuseHelp(NotFound, HelpListUsers, "user %q not found", name)
 }
 
-func (s *State) applyUser(at events.Time, by string, e events.UserEvent) {
+func (s *State) applyUser(at events.Time, o events.Origin, e events.UserEvent) {
 	switch e := e.(type) {
 	case events.UserAdded:
 		s.users.Set(e.User, &User{Name: e.User, Added: at})
 	case events.UserDeleted:
 		s.users.Delete(e.User)
 	case events.UserDisabled:
-		s.changeUser(e.User, func(u *User) { u.Disabled, u.Conversation = true, nil })
+		s.changeUser(e.User, func(u *User) { u.Disabled, u.Conversation, u.Answers = true, nil, nil })
 	case events.UserEnabled:
 		s.changeUser(e.User, func(u *User) { u.Disabled = false })
 	case events.UserUnlocked:
-		s.changeUser(e.User, func(u *User) { u.Failures, u.Strangers, u.Trusted = 0, Lock{}, Lock{} })
+		s.changeUser(e.User, func(u *User) { u.Failures, u.Strangers, u.Trusted, u.Unsigned = 0, Lock{}, Lock{}, Lock{} })
+	case events.AnswerRepeated:
+		s.changeUser(e.User, func(u *User) { u.repeated(e.First, Repeat{o.Node, o.Request}) })
 	case events.FailureCounted:
 		s.changeUser(e.User, func(u *User) {
 			u.Failures = e.Failures
-			u.lock(e.Trusted).fail(&s.Policy, at, e.Wait)
+			u.lock(budget(e.Trusted, e.Unsigned)).fail(&s.Policy, at, e.Wait)
 		})
 	case events.CallerChecked:
-		s.changeUser(e.User, func(u *User) { u.checked(by, e) })
+		s.changeUser(e.User, func(u *User) { u.checked(o.Actor, e) })
 	case events.FailuresReset:
 		s.changeUser(e.User, func(u *User) { u.Failures = 0 })
 	case events.UserLockedOut:
 		s.changeUser(e.User, func(u *User) {
 			// Locks caused by strangers do not end conversations at a trusted client.
-			if c := u.Conversation; c != nil && s.Trusts(events.Origin{Door: c.Door, Client: c.Client}) == e.Trusted {
+			of := budget(e.Trusted, e.Unsigned)
+			if c := u.Conversation; c != nil && s.budgetOf(events.Origin{Door: c.Door, Client: c.Client, Unsigned: c.Unsigned}) == of {
 				u.Conversation = nil
 			}
-			l := u.lock(e.Trusted)
+			l := u.lock(of)
 			l.Count++
 			l.Until, l.Stopped, l.Wait, l.Recent = e.Until, e.Until.IsZero(), 0, nil
 		})

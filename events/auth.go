@@ -69,6 +69,7 @@ type Conversation struct {
 	Unfit   bool    `cbor:"12,keyasint,omitempty"` // Next Tokencode mode: the PIN was right but breaks a current rule
 	// Extensions is how often the user asked for more time.
 	Extensions uint8 `cbor:"13,keyasint,omitempty"`
+	Unsigned   bool  `cbor:"14,keyasint,omitempty"` // begun in an unsigned RADIUS request
 }
 
 // UserLockedOut is recorded when too many failures lock a user.
@@ -77,6 +78,16 @@ type UserLockedOut struct {
 	Until    Time   `cbor:"2,keyasint,omitzero"` // zero: until an administrator unlocks
 	Failures uint32 `cbor:"3,keyasint"`
 	Trusted  bool   `cbor:"4,keyasint,omitempty"` // the lock is for trusted clients; otherwise for all others
+	Unsigned bool   `cbor:"5,keyasint,omitempty"` // and for their unsigned requests; otherwise for signed ones
+}
+
+// AnswerRepeated is recorded when the answer to a login is given again, because
+// its gateway asked another node.
+type AnswerRepeated struct {
+	User  string  `cbor:"1,keyasint"`
+	First Request `cbor:"2,keyasint"` // the request that was decided
+	// Reference is that of the decision, which the user sees again.
+	Reference string `cbor:"3,keyasint,omitempty"`
 }
 
 // FailureCounted is recorded when a failure is added to the count of a user.
@@ -85,6 +96,7 @@ type FailureCounted struct {
 	Failures uint32 `cbor:"2,keyasint"`           // since the last success, this one included
 	Trusted  bool   `cbor:"3,keyasint,omitempty"` // through a trusted client
 	Wait     Time   `cbor:"4,keyasint,omitzero"`  // until then attempts are not checked
+	Unsigned bool   `cbor:"5,keyasint,omitempty"` // and in an unsigned request
 }
 
 // FailuresReset is recorded when a success resets the count of a user.

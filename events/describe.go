@@ -107,13 +107,20 @@ func (e UserLockedOut) describe(d *Data) {
 	d.User, d.Reason = e.User, ReasonTooManyFailures
 	d.detail("failures", int64(e.Failures))
 	d.detail("trusted", e.Trusted)
+	d.detail("unsigned", e.Unsigned)
 	d.detail("until", e.Until)
+}
+
+func (e AnswerRepeated) describe(d *Data) {
+	d.User = e.User
+	d.detail("decided", e.Reference)
 }
 
 func (e FailureCounted) describe(d *Data) {
 	d.User = e.User
 	d.detail("failures", int64(e.Failures))
 	d.detail("trusted", e.Trusted)
+	d.detail("unsigned", e.Unsigned)
 }
 
 func (e FailuresReset) describe(d *Data) {

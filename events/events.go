@@ -68,6 +68,12 @@ type Origin struct {
 	Actor     string  `cbor:"8,keyasint,omitempty"`  // user:NAME, token:NAME, socket:root, or "system"
 	Note      string  `cbor:"9,keyasint,omitempty"`  // the administrator's reason
 	Session   string  `cbor:"15,keyasint,omitempty"` // of the actor, if a person
+	// Login is the same for each request of a login that its gateway may send
+	// again, at another node, in another packet. Zero: it may not.
+	Login Request `cbor:"14,keyasint,omitzero"`
+	// Unsigned is set if a RADIUS request over UDP had no Message-Authenticator:
+	// its sender is not proved.
+	Unsigned bool `cbor:"16,keyasint,omitempty"`
 }
 
 // Door is the front end through which a request came in.

@@ -60,6 +60,7 @@ func (PasscodeChallenged) ofAttempt()  {}
 func (TokenResynchronized) ofAttempt() {}
 
 func (UserLockedOut) ofUser()  {}
+func (AnswerRepeated) ofUser() {}
 func (FailureCounted) ofUser() {}
 func (FailuresReset) ofUser()  {}
 func (UserAdded) ofUser()      {}

@@ -3,6 +3,7 @@ package radius
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"hash"
 	"net/netip"
 	"strings"
@@ -20,6 +21,7 @@ type fields struct {
 	password []byte
 	state    []byte
 	calling  []byte // Calling-Station-Id
+	nas      []byte // NAS-Identifier
 	session  []byte // Acct-Session-Id
 	port     []byte // NAS-Port
 	eap      []byte // the first fragment
@@ -46,6 +48,8 @@ func fieldsOf(p Packet) (fields, bool) {
 			f.state = value
 		case CallingStationID:
 			f.calling = value
+		case NASIdentifier:
+			f.nas = value
 		case AcctSessionID:
 			f.session = value
 		case NASPort:
@@ -92,12 +96,13 @@ func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 			Door:      events.DoorRADIUS,
 			Client:    c.name,
 			SourceIP:  source.String(),
+			Unsigned:  !r.signed,
 		},
 		User:         string(f.user),
 		Typed:        typed,
 		Conversation: string(f.state),
 		NoChallenge:  !c.dialect.canAsk(),
-		Session:      r.fields.sessionID(),
+		Session:      r.session(),
 		Arrived:      r.arrived,
 		Source:       userAddress(calling, r.source),
 		Client:       c.name,
@@ -105,18 +110,37 @@ func (s *Server) attempt(r *request) (engine.Attempt, Cause) {
 	return a, ""
 }
 
-// sessionID distinguishes one login of a user from the next: the accounting
-// session, or the port and the calling station. Clients without ports send
-// port 0.
-func (f *fields) sessionID() string {
-	switch {
-	case len(f.session) > 0:
-		return "session " + string(f.session)
-	case len(f.port) == 4 && binary.BigEndian.Uint32(f.port) != 0 && len(f.calling) > 0:
-		return "port " + string(f.port) + string(f.calling)
-	default:
+// session is what a gateway sends again when it asks another node about the same
+// login, in a new packet and from another port: its address and name, the calling
+// station, the session, and the port unless it is 0. It is empty if nothing in
+// the request tells the login from one of another person.
+func (r *request) session() string {
+	f := &r.fields
+	if len(f.session) == 0 && len(f.state) == 0 && !r.namesStation() {
 		return ""
 	}
+	port := f.port
+	if len(port) != 4 || binary.BigEndian.Uint32(port) == 0 {
+		port = nil
+	}
+	var b strings.Builder
+	b.WriteString(r.source.String())
+	for _, part := range [][]byte{f.nas, f.calling, f.session, port} {
+		if part == nil {
+			b.WriteString(" -") // an attribute that is absent is not one that is empty
+			continue
+		}
+		b.WriteByte(' ')
+		b.WriteString(hex.EncodeToString(part))
+	}
+	return b.String()
+}
+
+// namesStation reports whether the Calling-Station-Id tells one user from
+// another. The address of the gateway itself does not.
+func (r *request) namesStation() bool {
+	a, ok := address(r.fields.calling)
+	return len(r.fields.calling) > 0 && (!ok || userAddress(a, r.source).IsValid())
 }
 
 // address returns the IP address in a Calling-Station-Id. Some clients append

@@ -309,7 +309,7 @@ func TestAttemptHasWhatTheNodeNeeds(t *testing.T) {
 			}
 			tc.want.Origin.Reference = got[0].Origin.Request.Reference() // the same for a packet sent again
 			ignore := []cmp.Option{
-				cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(engine.Attempt{}, "Arrived"), cmpopts.IgnoreFields(events.Origin{}, "Request"),
+				cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(engine.Attempt{}, "Arrived", "Session"), cmpopts.IgnoreFields(events.Origin{}, "Request"),
 			}
 			if diff := cmp.Diff(tc.want, got[0], ignore...); diff != "" || got[0].Typed != tc.want.Typed {
 				t.Errorf("attempt (-want +got):\n%s", diff)

@@ -279,9 +279,9 @@ func TestSameIdentifierWithAnotherAuthenticatorIsAnotherRequest(t *testing.T) {
 	}
 }
 
-// TestRetransmissionAndRepeatedLoginAreRecognized: the node gets what it needs to
-// give the same answer to the same login.
-func TestRetransmissionAndRepeatedLoginAreRecognized(t *testing.T) {
+// TestRetransmissionIsRecognized: the node gets what it needs to give the same
+// answer to the same packet.
+func TestRetransmissionIsRecognized(t *testing.T) {
 	asked := func(p Packet, from string) engine.Attempt {
 		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
 		newHarness(t, node, nil).ask(from, p)
@@ -298,24 +298,64 @@ func TestRetransmissionAndRepeatedLoginAreRecognized(t *testing.T) {
 	if asked(p, vpnAddress).Origin.Request == asked(m.login("alice", "1234123456"), vpnAddress).Origin.Request {
 		t.Error("two packets have the same request ID")
 	}
-	if s := asked(p, vpnAddress).Session; s != "" {
-		t.Errorf("a packet without a session has the session %q", s)
+}
+
+// TestOnlyTheSameGatewayRepeatsALogin: what the node gets to recognize a login by
+// is the same for the next packet of the same gateway about the same person, and
+// for no other.
+func TestOnlyTheSameGatewayRepeatsALogin(t *testing.T) {
+	m := newPackets(true)
+	session := func(from string, more ...func(*Request)) string {
+		node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+		newHarness(t, node, nil).ask(from, m.login("alice", "1234123456", more...))
+		return node.Attempts()[0].Session
 	}
-	session := asked(m.login("alice", "1", with(AcctSessionID, "00000017")), vpnAddress).Session
-	if session == "" || session != asked(m.login("alice", "1", with(AcctSessionID, "00000017")), "192.0.2.1:40001").Session {
-		t.Error("Acct-Session-Id does not name a session")
+	port := func(n uint32) func(*Request) { return func(r *Request) { r.AddUint32(NASPort, n) } }
+	// As ocserv sends it: no session, no port.
+	name, station := with(NASIdentifier, "gw1"), with(CallingStationID, "198.51.100.7")
+	known := session(vpnAddress, name, station)
+	for what, s := range map[string]string{
+		"another packet":            session(vpnAddress, name, station),
+		"another source port":       session("192.0.2.1:40001", name, station),
+		"a port that is always 0":   session(vpnAddress, name, station, port(0)),
+		"another order":             session(vpnAddress, station, name),
+		"an attribute that is more": session(vpnAddress, name, station, with(ProxyState, "p")),
+	} {
+		if s != known {
+			t.Errorf("%s: %q, want %q", what, s, known)
+		}
 	}
-	if session == asked(m.login("alice", "1", with(AcctSessionID, "00000018")), vpnAddress).Session {
-		t.Error("two sessions are one")
+	for what, s := range map[string]string{
+		"another address":         session("192.0.2.2:40000", name, station),
+		"another NAS-Identifier":  session(vpnAddress, with(NASIdentifier, "gw2"), station),
+		"no NAS-Identifier":       session(vpnAddress, station),
+		"an empty NAS-Identifier": session(vpnAddress, with(NASIdentifier, ""), station),
+		"another station":         session(vpnAddress, name, with(CallingStationID, "198.51.100.8")),
+		"a session":               session(vpnAddress, name, station, with(AcctSessionID, "00000017")),
+		"another session":         session(vpnAddress, name, station, with(AcctSessionID, "00000018")),
+		"a port":                  session(vpnAddress, name, station, port(7)),
+		"another port":            session(vpnAddress, name, station, port(8)),
+	} {
+		if s == known || s == "" {
+			t.Errorf("%s: %q", what, s)
+		}
 	}
-	port := func(n uint32) func(*Request) {
-		return func(r *Request) { r.AddUint32(NASPort, n); r.AddString(CallingStationID, "198.51.100.7") }
+	if session(vpnAddress, with(NASIdentifier, ""), station) == session(vpnAddress, station) {
+		t.Error("an attribute that is empty counts as absent")
 	}
-	if s := asked(m.login("alice", "1", port(7)), vpnAddress).Session; s == "" || s == asked(m.login("alice", "1", port(8)), vpnAddress).Session {
-		t.Error("port and station do not name a session")
+	if session(vpnAddress, name, with(AcctSessionID, "17")) == "" || session(vpnAddress, with(State, "abc")) == "" {
+		t.Error("a session or a State does not tell one login from another")
 	}
-	if s := asked(m.login("alice", "1", port(0)), vpnAddress).Session; s != "" {
-		t.Error("port 0 names a session")
+	for what, s := range map[string]string{
+		"nothing":              session(vpnAddress),
+		"a name":               session(vpnAddress, name),
+		"a port":               session(vpnAddress, name, port(7)),
+		"the gateway's own":    session(vpnAddress, name, with(CallingStationID, "192.0.2.1")),
+		"the gateway's within": session(vpnAddress, name, with(CallingStationID, "127.0.0.1")),
+	} {
+		if s != "" {
+			t.Errorf("%s tells one person from another: %q", what, s)
+		}
 	}
 }
 

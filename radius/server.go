@@ -51,6 +51,7 @@ type request struct {
 	oldSecret *sharedSecret // the client's, while it is not known which one the packet was made with
 	arrived   time.Time
 	id        events.Request
+	signed    bool // its sender is proved: by a Message-Authenticator, or by TLS
 	exchange  *exchange
 }
 

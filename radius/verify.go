@@ -13,6 +13,7 @@ func (s *Server) verify(r *request) Cause {
 	case count == 1 && int(p[at-1]) != authenticatorLength+2:
 		return DropMalformed
 	}
+	r.signed = count == 1 || r.transport.encrypted()
 	if count == 0 && p.Code() != AccountingRequest {
 		return verifyUnsigned(r)
 	}

@@ -124,7 +124,7 @@ func (r Refusal) throttled(s *engine.State, serial string, now events.Time) Advi
 	case r.Quiet:
 		return admin(ResyncToken{serial}, AllowResync{})
 	}
-	if wait := max(u.Strangers.Wait, u.Trusted.Wait); wait > now {
+	if wait := max(u.Strangers.Wait, u.Trusted.Wait, u.Unsigned.Wait); wait > now {
 		return user(WaitUntil{wait})
 	}
 	return user(TryAgain{Resolved: true})
@@ -133,8 +133,8 @@ func (r Refusal) throttled(s *engine.State, serial string, now events.Time) Advi
 // locked advises when the last lock ends, and how to end it earlier.
 func (r Refusal) locked(s *engine.State, now events.Time) Advice {
 	o := UserLocked{User: r.User}
-	if u := s.User(r.User); u != nil && !u.Strangers.Stopped && !u.Trusted.Stopped {
-		o.Until = max(u.Strangers.Until, u.Trusted.Until)
+	if u := s.User(r.User); u != nil {
+		_, o.Until = u.Locked(now)
 	}
 	return o.remedy()
 }

@@ -17,16 +17,16 @@ type Obstacle interface{ obstacle() }
 type (
 	UserDisabled struct{ User string }
 
-	// UserLocked is a lock of one of the user's two failure budgets.
+	// UserLocked is a lock of one of the user's failure budgets.
 	UserLocked struct {
-		User    string
-		Trusted bool        // at trusted clients; otherwise everywhere else
-		Until   events.Time // zero: until an administrator unlocks the user
+		User   string
+		Budget engine.FailureBudget
+		Until  events.Time // zero: until an administrator unlocks the user
 	}
 
 	// UserMustWait is the delay after repeated failures.
 	UserMustWait struct {
-		Trusted  bool
+		Budget   engine.FailureBudget
 		Until    events.Time
 		Failures uint32
 	}
@@ -124,17 +124,14 @@ func Findings(s *engine.State, u *engine.User, now events.Time) []Finding {
 	if u.Disabled {
 		add(true, UserDisabled{u.Name})
 	}
-	for _, budget := range []struct {
-		lock    engine.Lock
-		trusted bool
-	}{{u.Strangers, false}, {u.Trusted, true}} {
-		switch lock := budget.lock; {
+	for _, budget := range engine.FailureBudgets() {
+		switch lock := u.Lock(budget); {
 		case lock.Stopped:
-			add(true, UserLocked{User: u.Name, Trusted: budget.trusted})
+			add(true, UserLocked{User: u.Name, Budget: budget})
 		case lock.Locked(now):
-			add(true, UserLocked{u.Name, budget.trusted, lock.Until})
+			add(true, UserLocked{u.Name, budget, lock.Until})
 		case lock.Wait > now:
-			add(false, UserMustWait{budget.trusted, lock.Wait, lock.Failures})
+			add(false, UserMustWait{budget, lock.Wait, lock.Failures})
 		}
 	}
 	if len(u.Tokens) == 0 {

@@ -30,19 +30,19 @@ var obstacles = []struct {
 	{
 		name:  "a lock that ends",
 		given: func(g *given) { g.user.Trusted.Until = at(time.Hour) },
-		then:  []Finding{{UserLocked{"bob", true, at(time.Hour)}, true}},
+		then:  []Finding{{UserLocked{"bob", engine.OfTrusted, at(time.Hour)}, true}},
 		help:  Advice{User: []UserStep{WaitUntil{at(time.Hour)}}, Admin: []AdminStep{UnlockUser{"bob"}}},
 	},
 	{
 		name:  "a lock without end",
 		given: func(g *given) { g.user.Strangers.Stopped = true },
-		then:  []Finding{{UserLocked{User: "bob"}, true}},
+		then:  []Finding{{UserLocked{User: "bob", Budget: engine.OfStrangers}, true}},
 		help:  Advice{Admin: []AdminStep{UnlockUser{"bob"}}},
 	},
 	{
 		name:  "a delay",
 		given: func(g *given) { g.user.Strangers = engine.Lock{Failures: 4, Wait: at(time.Second)} },
-		then:  []Finding{{UserMustWait{false, at(time.Second), 4}, false}},
+		then:  []Finding{{UserMustWait{engine.OfStrangers, at(time.Second), 4}, false}},
 		help:  Advice{User: []UserStep{WaitUntil{at(time.Second)}}},
 	},
 	{

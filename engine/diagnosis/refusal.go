@@ -169,7 +169,8 @@ func (r Refusal) Resolved(s *engine.State, now events.Time) bool {
 	case events.ReasonUserDisabled:
 		return !u.Disabled
 	case events.ReasonUserLocked:
-		return !u.Strangers.Locked(now) && !u.Trusted.Locked(now)
+		locked, _ := u.Locked(now)
+		return !locked
 	case events.ReasonNoToken:
 		return r.Serial == "" && len(u.Tokens) > 0
 	case events.ReasonTokenDisabled, events.ReasonTokenExpired:
