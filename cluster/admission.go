@@ -147,7 +147,8 @@ func (a *admission) introduce(ctx context.Context, m member) error {
 // welcome issues the certificate and seals the root key for the new member. Both
 // keys are open only during the call.
 func (a *admission) welcome(ctx context.Context, j joinRequest, m member) (joinAnswer, error) {
-	certificate, err := issue(a.vault, a.replica.state().Cluster, j.CSR, m.ID, a.c.Now())
+	of := a.replica.state().Cluster
+	certificate, err := issue(a.vault, of, j.CSR, m.ID, a.c.Now())
 	if err != nil {
 		return joinAnswer{}, err
 	}
@@ -160,7 +161,7 @@ func (a *admission) welcome(ctx context.Context, j joinRequest, m member) (joinA
 	if err != nil {
 		return joinAnswer{}, err
 	}
-	return joinAnswer{ID: m.ID, Certificate: certificate, CA: a.id.CA, Root: wrapped, Members: a.replica.members()}, nil
+	return joinAnswer{ID: m.ID, Certificate: certificate, CA: of.Certificate, Root: wrapped, Members: a.replica.members()}, nil
 }
 
 // serve adds a machine to Raft's configuration, for the member that it asked to

@@ -333,6 +333,8 @@ func sealedBytes(e events.Event) int {
 		return len(e.Values) * draftBytes / 2
 	case events.RootKeyRotated:
 		return len(e.Boxes) * draftBytes * 8
+	case events.CARotated:
+		return len(e.Certificate) + len(e.Sealed)
 	default:
 		return 0
 	}

@@ -26,6 +26,7 @@ type heartbeat struct {
 	Digest   stateDigest
 	Left     bool // it knows that it was removed, and follows no longer
 	Audit    AuditReport
+	CA       string // pin of the CA that issued its certificate
 }
 
 const maxHeartbeat = 64 << 10 // bytes
@@ -131,6 +132,7 @@ func (h *heartbeats) own() heartbeat {
 		Digest:   h.digests.latest(),
 		Left:     h.replica.machine.Left(),
 		Audit:    h.audit.own(),
+		CA:       link.Pin(h.file.now().CA),
 		Now:      h.c.Now().UnixNano(),
 	}
 }

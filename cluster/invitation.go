@@ -64,7 +64,7 @@ func parseInvitation(text string) (invitation, error) {
 
 // Invite issues an invitation for one machine, valid once and for ttl.
 func (n *Node) Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error) {
-	i := invitation{Cluster: n.id.Cluster, Pin: link.Pin(n.id.CA), Secret: make([]byte, inviteSecretSize)}
+	i := invitation{Cluster: n.id.Cluster, Secret: make([]byte, inviteSecretSize)}
 	if _, err := io.ReadFull(rand.Reader, i.Secret); err != nil {
 		return "", fmt.Errorf("creating the invitation: %w", err)
 	}
@@ -78,5 +78,6 @@ func (n *Node) Invite(ctx context.Context, o events.Origin, ttl time.Duration) (
 	if err != nil {
 		return "", err
 	}
+	i.Pin = link.Pin(n.State().Cluster.Certificate) // of a state that holds the invitation
 	return i.text()
 }

@@ -57,6 +57,7 @@ type Node struct {
 	refusals   *refusals
 	removal    *removal
 	upkeep     *upkeep
+	renewal    *certificates
 
 	caughtUp atomic.Bool // it has been level with the leader
 }
@@ -109,7 +110,7 @@ func assemble(c Config, id identity, own nodeKeys, v *vault.Vault, listener net.
 	n.keychain = &keychain{self: s, vault: v, key: own.seal}
 	err := n.open(own.tls)
 	if err == nil {
-		n.connect()
+		n.connect(own.tls)
 		err = n.replica.start(n.link.RaftTransport)
 	}
 	if err != nil {
@@ -150,7 +151,7 @@ func (n *Node) open(key link.Key) (err error) {
 }
 
 // connect creates the remaining parts.
-func (n *Node) connect() {
+func (n *Node) connect(key link.Key) {
 	s, peers := n.self, peerClient{n.link.Client()}
 	n.peers = peers
 	clk := clock.New(n.c.Now, n.c.ClockLimit, 10*max(n.c.HeartbeatInterval, time.Second))
@@ -181,6 +182,7 @@ func (n *Node) connect() {
 		_, err := n.forwarder.ask(ctx, s.system(), commandRequest{engine.Note{Event: e}})
 		return err
 	}}
+	n.renewal = &certificates{self: s, replica: n.replica, link: n.link, vault: n.vault, key: key, caughtUp: n.CaughtUp}
 	n.backfill = &backfill{self: s, replica: n.replica, journal: n.journal, client: peers}
 	n.admission = &admission{self: s, replica: n.replica, batcher: n.batcher, client: peers, vault: n.vault, keys: n.keychain, do: n.Do}
 }
@@ -209,7 +211,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	for _, worker := range []func(context.Context){
 		n.leadership.run, n.heartbeats.run, n.recorder.run, n.refusals.run, n.refusals.delay.Run,
-		n.replica.takeSnapshots, n.backfill.run, n.removal.run, n.upkeep.run,
+		n.replica.takeSnapshots, n.backfill.run, n.removal.run, n.upkeep.run, n.renewal.run,
 	} {
 		workers.Go(func() { worker(work) })
 	}

@@ -26,6 +26,8 @@ type thief struct {
 	id   identity
 	keys nodeKeys
 	ca   *link.CA
+
+	address string // where it listens
 }
 
 // rob copies a node's secrets while it is a member.
@@ -92,6 +94,7 @@ func (th *thief) as(id string, stolen bool, listen string, targets ...*testNode)
 	if err != nil {
 		th.r.t.Fatal(err)
 	}
+	th.address = listener.Addr().String()
 	th.r.t.Cleanup(func() { _ = listener.Close() })
 	l, err := link.New(link.Config{
 		Listener: listener, ClusterID: th.id.Cluster, NodeID: id, Certificate: cert, Key: key,

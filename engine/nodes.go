@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"slices"
 
+	"github.com/tidwall/btree"
+
 	"keyfob/events"
 )
 
@@ -97,6 +99,9 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 	switch e := e.(type) {
 	case events.ClusterFounded:
 		s.Cluster = Cluster{ID: e.Cluster, Certificate: e.Certificate, CAKey: e.Sealed}
+	case events.CARotated:
+		s.Cluster.Certificate, s.Cluster.CAKey = e.Certificate, e.Sealed
+		s.invitations = btree.Map[string, events.Time]{}
 	case events.InvitationIssued:
 		s.invitations.Set(e.Digest.String(), e.Expires)
 		s.dropInvitations(at)

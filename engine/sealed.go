@@ -126,6 +126,8 @@ func (s *State) reseal(v events.Resealed) {
 // sealedIn returns the sealed values that an event brings into the state.
 func sealedIn(e events.Event) [][]byte {
 	switch e := e.(type) {
+	case events.CARotated:
+		return [][]byte{e.Sealed}
 	case events.ClusterFounded:
 		return [][]byte{e.Sealed}
 	case events.TokenImported:

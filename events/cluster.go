@@ -8,6 +8,13 @@ type ClusterFounded struct {
 	Sealed      []byte `cbor:"3,keyasint"` // the CA's private key
 }
 
+// CARotated is recorded when the cluster's CA is replaced. Every node issues itself a
+// certificate of the new one; open invitations end.
+type CARotated struct {
+	Certificate []byte `cbor:"1,keyasint"` // DER
+	Sealed      []byte `cbor:"2,keyasint"` // its private key
+}
+
 // InvitationIssued is recorded when an invitation is issued. The holder of the
 // secret behind Digest may join once, until Expires.
 type InvitationIssued struct {

@@ -283,6 +283,11 @@ func (e ClusterFounded) describe(d *Data) {
 	d.detail("cluster", e.Cluster)
 }
 
+func (e CARotated) describe(d *Data) {
+	sum := sha256.Sum256(e.Certificate)
+	d.detail("certificate_sha256", hex.EncodeToString(sum[:]))
+}
+
 func (e InvitationIssued) describe(d *Data) {
 	d.detail("expires", e.Expires)
 }

@@ -110,6 +110,7 @@ func (APITokenLinked) ofAdmin()     {}
 
 func (ClusterFounded) ofCluster()          {}
 func (InvitationIssued) ofCluster()        {}
+func (CARotated) ofCluster()               {}
 func (NodeJoined) ofCluster()              {}
 func (NodeRemoved) ofCluster()             {}
 func (NodeLost) ofCluster()                {}

@@ -110,6 +110,8 @@ var kinds = []class{
 	member[NodeKeysCurrent](123, "cluster", "node_keys_current", "KF6023I"),
 	member[RootKeyDropped](124, "cluster", "root_key_dropped", "KF6024W"),
 
+	member[CARotated](130, "cluster", "ca_rotated", "KF6030W"),
+
 	member[StreamDiffered](135, "integrity", "stream_differed", "KF6035W"),
 	member[PublishingFailed](136, "cluster", "publishing_failed", "KF6036W"),
 	member[PublishingResumed](137, "cluster", "publishing_resumed", "KF6037I"),

@@ -174,6 +174,7 @@ func draft(t *rapid.T, i int) events.Draft {
 		events.AuditReaderIssued{Name: node, Key: "A" + user, Expires: events.Time(number)},
 		events.AuditReaderRevoked{Name: node},
 		events.LeaderTransferRequested{Node: node},
+		events.CARotated{Certificate: hash[:], Sealed: hash[:]},
 		events.InvitationIssued{Digest: hash, Expires: events.Time(number)},
 		events.NodeJoined{Node: node, Address: node + ":7400", Invitation: hash, Key: hash, SealKey: hash[:]},
 		events.NodeRemoved{Node: node},

@@ -152,6 +152,18 @@ func NewNodeKey() (key Key, csrDER []byte, err error) {
 	return key, csrDER, err
 }
 
+// Request returns another request for a certificate of the key.
+func (k Key) Request() (csrDER []byte, err error) {
+	private, err := k.parse()
+	if err == nil {
+		csrDER, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, private)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("creating the certificate request: %w", err)
+	}
+	return csrDER, nil
+}
+
 // RequestKey returns the SHA-256 of the public key (SubjectPublicKeyInfo) in a
 // certificate request, which must be signed with that key.
 func RequestKey(csrDER []byte) (hash [32]byte, err error) {
