@@ -73,8 +73,12 @@ type Cluster interface {
 	Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error)
 	RemoveNode(ctx context.Context, o events.Origin, name string) error
 	Transfer(ctx context.Context, o events.Origin, name string) error // empty name: any node
-	RecoveryKey() string                                              // short name of the key that decrypts backups; empty: none yet
-	SetRecoveryKey(ctx context.Context, o events.Origin, public []byte) error
+	RecoveryKeys() []RecoveryKey
+	// SetRecoveryKey seals backups for this key alone, AddRecoveryKey for this one
+	// too. public is the public half.
+	SetRecoveryKey(ctx context.Context, o events.Origin, public []byte, shares, threshold uint8) error
+	AddRecoveryKey(ctx context.Context, o events.Origin, public []byte, shares, threshold uint8) error
+	RemoveRecoveryKey(ctx context.Context, o events.Origin, name string) error
 	Backup(ctx context.Context, o events.Origin) (Backup, error)
 }
 

@@ -20,29 +20,40 @@ type Backup interface {
 	io.WriterTo
 }
 
-// RecoveryKey names the key that decrypts backups.
+// RecoveryKey is a key that decrypts backups.
 type RecoveryKey struct {
-	Name string `json:"name" doc:"Short name of the key that backups are sealed for; empty: none yet."`
+	Name      string `json:"name" doc:"Short name of the key."`
+	Shares    int    `json:"shares,omitempty" doc:"Number of parts that the private half was split into; absent: it is whole."`
+	Threshold int    `json:"threshold,omitempty" doc:"Number of parts that are needed."`
 }
 
-// SetRecoveryKeyRequest sets the key that backups are sealed for.
-type SetRecoveryKeyRequest struct {
+// AddRecoveryKeyRequest adds a key that backups are sealed for.
+type AddRecoveryKeyRequest struct {
 	CommandRequest
-	Public []byte `json:"public" maxLength:"4096" doc:"Public half of the key, in base64. The private half never reaches the cluster."`
+	Public    []byte `json:"public" maxLength:"4096" doc:"Public half of the key, in base64. The private half never reaches the cluster."`
+	Shares    uint8  `json:"shares,omitempty" maximum:"16" doc:"Number of parts that the private half was split into."`
+	Threshold uint8  `json:"threshold,omitempty" maximum:"16" doc:"Number of parts that are needed."`
+	Replace   bool   `json:"replace,omitempty" doc:"Remove all other keys. They still open earlier backups."`
 }
 
-type setRecoveryKeyInput struct{ Body SetRecoveryKeyRequest }
+type addRecoveryKeyInput struct{ Body AddRecoveryKeyRequest }
+
+type recoveryKeyRemoval struct {
+	Name string `path:"name" maxLength:"64"`
+	RemovalQuery
+}
 
 type backUpInput struct{ Body CommandRequest }
 
 func (a *API) backups() {
-	register(a, route{get, "/cluster/recovery-key", "show-recovery-key", "Show the name of the recovery key", auditors, 0}, a.showRecoveryKey)
-	register(a, route{post, "/cluster/recovery-key", "set-recovery-key", "Set the recovery key that backups are sealed for", administrators, 0}, a.setRecoveryKey)
+	register(a, route{get, "/cluster/recovery-keys", "list-recovery-keys", "List the keys that backups are sealed for", auditors, 0}, a.listRecoveryKeys)
+	register(a, route{post, "/cluster/recovery-keys", "add-recovery-key", "Seal backups for a key", administrators, 201}, a.addRecoveryKey)
+	register(a, route{remove, "/cluster/recovery-keys/{name}", "remove-recovery-key", "No longer seal backups for a key; it still opens earlier ones", administrators, 0}, a.removeRecoveryKey)
 	huma.Register(a.huma, huma.Operation{
 		Method:       post,
 		Path:         Prefix + "/cluster/backup",
 		OperationID:  "back-up",
-		Summary:      "Write a backup: the state and the audit trail, sealed for the recovery key",
+		Summary:      "Write a backup: the state and the audit trail, sealed for the recovery keys",
 		Description:  "Roles: " + administrators.String() + ". An answer that is cut off is not a backup. " + SizeHeader + " has the approximate size.",
 		Tags:         []string{"cluster"},
 		MaxBodyBytes: maxBody,
@@ -54,19 +65,28 @@ func (a *API) backups() {
 	}, a.backUp)
 }
 
-func (a *API) showRecoveryKey(context.Context, *struct{}) (*answer[RecoveryKey], error) {
-	return answered(RecoveryKey{Name: a.cfg.Cluster.RecoveryKey()}), nil
+func (a *API) listRecoveryKeys(context.Context, *struct{}) (*answer[List[RecoveryKey]], error) {
+	return answered(List[RecoveryKey]{Items: a.cfg.Cluster.RecoveryKeys()}), nil
 }
 
-func (a *API) setRecoveryKey(ctx context.Context, in *setRecoveryKeyInput) (*answer[RecoveryKey], error) {
+func (a *API) addRecoveryKey(ctx context.Context, in *addRecoveryKeyInput) (*none, error) {
 	o, err := a.origin(ctx, in.Body.Reason)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Cluster.SetRecoveryKey(ctx, o, in.Body.Public); err != nil {
+	add := a.cfg.Cluster.AddRecoveryKey
+	if in.Body.Replace {
+		add = a.cfg.Cluster.SetRecoveryKey
+	}
+	return nil, add(ctx, o, in.Body.Public, in.Body.Shares, in.Body.Threshold)
+}
+
+func (a *API) removeRecoveryKey(ctx context.Context, in *recoveryKeyRemoval) (*none, error) {
+	o, err := a.origin(ctx, in.Reason)
+	if err != nil {
 		return nil, err
 	}
-	return answered(RecoveryKey{Name: a.cfg.Cluster.RecoveryKey()}), nil
+	return nil, a.cfg.Cluster.RemoveRecoveryKey(ctx, o, in.Name)
 }
 
 func (a *API) backUp(ctx context.Context, in *backUpInput) (*huma.StreamResponse, error) {

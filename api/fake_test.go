@@ -38,7 +38,7 @@ type fake struct {
 	outcome    engine.Outcome
 	records    []events.Record
 	now        time.Time
-	recovery   string
+	recovery   []RecoveryKey
 	sends      string // the beginning of the addresses that can be sent to
 	broken     error  // in the middle of a backup
 	synced     int    // calls of SyncReaders
@@ -191,11 +191,23 @@ func (f *fake) Transfer(_ context.Context, o events.Origin, _ string) error {
 	return f.refuse
 }
 
-func (f *fake) RecoveryKey() string { return f.recovery }
+func (f *fake) RecoveryKeys() []RecoveryKey { return f.recovery }
 
-func (f *fake) SetRecoveryKey(_ context.Context, o events.Origin, public []byte) error {
+func (f *fake) SetRecoveryKey(_ context.Context, o events.Origin, public []byte, shares, threshold uint8) error {
 	f.origins = append(f.origins, o)
-	f.recovery = string(public)
+	f.recovery = []RecoveryKey{{Name: string(public), Shares: int(shares), Threshold: int(threshold)}}
+	return f.refuse
+}
+
+func (f *fake) AddRecoveryKey(_ context.Context, o events.Origin, public []byte, shares, threshold uint8) error {
+	f.origins = append(f.origins, o)
+	f.recovery = append(f.recovery, RecoveryKey{Name: string(public), Shares: int(shares), Threshold: int(threshold)})
+	return f.refuse
+}
+
+func (f *fake) RemoveRecoveryKey(_ context.Context, o events.Origin, name string) error {
+	f.origins = append(f.origins, o)
+	f.recovery = slices.DeleteFunc(f.recovery, func(k RecoveryKey) bool { return k.Name == name })
 	return f.refuse
 }
 

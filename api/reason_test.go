@@ -57,7 +57,7 @@ func TestReasonOfEveryCommandIsPassedOn(t *testing.T) {
 		}
 		t.Run(op.OperationID, func(t *testing.T) {
 			f := newFake(t)
-			f.recovery, f.sends = "key", "ada@"
+			f.sends = "ada@"
 			f.put(t, engine.TableTokens, engine.Token{Serial: "0003", Kind: "totp", Digits: 6, Period: 30, Seed: []byte("sealed")})
 			a := f.api(t)
 			path := strings.NewReplacer("{user}", "ada", "{serial}", "0001", "{name}", "n9", "{session}", "0123456789ab").Replace(strings.TrimPrefix(op.Path, Prefix))

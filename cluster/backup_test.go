@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -20,11 +21,11 @@ import (
 // recoveryKey creates a recovery key and sets it in the cluster.
 func (r *rig) recoveryKey() vault.RecoveryKey {
 	r.t.Helper()
-	key, err := vault.NewRecoveryKey()
+	key, err := vault.NewRecoveryKey(rand.Reader)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := r.leader().SetRecoveryKey(r.t.Context(), admin(), key.Public().Bytes()); err != nil {
+	if err := r.leader().SetRecoveryKey(r.t.Context(), admin(), key.Public().Bytes(), 0, 0); err != nil {
 		r.t.Fatal(err)
 	}
 	return key
@@ -212,7 +213,7 @@ func TestDamagedBackupIsRefused(t *testing.T) {
 	data := r.nodes[0].config.Data
 	other := newCluster(t, 1)
 	other.recoveryKey()
-	stranger, err := vault.NewRecoveryKey()
+	stranger, err := vault.NewRecoveryKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,14 +272,14 @@ func TestNoBackupWithoutARecoveryKey(t *testing.T) {
 	if _, err := r.leader().Backup(t.Context(), admin()); !errors.As(err, &refusal) {
 		t.Fatalf("a backup that nobody could open was taken: %v", err)
 	}
-	if err := r.leader().SetRecoveryKey(t.Context(), admin(), []byte("no key")); !errors.As(err, &refusal) {
+	if err := r.leader().SetRecoveryKey(t.Context(), admin(), []byte("no key"), 0, 0); !errors.As(err, &refusal) {
 		t.Fatalf("no key was taken for one: %v", err)
 	}
 }
 
 func FuzzReadBackup(f *testing.F) {
-	f.Add([]byte(`{"keyfob_backup":1,"cluster":"c","root":"AAAA"}` + "\n\x02\x01"))
-	key, err := vault.NewRecoveryKey()
+	f.Add([]byte(`{"keyfob_backup":2,"cluster":"c","recovery_keys":[{"name":"01234567","sealed":"AAAA"}]}` + "\n\x02\x01"))
+	key, err := vault.NewRecoveryKey(rand.Reader)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -287,7 +288,9 @@ func FuzzReadBackup(f *testing.F) {
 		if err != nil {
 			return
 		}
-		file.Info.RecoveryKey = key.Public().Name()
+		for i := range file.Info.Keys {
+			file.Info.Keys[i].Name = key.Public().Name()
+		}
 		if _, err := file.open(key, vault.DefaultConfig()); err == nil {
 			t.Fatal("opened without the key that it was sealed for")
 		}

@@ -74,19 +74,19 @@ func (r rotationRequest) make(s *engine.State) (e events.RootKeyRotated, err err
 
 // recoveryBoxes seals a new version for the holders of the recovery keys, who need it
 // to restore a backup together with a journal that is younger than the rotation.
-func recoveryBoxes(v *vault.Vault, c engine.Cluster, next vault.Root) ([]events.KeyBox, error) {
-	if len(c.RecoveryKey) == 0 {
-		return nil, nil
+func recoveryBoxes(v *vault.Vault, c engine.Cluster, next vault.Root) (boxes []events.KeyBox, err error) {
+	for _, key := range c.RecoveryKeys {
+		public, err := vault.ParseRecoveryPublic(key.Key)
+		if err != nil {
+			return nil, err
+		}
+		box, err := v.BoxForRecovery(public, next)
+		if err != nil {
+			return nil, err
+		}
+		boxes = append(boxes, events.KeyBox{For: public.Name(), Sealed: box})
 	}
-	public, err := vault.ParseRecoveryPublic(c.RecoveryKey)
-	if err != nil {
-		return nil, err
-	}
-	box, err := v.BoxForRecovery(public, next)
-	if err != nil {
-		return nil, err
-	}
-	return []events.KeyBox{{For: public.Name(), Sealed: box}}, nil
+	return boxes, nil
 }
 
 // signKey signs the change of the checkpoint key with both keys.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"crypto/rand"
 	"fmt"
 	"reflect"
 	"slices"
@@ -16,7 +17,11 @@ import (
 // why.
 func TestClusterCommandsAreRecordedWithActorAndReason(t *testing.T) {
 	r := newCluster(t, 3)
-	key, err := vault.NewRecoveryKey()
+	key, err := vault.NewRecoveryKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := vault.NewRecoveryKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +35,13 @@ func TestClusterCommandsAreRecordedWithActorAndReason(t *testing.T) {
 			return err
 		}},
 		{events.RecoveryKeySet{}, func(n *testNode, o events.Origin) error {
-			return n.SetRecoveryKey(t.Context(), o, key.Public().Bytes())
+			return n.SetRecoveryKey(t.Context(), o, key.Public().Bytes(), 0, 0)
+		}},
+		{events.RecoveryKeyAdded{}, func(n *testNode, o events.Origin) error {
+			return n.AddRecoveryKey(t.Context(), o, second.Public().Bytes(), 3, 2)
+		}},
+		{events.RecoveryKeyRemoved{}, func(n *testNode, o events.Origin) error {
+			return n.RemoveRecoveryKey(t.Context(), o, key.Public().Name())
 		}},
 		{events.BackupTaken{}, func(n *testNode, o events.Origin) error {
 			_, err := n.Backup(t.Context(), o)

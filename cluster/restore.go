@@ -1,17 +1,19 @@
 package cluster
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"keyfob/cluster/atomicfile"
 	"keyfob/cluster/link"
 	"keyfob/cluster/raftlog"
 	"keyfob/cluster/vault"
@@ -40,6 +42,9 @@ type Restored struct {
 // taken. It replaces the journal in the backup, and its later records are applied,
 // so nothing that it contains is lost.
 //
+// The whole backup is read and checked before anything is written. If anything
+// fails, what was written is removed.
+//
 // The first new record is events.ClusterRestored, which invalidates everything
 // that may have been used since the backup.
 func Restore(ctx context.Context, c Config, f *BackupFile, key vault.RecoveryKey, survivor string) (r Restored, err error) {
@@ -49,77 +54,88 @@ func Restore(ctx context.Context, c Config, f *BackupFile, key vault.RecoveryKey
 	if err := c.Vacant(); err != nil {
 		return r, err
 	}
+	undo := c.undo()
 	defer func() {
-		if err != nil { // these directories are new
-			err = errors.Join(err, os.RemoveAll(c.file(dirRaft)), os.RemoveAll(c.file(dirJournal)))
+		if err != nil {
+			err = errors.Join(err, undo())
 		}
 	}()
 	backup, err := f.open(key, c.Vault)
 	if err != nil {
 		return r, err
 	}
-	defer backup.root.Wipe()
-	view, err := c.unpack(tar.NewReader(backup.plain), survivor)
-	if err == nil {
-		err = backup.verify()
-	}
+	in, err := backup.check()
 	if err != nil {
 		return r, fmt.Errorf("reading the backup: %w", err)
 	}
-	if id := view.State.Cluster.ID; id != f.Info.Cluster {
-		return r, fmt.Errorf("the backup of cluster %s contains the state of cluster %s", f.Info.Cluster, id)
-	}
+	defer in.root.Wipe()
+	view := in.view
 	r.Backup = view.Sequence
-	if err := c.catchUp(ctx, view); err != nil {
+	if err := c.restoreJournal(backup, in, survivor); err != nil {
+		return r, fmt.Errorf("restoring the journal: %w", err)
+	}
+	keys := rotations{root: in.root, recovery: key}
+	if keys.vault, err = vault.Open(in.root, f.Info.Cluster, c.Vault); err != nil {
 		return r, err
 	}
+	if err := c.catchUp(ctx, view, &keys); err != nil {
+		return r, err
+	}
+	defer keys.root.Wipe()
 	r.Records, r.Until, r.Epoch = view.Sequence, view.Time.Std(), view.State.Cluster.Epoch+1
 	if now := c.Now(); events.At(now) < view.Time {
 		return r, fmt.Errorf("this machine's clock shows %s, but the last record is from %s: set the clock, or used tokencodes would become valid again",
 			now.UTC().Format(time.RFC3339), r.Until.UTC().Format(time.RFC3339))
 	}
-	r.Token, err = c.revive(ctx, backup, view, f.Info)
+	r.Token, err = c.revive(ctx, keys, view, f.Info)
 	return r, err
 }
 
-// unpack writes the files of an archive to the data directory and returns the
-// state.
-func (c Config) unpack(archive *tar.Reader, survivor string) (view *fsm.View, err error) {
-	for {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		name, ofJournal := strings.CutPrefix(h.Name, entryJournal)
-		switch {
-		case h.Name == entryState && view == nil:
-			view, err = fsm.Read(archive)
-		case ofJournal && survivor == "":
-			err = journal.WriteSegmentFile(c.file(dirJournal), name, archive)
-		case ofJournal:
-		default:
-			err = fmt.Errorf("it contains %.80q, which this version does not know", h.Name)
-		}
-		if err != nil {
-			return nil, err
-		}
+// undo returns a function that removes what a restore created in the data
+// directory.
+func (c Config) undo() func() error {
+	created := []string{fileIdentity, fileRoot, dirRaft, dirJournal} // Vacant: they are not there
+	if _, err := os.Lstat(c.file(fileSeal)); errors.Is(err, fs.ErrNotExist) {
+		created = append(created, fileSeal)
 	}
-	if view == nil {
-		return nil, errors.New("it contains no state")
+	return func() error {
+		var errs []error
+		for _, name := range created {
+			errs = append(errs, os.RemoveAll(c.file(name)))
+		}
+		return errors.Join(errs...)
 	}
-	if survivor == "" {
-		return view, nil
+}
+
+// restoreJournal writes the journal of the backup to the data directory, or in its
+// place that of a node that is not running.
+func (c Config) restoreJournal(b openBackup, in contents, survivor string) error {
+	if survivor != "" {
+		return c.adopt(survivor)
 	}
-	return view, c.adopt(survivor)
+	if err := c.room(in.journal); err != nil {
+		return err
+	}
+	return b.walk(func(name string, _ int64, r io.Reader) error {
+		piece, ok := strings.CutPrefix(name, entryJournal)
+		if !ok {
+			return nil
+		}
+		return journal.WriteSegmentFile(c.file(dirJournal), piece, r)
+	})
 }
 
 // adopt copies the journal of a node that is not running.
 func (c Config) adopt(dir string) error {
 	pieces, err := journal.SegmentFilesIn(dir)
 	if err != nil {
+		return err
+	}
+	var size int64
+	for _, p := range pieces {
+		size += p.Size
+	}
+	if err := c.room(size); err != nil {
 		return err
 	}
 	for _, p := range pieces {
@@ -134,8 +150,48 @@ func (c Config) adopt(dir string) error {
 	return nil
 }
 
+// room returns an error if the disk cannot hold a journal of that size, and as much
+// again for the log.
+func (c Config) room(journal int64) error {
+	const spare = 64 << 20
+	free, err := atomicfile.Free(c.Data)
+	if err != nil {
+		return err
+	}
+	if need := 2*uint64(journal) + spare; free < need {
+		return fmt.Errorf("%s has %d MiB free, but %d MiB are needed: make room, or choose another data directory", c.Data, free>>20, need>>20)
+	}
+	return nil
+}
+
+// rotations follows the root key through the records that come after the backup.
+type rotations struct {
+	root     vault.Root
+	vault    *vault.Vault
+	recovery vault.RecoveryKey
+}
+
+// follow opens the box that a rotation has for the recovery key.
+func (r *rotations) follow(e events.Event) error {
+	rotated, ok := e.(events.RootKeyRotated)
+	if !ok {
+		return nil
+	}
+	name := r.recovery.Public().Name()
+	i := slices.IndexFunc(rotated.Recovery, func(b events.KeyBox) bool { return b.For == name })
+	if i < 0 {
+		return fmt.Errorf("the root key was rotated, and version %d is not sealed for recovery key %s: use another recovery key, or restore without --journal", rotated.Version, name)
+	}
+	next, err := r.vault.OpenRecoveryBox(rotated.Recovery[i].Sealed, r.recovery, rotated.Version)
+	if err != nil {
+		return err
+	}
+	r.root = r.root.With(next)
+	return r.vault.Add(next)
+}
+
 // catchUp applies the records in the journal that come after the state.
-func (c Config) catchUp(ctx context.Context, view *fsm.View) error {
+func (c Config) catchUp(ctx context.Context, view *fsm.View, keys *rotations) error {
 	j, err := journal.Open(c.file(dirJournal), journal.Options{Cluster: view.State.Cluster.ID, Log: c.Log})
 	if err != nil {
 		return err
@@ -154,7 +210,7 @@ func (c Config) catchUp(ctx context.Context, view *fsm.View) error {
 	}
 	for record, err := range j.Records(ctx, view.Sequence+1, false) {
 		if err == nil {
-			err = view.Follow(record)
+			err = errors.Join(view.Follow(record), keys.follow(record.Event))
 		}
 		if err != nil {
 			return fmt.Errorf("applying record %d: %w", record.Sequence, err)
@@ -165,17 +221,17 @@ func (c Config) catchUp(ctx context.Context, view *fsm.View) error {
 
 // revive creates the node: a new key with a certificate of the cluster's CA, a log
 // that begins with the state, and the records of the restore.
-func (c Config) revive(ctx context.Context, b openBackup, view *fsm.View, of BackupInfo) (token string, err error) {
-	state := view.State.Cluster
+func (c Config) revive(ctx context.Context, with rotations, view *fsm.View, of BackupInfo) (token string, err error) {
+	state, v := view.State.Cluster, with.vault
 	keys, err := newNodeKeys()
 	if err != nil {
 		return "", err
 	}
 	id := identity{Format: identityFormat, Cluster: state.ID, Node: c.Node, ID: nodeID(c.Node, keys.hash), Address: c.advertise(), CA: state.Certificate}
-	if id.Certificate, err = issue(b.vault, state, keys.csr, id.ID, c.Now()); err != nil {
+	if id.Certificate, err = issue(v, state, keys.csr, id.ID, c.Now()); err != nil {
 		return "", err
 	}
-	if err := c.logFrom(b.vault, view, id); err != nil {
+	if err := c.logFrom(v, view, id); err != nil {
 		return "", fmt.Errorf("creating the log: %w", err)
 	}
 	if _, token, err = randomNames(); err != nil {
@@ -184,14 +240,14 @@ func (c Config) revive(ctx context.Context, b openBackup, view *fsm.View, of Bac
 	first := []events.Event{
 		events.ClusterRestored{
 			Epoch: state.Epoch + 1, Node: c.Node, Address: id.Address, Backup: of.Sequence, Taken: events.At(of.Taken),
-			Key: keys.hash, SealKey: keys.seal.Public().Bytes(),
+			Key: keys.hash, SealKey: keys.seal.Public().Bytes(), RecoveryKey: with.recovery.Public().Name(),
 		},
 		c.firstAdministrator(token),
 	}
-	if err := c.begin(ctx, id, keys, b.vault, first); err != nil {
+	if err := c.begin(ctx, id, keys, v, first); err != nil {
 		return "", fmt.Errorf("recording the restore: %w", err)
 	}
-	return token, c.settle(ctx, b.root, b.vault, id, keys)
+	return token, c.settle(ctx, with.root, v, id, keys)
 }
 
 // issue signs a node's certificate with the cluster's CA. The CA's key is open only

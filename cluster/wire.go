@@ -97,6 +97,8 @@ var forms = []form{
 	plain[engine.EndSession](65),
 	plain[engine.RecordUse](66),
 	plain[engine.CheckCaller](85),
+	plain[engine.AddRecoveryKey](56),
+	plain[engine.RemoveRecoveryKey](57),
 }
 
 func decodeLogin(body []byte) (request, error) {

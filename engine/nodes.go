@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/hex"
 	"slices"
 
@@ -120,7 +121,11 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 	case events.LeaderChanged:
 		s.Cluster.Leader = e.Node
 	case events.RecoveryKeySet:
-		s.Cluster.RecoveryKey = e.Key
+		s.Cluster.RecoveryKeys = []RecoveryKey{RecoveryKey(e)}
+	case events.RecoveryKeyAdded:
+		s.Cluster.RecoveryKeys = append(slices.Clip(s.Cluster.RecoveryKeys), RecoveryKey(e))
+	case events.RecoveryKeyRemoved:
+		s.Cluster.RecoveryKeys = slices.DeleteFunc(slices.Clone(s.Cluster.RecoveryKeys), func(k RecoveryKey) bool { return bytes.Equal(k.Key, e.Key) })
 	case events.ClusterRestored:
 		s.restored(at, e)
 	case events.ClockSkewed, events.BackupTaken, events.CheckpointSigned, events.LeaderTransferRequested,

@@ -38,13 +38,24 @@ type Cluster struct {
 	CAKey       []byte `cbor:"3,keyasint"` // sealed
 	Leader      string `cbor:"4,keyasint"`
 	// Epoch is how often the cluster was restored from a backup.
-	Epoch       uint64 `cbor:"5,keyasint,omitempty"`
-	RecoveryKey []byte `cbor:"6,keyasint,omitempty"` // public; backups are sealed for it
+	Epoch        uint64        `cbor:"5,keyasint,omitempty"`
+	RecoveryKeys []RecoveryKey `cbor:"15,keyasint,omitempty"` // each opens backups
+	// OnlyRecoveryKey is read from older snapshots and moved to RecoveryKeys.
+	OnlyRecoveryKey []byte `cbor:"6,keyasint,omitempty"`
 
 	Keys RootKeys `cbor:"7,keyasint,omitzero"`
 	// Removed are the nodes that were removed last. Until Raft's configuration is
 	// changed, they are needed for a majority.
 	Removed []RemovedNode `cbor:"11,keyasint,omitempty"`
+}
+
+// RecoveryKey is the public half of a key that backups are sealed for.
+type RecoveryKey struct {
+	Key []byte `cbor:"1,keyasint"`
+	// Shares is into how many parts the private half was split, and Threshold how
+	// many of them it takes; zero: it is whole.
+	Shares    uint8 `cbor:"2,keyasint,omitempty"`
+	Threshold uint8 `cbor:"3,keyasint,omitempty"`
 }
 
 // User is a person who has tokens. Failures count for the user, over all tokens

@@ -81,6 +81,9 @@ func (s *State) PutRecord(t Table, fill func(any) error) error {
 		if err := fill(&h); err != nil {
 			return err
 		}
+		if key := h.Cluster.OnlyRecoveryKey; key != nil {
+			h.Cluster.RecoveryKeys, h.Cluster.OnlyRecoveryKey = []RecoveryKey{{Key: key}}, nil
+		}
 		s.Cluster, s.Policy, s.Time, s.done = h.Cluster, h.Policy, h.Time, h.Done
 		return nil
 	case TableUsers:

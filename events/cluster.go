@@ -67,15 +67,33 @@ type ClockSkewed struct {
 	Offset int64  `cbor:"2,keyasint"` // milliseconds
 }
 
-// RecoveryKeySet is recorded when the key changes for which backups are sealed.
+// RecoveryKeySet is recorded when one key replaces all those that backups are
+// sealed for.
 type RecoveryKeySet struct {
+	Key []byte `cbor:"1,keyasint"` // the public half
+	// Shares is into how many parts the private half was split, and Threshold how
+	// many of them it takes; zero: it is whole.
+	Shares    uint8 `cbor:"2,keyasint,omitempty"`
+	Threshold uint8 `cbor:"3,keyasint,omitempty"`
+}
+
+// RecoveryKeyAdded is recorded when backups are sealed for one more key.
+type RecoveryKeyAdded struct {
+	Key       []byte `cbor:"1,keyasint"` // the public half
+	Shares    uint8  `cbor:"2,keyasint,omitempty"`
+	Threshold uint8  `cbor:"3,keyasint,omitempty"`
+}
+
+// RecoveryKeyRemoved is recorded when backups are no longer sealed for a key.
+// It still opens earlier ones.
+type RecoveryKeyRemoved struct {
 	Key []byte `cbor:"1,keyasint"` // the public half
 }
 
 // BackupTaken is recorded when a sealed copy of all data leaves the cluster.
 type BackupTaken struct {
 	Node        string `cbor:"1,keyasint"` // the writer
-	RecoveryKey string `cbor:"2,keyasint"` // short name of the key that it is sealed for
+	RecoveryKey string `cbor:"2,keyasint"` // short names of the keys that it is sealed for
 }
 
 // ClusterRestored is recorded when a cluster starts again, as one node, from a
@@ -89,6 +107,8 @@ type ClusterRestored struct {
 	Taken   Time   `cbor:"5,keyasint"`           // when it was taken
 	Key     Hash   `cbor:"6,keyasint,omitzero"`  // SHA-256 of the node's public TLS key
 	SealKey []byte `cbor:"7,keyasint,omitempty"` // public; the root key is sealed for it
+	// RecoveryKey is the short name of the key that opened the backup.
+	RecoveryKey string `cbor:"8,keyasint,omitempty"`
 }
 
 // CheckpointSigned is recorded at intervals. It is signed with the cluster's

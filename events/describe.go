@@ -322,12 +322,22 @@ func (e ClusterRestored) describe(d *Data) {
 	d.detail("epoch", int64(e.Epoch))
 	d.detail("key_sha256", e.Key)
 	d.detail("member", e.Node)
+	d.detail("recovery_key", e.RecoveryKey)
 	d.detail("taken", e.Taken)
 }
 
-func (e RecoveryKeySet) describe(d *Data) {
-	sum := sha256.Sum256(e.Key)
+func (e RecoveryKeySet) describe(d *Data)     { d.recoveryKey(e.Key, e.Shares, e.Threshold) }
+func (e RecoveryKeyAdded) describe(d *Data)   { d.recoveryKey(e.Key, e.Shares, e.Threshold) }
+func (e RecoveryKeyRemoved) describe(d *Data) { d.recoveryKey(e.Key, 0, 0) }
+
+// recoveryKey shows a key by its digest, which begins with its short name.
+func (d *Data) recoveryKey(public []byte, shares, threshold uint8) {
+	sum := sha256.Sum256(public)
 	d.detail("key_sha256", hex.EncodeToString(sum[:]))
+	if shares > 0 {
+		d.detail("shares", int64(shares))
+		d.detail("threshold", int64(threshold))
+	}
 }
 
 func (e BackupTaken) describe(d *Data) {

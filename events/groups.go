@@ -120,5 +120,7 @@ func (LeaderTransferRequested) ofCluster() {}
 func (ClockSkewed) ofCluster()             {}
 func (ClusterRestored) ofCluster()         {}
 func (RecoveryKeySet) ofCluster()          {}
+func (RecoveryKeyAdded) ofCluster()        {}
+func (RecoveryKeyRemoved) ofCluster()      {}
 func (BackupTaken) ofCluster()             {}
 func (CheckpointSigned) ofCluster()        {}

@@ -103,6 +103,8 @@ var kinds = []class{
 	member[RecoveryKeySet](99, "cluster", "recovery_key_set", "KF6010W"),
 	member[BackupTaken](100, "cluster", "backup_taken", "KF6011W"),
 	member[LeaderTransferRequested](101, "cluster", "leader_transfer_requested", "KF6012W"),
+	member[RecoveryKeyAdded](138, "cluster", "recovery_key_added", "KF6040W"),
+	member[RecoveryKeyRemoved](139, "cluster", "recovery_key_removed", "KF6041W"),
 
 	member[KeyRotationRequested](120, "cluster", "key_rotation_requested", "KF6020W"),
 	member[RootKeyRotated](121, "cluster", "root_key_rotated", "KF6021W"),

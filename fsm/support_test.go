@@ -189,8 +189,10 @@ func draft(t *rapid.T, i int) events.Draft {
 		events.ReplacementAssigned{Serial: serial, Old: "T1", User: user},
 		events.TokenReplaced{Serial: serial, Old: "T1", User: user},
 		events.RecoveryKeySet{Key: sealed},
+		events.RecoveryKeyAdded{Key: hash[:], Shares: 3, Threshold: 2},
+		events.RecoveryKeyRemoved{Key: hash[:]},
 		events.BackupTaken{Node: node, RecoveryKey: "0123"},
-		events.ClusterRestored{Epoch: uint64(i), Node: node, Address: node + ":7400", Backup: uint64(i)},
+		events.ClusterRestored{Epoch: uint64(i), Node: node, Address: node + ":7400", Backup: uint64(i), RecoveryKey: "0123"},
 	}
 	o := events.Origin{Request: events.Request{byte(i), byte(number), 1}, Node: node, Door: events.DoorAPI}
 	if number%2 == 0 {

@@ -29,14 +29,20 @@ func (c *Client) RemoveNode(ctx context.Context, node, reason string) error {
 	return c.remove(ctx, at("cluster", "nodes", node), reason)
 }
 
-// ShowRecoveryKey names the key that backups are sealed for.
-func (c *Client) ShowRecoveryKey(ctx context.Context) (api.RecoveryKey, error) {
-	return get[api.RecoveryKey](ctx, c, "/cluster/recovery-key")
+// ListRecoveryKeys returns the keys that backups are sealed for.
+func (c *Client) ListRecoveryKeys(ctx context.Context) ([]api.RecoveryKey, error) {
+	keys, err := get[api.List[api.RecoveryKey]](ctx, c, "/cluster/recovery-keys")
+	return keys.Items, err
 }
 
-// SetRecoveryKey sets the key that backups are sealed for.
-func (c *Client) SetRecoveryKey(ctx context.Context, in api.SetRecoveryKeyRequest) (api.RecoveryKey, error) {
-	return post[api.RecoveryKey](ctx, c, "/cluster/recovery-key", in)
+// AddRecoveryKey seals backups for a key.
+func (c *Client) AddRecoveryKey(ctx context.Context, in api.AddRecoveryKeyRequest) error {
+	return c.do(ctx, http.MethodPost, "/cluster/recovery-keys", in)
+}
+
+// RemoveRecoveryKey no longer seals backups for a key, for a reason.
+func (c *Client) RemoveRecoveryKey(ctx context.Context, name, reason string) error {
+	return c.remove(ctx, at("cluster", "recovery-keys", name), reason)
 }
 
 // BackUp streams a backup and returns its approximate size. A backup

@@ -26,6 +26,16 @@ func Create(path string, mode fs.FileMode, fill func(io.Writer) error) error {
 	return write(path, mode, renameNew, fill)
 }
 
+// Free is the number of bytes that this process may still write to the file system
+// of a directory.
+func Free(dir string) (uint64, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return fs.Bavail * uint64(fs.Bsize), nil
+}
+
 // write fills a file beside path and commits it to that name.
 func write(path string, mode fs.FileMode, commit func(from, to string) error, fill func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"crypto/rand"
 	"errors"
 	"testing"
 )
@@ -60,11 +61,11 @@ func TestBoxOpensWithTheRecoveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := NewRecoveryKey()
+	key, err := NewRecoveryKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := NewRecoveryKey()
+	other, err := NewRecoveryKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

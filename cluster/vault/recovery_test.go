@@ -11,7 +11,7 @@ import (
 
 func newRecovery(t *testing.T) (RecoveryKey, string) {
 	t.Helper()
-	key, err := NewRecoveryKey()
+	key, err := NewRecoveryKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,4 +126,13 @@ func FuzzRecoveryKey(f *testing.F) {
 			t.Fatalf("a key is not read as it was spelled: %v", err)
 		}
 	})
+}
+
+// A key is revealed and used in any order.
+func TestRecoveryKeyIsRevealedMoreThanOnce(t *testing.T) {
+	key, text := newRecovery(t)
+	again, err := key.Reveal()
+	if err != nil || again != text {
+		t.Errorf("the second time it is another key: %v", err)
+	}
 }

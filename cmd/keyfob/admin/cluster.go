@@ -22,6 +22,7 @@ func (e *commands) clusterCommand() *cobra.Command {
 			remove: (*client.Client).RemoveNode, names: cli.Nodes,
 		}),
 		e.clusterBackup(),
+		e.recoveryKeyCommand(),
 	)
 }
 

@@ -150,9 +150,20 @@ keyfob client rotate-secret vpn-berlin --secret-file secret`},
 	"client remove": {"", "\nkeyfob client remove vpn-berlin --reason 'out of service'"},
 
 	"cluster backup": {`
-The first backup makes the recovery key and shows it once. Later backups need no key: the
-cluster knows the public half. keyfob cluster restore opens a backup.`, `
+The first backup makes the recovery key and shows it once, unless keyfob cluster recovery-key add
+has made one. Later backups need no key: the cluster knows the public half. keyfob cluster
+restore opens a backup.`, `
 keyfob cluster backup /backup/keyfob.kfb`},
+	"cluster recovery-key add": {`
+With --shares the key is split. Give each share to another person: --threshold of them open a
+backup together, fewer say nothing about the key. Each of several recovery keys opens a backup.`, `
+keyfob cluster recovery-key add --shares 3 --threshold 2
+keyfob cluster recovery-key add --replace --reason 'safe B was moved'`},
+	"cluster recovery-key check": {`
+Try the key or its shares before they are needed. Nothing is opened or changed.`, `
+keyfob cluster recovery-key check`},
+	"cluster recovery-key list":   {"", "\nkeyfob cluster recovery-key list"},
+	"cluster recovery-key remove": {"", "\nkeyfob cluster recovery-key remove 1f2e3d4c"},
 	"cluster invite": {`
 The invitation contains the fingerprint of the cluster's CA, so that the new node cannot join
 another cluster by mistake.`, `

@@ -24,6 +24,15 @@ func (m members) Status(ctx context.Context) (api.Status, error) {
 	return out, nil
 }
 
+// RecoveryKeys implements api.Cluster.
+func (m members) RecoveryKeys() []api.RecoveryKey {
+	keys := []api.RecoveryKey{}
+	for _, k := range m.Node.RecoveryKeys() {
+		keys = append(keys, api.RecoveryKey(k))
+	}
+	return keys
+}
+
 // Backup implements api.Cluster.
 func (m members) Backup(ctx context.Context, o events.Origin) (api.Backup, error) {
 	return m.Node.Backup(ctx, o)

@@ -1,16 +1,14 @@
 package node
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"keyfob/cluster"
-	"keyfob/cluster/vault"
 	"keyfob/cmd/keyfob/cli"
 )
 
@@ -26,10 +24,17 @@ type restored struct {
 	Token   string    `json:"api_token"`
 }
 
+// seekable reads through a meter.
+type seekable struct {
+	io.Reader
+	io.Seeker
+}
+
 // restoring holds the flags of cluster restore.
 type restoring struct {
-	from              newNodeFlags
-	keyFile, survivor string
+	from     newNodeFlags
+	keyFiles []string
+	survivor string
 }
 
 func (e *program) clusterRestore() *cobra.Command {
@@ -53,10 +58,13 @@ tokencodes at the first login.
 
 PINs, locks, users and policy are those of the backup. With --journal they are those of the last
 record of a journal that is newer than the backup: give the data directory of the node that ran
-the longest.`
+the longest.
+
+The recovery key, or as many shares of it as are needed, are typed or read from files. The whole
+backup is checked before anything is written; if the restore fails, nothing is left behind.`
 	c.Example = "  keyfob cluster restore /backup/keyfob.kfb --config /etc/keyfob/keyfob.yaml"
 	f := c.Flags()
-	f.StringVar(&how.keyFile, "recovery-key-file", "", "`FILE` with the recovery key, - for standard input (default: ask for it)")
+	cli.RecoveryKeyFiles(f, &how.keyFiles)
 	f.StringVar(&how.survivor, "journal", "", "data `DIR` of a node of the old cluster, whose journal is replayed after the backup")
 	return cli.Destructive(out.Flag(how.from.flags(c)))
 }
@@ -78,19 +86,19 @@ func (e *program) restore(c *cobra.Command, file string, how restoring) (done re
 	if err != nil {
 		return done, fmt.Errorf("reading the backup: %w", err)
 	}
-	progress := e.Meter("restore, bytes", int(info.Size()))
+	progress := e.Meter("restore, bytes", 2*int(info.Size())) // it is checked, and then written
 	defer progress.End()
-	backup, err := cluster.ReadBackup(progress.Reader(f))
+	backup, err := cluster.ReadBackup(seekable{progress.Reader(f), f})
 	if err != nil {
 		return done, fmt.Errorf("%s: %w", file, err)
 	}
 	of := backup.Info
-	e.Say("%s: cluster %s, written by node %s at %s, up to record %d; recovery key %s",
-		file, of.Cluster, of.Node, cli.Cell(&of.Taken), of.Sequence, of.RecoveryKey)
+	e.Say("%s: cluster %s, written by node %s at %s, up to record %d; recovery keys %s",
+		file, of.Cluster, of.Node, cli.Cell(&of.Taken), of.Sequence, of.RecoveryKeys())
 	if err := e.Confirm(c, "Are all nodes of that cluster stopped, for good"); err != nil {
 		return done, err
 	}
-	key, err := e.readRecoveryKey(how.keyFile)
+	key, err := e.ReadRecoveryKey(how.keyFiles)
 	if err != nil {
 		return done, err
 	}
@@ -105,26 +113,4 @@ func (e *program) restore(c *cobra.Command, file string, how restoring) (done re
 		Node: n.Node, Data: n.Data, Cluster: of.Cluster, Epoch: r.Epoch,
 		Backup: r.Backup, Records: r.Records, Until: r.Until, Token: r.Token,
 	}, nil
-}
-
-// readRecoveryKey reads the key from a file, or asks for it.
-func (e *program) readRecoveryKey(file string) (vault.RecoveryKey, error) {
-	if file != "" {
-		text, err := e.ReadSecret(file)
-		if err != nil {
-			return vault.RecoveryKey{}, err
-		}
-		return vault.ParseRecoveryKey(text)
-	}
-	in, ok := e.In.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return vault.RecoveryKey{}, errors.New("a recovery key is required: use --recovery-key-file FILE, or - for standard input")
-	}
-	fmt.Fprint(e.Err, "Recovery key: ")
-	text, err := term.ReadPassword(int(in.Fd()))
-	fmt.Fprintln(e.Err)
-	if err != nil {
-		return vault.RecoveryKey{}, fmt.Errorf("reading the recovery key: %w", err)
-	}
-	return vault.ParseRecoveryKey(string(text))
 }
