@@ -62,7 +62,7 @@ type IssueAPITokenRequest struct {
 	Name string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
 	Role string `json:"role" enum:"admin,helpdesk,enrolment,auditor,login"`
 	APITokenLimits
-	TTLSeconds int `json:"ttl_seconds,omitempty" minimum:"60" maximum:"31536000" doc:"Lifetime; absent: 90 days, or the rest of the lifetime of the API token that issues it."`
+	TTLSeconds int `json:"ttl_seconds,omitempty" minimum:"60" maximum:"315360000" doc:"Lifetime, at most 365 days; absent: 90 days, or the rest of the lifetime of the API token that issues it."`
 }
 
 type issueAPITokenInput struct{ Body IssueAPITokenRequest }

@@ -270,7 +270,7 @@ func TestAPITokenIsIssuedWithLimitsThatPermitSomething(t *testing.T) {
 		`"name":"a3","role":"helpdesk","commands":["unlock-["]`:                                                                 422,
 		`"name":"a4","role":"helpdesk","from":["192.0.2.7/24"]`:                                                                 422,
 		`"name":"a5","role":"helpdesk","from":["office"]`:                                                                       422,
-		`"name":"a6","role":"helpdesk","ttl_seconds":31536001`:                                                                  422,
+		`"name":"a6","role":"helpdesk","ttl_seconds":31622400`:                                                                  422,
 		`"name":"a7","role":"helpdesk"`:                                                                                         201,
 	} {
 		if status, answer := call(t, a, RoleAdmin, post, "/api-tokens", `{"reason":"r",`+body+`}`); status != want {

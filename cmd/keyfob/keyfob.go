@@ -40,14 +40,16 @@ func run(args []string) int {
 const about = `keyfob is a two-factor authentication server for companies with several VPN gateways.
 
 Administrative commands are requests to a node. The node is named by --server URL and --ca FILE,
-with an API token in KEYFOB_TOKEN, or, for root on the node itself, by --data DIR.
+after keyfob login or with an API token in KEYFOB_TOKEN, or, for root on the node itself, by
+--data DIR.
 
 Environment:
 
     KEYFOB_SERVER  URL of a node's API
-    KEYFOB_TOKEN   API token
+    KEYFOB_TOKEN   API token of a program; without it, the session of keyfob login
     KEYFOB_CA      file with the certificates that sign the node's
     KEYFOB_DATA    data directory of the node on this machine
+    XDG_STATE_HOME directory below which keyfob login keeps sessions
     NO_COLOR       set to anything: no colors
 
 Exit status:

@@ -1,5 +1,5 @@
 // Package admin has the administrative commands: users, tokens, RADIUS clients,
-// policy, audit trail and cluster members. A command sends requests to the API of
+// policy, audit trail, administrators and cluster members. A command sends requests to the API of
 // a node and prints the answers. It decides no rule, and it runs no node.
 package admin
 
@@ -20,6 +20,7 @@ func Commands(e *cli.Environment, onFiles ...*cobra.Command) []*cobra.Command {
 	cluster.AddCommand(onFiles...)
 	all := []*cobra.Command{
 		cluster, c.userCommand(), c.tokenCommand(), c.clientCommand(), c.policyCommand(), c.auditCommand(), c.stateCommand(), c.apiTokenCommand(),
+		c.administratorCommand(), c.loginCommand(), c.logoutCommand(),
 	}
 	for _, group := range all {
 		explain(group)

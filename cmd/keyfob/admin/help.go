@@ -237,10 +237,52 @@ Roles:
     helpdesk   help users: view, unlock, set PINs, resynchronize, replace tokens, delete users
     enrolment  add users; import, issue, assign, replace and delete tokens
     auditor    view everything, change nothing
-    login      decide logins, for applications that do not use RADIUS`, `
-keyfob api-token issue monitoring --role auditor --ttl 365d`},
-	"api-token list":   {"", "\nkeyfob api-token list"},
-	"api-token revoke": {"", "\nkeyfob api-token revoke desk-anna"},
+    login      decide logins, for applications that do not use RADIUS
+
+API tokens are for programs; administrators use keyfob login. An API token can be limited to
+operations, named as in docs/openapi.json, to sites and to networks; all limits apply together.
+It expires after 90 days unless stated, and issues no API token that expires later than itself.`, `
+keyfob api-token issue monitoring --role auditor --ttl 365d
+keyfob api-token issue desk --role helpdesk --command 'unlock-user,show-*' --from 192.0.2.7`},
+	"api-token list": {`
+The last use is recorded at most once an hour. Expired API tokens are listed for 30 days.`, `
+keyfob api-token list`},
+	"api-token revoke": {"", "\nkeyfob api-token revoke ticketing"},
+
+	"login": {`
+Asks for the PASSCODE, for a new PIN or the next tokencode if the token needs one, and opens a
+session. Later commands for the same server use it unless KEYFOB_TOKEN is set. The session ends
+by keyfob logout, after admin.session_for, after admin.session_idle without use, and when the
+user loses the role or the token. It is valid only at the address where it was opened.
+
+It is kept in $XDG_STATE_HOME/keyfob/sessions, or ~/.local/state/keyfob/sessions, readable by
+its owner only. Without a terminal, the answers are read from standard input, one per line.`, `
+keyfob login ada --server https://keyfob.example.com:8444 --ca ca.pem`},
+	"logout": {"", `
+keyfob logout
+keyfob logout --all`},
+	"admin add": {`
+The user logs in with keyfob login. Every token of an administrator needs a PIN. Only the role
+admin can change anything about a user who has a role. Roles:
+
+    admin      all operations
+    helpdesk   help users: view, unlock, set PINs, resynchronize, replace tokens, delete users
+    enrolment  add users; import, issue, assign, replace and delete tokens
+    auditor    view everything, change nothing`, `
+keyfob admin add ada --role admin --reason 'joined the network team'`},
+	"admin list": {"", "\nkeyfob admin list"},
+	"admin remove": {`
+The user and the tokens stay. The last administrator with the role admin can be removed only at
+the socket of a node, or while an API token with that role is left.`, `
+keyfob admin remove ada --reason 'left the network team'`},
+	"admin link": {`
+An API token that is linked to a person is refused when that person is disabled or loses the
+role. It is not a second person where two are required.`, `
+keyfob admin link ada ada-laptop`},
+	"admin session list": {"", "\nkeyfob admin session list"},
+	"admin session end": {"", `
+keyfob admin session end 3f9a2c01b4d7
+keyfob admin session end --user ada`},
 }
 
 // explain gives the commands below c their pages.

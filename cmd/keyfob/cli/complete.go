@@ -83,9 +83,11 @@ func listed[T any](list func(*client.Client, context.Context) ([]T, error), name
 
 // Names of what a cluster has.
 var (
-	Clients      = listed((*client.Client).ListClients, func(c api.Client) string { return c.Name })
-	AuditReaders = listed((*client.Client).ListAuditReaders, func(r api.AuditReader) string { return r.Name })
-	APITokens    = listed((*client.Client).ListAPITokens, func(t api.APIToken) string { return t.Name })
+	Clients        = listed((*client.Client).ListClients, func(c api.Client) string { return c.Name })
+	AuditReaders   = listed((*client.Client).ListAuditReaders, func(r api.AuditReader) string { return r.Name })
+	APITokens      = listed((*client.Client).ListAPITokens, func(t api.APIToken) string { return t.Name })
+	Administrators = listed((*client.Client).ListAdministrators, func(a api.Administrator) string { return a.User })
+	Sessions       = listed((*client.Client).ListSessions, func(s api.Session) string { return s.Session })
 )
 
 // Users are the names of all users.

@@ -28,10 +28,20 @@ type Remote struct {
 	data   string
 	reason string
 
-	once      sync.Once // guards below
-	transport client.Transport
-	err       error
+	credential credential
+	once       sync.Once // guards below
+	transport  client.Transport
+	err        error
 }
+
+// credential is what the requests of a command carry.
+type credential int
+
+const (
+	anyCredential credential = iota // KEYFOB_TOKEN, or the saved session
+	sessionOnly
+	noCredential
+)
 
 // Remote returns the API for a command.
 func (e *Environment) Remote() *Remote {
@@ -92,8 +102,8 @@ func (l lazy) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// connect finds the node.
-func (r *Remote) connect() (client.Transport, error) {
+// locate finds the node: its server, or its data directory.
+func (r *Remote) locate() error {
 	pick := func(flag *string, variable string) {
 		if *flag == "" {
 			*flag = r.env.Getenv(variable)
@@ -106,21 +116,48 @@ func (r *Remote) connect() (client.Transport, error) {
 		pick(&r.data, "KEYFOB_DATA")
 	}
 	pick(&r.ca, "KEYFOB_CA")
-	switch {
-	case r.server != "":
-		return r.overTLS()
-	case r.data != "":
-		return client.Socket(filepath.Join(r.data, SocketName)), nil
+	r.server = strings.TrimRight(r.server, "/")
+	if r.server != "" || r.data != "" {
+		return nil
 	}
 	if _, err := os.Stat(filepath.Join(DefaultData, SocketName)); err == nil {
 		r.data = DefaultData
-		return client.Socket(filepath.Join(r.data, SocketName)), nil
+		return nil
 	}
-	return nil, errors.New("no node given: use --server URL (or KEYFOB_SERVER) with an API token in KEYFOB_TOKEN, or, on the node itself, --data DIR")
+	return errors.New("no node given: use --server URL (or KEYFOB_SERVER) after keyfob login or with an API token in KEYFOB_TOKEN, or, on the node itself, --data DIR")
+}
+
+func (r *Remote) connect() (client.Transport, error) {
+	if err := r.locate(); err != nil {
+		return nil, err
+	}
+	if r.server != "" {
+		return r.overTLS()
+	}
+	return client.Socket(filepath.Join(r.data, SocketName)), nil
+}
+
+// bearer returns the API token or the session that requests carry.
+func (r *Remote) bearer() (string, error) {
+	if r.credential == noCredential {
+		return "", nil
+	}
+	if token := r.env.Getenv("KEYFOB_TOKEN"); token != "" && r.credential != sessionOnly {
+		return token, nil
+	}
+	session, err := r.session()
+	switch {
+	case err != nil:
+		return "", err
+	case session == "" && r.credential == sessionOnly:
+		return "", errors.New("not logged in at " + r.server)
+	case session == "":
+		return "", errors.New("not logged in: run keyfob login, or set KEYFOB_TOKEN to an API token")
+	}
+	return session, nil
 }
 
 func (r *Remote) overTLS() (client.Transport, error) {
-	token := r.env.Getenv("KEYFOB_TOKEN")
 	var roots *x509.CertPool
 	if r.ca != "" {
 		pem, err := os.ReadFile(r.ca)
@@ -132,14 +169,14 @@ func (r *Remote) overTLS() (client.Transport, error) {
 			return nil, fmt.Errorf("%s contains no certificate in PEM", r.ca)
 		}
 	}
-	t, err := client.HTTPS(r.server, token, roots)
-	switch {
-	case err != nil:
+	if _, err := client.HTTPS(r.server, "", roots); err != nil {
 		return nil, Usagef("--server %w", err)
-	case token == "":
-		return nil, errors.New("an API token is required: set KEYFOB_TOKEN (keyfob api-token issue creates one)")
 	}
-	return t, nil
+	bearer, err := r.bearer()
+	if err != nil {
+		return nil, err
+	}
+	return client.HTTPS(r.server, bearer, roots)
 }
 
 // unreachable says what to do about a node that does not answer.
