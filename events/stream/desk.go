@@ -125,11 +125,24 @@ func owned(all []consumerInfo, key string) []string {
 
 // consumerInfo is what the desk reads of a consumer. raw is all of it.
 type consumerInfo struct {
-	Name   string `json:"name"`
-	Config struct {
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	Config  struct {
+		Durable  string            `json:"durable_name"`
 		Metadata map[string]string `json:"metadata"`
 	} `json:"config"`
-	raw json.RawMessage
+	AckFloor struct {
+		Stream uint64 `json:"stream_seq"`
+	} `json:"ack_floor"`
+	Waiting int  `json:"num_waiting"` // requests for messages
+	Bound   bool `json:"push_bound"`
+	raw     json.RawMessage
+}
+
+// abandoned reports whether a consumer is not durable and nobody waits for its
+// messages. JetStream deletes it after some time.
+func (c consumerInfo) abandoned() bool {
+	return c.Config.Durable == "" && c.Waiting == 0 && !c.Bound
 }
 
 func (c consumerInfo) owner() string { return c.Config.Metadata[ownerKey] }

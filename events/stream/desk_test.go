@@ -48,6 +48,14 @@ func TestConsumersOfOneReaderAreBounded(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	publish(t, s, story(3), 3)
 	greedy, other := readerOf(t, s), readerOf(t, s)
+	for range 2 * maxReaderConsumers { // as of a program that starts again and again
+		if _, err := greedy.OrderedConsumer(t.Context(), Name, jetstream.OrderedConsumerConfig{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(consumers(t, s)); n != maxReaderConsumers {
+		t.Errorf("%d consumers", n)
+	}
 	for i := range maxReaderConsumers {
 		durable(t, greedy, fmt.Sprint("c", i))
 	}

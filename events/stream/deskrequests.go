@@ -116,7 +116,7 @@ func (d *desk) create(key, name, subject string, body []byte) ([]byte, error) {
 	}
 	all, err := d.list()
 	if err == nil {
-		err = mayCreate(all, key, name)
+		err = d.makeRoom(all, key, name)
 	}
 	if err != nil {
 		return nil, err
@@ -176,21 +176,32 @@ func plainKeys(object map[string]any) bool {
 	return true
 }
 
-// mayCreate returns why the reader may not create or update the consumer of that
-// name, which may be empty.
-func mayCreate(all []consumerInfo, key, name string) error {
-	for _, c := range all {
+// makeRoom returns why the reader may not create or update the consumer of that
+// name, which may be empty. A reader that has as many as it may loses the oldest one
+// that it has abandoned: a program that starts again and again leaves such behind.
+func (d *desk) makeRoom(all []consumerInfo, key, name string) error {
+	count, oldest := 0, -1
+	for i, c := range all {
 		switch {
 		case c.Name == name && c.owner() == key:
 			return nil
 		case c.Name == name:
 			return errNameTaken
+		case c.owner() != key:
+			continue
+		}
+		if count++; c.abandoned() && (oldest < 0 || c.Created.Before(all[oldest].Created)) {
+			oldest = i
 		}
 	}
-	if len(owned(all, key)) >= maxReaderConsumers {
+	if count < maxReaderConsumers {
+		return nil
+	}
+	if oldest < 0 {
 		return errTooMany
 	}
-	return nil
+	_, err := d.ask(deleteAPI+"."+all[oldest].Name, nil)
+	return err
 }
 
 // isInbox reports whether readers can subscribe to a subject, and only they do.

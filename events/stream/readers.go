@@ -47,6 +47,7 @@ func (s *Server) admit() error {
 	if err := s.embedded.desk.serve(s.readers); err != nil {
 		return err
 	}
+	s.lost = s.embedded.desk.restore(s.lost)
 	return s.embedded.listen()
 }
 

@@ -14,7 +14,7 @@ const rebuildPause = time.Minute
 // Repair starts the NATS server anew after publishing failed with err, if its disk
 // accepts writes. A stream that differs from the journal (ErrDiffers) is set aside
 // first: it is a copy, and the publisher writes it again. The connections of readers
-// are closed.
+// are closed; their durable consumers continue where they were.
 func (s *Server) Repair(ctx context.Context, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,6 +27,9 @@ func (s *Server) Repair(ctx context.Context, err error) error {
 	differs := errors.Is(err, ErrDiffers)
 	if differs && !s.rebuilt.IsZero() && time.Since(s.rebuilt) < rebuildPause {
 		return fmt.Errorf("the stream was rebuilt less than %v ago", rebuildPause)
+	}
+	if differs && s.embedded != nil {
+		s.lost = s.embedded.desk.durables()
 	}
 	if err := s.stop(); err != nil {
 		return err

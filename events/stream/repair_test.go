@@ -154,30 +154,51 @@ func TestStreamThatDiffersIsRebuilt(t *testing.T) {
 			s := startServer(t, t.TempDir())
 			j := story(20)
 			publish(t, s, j, 20)
+			r := withDurable(t, s)
 			s.Close()
 			unprotected(t, s.c, func(js jetstream.JetStream) error {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				return do(ctx, js)
 			})
-			rebuilt(t, s.c, j, what)
+			rebuilt(t, s.c, j, what, r)
 		})
 	}
+}
+
+// credentialed is a reader.
+type credentialed struct{ key, file string }
+
+// withDurable lets a reader in whose durable consumer has read five messages.
+func withDurable(t *testing.T, s *Server) (r credentialed) {
+	t.Helper()
+	r.key, r.file = issue(t, time.Now().Add(time.Hour))
+	admit(t, s, r.key)
+	c := durable(t, connect(t, s.URL(), nats.UserCredentials(r.file)), "siem")
+	for range 5 {
+		m, err := c.Next()
+		if err == nil {
+			err = m.DoubleAck(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
 }
 
 func second[T any](_ T, err error) error { return err }
 
 // rebuilt starts a server whose stream is not the journal's, and fails unless it
 // becomes so.
-func rebuilt(t *testing.T, c ServerConfig, j *list, what string) {
+func rebuilt(t *testing.T, c ServerConfig, j *list, what string, r credentialed) {
 	t.Helper()
 	s, err := Start(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	key, file := issue(t, time.Now().Add(time.Hour))
-	admit(t, s, key)
+	admit(t, s, r.key)
 	j.add(1)
 	last, _ := j.Last()
 	p := tend(t, s, j)
@@ -185,12 +206,24 @@ func rebuilt(t *testing.T, c ServerConfig, j *list, what string) {
 		h := p.Health(time.Now())
 		return h.Differed > 0 && h.State == Publishing && h.Published == last
 	})
-	holds(t, connect(t, s.URL(), nats.UserCredentials(file)), j, last)
+	admit(t, s, r.key)
+	js := connect(t, s.URL(), nats.UserCredentials(r.file))
+	holds(t, js, j, last)
 	if h := p.Health(time.Now()); h.Differed != 1 || !h.Rebuilt || !strings.Contains(h.What, what) {
 		t.Errorf("%+v", h)
 	}
 	if _, err := os.Stat(filepath.Join(c.store(), asideDir, "streams", Name)); err != nil {
 		t.Errorf("not set aside: %v", err)
+	}
+	siem, err := js.Consumer(t.Context(), Name, "siem")
+	if errors.Is(err, jetstream.ErrConsumerNotFound) && strings.Contains(what, "are missing") {
+		return // it was deleted with the stream
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := siem.Next(); err != nil || string(m.Data()) != string(j.message(6)) {
+		t.Errorf("the durable consumer continues with %v, %v", m, err)
 	}
 }
 

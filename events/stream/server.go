@@ -28,6 +28,7 @@ type Server struct {
 	closed   bool
 	ended    <-chan struct{} // closed when the NATS server before has ended
 	rebuilt  time.Time       // when the stream was last set aside
+	lost     []consumerInfo  // durable consumers of the stream that was set aside, to be created again
 }
 
 // embedded is a NATS server that runs.
