@@ -2,6 +2,7 @@ package radius
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -45,7 +46,8 @@ func BenchmarkHandler(b *testing.B) {
 	secret := newSharedSecret(testSecret)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		p[1], p[4], p[5] = byte(i), byte(i>>8), byte(i>>16)
+		p[1] = byte(i)
+		binary.BigEndian.PutUint32(p[4:], uint32(i)) // a Request Authenticator is used once
 		mac := Authenticator{}
 		secret.with(func(m *md5State) { mac = m.messageAuthenticator(p, at, p.Authenticator()) })
 		copy(p[at:], mac[:])

@@ -12,7 +12,7 @@ import (
 )
 
 // client is a RADIUS client in the form that requests need. It is rebuilt when
-// its record changes; load and signers carry over.
+// its record changes; signers carry over.
 type client struct {
 	record  *engine.Client
 	name    string
@@ -21,7 +21,7 @@ type client struct {
 	policy  policy
 	secret  *sharedSecret
 	signed  map[netip.Addr]struct{} // addresses that must sign, as recorded
-	load    *atomic.Int64           // requests outstanding
+	single  bool                    // it has one address
 	signers *signers
 
 	// While a rotation of the secret is under way:
@@ -186,7 +186,7 @@ func (c *clients) clientOf(r *engine.Client, before *client) (*client, error) {
 		dialect: dialectOf(r.Dialect),
 		policy:  policyOf(r.MessageAuthenticator),
 		signed:  make(map[netip.Addr]struct{}, len(r.Signed)),
-		load:    new(atomic.Int64),
+		single:  r.Prefix.IsSingleIP(),
 		signers: newSigners(),
 
 		oldUntil:   r.OldUntil.Std(),
@@ -196,11 +196,8 @@ func (c *clients) clientOf(r *engine.Client, before *client) (*client, error) {
 	for _, a := range r.Signed {
 		made.signed[plain(a)] = struct{}{}
 	}
-	if before != nil {
-		made.load = before.load
-		if made.continues(before) {
-			made.signers = before.signers
-		}
+	if before != nil && made.continues(before) {
+		made.signers = before.signers
 	}
 	var err error
 	if made.secret, err = c.open(r.Name, r.Secret, before); err != nil {

@@ -18,6 +18,10 @@ const (
 	DropOldSecret      Cause = "old_secret"      // signed with the old shared secret, which has ended
 	DropSignedTwice    Cause = "signed_twice"    // more than one Message-Authenticator
 	DropInProgress     Cause = "in_progress"     // a retransmission of a request that is being decided
+	DropPassword       Cause = "undecodable"     // unsigned, and the password does not decode
+	DropReplayed       Cause = "replayed"        // a Request Authenticator that was used before
+	DropIdentifier     Cause = "identifier"      // unsigned, with the identifier of a request that is being decided
+	DropSourceBusy     Cause = "source_busy"     // too many requests of this address outstanding
 	DropBusy           Cause = "busy"            // too many requests outstanding, here or in the node
 	DropClientBusy     Cause = "client_busy"     // too many requests of this client outstanding
 	DropLate           Cause = "late"            // waited too long, or the client gave up
@@ -48,6 +52,10 @@ var messages = map[Cause]string{
 	DropSignature:      "radius request has a wrong signature; the shared secret probably differs",
 	DropOldSecret:      "radius request uses the old shared secret, which has ended; set the new one on the client",
 	DropSignedTwice:    "radius request has more than one message authenticator",
+	DropPassword:       "radius password does not decode and the request is not signed; the shared secret probably differs",
+	DropReplayed:       "radius request repeats the request authenticator of an earlier one; it is a copy, or the client does not choose at random",
+	DropIdentifier:     "radius request without message authenticator has the identifier of one that is being decided",
+	DropSourceBusy:     "radius requests dropped: too many from this address",
 	DropBusy:           "radius requests dropped: too many on this node",
 	DropClientBusy:     "radius requests dropped: too many from this client",
 	DropLate:           "radius requests dropped: they waited too long",

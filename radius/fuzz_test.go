@@ -1,6 +1,8 @@
 package radius
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,8 +78,48 @@ func FuzzHandler(f *testing.F) {
 				t.Errorf("%d bytes in answer to %d", len(answer), len(request))
 			}
 		}
-		if b.outstanding.Load() != 0 {
+		if b.rooms.waiting() != 0 {
 			t.Error("a request was not released")
+		}
+	})
+}
+
+// FuzzStranger gives the server arbitrary packets while a signed request from the
+// same address and port is being decided. The request must get its answer, and
+// nothing that a stranger sends may be accepted.
+func FuzzStranger(f *testing.F) {
+	m := newPackets(true)
+	m.cfg.Random = strings.NewReader("sixteen random b") // the same in every process
+	p := m.login("alice", "1234123456")
+	f.Add([]byte(p), byte(0), byte(0))
+	f.Add([]byte(copied(p, "bob")), byte(4), byte(0xff))
+	f.Add([]byte(newPackets(false).login("alice", "1234123456")), byte(1), byte(1))
+	f.Fuzz(func(t *testing.T, raw []byte, at, change byte) {
+		if len(raw) > maxPacket {
+			raw = raw[:maxPacket]
+		}
+		b := newHarness(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+		stranger := packetsUnder("another shared secret", false).login("bob", "1234123456")
+		b.hand(b.auth, vpnAddress, p)
+		for _, packet := range [][]byte{raw, stranger, copied(p, "mallory")} {
+			packet = append([]byte(nil), packet...)
+			if int(at) < len(packet) {
+				packet[at] ^= change
+			}
+			if parsed, err := Parse(packet); err == nil && bytes.Equal(parsed, p) || err == nil && parsed.Code() == StatusServer {
+				continue // the request again, or one that needs no decision
+			}
+			b.hand(b.auth, vpnAddress, packet)
+		}
+		b.decide()
+		accepted := 0
+		for _, answer := range b.sent {
+			if answer.Code() == AccessAccept && sound(p, answer) == nil {
+				accepted++
+			}
+		}
+		if accepted != 1 || b.rooms.waiting() != 0 {
+			t.Errorf("the request was answered %d times, %d requests are left", accepted, b.rooms.waiting())
 		}
 	})
 }

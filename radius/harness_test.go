@@ -185,8 +185,10 @@ func (b *harness) recordAll() {
 
 // decide serves all queued requests.
 func (b *harness) decide() {
-	for len(b.queue) > 0 {
-		b.serve(context.Background(), <-b.queue)
+	for _, queue := range []chan *request{b.signed, b.unsigned} {
+		for len(queue) > 0 {
+			b.serve(context.Background(), <-queue)
+		}
 	}
 }
 

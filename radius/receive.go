@@ -3,6 +3,8 @@ package radius
 import (
 	"errors"
 	"net/netip"
+
+	"keyfob/engine"
 )
 
 // errRepeated means that an attribute that a login depends on occurs twice.
@@ -61,56 +63,84 @@ func (s *Server) receive(r *request, n int) bool {
 }
 
 // enqueue hands an Access-Request to the workers if it is new and there is
-// room for it.
+// room for it. What does not prove that its sender knows the shared secret is
+// dropped before it takes any room.
 func (s *Server) enqueue(r *request) bool {
 	var once bool
 	if r.fields, once = fieldsOf(r.packet); !once {
 		s.drop(r, r.client, DropMalformed, errRepeated)
 		return false
 	}
-	r.id = requestID(r)
-	key := exchangeKey{from: r.from, code: r.packet.Code(), id: r.packet.ID()}
-	known, response, fresh := s.duplicates.begin(key, r.id, r.arrived)
-	switch {
-	case fresh:
-		r.exchange = known
-	case response == nil:
-		s.drop(r, r.client, DropInProgress, nil)
-		return false
-	default:
-		r.transport.send(r, response)
-		s.cfg.Observer.Answered(r.client.name, response.Code(), 0)
-		return false
+	n := nonce{r.client.name, r.packet.Authenticator()}
+	if s.exchanges.knows(n) {
+		response, cause := s.exchanges.recall(newExchange(r, n), r.arrived)
+		if s.settle(r, response, cause) {
+			return false
+		}
 	}
-	if cause := s.reserve(r.client); cause != "" {
-		s.duplicates.forget(known)
+	if cause := s.findSecretByPassword(r); cause != "" {
 		s.drop(r, r.client, cause, nil)
 		return false
 	}
-	s.queue <- r
+	switch refused := r.refusal(); {
+	case refused == RefusedPassword && !r.signed:
+		s.drop(r, r.client, DropPassword, nil)
+		return false
+	case refused != "":
+		s.warn(refused, r.client.name, r.source, nil)
+		s.reply(r, s.reject(r, engine.Prompt{}))
+		return false
+	}
+	x := newExchange(r, n)
+	if response, cause := s.exchanges.begin(x, r.arrived); s.settle(r, response, cause) {
+		return false
+	}
+	r.exchange = x
+	if cause := s.rooms.enter(r); cause != "" {
+		s.exchanges.forget(x)
+		s.drop(r, r.client, cause, nil)
+		return false
+	}
+	s.queueOf(r) <- r
 	return true
 }
 
-// reserve makes room for a request, or returns why there is none. The limit
-// per client keeps a VPN that is flooded from taking the room of the others.
-func (s *Server) reserve(c *client) Cause {
-	if c.load.Add(1) > int64(s.cfg.PerClient) {
-		c.load.Add(-1)
-		return DropClientBusy
+// newExchange identifies a request.
+func newExchange(r *request, n nonce) *exchange {
+	r.id = requestID(r)
+	return &exchange{
+		nonce: n, request: r.id, signed: r.signed,
+		place: place{from: r.from, code: r.packet.Code(), id: r.packet.ID()},
 	}
-	if s.outstanding.Add(1) > int64(s.cfg.Outstanding) {
-		s.outstanding.Add(-1)
-		c.load.Add(-1)
-		return DropBusy
+}
+
+// settle sends the response to a known request, or drops it for a cause. It
+// reports false if there is neither.
+func (s *Server) settle(r *request, response Packet, cause Cause) bool {
+	switch {
+	case cause != "":
+		s.drop(r, r.client, cause, nil)
+	case response != nil:
+		r.transport.send(r, response)
+		s.cfg.Observer.Answered(r.client.name, response.Code(), 0)
+	default:
+		return false
 	}
-	return ""
+	return true
+}
+
+// queueOf returns the queue for a request.
+func (s *Server) queueOf(r *request) chan *request {
+	if r.signed {
+		return s.signed
+	}
+	return s.unsigned
 }
 
 // release frees the room of a request and returns the request to the pool.
 func (s *Server) release(r *request) {
-	r.client.load.Add(-1)
-	s.outstanding.Add(-1)
-	r.packet, r.fields, r.transport, r.exchange = nil, fields{}, nil, nil
+	s.rooms.leave(r)
+	r.packet, r.fields, r.typed, r.transport, r.exchange = nil, fields{}, "", nil, nil
 	r.client, r.secret, r.oldSecret = nil, nil, nil
 	s.requests.Put(r)
 }

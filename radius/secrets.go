@@ -35,9 +35,9 @@ func signedWith(secret *sharedSecret, p Packet, at, count int) bool {
 // findSecretByPassword is findSecret for a login without a Message-Authenticator.
 // Only the password tells which secret was used: under another secret it decodes
 // to random bytes, and about one in 370,000 such passwords is text. A request whose
-// password is text under neither secret is refused with the new one.
+// password is text under neither secret is dropped.
 func (s *Server) findSecretByPassword(r *request) Cause {
-	if r.oldSecret == nil || !r.fields.hasPAP || decodesToText(r, r.secret) || !decodesToText(r, r.oldSecret) {
+	if r.oldSecret == nil || !r.fields.hasPAP || opens(r, r.secret) || !opens(r, r.oldSecret) {
 		return ""
 	}
 	if cause := s.oldSecretEnded(r); cause != "" {
@@ -47,9 +47,16 @@ func (s *Server) findSecretByPassword(r *request) Cause {
 	return ""
 }
 
-func decodesToText(r *request, secret *sharedSecret) bool {
+func opens(r *request, secret *sharedSecret) bool {
+	_, ok := openPassword(r, secret)
+	return ok
+}
+
+// openPassword decodes the password. It reports false if the result is not text,
+// which means that it was made with another secret.
+func openPassword(r *request, secret *sharedSecret) (engine.Secret, bool) {
 	typed, err := secret.reveal(r.fields.password, r.packet.Authenticator())
-	return err == nil && (typed == "" || isText([]byte(typed.Reveal())))
+	return typed, err == nil && (typed == "" || isText([]byte(typed.Reveal())))
 }
 
 // noteSecret reports to the cluster that a client has used its new shared secret.

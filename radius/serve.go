@@ -17,17 +17,7 @@ func (s *Server) serve(ctx context.Context, r *request) {
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	if cause := s.findSecretByPassword(r); cause != "" {
-		s.abandon(r, cause, nil)
-		return
-	}
-	attempt, refused := s.attempt(r)
-	if refused != "" {
-		s.warn(refused, r.client.name, r.source, nil)
-		s.finish(r, s.reject(r, engine.Prompt{}))
-		return
-	}
-	out, err := s.node.Authenticate(ctx, attempt)
+	out, err := s.node.Authenticate(ctx, s.attempt(r))
 	if err != nil {
 		s.abandon(r, causeOf(err), err)
 		return
@@ -53,7 +43,7 @@ func causeOf(err error) Cause {
 // abandon leaves a request unanswered and forgets it. When the VPN sends it
 // again, here or to another node, it is tried as if for the first time.
 func (s *Server) abandon(r *request, cause Cause, err error) {
-	s.duplicates.forget(r.exchange)
+	s.exchanges.forget(r.exchange)
 	s.drop(r, r.client, cause, err)
 	s.release(r)
 }
@@ -88,7 +78,7 @@ func (s *Server) finish(r *request, built *builder) {
 		return
 	}
 	now := s.now()
-	if !s.duplicates.end(r.exchange, response, now) {
+	if !s.exchanges.end(r.exchange, response, now) {
 		s.abandon(r, DropLate, nil) // the client no longer waits for it
 		return
 	}
@@ -108,7 +98,7 @@ func (s *Server) status(r *request) {
 	if !r.transport.accepts(AccessRequest) {
 		code = AccountingResponse
 	}
-	s.reply(r, newPacket(code, r.packet.ID()))
+	s.replyProxied(r, newPacket(code, r.packet.ID()))
 }
 
 // account answers Accounting-Request (RFC 2866). Sessions are not kept; the
@@ -121,16 +111,21 @@ func (s *Server) status(r *request) {
 // which holds nothing that a forger could want to change.
 func (s *Server) account(r *request) {
 	if _, count := r.packet.offset(MessageAuthenticator); count == 0 {
-		s.reply(r, newBarePacket(AccountingResponse, r.packet.ID()))
+		s.replyProxied(r, newBarePacket(AccountingResponse, r.packet.ID()))
 		return
 	}
-	s.reply(r, newPacket(AccountingResponse, r.packet.ID()))
+	s.replyProxied(r, newPacket(AccountingResponse, r.packet.ID()))
+}
+
+// replyProxied is reply with the Proxy-State of the request.
+func (s *Server) replyProxied(r *request, built *builder) {
+	built.addAll(ProxyState, r.packet)
+	s.reply(r, built)
 }
 
 // reply answers a request that needs no decision and that may be answered any
 // number of times.
 func (s *Server) reply(r *request, built *builder) {
-	built.addAll(ProxyState, r.packet)
 	response, err := r.seal(built)
 	if err != nil {
 		s.drop(r, r.client, DropUnanswerable, err)

@@ -8,32 +8,32 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"keyfob/engine"
 	"keyfob/events"
 )
 
 // Server is the RADIUS server. New opens its sockets; Run serves until its
 // context ends.
 type Server struct {
-	cfg        Config
-	node       Node
-	now        func() time.Time
-	warnings   *warnings
-	clients    *clients
-	duplicates *duplicates
-	udp        []*udpListener
-	radsec     []*radsecListener
-	requests   sync.Pool
-	findings   chan finding
+	cfg       Config
+	node      Node
+	now       func() time.Time
+	warnings  *warnings
+	clients   *clients
+	exchanges *exchanges
+	rooms     *rooms
+	udp       []*udpListener
+	radsec    []*radsecListener
+	requests  sync.Pool
+	findings  chan finding
 
 	radsecSecret *sharedSecret
 
-	// queue has room for every request that may be outstanding, so that a
-	// reader never waits to enqueue one.
-	queue       chan *request
-	outstanding atomic.Int64
+	// Each queue has room for every request of its kind that may be outstanding,
+	// so that a reader never waits to enqueue one.
+	signed, unsigned chan *request
 }
 
 // request is a packet being served. It is reused for another packet once it
@@ -42,6 +42,7 @@ type request struct {
 	buffer    [maxPacket]byte
 	packet    Packet // in buffer
 	fields    fields // of an Access-Request
+	typed     engine.Secret
 	transport transport
 	from      netip.AddrPort // as the socket reported it, to answer to
 	to        destination
@@ -90,14 +91,16 @@ func newServer(cfg Config, node Node, log *slog.Logger) *Server {
 		cfg.Observer = noObserver{}
 	}
 	s := &Server{
-		cfg:        cfg,
-		node:       node,
-		now:        time.Now,
-		warnings:   newWarnings(log),
-		duplicates: newDuplicates(func() time.Duration { return node.State().Policy.RetryRequestFor }, cfg.Remembered),
-		requests:   sync.Pool{New: func() any { return new(request) }},
-		findings:   make(chan finding, findingQueue),
-		queue:      make(chan *request, cfg.Outstanding),
+		cfg:       cfg,
+		node:      node,
+		now:       time.Now,
+		warnings:  newWarnings(log),
+		exchanges: newExchanges(func() time.Duration { return node.State().Policy.RetryRequestFor }, cfg.Remembered),
+		rooms:     newRooms(cfg.Outstanding, cfg.PerClient),
+		requests:  sync.Pool{New: func() any { return new(request) }},
+		findings:  make(chan finding, findingQueue),
+		signed:    make(chan *request, cfg.Outstanding),
+		unsigned:  make(chan *request, cfg.Outstanding),
 
 		radsecSecret: newSharedSecret(radsecSecret),
 	}
@@ -151,14 +154,16 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	var workers, recorder sync.WaitGroup
 	for range s.cfg.Workers {
-		// Requests in the queue are decided although ctx has ended.
-		workers.Go(func() { s.work(context.WithoutCancel(ctx)) })
+		// Requests in the queues are decided although ctx has ended.
+		workers.Go(func() { s.work(context.WithoutCancel(ctx), s.signed) })
+		workers.Go(func() { s.work(context.WithoutCancel(ctx), s.unsigned) })
 	}
 	recorder.Go(func() { s.recordFindings(ctx) })
 
 	err := s.readAll(ctx)
 	stop()
-	close(s.queue)
+	close(s.signed)
+	close(s.unsigned)
 	workers.Wait()
 	recorder.Wait()
 	return errors.Join(err, s.Close())
@@ -222,8 +227,8 @@ func (s *Server) request() *request {
 }
 
 // work decides requests until the queue is closed.
-func (s *Server) work(ctx context.Context) {
-	for r := range s.queue {
+func (s *Server) work(ctx context.Context, queue <-chan *request) {
+	for r := range queue {
 		s.serve(ctx, r)
 	}
 }

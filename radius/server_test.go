@@ -212,7 +212,7 @@ func TestOpenRequestsAreAnsweredBeforeTheServerStops(t *testing.T) {
 	for range 2 {
 		<-admitted
 	}
-	until(t, func() bool { return s.outstanding.Load() == 10 })
+	until(t, func() bool { return s.rooms.waiting() == 10 })
 	stop()
 	close(goOn)
 	callers.Wait()
