@@ -40,10 +40,13 @@ picture:          ## renew the picture of the wizard in the README
 	mkdir -p docs/pictures
 	go test ./webui -count=1 -run TestPictureShowsTheWizard -picture $(CURDIR)/docs/pictures/wizard.png
 
+thief:            ## attack three nodes with what a thief may have, and print what is refused
+	go test -count=1 -v -run TestThiefGainsNothing ./cmd/keyfob
+
 timing:           ## compare the times of 50,000 refusals on one and on three nodes
 	KEYFOB_TIMING=50000 go test -count=1 -v -timeout 0 -run RefusalsCannotBeToldApart ./cmd/keyfob
 
 help:             ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: build fips demo test lint fuzz soak bench picture timing help
+.PHONY: build fips demo test lint fuzz soak bench picture thief timing help
