@@ -73,6 +73,7 @@ type Cluster interface {
 	Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error)
 	RemoveNode(ctx context.Context, o events.Origin, name string) error
 	Transfer(ctx context.Context, o events.Origin, name string) error // empty name: any node
+	RotateKeys(context.Context, events.Origin) error
 	RecoveryKeys() []RecoveryKey
 	// SetRecoveryKey seals backups for this key alone, AddRecoveryKey for this one
 	// too. public is the public half.

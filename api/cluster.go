@@ -12,6 +12,22 @@ type Status struct {
 	Summary string       `json:"summary" doc:"In words: who leads, how many nodes answer, what does not work."`
 	Leader  string       `json:"leader" doc:"Empty: no leader."`
 	Nodes   []NodeStatus `json:"nodes"`
+
+	Rotation RotationStatus `json:"rotation"`
+}
+
+// RotationStatus is how far the rotation of the root key is.
+type RotationStatus struct {
+	Version    int       `json:"version" doc:"Version of the root key that seals."`
+	Since      time.Time `json:"since" doc:"When this version was made."`
+	Reason     string    `json:"reason,omitempty" doc:"Why the last rotation began."`
+	Step       string    `json:"step" doc:"wanted, resealing, disks, dropping, done."`
+	Done       int       `json:"done" doc:"During a rotation: sealed values in the state that are under this version."`
+	Total      int       `json:"total" doc:"During a rotation: sealed values in the state."`
+	WaitingFor []string  `json:"waiting_for" doc:"Members on whose disks something is still sealed under an older version."`
+	Due        bool      `json:"due" doc:"The version is older than the policy keys.rotate_every."`
+	Exposed    int       `json:"exposed" doc:"Tokens whose seed was in the cluster while a node was a member that has been removed since."`
+	Problem    string    `json:"problem,omitempty" doc:"What keeps this node from bringing its disk up to date."`
 }
 
 // NodeStatus is one member.
@@ -61,6 +77,7 @@ func (a *API) cluster() {
 	register(a, route{get, "/cluster", "cluster-status", "Show the status of the cluster", readers, 0}, a.status)
 	register(a, route{post, "/cluster/invitations", "invite-node", "Invite a machine to join the cluster once", administrators, 201}, a.invite)
 	register(a, route{post, "/cluster/transfer", "transfer-leadership", "Transfer the leadership to another node", administrators, 0}, a.transfer)
+	register(a, route{post, "/cluster/rotate-keys", "rotate-keys", "Rotate the root key and everything sealed under it", administrators, 0}, a.rotateKeys)
 	register(a, route{remove, "/cluster/nodes/{name}", "remove-node", "Remove a node from the cluster", administrators, 0}, a.removeNode)
 }
 
@@ -92,6 +109,14 @@ func (a *API) transfer(ctx context.Context, in *transferInput) (*none, error) {
 		return nil, err
 	}
 	return nil, a.cfg.Cluster.Transfer(ctx, o, in.Body.Node)
+}
+
+func (a *API) rotateKeys(ctx context.Context, in *struct{ Body CommandRequest }) (*none, error) {
+	o, err := a.origin(ctx, in.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.cfg.Cluster.RotateKeys(ctx, o)
 }
 
 func (a *API) removeNode(ctx context.Context, in *nodeRemoval) (*none, error) {

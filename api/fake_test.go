@@ -186,6 +186,10 @@ func (f *fake) RemoveNode(_ context.Context, o events.Origin, _ string) error {
 	return f.refuse
 }
 
+func (f *fake) RotateKeys(_ context.Context, o events.Origin) error {
+	return f.Transfer(context.Background(), o, "")
+}
+
 func (f *fake) Transfer(_ context.Context, o events.Origin, _ string) error {
 	f.origins = append(f.origins, o)
 	return f.refuse

@@ -28,6 +28,8 @@ type ListTokensQuery struct {
 	Mode       string `query:"mode" enum:"normal,new_pin,next_tokencode" doc:"Only tokens in this mode."`
 	Lost       bool   `query:"lost" doc:"Only tokens that are reported lost."`
 
+	Exposed bool `query:"exposed" doc:"Only tokens whose seed was in the cluster while a node was a member that has been removed since."`
+
 	ExpiresBefore time.Time `query:"expires_before" doc:"Only tokens that expire before this time."`
 	PINSetBefore  time.Time `query:"pin_set_before" doc:"Only tokens with a PIN that was set before this time."`
 }
@@ -41,6 +43,7 @@ func (q ListTokensQuery) selects(s *engine.State, t *engine.Token, now events.Ti
 		(!q.Unassigned || t.User == "") &&
 		(q.Mode == "" || string(s.Mode(t, now)) == q.Mode) &&
 		(!q.Lost || t.Lost != nil) &&
+		(!q.Exposed || s.Exposed(t)) &&
 		before(t.Expires, q.ExpiresBefore) &&
 		(q.PINSetBefore.IsZero() || len(t.PIN) > 0 && before(t.PINSetAt, q.PINSetBefore))
 }

@@ -26,6 +26,7 @@ type Token struct {
 	LostUntil     *time.Time       `json:"lost_until,omitempty" doc:"Reported lost; the emergency tokencodes end at this time."`
 	Emergency     *EmergencyAccess `json:"emergency,omitempty" doc:"What applies while the token is lost."`
 	ReplacedBy    string           `json:"replaced_by,omitempty" doc:"Serial of the token that takes its place at its first successful login."`
+	Exposed       bool             `json:"exposed,omitempty" doc:"Its seed was in the cluster while a node was a member that has been removed since."`
 	Replaces      string           `json:"replaces,omitempty" doc:"Serial of the token whose place it takes at its first successful login."`
 	HasPIN        bool             `json:"has_pin"`
 	Unclaimed     bool             `json:"unclaimed,omitempty" doc:"Assigned without a PIN that a login could set: it needs a temporary PIN, as an activation code or before tokencodes are sent."`
@@ -97,6 +98,7 @@ func viewToken(s *engine.State, t *engine.Token, now events.Time) Token {
 		Expires:       instant(t.Expires),
 		Imported:      instant(t.Imported),
 		Replaces:      t.Replaces,
+		Exposed:       s.Exposed(t),
 		ReplacedBy:    s.ReplacedBy(t),
 		Emergency:     viewEmergencyAccess(t, now),
 	}

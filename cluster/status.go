@@ -13,6 +13,8 @@ type Status struct {
 	Summary string       `json:"summary"` // in words: who leads, who answers, what does not work
 	Leader  string       `json:"leader"`  // name, empty if nobody is known to lead
 	Nodes   []NodeStatus `json:"nodes"`
+
+	Rotation RotationStatus `json:"rotation"` // of the root key
 }
 
 // NodeStatus is one member.
@@ -64,7 +66,11 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		ns.AuditState, ns.AuditPublished, ns.AuditError = beat.Audit.State, beat.Audit.Published, beat.Audit.Error
 		s.Nodes = append(s.Nodes, ns)
 	}
+	s.Rotation = n.Rotation()
 	s.Summary = s.summary(n.c.ClockLimit)
+	if words := s.Rotation.words(); words != "" {
+		s.Summary += "; " + words
+	}
 	return s, nil
 }
 

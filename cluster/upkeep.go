@@ -31,6 +31,7 @@ type upkeep struct {
 	saved    []byte // versions in the root key's file; nil while the node is being created
 	identity byte   // version that the node's own keys are sealed under
 
+	warned  time.Time  // that the root key is old; used by run's goroutine
 	mu      sync.Mutex // guards trouble
 	trouble string     // why the disk is behind, empty if it is not
 }
@@ -44,6 +45,7 @@ func (u *upkeep) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		u.note(ctx, u.step(ctx))
+		u.warnOfAge(ctx)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -64,6 +66,15 @@ func (u *upkeep) note(ctx context.Context, err error) {
 	u.mu.Unlock()
 	if text != "" && text != before && ctx.Err() == nil {
 		u.log.WarnContext(ctx, "keys on disk not renewed yet; trying again", "err", err)
+	}
+}
+
+// warnOfAge says once a day that the policy wants a rotation.
+func (u *upkeep) warnOfAge(ctx context.Context) {
+	s, now := u.replica.state(), u.c.Now()
+	if s.Cluster.Keys.Due(s.Policy, events.At(now)) && now.Sub(u.warned) >= 24*time.Hour {
+		u.warned = now
+		u.log.WarnContext(ctx, "root key is older than the policy allows; rotate it", "since", s.Cluster.Keys.Rotated.Std())
 	}
 }
 

@@ -16,7 +16,7 @@ type RootKeys struct {
 	Live    []RootKey   `cbor:"3,keyasint,omitempty"` // made by rotations and still in use, in order
 	Reports []KeyReport `cbor:"4,keyasint,omitempty"` // by node
 	Wanted  string      `cbor:"5,keyasint,omitempty"` // why a rotation must begin; empty: none must
-	Rotated events.Time `cbor:"6,keyasint,omitempty"` // when the last rotation began; 0: never
+	Rotated events.Time `cbor:"6,keyasint,omitempty"` // when the present version was made
 	Exposed events.Time `cbor:"7,keyasint,omitempty"` // when a node was last removed, whose disk held what was in the state
 }
 
@@ -39,7 +39,7 @@ type KeyReport struct {
 // kept for removals.
 const (
 	MaxKeyVersion      = 255
-	maxRequestedKeys   = 200 // rotations on request end here
+	FewKeyVersions     = 200 // rotations on request end here
 	textTooManyVersion = "the root key has version %d of %d; the remaining versions are kept for the removal of nodes"
 )
 
@@ -49,6 +49,11 @@ func keySettings() []Setting {
 			func(p *Policy) *time.Duration { return &p.KeysRotateEvery }).
 			least(day, "a rotation seals every record again", func(p Policy) time.Duration { return p.KeysRotateEvery }),
 	}
+}
+
+// Due reports whether the policy wants a rotation.
+func (k RootKeys) Due(p Policy, now events.Time) bool {
+	return p.KeysRotateEvery > 0 && !k.Rotated.IsZero() && !k.Rotating() && now.Sub(k.Rotated) >= p.KeysRotateEvery
 }
 
 // Primary is the version that seals.
@@ -108,7 +113,7 @@ func (RotateKeys) decide(s *State, _ events.Time) ([]events.Event, error) {
 	if k.Rotating() {
 		return nil, refuse(Conflict, "the root key is being rotated; wait until that is done")
 	}
-	if k.Primary() >= maxRequestedKeys {
+	if k.Primary() >= FewKeyVersions {
 		return nil, refuse(Conflict, textTooManyVersion, k.Primary(), MaxKeyVersion)
 	}
 	return one(events.KeyRotationRequested{})

@@ -99,7 +99,7 @@ func (c Note) decide(s *State, _ events.Time) ([]events.Event, error) {
 func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 	switch e := e.(type) {
 	case events.ClusterFounded:
-		s.Cluster = Cluster{ID: e.Cluster, Certificate: e.Certificate, CAKey: e.Sealed}
+		s.Cluster = Cluster{ID: e.Cluster, Certificate: e.Certificate, CAKey: e.Sealed, Keys: RootKeys{Rotated: at}}
 	case events.CARotated:
 		s.Cluster.Certificate, s.Cluster.CAKey = e.Certificate, e.Sealed
 		s.invitations = btree.Map[string, events.Time]{}

@@ -19,6 +19,11 @@ func (c *Client) InviteNode(ctx context.Context, in api.InviteNodeRequest) (api.
 	return post[api.Invitation](ctx, c, "/cluster/invitations", in)
 }
 
+// RotateKeys starts a rotation of the root key.
+func (c *Client) RotateKeys(ctx context.Context, in api.CommandRequest) error {
+	return c.do(ctx, http.MethodPost, "/cluster/rotate-keys", in)
+}
+
 // TransferLeadership transfers leadership to another node.
 func (c *Client) TransferLeadership(ctx context.Context, in api.TransferLeadershipRequest) error {
 	return c.do(ctx, http.MethodPost, "/cluster/transfer", in)

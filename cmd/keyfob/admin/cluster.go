@@ -16,10 +16,11 @@ func (e *commands) clusterCommand() *cobra.Command {
 		e.clusterInvite(),
 		e.clusterStatus(),
 		e.clusterTransfer(),
+		e.clusterRotateKeys(),
 		e.removal(removal{
 			use: "remove NODE", short: "Remove a node for good; if it is running, it stops by itself",
 			question: "Remove node %s for good", done: "node %s removed; its data directory is no longer of use",
-			remove: (*client.Client).RemoveNode, names: cli.Nodes,
+			remove: (*client.Client).RemoveNode, names: cli.Nodes, then: e.warnExposed,
 		}),
 		e.clusterBackup(),
 		e.recoveryKeyCommand(),

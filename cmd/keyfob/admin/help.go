@@ -124,6 +124,13 @@ NEW is a token without an owner, such as one just imported. Both tokens work unt
 login with NEW; then the old one is unassigned. For an app, use keyfob token issue USER, and
 unassign the old token later.`, `
 keyfob token replace 000123456789 000987654321`},
+	"token replace-exposed": {`
+For each exposed TOTP or HOTP token with a user, makes a new TOTP app, writes its page to the
+directory, and lets it replace the old token at its first login. Run it again for the next ones
+when the pages have been handed out. A token that has a replacement is not replaced again. Other
+exposed tokens need a new device: import it and use keyfob token replace.`, `
+keyfob token list --exposed
+keyfob token replace-exposed --pages new-apps --limit 100 --reason 'n3 was stolen'`},
 	"token delete": {`
 The seed is destroyed. If the same token is imported again, used tokencodes stay used.`, `
 keyfob token delete 000123456789 --reason 'broken'`},
@@ -173,6 +180,11 @@ keyfob cluster invite --ttl 15m`},
 The first line says who leads, how many nodes are up, and what does not work.`, `
 keyfob cluster status
 keyfob cluster status -o json`},
+	"cluster rotate-keys": {`
+The leader makes a new root key, has every record sealed again under it, and lets the old one be
+forgotten when no node needs it any more. Removing a node does the same by itself. A member that
+is down delays only the end. Progress is in keyfob cluster status.`, `
+keyfob cluster rotate-keys --wait --reason 'yearly rotation'`},
 	"cluster transfer": {"", "\nkeyfob cluster transfer n2 --reason 'kernel update on n1'"},
 
 	"policy show": {`

@@ -22,6 +22,7 @@ type removal struct {
 	question, done string // with the name in them
 	remove         func(c *client.Client, ctx context.Context, name, reason string) error
 	names          cli.Names
+	then           func(context.Context, *client.Client) error // what to say afterwards; nil: nothing
 }
 
 func (e *commands) removal(w removal) *cobra.Command {
@@ -34,6 +35,11 @@ func (e *commands) removal(w removal) *cobra.Command {
 			return err
 		}
 		e.Say(w.done, args[0])
+		if w.then != nil {
+			if err := w.then(c.Context(), r.Client); err != nil {
+				return err
+			}
+		}
 		return out.Shown(e.Environment, removed{args[0], true})
 	})
 	return cli.Destructive(out.Flag(r.Because(r.Completes(c, w.names))))

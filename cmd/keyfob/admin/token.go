@@ -31,6 +31,7 @@ func (e *commands) tokenCommand() *cobra.Command {
 		e.tokenResync(),
 		e.tokenLost(),
 		e.tokenReplace(),
+		e.tokenReplaceExposed(),
 		e.tokenDelete(),
 	)
 }
@@ -64,6 +65,7 @@ func (e *commands) tokenList() *cobra.Command {
 	f.BoolVar(&query.Unassigned, "unassigned", false, "tokens without an owner")
 	f.StringVar(&query.Mode, "mode", "", "tokens in this `MODE`: normal, new_pin or next_tokencode")
 	f.BoolVar(&query.Lost, "lost", false, "tokens that are reported lost")
+	f.BoolVar(&query.Exposed, "exposed", false, "tokens whose seed was in the cluster while a node was a member that has been removed since")
 	cli.DurationVar(f, &expiring, "expiring", 0, "tokens that expire within this time, such as 30d, or have expired")
 	cli.DurationVar(f, &pinAge, "pin-older-than", 0, "tokens whose PIN was set longer ago than this, such as 365d")
 	f.BoolVar(&drifting, "drifting", false, "tokens whose clock drifts, by how soon it leaves the small window, or is off by more than that")

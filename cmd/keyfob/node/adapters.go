@@ -17,7 +17,7 @@ func (m members) Status(ctx context.Context) (api.Status, error) {
 	if err != nil {
 		return api.Status{}, err
 	}
-	out := api.Status{Summary: s.Summary, Leader: s.Leader, Nodes: []api.NodeStatus{}}
+	out := api.Status{Summary: s.Summary, Leader: s.Leader, Nodes: []api.NodeStatus{}, Rotation: api.RotationStatus(s.Rotation)}
 	for _, n := range s.Nodes {
 		out.Nodes = append(out.Nodes, api.NodeStatus(n))
 	}

@@ -155,12 +155,21 @@ var (
 	descFailures  = prometheus.NewDesc("keyfob_audit_publish_failures_total", "Failed attempts to publish on NATS.", nil, nil)
 	descDiffered  = prometheus.NewDesc("keyfob_audit_stream_differed_total", "Times that the audit stream was not a copy of the journal.", nil, nil)
 	descTokens    = prometheus.NewDesc("keyfob_tokens", "Tokens, by kind and mode.", []string{"kind", "mode"}, nil)
+	descVersion   = prometheus.NewDesc("keyfob_key_rotation_version", "Version of the root key that seals.", nil, nil)
+	descRotating  = prometheus.NewDesc("keyfob_key_rotation_active", "1 while an older version of the root key is still in use.", nil, nil)
+	descResealed  = prometheus.NewDesc("keyfob_key_rotation_values", "Sealed values in the state, by whether they are under the present version.", []string{"current"}, nil)
+	descMembers   = prometheus.NewDesc("keyfob_key_rotation_waiting_for", "Members whose disks are not under the present version yet.", nil, nil)
+	descDue       = prometheus.NewDesc("keyfob_key_rotation_due", "1 if the root key is older than the policy keys.rotate_every.", nil, nil)
+	descSince     = prometheus.NewDesc("keyfob_key_rotation_timestamp_seconds", "When the present version of the root key was made.", nil, nil)
 	descDrift     = prometheus.NewDesc("keyfob_token_drift_intervals", "Drift of the tokens, in intervals.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descLeader, descSequence, descLog, descOffset, descReady, descPublished, descBacklog, descPublisher, descFailures, descDiffered, descTokens, descDrift} {
+	for _, d := range []*prometheus.Desc{
+		descLeader, descSequence, descLog, descOffset, descReady, descPublished, descBacklog, descPublisher, descFailures, descDiffered,
+		descTokens, descDrift, descVersion, descRotating, descResealed, descMembers, descDue, descSince,
+	} {
 		ch <- d
 	}
 }
@@ -183,11 +192,24 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(descFailures, prometheus.CounterValue, float64(h.Failures))
 		ch <- prometheus.MustNewConstMetric(descDiffered, prometheus.CounterValue, float64(h.Differed))
 	}
+	g.rotation(gauge)
 	figures := g.tokens()
 	for at, n := range figures.count {
 		gauge(descTokens, n, at[0], at[1])
 	}
 	ch <- figures.drift
+}
+
+// rotation collects how far a rotation of the root key is.
+func (g *gauges) rotation(gauge func(*prometheus.Desc, float64, ...string)) {
+	r := g.node.Rotation()
+	gauge(descVersion, float64(r.Version))
+	gauge(descRotating, truth(r.Step != cluster.RotationDone))
+	gauge(descResealed, float64(r.Done), "yes")
+	gauge(descResealed, float64(r.Total-r.Done), "no")
+	gauge(descMembers, float64(len(r.WaitingFor)))
+	gauge(descDue, truth(r.Due))
+	gauge(descSince, float64(r.Since.UnixMilli())/1000)
 }
 
 func truth(b bool) float64 {
