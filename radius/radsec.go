@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"keyfob/engine"
+	"keyfob/engine/throttle"
 )
 
 // radsecSecret is the shared secret of every client over TLS, which takes over
@@ -24,7 +25,7 @@ const (
 	handshakeTimeout = 10 * time.Second
 	idleTimeout      = 15 * time.Minute
 	writeTimeout     = time.Second // for a client that does not read
-	addressShare     = 4           // one address may have a quarter of the connections
+	networkShare     = 4           // one address, or IPv6 /64, may have a quarter of the connections
 )
 
 // radsecListener serves RADIUS over TLS (RFC 6614): authentication, accounting
@@ -36,14 +37,19 @@ type radsecListener struct {
 
 	mu       sync.Mutex // guards what follows
 	sessions map[*session]struct{}
+	opened   uint64
 	stopped  bool
 }
 
 // session is one client's connection.
 type session struct {
-	conn *tls.Conn
-	from netip.AddrPort
-	mu   sync.Mutex // held while a response is written
+	conn    *tls.Conn
+	from    netip.AddrPort
+	network netip.Prefix
+	opened  uint64 // counts the sessions of the listener
+	known   bool   // its certificate names a client; guarded by the listener
+
+	mu sync.Mutex // held while a response is written
 }
 
 func (x *session) accepts(c Code) bool {
@@ -104,28 +110,53 @@ func (s *Server) acceptAll(l *radsecListener) error {
 	}
 }
 
-// open starts a session, or returns nil if there are too many.
+// open starts a session, or returns nil if there are too many. If so, it closes the
+// oldest session that has not shown a client's certificate yet: strangers who
+// connect and fall silent keep no client out.
 func (l *radsecListener) open(conn net.Conn) *session {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort() //nolint:errcheck,forcetypeassert // "tcp"
-	if l.stopped || len(l.sessions) >= l.limit || l.count(from.Addr()) >= max(1, l.limit/addressShare) {
+	x := &session{conn: tls.Server(conn, l.tls), from: from, network: throttle.Network(from.Addr()), opened: l.opened}
+	theirs, strangerThere := l.count(func(y *session) bool { return y.network == x.network })
+	all, stranger := l.count(func(*session) bool { return true })
+	if theirs >= max(1, l.limit/networkShare) {
+		stranger = strangerThere
+	} else if all < l.limit {
+		stranger = x // there is room
+	}
+	if l.stopped || stranger == nil {
 		return nil
 	}
-	x := &session{conn: tls.Server(conn, l.tls), from: from}
+	if stranger != x {
+		delete(l.sessions, stranger)
+		stranger.disconnect()
+	}
+	l.opened++
 	l.sessions[x] = struct{}{}
 	return x
 }
 
-// count returns the number of sessions of an address. mu is held.
-func (l *radsecListener) count(address netip.Addr) int {
-	n := 0
+// count returns the number of sessions that a condition selects, and the oldest one
+// of them that is not known. mu is held.
+func (l *radsecListener) count(selected func(*session) bool) (n int, stranger *session) {
 	for x := range l.sessions {
-		if x.from.Addr() == address {
-			n++
+		if !selected(x) {
+			continue
+		}
+		n++
+		if !x.known && (stranger == nil || x.opened < stranger.opened) {
+			stranger = x
 		}
 	}
-	return n
+	return n, stranger
+}
+
+// know notes that a session's certificate names a client.
+func (l *radsecListener) know(x *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	x.known = true
 }
 
 // end ends a session. While the server stops, responses may still be due on
@@ -180,6 +211,7 @@ func (s *Server) serveSession(l *radsecListener, x *session) {
 		s.warn(cause, "", source, err)
 		return
 	}
+	l.know(x)
 	s.readSession(l, x, name)
 }
 

@@ -267,6 +267,43 @@ func TestConnectionsAreBounded(t *testing.T) {
 	})
 }
 
+// TestSilentConnectionsKeepNoRadSecClientOut: strangers take all connections, from
+// more addresses than one share, and a client still gets in and stays.
+func TestSilentConnectionsKeepNoRadSecClientOut(t *testing.T) {
+	a := newAuthority(t)
+	s := start(t, newFakeNode(vpn("vpn1", "127.0.0.0/8", "rsa", "allow")), func(c *Config) {
+		c.RadSec, c.Connections = []string{"127.0.0.1:0"}, 8
+		c.TLS = &tls.Config{Certificates: []tls.Certificate{a.issue(t, "n1")}, ClientCAs: a.pool()} //nolint:gosec // as above
+	})
+	fallSilent := func(from byte) {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 9, from)}}
+		conn, err := d.DialContext(t.Context(), "tcp", s.RadSecAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	flood := func() {
+		for i := range byte(40) {
+			fallSilent(1 + i%20)
+		}
+		for range 10 {
+			fallSilent(99) // the share of one address
+		}
+	}
+	flood()
+	conn := connect(t, s, a, a.issue(t, "vpn1"))
+	m := streamPackets(true)
+	over(t, conn, m.login("alice", "1234123456"))
+	flood()
+	over(t, conn, m.login("alice", "1234123456"))
+	s.radsec[0].mu.Lock()
+	defer s.radsec[0].mu.Unlock()
+	if n := len(s.radsec[0].sessions); n > 8 {
+		t.Errorf("%d sessions, want at most 8", n)
+	}
+}
+
 func TestConnectionEndsWithItsClient(t *testing.T) {
 	a := newAuthority(t)
 	node := newFakeNode(vpn("vpn1", "127.0.0.0/8", "rsa", "allow"))

@@ -67,6 +67,9 @@ func (v *visit) show(status int, content templ.Component) {
 	ctx := v.site.words.withLanguage(v.r.Context(), v.lang)
 	var body bytes.Buffer
 	if err := content.Render(ctx, &body); err != nil {
+		if ctx.Err() != nil {
+			return // the visitor is gone
+		}
 		v.site.cfg.Log.ErrorContext(ctx, "page rendering failed", "path", v.path, "err", err)
 		v.plain(http.StatusInternalServerError, "This page cannot be shown.\n")
 		return

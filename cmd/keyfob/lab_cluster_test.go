@@ -53,7 +53,9 @@ type lab struct {
 	program string
 	dir     string
 	base    int
+	files   int // that each process may open; 0: as many as this one
 	demo.Info
+	button *device // the token with a button
 
 	mu      sync.Mutex // guards secrets
 	secrets []string   // that users have typed
@@ -62,11 +64,17 @@ type lab struct {
 // startLab starts a cluster of three nodes. They end with the test.
 func startLab(t *testing.T) *lab {
 	t.Helper()
+	return startLabWith(t, 0)
+}
+
+// startLabWith starts nodes that may open a number of files.
+func startLabWith(t *testing.T, files int) *lab {
+	t.Helper()
 	program, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, program: program, dir: t.TempDir(), base: freeBase(t)}
+	l := &lab{t: t, program: program, dir: t.TempDir(), base: freeBase(t), files: files}
 	t.Cleanup(func() {
 		l.killAll()
 		if t.Failed() {
@@ -97,6 +105,10 @@ func (l *lab) run(t *testing.T, args ...string) []byte {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
 	defer cancel()
 	c := exec.CommandContext(ctx, l.program, args...)
+	if l.files > 0 {
+		limited := []string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(l.files), l.program}
+		c = exec.CommandContext(ctx, "sh", append(limited, args...)...)
+	}
 	c.Env = append(os.Environ(), "KEYFOB_TOKEN="+l.APIToken)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr

@@ -27,6 +27,7 @@ const (
 	machineVar   = "KEYFOB_TEST_MACHINE"
 	machineFirst = "first" // the machine's first process
 	machineTests = "tests" // the tests on it
+	machineFlood = "flood" // a program of TestStrangersConnectionsKeepNobodyOut
 
 	unfurnished = 125 // status of the first process when there can be no machine
 )
@@ -41,6 +42,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case machineFirst:
 		os.Exit(firstProcess())
+	case machineFlood:
+		flood()
 	}
 	status, err := onNewMachine()
 	if err != nil {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type ServerConfig struct {
 	Cluster string
 	// TLSCert and TLSKey are PEM files; set both or neither.
 	TLSCert, TLSKey string
+	Connections     int // of clients, at most; 0: maxConnections, which bounds it
 	Log             *slog.Logger
 }
 
@@ -94,7 +96,7 @@ func options(c ServerConfig, a *authority) (*server.Options, error) {
 		Port:       port,
 		DontListen: true, // see SetReaders
 		NoSigs:     true,
-		MaxConn:    maxConnections,
+		MaxConn:    min(cmp.Or(c.Connections, maxConnections), maxConnections),
 		MaxPayload: maxPayload,
 		JetStream:  true,
 		StoreDir:   c.store(),

@@ -46,7 +46,7 @@ func (in *instance) openAuditStream() (*auditStream, error) {
 	case listen == Off:
 		return a, nil
 	default:
-		s := stream.ServerConfig{Name: in.cfg.Node, Dir: in.cfg.Data, Listen: listen, Cluster: in.node.Cluster(), Log: in.log}
+		s := stream.ServerConfig{Name: in.cfg.Node, Dir: in.cfg.Data, Listen: listen, Cluster: in.node.Cluster(), Connections: in.limits.nats, Log: in.log}
 		if !onlyHere(listen) { // use TLS beyond this machine, if there is a certificate
 			s.TLSCert, s.TLSKey = in.cfg.Web.TLS.Cert, in.cfg.Web.TLS.Key
 		}

@@ -1,10 +1,12 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,15 +18,24 @@ import (
 
 	"keyfob/api"
 	"keyfob/cmd/keyfob/cli"
+	"keyfob/cmd/keyfob/node/connlimit"
 )
 
 const (
-	maxForm       = 64 << 10 // bytes of a form
+	maxForm       = 16 << 10 // bytes of a form
 	maxSocketPath = 107      // characters (unix(7))
+
+	// Concurrent requests of a connection over HTTP/2, and what they may send ahead
+	// of their handlers. A browser needs few.
+	maxStreams    = 8
+	maxStreamData = 64 << 10
 )
 
 // ports are the sockets that a node opens first.
-type ports struct{ web, admin, metrics, socket net.Listener }
+type ports struct {
+	web, admin, metrics, socket net.Listener
+	limited                     connections
+}
 
 func openPorts(c Config) (*ports, error) {
 	p := &ports{}
@@ -101,11 +112,13 @@ func newHTTPServer(name string, listener net.Listener, cert *certificate, handle
 	}
 	return &httpServer{name: name, listener: listener, server: &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: 5 * time.Second, // also for the TLS handshake
 		ReadTimeout:       20 * time.Second,
 		WriteTimeout:      60 * time.Second, // the audit trail extends it with each line
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: maxStreamData, MaxReceiveBufferPerConnection: 2 * maxStreamData},
+		ConnContext:       connlimit.Context,
 		ErrorLog:          slog.NewLogLogger(log.With("door", name).Handler(), slog.LevelDebug),
 	}}
 }
@@ -148,10 +161,18 @@ func admin(commands http.Handler) http.Handler {
 	return mux
 }
 
-// limited limits the size of requests.
-func limited(h http.Handler, bytes int64) http.Handler {
+// received calls h once the request has arrived completely. While its body is
+// awaited, the connection may be closed in favor of a new one. A request that is too
+// large ends in an error where h reads it.
+func received(h http.Handler, most int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, bytes)
+		body := http.MaxBytesReader(w, r.Body, most)
+		read, err := io.ReadAll(body)
+		if err == nil {
+			r.Body = io.NopCloser(bytes.NewReader(read))
+		} else {
+			r.Body = body // which repeats the error
+		}
 		h.ServeHTTP(w, r)
 	})
 }

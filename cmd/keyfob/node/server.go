@@ -21,6 +21,7 @@ import (
 	"keyfob/cluster"
 	"keyfob/cluster/delivery"
 	"keyfob/cmd/keyfob/cli"
+	"keyfob/cmd/keyfob/node/connlimit"
 	"keyfob/engine"
 	auditstream "keyfob/events/stream"
 	"keyfob/radius"
@@ -74,7 +75,7 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	ports, err := openPorts(cfg)
+	ports, limits, err := openLimitedPorts(cfg)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 		log.WarnContext(ctx, "self-signed certificate in use: browsers will warn; set web.tls.cert and web.tls.key", "certificate", cert.cert)
 	}
 
-	for _, w := range cfg.warnings() {
+	for _, w := range append(cfg.warnings(), limits.warnings()...) {
 		log.WarnContext(ctx, "configuration warning", "warning", w)
 	}
 
@@ -97,7 +98,7 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("opening node %s: %w", cfg.Node, err)
 	}
 	node.warn(ctx, log)
-	in := &instance{cfg: cfg, log: log, node: n, sender: sender, asked: counted{n, counts}, counts: counts, token: token, env: e}
+	in := &instance{cfg: cfg, log: log, node: n, sender: sender, asked: counted{n, counts}, counts: counts, token: token, limits: limits, env: e}
 	doors, err := in.frontEnds(ports, cert)
 	if err != nil {
 		return errors.Join(err, n.Close())
@@ -121,6 +122,7 @@ type instance struct {
 	asked  counted          // the node, for the front ends
 	counts *metrics
 	token  engine.Secret // for the metrics
+	limits limits
 }
 
 // frontEnds are created, and not yet open.
@@ -140,7 +142,7 @@ func (in *instance) frontEnds(ports *ports, cert *certificate) (_ *frontEnds, er
 			d.stream.close()
 		}
 	}()
-	in.counts.registry.MustRegister(&gauges{node: in.node, audit: d.stream.health, now: in.env.Now})
+	in.counts.registry.MustRegister(&gauges{node: in.node, audit: d.stream.health, now: in.env.Now}, ports.limited)
 
 	pages, err := in.pages()
 	if err != nil {
@@ -155,12 +157,12 @@ func (in *instance) frontEnds(ports *ports, cert *certificate) (_ *frontEnds, er
 		return nil, err
 	}
 	d.http = []*httpServer{
-		newHTTPServer("web", ports.web, cert, known.only(limited(pages, maxForm)), in.log),
-		newHTTPServer("admin", ports.admin, cert, known.only(admin(commands)), in.log),
+		newHTTPServer("web", ports.web, cert, known.only(received(connlimit.Answering(pages), maxForm)), in.log),
+		newHTTPServer("admin", ports.admin, cert, known.only(connlimit.Answering(admin(commands))), in.log),
 		newSocketServer(ports.socket, withProfiles(commands), in.log),
 	}
 	if ports.metrics != nil {
-		d.http = append(d.http, newHTTPServer("metrics", ports.metrics, nil, in.counts.handler(in.node.Ready, known, in.token), in.log))
+		d.http = append(d.http, newHTTPServer("metrics", ports.metrics, nil, connlimit.Answering(in.counts.handler(in.node.Ready, known, in.token)), in.log))
 	}
 	packets, err := in.radiusConfig(cert)
 	if err != nil {
@@ -289,7 +291,7 @@ func (in *instance) radiusConfig(cert *certificate) (radius.Config, error) {
 	if in.cfg.RADIUS.Acct != Off {
 		c.Accounting = []string{in.cfg.RADIUS.Acct}
 	}
-	c.PageURL = in.cfg.Web.PublicURL
+	c.PageURL, c.Connections = in.cfg.Web.PublicURL, in.limits.radsec
 	if in.cfg.RADIUS.RadSec == Off || in.cfg.RADIUS.ClientCA == "" {
 		return c, nil
 	}
