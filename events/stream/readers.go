@@ -117,13 +117,26 @@ func (r *embedded) closeOthers() error {
 	r.accounts.Lock()
 	admitted := r.admitted
 	r.accounts.Unlock()
+	return r.disconnect(func(account string) bool {
+		return account != "" && account != r.authority.stream && !slices.Contains(admitted, account)
+	})
+}
+
+// closeStrangers closes the connections that have not logged in yet. They count
+// towards the limit of the server, from which the publisher is not exempt.
+func (r *embedded) closeStrangers() error {
+	return r.disconnect(func(account string) bool { return account == "" })
+}
+
+// disconnect closes the connections of accounts. The account of a connection that
+// has not logged in yet is empty.
+func (r *embedded) disconnect(of func(account string) bool) error {
 	conns, err := r.Connz(&server.ConnzOptions{Username: true, Limit: maxConnections})
 	if err != nil {
 		return err
 	}
 	for _, c := range conns.Conns {
-		// A connection that has not logged in yet has no account.
-		if c.Account != "" && c.Account != r.authority.stream && !slices.Contains(admitted, c.Account) {
+		if of(c.Account) {
 			_ = r.DisconnectClientByID(c.Cid) // an error means it is gone
 		}
 	}

@@ -168,7 +168,15 @@ func (s *Server) Connect(context.Context) (*nats.Conn, error) {
 	if r == nil {
 		return nil, errStopped
 	}
-	return r.connect("keyfob publisher", r.publisher, nats.NoReconnect())()
+	connect := r.connect("keyfob publisher", r.publisher, nats.NoReconnect())
+	nc, err := connect()
+	if err == nil || r.NumClients() < maxConnections {
+		return nc, err
+	}
+	if err := r.closeStrangers(); err != nil {
+		return nil, err
+	}
+	return connect()
 }
 
 // URL is the address for consumers on this machine, empty before it listens.

@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -368,4 +369,24 @@ func dangerous(account string) []string {
 		subjects = append(subjects, strings.Replace(strings.Replace(pattern, "*", first, 1), "*", second, 1))
 	}
 	return subjects
+}
+
+// TestStrangersCannotKeepThePublisherOut by opening as many connections as the
+// server takes.
+func TestStrangersCannotKeepThePublisherOut(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	address := strings.TrimPrefix(s.URL(), "nats://")
+	var dialer net.Dialer
+	for s.embedded.NumClients() < maxConnections {
+		conn, err := dialer.DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	nc, err := s.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
 }
