@@ -14,6 +14,7 @@ type AuditReader struct {
 	Key      string     `json:"public_key" doc:"Public key that the credentials are signed with."`
 	Issued   *time.Time `json:"issued"`
 	IssuedBy string     `json:"issued_by,omitempty"`
+	Node     string     `json:"node,omitempty" doc:"Node that issued the credentials. Revoke them if it may have been misused."`
 	Expires  *time.Time `json:"expires"`
 }
 
@@ -24,7 +25,7 @@ type IssuedAuditReader struct {
 }
 
 func viewAuditReader(r *engine.AuditReader) AuditReader {
-	return AuditReader{Name: r.Name, Key: r.Key, Issued: instant(r.Issued), IssuedBy: r.IssuedBy, Expires: instant(r.Expires)}
+	return AuditReader{Name: r.Name, Key: r.Key, Issued: instant(r.Issued), IssuedBy: r.IssuedBy, Node: r.Node, Expires: instant(r.Expires)}
 }
 
 // IssueAuditReaderRequest issues credentials to read the audit stream.
@@ -68,7 +69,7 @@ func (a *API) issueAuditReader(ctx context.Context, in *issueAuditReaderInput) (
 		return nil, err
 	}
 	a.cfg.SyncReaders(ctx)
-	r := AuditReader{Name: issued.Name, Key: key, Issued: instant(events.At(now)), IssuedBy: callerOf(ctx).name, Expires: instant(issued.Expires)}
+	r := AuditReader{Name: issued.Name, Key: key, Issued: instant(events.At(now)), IssuedBy: callerOf(ctx).name, Node: a.cfg.Name, Expires: instant(issued.Expires)}
 	return answered(IssuedAuditReader{AuditReader: r, Credentials: string(credentials)}), nil
 }
 

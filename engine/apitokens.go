@@ -157,18 +157,18 @@ func (s *State) linkAPIToken(e events.APITokenLinked) {
 }
 
 // applyAdmin folds the events on the policy, administrators and API tokens.
-func (s *State) applyAdmin(at events.Time, actor string, e events.AdminEvent) {
+func (s *State) applyAdmin(at events.Time, o events.Origin, e events.AdminEvent) {
 	switch e := e.(type) {
 	case events.PolicyChanged:
 		s.Policy = s.Policy.with(e.Key, e.After)
 	case events.APITokenIssued:
-		s.issueAPIToken(at, actor, e)
+		s.issueAPIToken(at, o.Actor, e)
 	case events.APITokenRevoked:
 		s.apiTokens.Delete(e.Name)
 	case events.APITokenLinked:
 		s.linkAPIToken(e)
 	case events.AuditReaderIssued:
-		s.issueAuditReader(at, actor, e)
+		s.issueAuditReader(at, o, e)
 	case events.AuditReaderRevoked:
 		s.auditReaders.Delete(e.Name)
 	case events.RoleGranted:

@@ -26,7 +26,7 @@ func (s *State) Apply(at events.Time, d events.Draft) {
 	case events.ClientEvent:
 		s.applyClient(at, e)
 	case events.AdminEvent:
-		s.applyAdmin(at, d.Origin.Actor, e)
+		s.applyAdmin(at, d.Origin, e)
 	case events.ClusterEvent:
 		s.applyCluster(at, e)
 	}

@@ -14,6 +14,7 @@ type AuditReader struct {
 	Issued   events.Time `cbor:"3,keyasint"`
 	Expires  events.Time `cbor:"4,keyasint"`
 	IssuedBy string      `cbor:"5,keyasint,omitempty"`
+	Node     string      `cbor:"6,keyasint,omitempty"` // that issued the credentials, and so has seen them
 }
 
 const (
@@ -72,7 +73,7 @@ func (c RevokeAuditReader) decide(s *State, _ events.Time) ([]events.Event, erro
 }
 
 // issueAuditReader adds a reader and drops those that have expired.
-func (s *State) issueAuditReader(at events.Time, actor string, e events.AuditReaderIssued) {
+func (s *State) issueAuditReader(at events.Time, o events.Origin, e events.AuditReaderIssued) {
 	var expired []string
 	s.AuditReaders(func(r *AuditReader) bool {
 		if r.Expires <= at {
@@ -83,7 +84,7 @@ func (s *State) issueAuditReader(at events.Time, actor string, e events.AuditRea
 	for _, name := range expired {
 		s.auditReaders.Delete(name)
 	}
-	s.auditReaders.Set(e.Name, &AuditReader{Name: e.Name, Key: e.Key, Issued: at, Expires: e.Expires, IssuedBy: actor})
+	s.auditReaders.Set(e.Name, &AuditReader{Name: e.Name, Key: e.Key, Issued: at, Expires: e.Expires, IssuedBy: o.Actor, Node: o.Node})
 }
 
 // AuditReader returns the reader of that name, or nil.

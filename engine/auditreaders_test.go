@@ -13,7 +13,7 @@ import (
 
 // commandAt decides a command at a time and folds its events.
 func commandAt(s *engine.State, at time.Time, c engine.Command) error {
-	d, err := engine.Decide(s, events.Origin{Actor: "eve"}, c, events.At(at))
+	d, err := engine.Decide(s, events.Origin{Actor: "eve", Node: "n1"}, c, events.At(at))
 	for _, draft := range d.Drafts {
 		s.Apply(events.At(at), draft)
 	}
@@ -37,7 +37,7 @@ func TestAuditReaderIsKnownUntilRevokedOrReplaced(t *testing.T) {
 	if err := commandAt(s, now, auditReader("siem", "K1", now.Add(time.Hour))); err != nil {
 		t.Fatal(err)
 	}
-	want := engine.AuditReader{Name: "siem", Key: "K1", Issued: events.At(now), Expires: events.At(now.Add(time.Hour)), IssuedBy: "eve"}
+	want := engine.AuditReader{Name: "siem", Key: "K1", Issued: events.At(now), Expires: events.At(now.Add(time.Hour)), IssuedBy: "eve", Node: "n1"}
 	if r := s.AuditReader("siem"); r == nil || *r != want {
 		t.Fatalf("state holds %+v, want %+v", r, want)
 	}

@@ -44,9 +44,9 @@ func (e *commands) auditReaderList() *cobra.Command {
 			return err
 		}
 		return out.Show(e.Out, readers, func(tw *cli.Table) {
-			tw.Row("NAME", "ISSUED", "BY", "EXPIRES", "KEY")
+			tw.Row("NAME", "ISSUED", "BY", "NODE", "EXPIRES", "KEY")
 			for _, r := range readers {
-				tw.Row(r.Name, r.Issued, r.IssuedBy, r.Expires, r.Key)
+				tw.Row(r.Name, r.Issued, r.IssuedBy, r.Node, r.Expires, r.Key)
 			}
 		})
 	})))
