@@ -235,7 +235,7 @@ func description() huma.Config {
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"bearer": {Type: "http", Scheme: "bearer", Description: "An API token, as returned by POST /api-tokens."},
+					"bearer": {Type: "http", Scheme: "bearer", Description: "An API token, as returned by POST /api-tokens, or a session, as returned by POST /sessions."},
 				},
 			},
 			Security: []map[string][]string{{"bearer": {}}},

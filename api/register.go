@@ -38,6 +38,9 @@ func register[I, O any](a *API, r route, handle func(context.Context, *I) (*O, e
 		MaxBodyBytes:  maxBody,
 		Metadata:      map[string]any{rolesKey: r.roles},
 	}
+	if r.roles.has(roleAnyone) {
+		op.Security = []map[string][]string{{}}
+	}
 	if l, ok := any(new(I)).(largeRequest); ok {
 		op.MaxBodyBytes = l.maxBytes()
 	}

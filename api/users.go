@@ -12,6 +12,7 @@ import (
 // User is a user.
 type User struct {
 	User        string     `json:"user"`
+	Role        string     `json:"role,omitempty" doc:"Of an administrator. Only the role admin can change anything about the user then."`
 	Disabled    bool       `json:"disabled"`
 	Locked      bool       `json:"locked" doc:"Too many failures: refused until locked_until, or until an administrator unlocks the user."`
 	LockedUntil *time.Time `json:"locked_until,omitempty"`
@@ -33,6 +34,7 @@ type UserSheet struct {
 func viewUser(u *engine.User, now events.Time) User {
 	v := User{
 		User:        u.Name,
+		Role:        u.Role,
 		Disabled:    u.Disabled,
 		Failures:    u.Failures,
 		Tokens:      append([]string{}, u.Tokens...),

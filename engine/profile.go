@@ -19,7 +19,7 @@ var profiles = map[string]map[string]string{
 	"strict": {
 		"pin.min": "8", "pin.max": "12", "pin.history": "10", "pin.lifetime": "90d", "pin.first": "activation_code",
 		"lock.after": "5", "lock.for": "1h", "lock.stop_after": "50", "resync.by_user": "no",
-		"seed.min": "112",
+		"seed.min": "112", "admin.session_idle": "15m", // PCI DSS 4.0, 8.2.8
 	},
 }
 

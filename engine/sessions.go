@@ -14,16 +14,15 @@ import (
 // Session is an administrator who has logged in. Each node finds it by the
 // digest of its secret, which only the administrator has.
 type Session struct {
-	Name    string         `cbor:"1,keyasint"` // public: SessionName of Digest
-	Digest  events.Hash    `cbor:"2,keyasint"`
-	User    string         `cbor:"3,keyasint"`
-	Role    string         `cbor:"4,keyasint"`
-	Serial  string         `cbor:"5,keyasint"`
-	Network string         `cbor:"6,keyasint"` // CIDR
-	Issued  events.Time    `cbor:"7,keyasint"`
-	Expires events.Time    `cbor:"8,keyasint"`
-	Used    events.Time    `cbor:"9,keyasint"` // last recorded use; see SessionUseDue
-	Login   events.Request `cbor:"10,keyasint"`
+	Name    string      `cbor:"1,keyasint"` // public: SessionName of Digest
+	Digest  events.Hash `cbor:"2,keyasint"`
+	User    string      `cbor:"3,keyasint"`
+	Role    string      `cbor:"4,keyasint"`
+	Serial  string      `cbor:"5,keyasint"`
+	Network string      `cbor:"6,keyasint"` // CIDR
+	Issued  events.Time `cbor:"7,keyasint"`
+	Expires events.Time `cbor:"8,keyasint"`
+	Used    events.Time `cbor:"9,keyasint"` // last recorded use; see SessionUseDue
 }
 
 // Why a session or an API token is not valid.
@@ -89,13 +88,13 @@ func (c OpenSession) decide(s *State, now events.Time) ([]events.Event, error) {
 		return nil, refuse(Invalid, "the session cannot be opened; log in again")
 	}
 	i := slices.IndexFunc(u.Answers, func(a Answer) bool { return a.Request == c.Login && a.Verdict == Accept })
-	if i < 0 || c.Login.IsZero() || now.Sub(u.Answers[i].At) >= loginFor || s.opened(c.Login) {
+	if i < 0 || c.Login.IsZero() || now.Sub(u.Answers[i].At) >= loginFor {
 		return nil, refuse(Forbidden, "the login has not been accepted, or is too old; log in again")
 	}
 	t := s.Token(u.Answers[i].Serial)
 	switch {
 	case t == nil || t.User != u.Name:
-		return nil, refuse(Forbidden, "an emergency tokencode opens no session; log in with a token, or use the socket of a node as root")
+		return nil, refuse(Forbidden, "this login opens no session: a login opens one at most, and an emergency tokencode none; log in again")
 	case t.withoutPIN():
 		return nil, refuse(Forbidden, "token %s is used without a PIN; an administrator needs a token with a PIN", t.Serial)
 	}
@@ -103,15 +102,6 @@ func (c OpenSession) decide(s *State, now events.Time) ([]events.Event, error) {
 		Session: name, Digest: c.Digest, User: u.Name, Role: u.Role, Serial: t.Serial, Network: c.Network,
 		Expires: now.Add(s.Policy.AdminSessionFor), Login: c.Login,
 	})
-}
-
-// opened reports whether a login has opened a session already.
-func (s *State) opened(login events.Request) (found bool) {
-	s.Sessions(func(x *Session) bool {
-		found = x.Login == login
-		return !found
-	})
-	return found
 }
 
 func (c EndSession) decide(s *State, _ events.Time) ([]events.Event, error) {
@@ -188,9 +178,17 @@ func (s *State) SessionUseDue(x *Session, now events.Time) bool {
 	return now.Sub(x.Used) >= max(s.Policy.AdminSessionIdle/4, min(leastUse, s.Policy.AdminSessionIdle/2))
 }
 
-// openSession adds a session. It drops those that have ended, and the oldest of a
-// user who has too many.
+// openSession adds a session and uses its login up. It drops those that have
+// ended, and the oldest of a user who has too many.
 func (s *State) openSession(at events.Time, e events.SessionOpened) {
+	s.changeUser(e.User, func(u *User) {
+		u.Answers = slices.Clone(u.Answers)
+		for i := range u.Answers {
+			if u.Answers[i].Request == e.Login {
+				u.Answers[i].Serial = ""
+			}
+		}
+	})
 	var own []*Session
 	for _, x := range s.sessions.Values() {
 		switch {
@@ -206,7 +204,7 @@ func (s *State) openSession(at events.Time, e events.SessionOpened) {
 	}
 	s.sessions.Set(e.Session, &Session{
 		Name: e.Session, Digest: e.Digest, User: e.User, Role: e.Role, Serial: e.Serial, Network: e.Network,
-		Issued: at, Expires: e.Expires, Used: at, Login: e.Login,
+		Issued: at, Expires: e.Expires, Used: at,
 	})
 }
 

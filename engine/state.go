@@ -214,7 +214,7 @@ type Answer struct {
 	Reference    string               `cbor:"5,keyasint,omitempty"`
 	Conversation *events.Conversation `cbor:"6,keyasint,omitempty"`  // as it stood after this answer
 	Problem      Problem              `cbor:"7,keyasint,omitempty"`  // the problem that ended it
-	Serial       string               `cbor:"8,keyasint,omitempty"`  // of the token that was accepted, or whose rules Problem refers to
+	Serial       string               `cbor:"8,keyasint,omitempty"`  // of the token that was accepted and has opened no session, or whose rules Problem refers to
 	Until        events.Time          `cbor:"14,keyasint,omitempty"` // of the word for the help desk
 
 	// For a login that its gateway may send again: what identifies it, the node

@@ -19,7 +19,7 @@ const maxLoginSteps = 24
 func (e *commands) loginCommand() *cobra.Command {
 	r, out := e.Remote().Anonymous(), &cli.Output{}
 	return out.Flag(r.Flags(r.Completes(cli.Command("login [USER]", "Log in as an administrator", func(c *cobra.Command, args []string) error {
-		if err := r.ForgetSession(); err != nil { // also says whether a new one can be kept
+		if err := r.CanKeepSession(); err != nil {
 			return err
 		}
 		ask := e.Questions()
@@ -38,6 +38,9 @@ func (e *commands) loginCommand() *cobra.Command {
 			return err
 		}
 		e.Say("logged in as %s with the role %s until %s", session.User, session.Role, cli.Cell(session.Expires))
+		if e.Getenv("KEYFOB_TOKEN") != "" {
+			e.Say("KEYFOB_TOKEN is set: commands use that API token, not the session")
+		}
 		return out.Shown(e.Environment, session.Session)
 	}))))
 }

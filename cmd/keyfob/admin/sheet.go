@@ -187,6 +187,7 @@ func userSheet(tw *cli.Table, u api.UserSheet) {
 		now = cli.InLocalTime(strings.Join(u.Now, "; "))
 	}
 	tw.Row("USER", u.User.User)
+	tw.Line("ROLE", u.Role)
 	tw.Row("STATE", userState(u.User))
 	tw.Row("NOW", now)
 	tw.Row("LAST SUCCESS", cli.OrNever(u.LastSuccess))

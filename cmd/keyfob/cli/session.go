@@ -25,7 +25,7 @@ type savedSession struct {
 
 const maxSessionFile = 16 << 10 // bytes
 
-// Anonymous makes the commands of a login: requests carry no credential.
+// Anonymous makes requests carry no credential.
 func (r *Remote) Anonymous() *Remote { r.credential = noCredential; return r }
 
 // WithSession makes requests carry the saved session, also if KEYFOB_TOKEN is set.
@@ -46,6 +46,12 @@ func (r *Remote) SaveSession(s api.IssuedSession) error {
 		return fmt.Errorf("keeping the session: %w", err)
 	}
 	return WriteFile(path, append(text, '\n'), 0o600)
+}
+
+// CanKeepSession reports why there is no place to keep a session.
+func (r *Remote) CanKeepSession() error {
+	_, err := r.sessionFile()
+	return err
 }
 
 // ForgetSession removes the saved session, if there is one.
