@@ -12,7 +12,8 @@ import (
 // by the path of the field.
 var public = map[string]string{
 	"Cluster.Certificate":                   "a certificate",
-	"Cluster.RecoveryKey":                   "a public key",
+	"Cluster.OnlyRecoveryKey":               "a public key",
+	"Cluster.RecoveryKeys[].Key":            "a public key",
 	"Token.Lost.Used":                       "numbers",
 	"NodeRecord.SealKey":                    "a public key",
 	"Cluster.Keys.Live[].Boxes[].Sealed":    "sealed for the key of a node",
