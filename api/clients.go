@@ -18,6 +18,7 @@ type Client struct {
 	MessageAuthenticator string           `json:"message_authenticator"`
 	Trusted              bool             `json:"trusted"`
 	Signed               []string         `json:"signed" doc:"Addresses that must send a Message-Authenticator, because they have sent one before."`
+	SignedAll            bool             `json:"signed_all" doc:"All addresses must send a Message-Authenticator, because more have sent one than are listed."`
 	SecretInUse          engine.SecretUse `json:"secret_in_use" enum:"current,old,none" doc:"current: never rotated, or the new secret has been used. old: the new secret has not been used yet and the old one is still valid. none: the new secret has not been used yet and the old one is no longer valid."`
 	SecretRotated        *time.Time       `json:"secret_rotated,omitempty" doc:"When the secret was last rotated."`
 	SecretFirstSeen      *time.Time       `json:"secret_first_seen,omitempty" doc:"When the new secret was first used."`
@@ -33,6 +34,7 @@ func viewClient(c *engine.Client, now events.Time) Client {
 		MessageAuthenticator: c.MessageAuthenticator,
 		Trusted:              c.Trusted,
 		Signed:               []string{},
+		SignedAll:            c.SignedAll,
 		SecretInUse:          c.SecretInUse(now),
 		SecretRotated:        instant(c.Rotated),
 		SecretFirstSeen:      instant(c.Seen),
@@ -90,6 +92,18 @@ type rotateClientSecretInput struct {
 	Body RotateClientSecretRequest
 }
 
+// ClearSignedRequest lets addresses of a RADIUS client send requests without a
+// Message-Authenticator again.
+type ClearSignedRequest struct {
+	CommandRequest
+	Address string `json:"address,omitempty" maxLength:"64" doc:"Only this address; absent: all. An address that sends a Message-Authenticator must send it from then on, as before."`
+}
+
+type clearSignedInput struct {
+	ClientPath
+	Body ClearSignedRequest
+}
+
 type clientRemoval struct {
 	ClientPath
 	RemovalQuery
@@ -101,6 +115,7 @@ func (a *API) clients() {
 	register(a, route{get, "/clients/{name}", "show-client", "Show a RADIUS client", auditors, 0}, a.showClient)
 	register(a, route{patch, "/clients/{name}", "set-client", "Change settings of a RADIUS client", administrators, 0}, a.setClient)
 	register(a, route{post, "/clients/{name}/rotate-secret", "rotate-client-secret", "Rotate the shared secret of a RADIUS client", administrators, 0}, a.rotateClientSecret)
+	register(a, route{post, "/clients/{name}/clear-signed", "clear-client-signed", "Let addresses of a RADIUS client send requests without a Message-Authenticator again", administrators, 0}, a.clearSigned)
 	register(a, route{remove, "/clients/{name}", "remove-client", "Remove a RADIUS client", administrators, 0}, a.removeClient)
 }
 
@@ -179,6 +194,13 @@ func (a *API) rotateClientSecret(ctx context.Context, in *rotateClientSecretInpu
 		return nil, err
 	}
 	if err := a.do(ctx, in.Body.Reason, engine.RotateClientSecret{Client: in.Name, Sealed: sealed, Overlap: overlap}); err != nil {
+		return nil, err
+	}
+	return a.clientNow(in.Name)
+}
+
+func (a *API) clearSigned(ctx context.Context, in *clearSignedInput) (*answer[Client], error) {
+	if err := a.do(ctx, in.Body.Reason, engine.ClearSigned{Client: in.Name, Address: in.Body.Address}); err != nil {
 		return nil, err
 	}
 	return a.clientNow(in.Name)

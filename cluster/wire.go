@@ -89,6 +89,7 @@ var forms = []form{
 	plain[engine.IssueAuditReader](37),
 	plain[engine.RevokeAuditReader](38),
 	plain[engine.TransferLeadership](39),
+	plain[engine.ClearSigned](76),
 	plain[engine.RotateKeys](40),
 	plain[engine.GrantRole](61),
 	plain[engine.RevokeRole](62),

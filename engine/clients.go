@@ -36,6 +36,12 @@ type (
 		Client  string `cbor:"1,keyasint"`
 		Address string `cbor:"2,keyasint"`
 	}
+	// ClearSigned lets an address send requests without a Message-Authenticator again,
+	// until it sends one.
+	ClearSigned struct {
+		Client  string `cbor:"1,keyasint"`
+		Address string `cbor:"2,keyasint,omitempty"` // empty: all addresses
+	}
 	RemoveClient struct {
 		Client string `cbor:"1,keyasint"`
 	}
@@ -56,7 +62,9 @@ var (
 // nameForm is the form of the names of clients, nodes and API tokens.
 var nameForm = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
 
-const maxSigned = 256 // addresses of one client that have sent a Message-Authenticator
+// maxSigned bounds the addresses of one client that are kept because they have sent
+// a Message-Authenticator. With the next one, all addresses of the client must.
+const maxSigned = 256
 
 func (c AddClient) decide(s *State, _ events.Time) ([]events.Event, error) {
 	e := c.Client
@@ -170,10 +178,34 @@ func (c RecordSecretSeen) decide(s *State, _ events.Time) ([]events.Event, error
 func (c RecordSigned) decide(s *State, _ events.Time) ([]events.Event, error) {
 	old := s.Client(c.Client)
 	address, err := netip.ParseAddr(c.Address)
-	if err != nil || old == nil || slices.Contains(old.Signed, address) || len(old.Signed) >= maxSigned {
+	if err != nil || old == nil || old.MustSign(address) {
 		return nil, nil
 	}
-	return one(events.ClientSigned{Client: c.Client, Address: address.String()})
+	return one(events.ClientSigned{Client: c.Client, Address: address.String(), All: len(old.Signed) >= maxSigned})
+}
+
+// MustSign reports whether an address counts as one that has sent a
+// Message-Authenticator.
+func (c *Client) MustSign(a netip.Addr) bool { return c.SignedAll || slices.Contains(c.Signed, a) }
+
+func (c ClearSigned) decide(s *State, _ events.Time) ([]events.Event, error) {
+	old, err := s.mustClient(c.Client)
+	if err != nil {
+		return nil, err
+	}
+	if c.Address == "" {
+		return unless(len(old.Signed) == 0 && !old.SignedAll, events.ClientSignedCleared{Client: old.Name})
+	}
+	address, err := netip.ParseAddr(c.Address)
+	switch {
+	case err != nil:
+		return nil, refuse(Invalid, "client %s: %.80q is not an address", old.Name, c.Address)
+	case old.SignedAll:
+		return nil, refuse(Conflict, "client %s: so many of its addresses have sent a Message-Authenticator that all must; clear all of them", old.Name)
+	case !old.MustSign(address.Unmap()):
+		return nil, refuseHelp(NotFound, HelpListClients, "client %s: address %s has sent no Message-Authenticator", old.Name, address)
+	}
+	return one(events.ClientSignedCleared{Client: old.Name, Address: address.Unmap().String()})
 }
 
 func (c RemoveClient) decide(s *State, _ events.Time) ([]events.Event, error) {
@@ -249,7 +281,7 @@ func (s *State) applyClient(at events.Time, e events.ClientEvent) {
 			MessageAuthenticator: e.MessageAuthenticator, Trusted: e.Trusted,
 		}
 		if old := s.Client(e.Client); old != nil { // older versions changed clients in this way
-			c.Signed = old.Signed
+			c.Signed, c.SignedAll = old.Signed, old.SignedAll
 		}
 		s.clients.Set(e.Client, c)
 	case events.ClientRemoved:
@@ -264,9 +296,18 @@ func (s *State) applyClient(at events.Time, e events.ClientEvent) {
 			return
 		}
 		s.changeClient(e.Client, func(c *Client) {
-			if !slices.Contains(c.Signed, address) {
+			if c.SignedAll = c.SignedAll || e.All; !c.MustSign(address) {
 				c.Signed = append(slices.Clone(c.Signed), address)
 			}
+		})
+	case events.ClientSignedCleared:
+		s.changeClient(e.Client, func(c *Client) {
+			c.Cleared++
+			if e.Address == "" {
+				c.Signed, c.SignedAll = nil, false
+				return
+			}
+			c.Signed = slices.DeleteFunc(slices.Clone(c.Signed), func(a netip.Addr) bool { return a.String() == e.Address })
 		})
 	case events.ClientSecretRotated:
 		s.changeClient(e.Client, func(c *Client) { c.rotate(at, e) })

@@ -41,6 +41,23 @@ func rotated(revision uint64, left time.Duration) events.ClientSecretRotated {
 	return e
 }
 
+func signed(address string) events.ClientSigned {
+	return events.ClientSigned{Client: "vpn", Address: address}
+}
+
+// TestClearedAddressIsForgotten, and nothing else.
+func TestClearedAddressIsForgotten(t *testing.T) {
+	given := []events.Event{vpnAdded, signed("192.0.2.1"), signed("192.0.2.2")}
+	one := clientsAfter(append(given, events.ClientSignedCleared{Client: "vpn", Address: "192.0.2.1"})...).Client("vpn")
+	if one.MustSign(netip.MustParseAddr("192.0.2.1")) || !one.MustSign(netip.MustParseAddr("192.0.2.2")) {
+		t.Errorf("must sign: %v", one.Signed)
+	}
+	all := clientsAfter(append(given, events.ClientSigned{Client: "vpn", Address: "192.0.2.3", All: true}, events.ClientSignedCleared{Client: "vpn"})...).Client("vpn")
+	if all.SignedAll || len(all.Signed) != 0 {
+		t.Errorf("must sign: %v, all: %v", all.Signed, all.SignedAll)
+	}
+}
+
 func TestClientCommands(t *testing.T) {
 	other := events.ClientAdded{Client: "other", Prefix: "198.51.100.7/32", Sealed: []byte("s"), Dialect: "rsa", MessageAuthenticator: "auto"}
 	mapped := vpnAdded
@@ -114,6 +131,26 @@ func TestClientCommands(t *testing.T) {
 			nil, engine.Invalid,
 		},
 		{"set the address of another", []events.Event{vpnAdded, other}, engine.SetClient{Change: events.ClientChanged{Client: "vpn", Prefix: ptr("198.51.100.7/32")}}, nil, engine.Conflict},
+
+		{
+			"clear one address",
+			[]events.Event{vpnAdded, signed("192.0.2.1"), signed("192.0.2.2")},
+			engine.ClearSigned{Client: "vpn", Address: "::ffff:192.0.2.1"},
+			[]events.Event{events.ClientSignedCleared{Client: "vpn", Address: "192.0.2.1"}},
+			"",
+		},
+		{
+			"clear all addresses",
+			[]events.Event{vpnAdded, events.ClientSigned{Client: "vpn", Address: "192.0.2.9", All: true}},
+			engine.ClearSigned{Client: "vpn"},
+			[]events.Event{events.ClientSignedCleared{Client: "vpn"}},
+			"",
+		},
+		{"clear one address when all must sign", []events.Event{vpnAdded, events.ClientSigned{Client: "vpn", Address: "192.0.2.9", All: true}}, engine.ClearSigned{Client: "vpn", Address: "192.0.2.9"}, nil, engine.Conflict},
+		{"clear an address that has not signed", []events.Event{vpnAdded, signed("192.0.2.1")}, engine.ClearSigned{Client: "vpn", Address: "192.0.2.2"}, nil, engine.NotFound},
+		{"clear what is no address", []events.Event{vpnAdded}, engine.ClearSigned{Client: "vpn", Address: "gw1"}, nil, engine.Invalid},
+		{"clear when none has signed", []events.Event{vpnAdded}, engine.ClearSigned{Client: "vpn"}, nil, ""},
+		{"clear an unknown client", nil, engine.ClearSigned{Client: "vpn"}, nil, engine.NotFound},
 
 		{
 			"rotate",

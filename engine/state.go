@@ -310,8 +310,10 @@ type Client struct {
 	Dialect              string       `cbor:"5,keyasint"`
 	MessageAuthenticator string       `cbor:"6,keyasint"`
 	Trusted              bool         `cbor:"7,keyasint,omitempty"`
-	Signed               []netip.Addr `cbor:"8,keyasint,omitempty"` // addresses that have sent a Message-Authenticator
-	Revision             uint64       `cbor:"9,keyasint,omitempty"` // of Secret: how often it was rotated
+	Signed               []netip.Addr `cbor:"8,keyasint,omitempty"`  // addresses that have sent a Message-Authenticator
+	SignedAll            bool         `cbor:"20,keyasint,omitempty"` // more have sent one than Signed holds: all addresses count as such
+	Cleared              uint32       `cbor:"21,keyasint,omitempty"` // how often Signed was cleared, in part or as a whole
+	Revision             uint64       `cbor:"9,keyasint,omitempty"`  // of Secret: how often it was rotated
 	Rotated              events.Time  `cbor:"10,keyasint,omitempty"`
 	Seen                 events.Time  `cbor:"11,keyasint,omitempty"` // first use of Secret since Rotated
 	OldSecret            []byte       `cbor:"12,keyasint,omitempty"` // sealed

@@ -81,6 +81,16 @@ type ClientRemoved struct {
 type ClientSigned struct {
 	Client  string `cbor:"1,keyasint"`
 	Address string `cbor:"2,keyasint"`
+	// All is set if the client has as many such addresses as are kept. From then on
+	// requests of all its addresses are refused without one.
+	All bool `cbor:"3,keyasint,omitempty"`
+}
+
+// ClientSignedCleared is recorded when an administrator lets an address of a
+// client, or all of them, send requests without a Message-Authenticator again.
+type ClientSignedCleared struct {
+	Client  string `cbor:"1,keyasint"`
+	Address string `cbor:"2,keyasint,omitempty"` // empty: all
 }
 
 // PolicyChanged is recorded when a setting of the policy changes.

@@ -233,6 +233,12 @@ func (e ClientRemoved) describe(d *Data) { d.detail("name", e.Client) }
 
 func (e ClientSigned) describe(d *Data) {
 	d.detail("address", e.Address)
+	d.detail("all", e.All)
+	d.detail("name", e.Client)
+}
+
+func (e ClientSignedCleared) describe(d *Data) {
+	d.detail("address", e.Address)
 	d.detail("name", e.Client)
 }
 

@@ -90,6 +90,7 @@ func (ClientAdded) ofClient()         {}
 func (ClientChanged) ofClient()       {}
 func (ClientRemoved) ofClient()       {}
 func (ClientSigned) ofClient()        {}
+func (ClientSignedCleared) ofClient() {}
 func (ClientSecretRotated) ofClient() {}
 func (ClientSecretSeen) ofClient()    {}
 

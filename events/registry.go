@@ -74,6 +74,7 @@ var kinds = []class{
 	member[ClientSecretRotated](74, "client", "secret_rotated", "KF4005I"),
 	member[ClientSecretSeen](75, "client", "secret_seen", "KF4006I"),
 	member[AnswerRepeated](76, "client", "answer_repeated", "KF4007I"),
+	member[ClientSignedCleared](77, "client", "signed_cleared", "KF4008W"),
 
 	member[PolicyChanged](80, "policy", "changed", "KF5001W"),
 	member[APITokenIssued](81, "admin", "api_token_issued", "KF5002W"),

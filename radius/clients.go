@@ -21,6 +21,7 @@ type client struct {
 	policy  policy
 	secret  *sharedSecret
 	signed  map[netip.Addr]struct{} // addresses that must sign, as recorded
+	all     bool                    // all must, as recorded
 	single  bool                    // it has one address
 	signers *signers
 
@@ -51,17 +52,23 @@ func policyOf(name string) policy {
 	}
 }
 
-// mustSign reports whether a request from an address must be signed.
-func (c *client) mustSign(from netip.Addr) bool {
-	switch c.policy {
-	case policyRequire:
-		return true
-	case policyAllow:
-		return false
+// unsigned returns why a request without a Message-Authenticator from an address
+// is dropped, or "".
+func (c *client) unsigned(from netip.Addr) Cause {
+	switch {
+	case c.policy == policyRequire:
+		return DropUnsigned
+	case c.policy == policyAuto && (c.recorded(from) || c.signers.has(from)):
+		return DropStripped
 	default:
-		_, recorded := c.signed[from]
-		return recorded || c.signers.has(from)
+		return ""
 	}
+}
+
+// recorded reports whether the cluster knows that an address has signed.
+func (c *client) recorded(from netip.Addr) bool {
+	_, ok := c.signed[from]
+	return ok || c.all
 }
 
 // clients finds the client that a packet comes from.
@@ -187,6 +194,7 @@ func (c *clients) clientOf(r *engine.Client, before *client) (*client, error) {
 		policy:  policyOf(r.MessageAuthenticator),
 		signed:  make(map[netip.Addr]struct{}, len(r.Signed)),
 		single:  r.Prefix.IsSingleIP(),
+		all:     r.SignedAll,
 		signers: newSigners(),
 
 		oldUntil:   r.OldUntil.Std(),
@@ -223,22 +231,22 @@ func (c *clients) open(name string, sealed []byte, before *client) (*sharedSecre
 	return newSharedSecret(secret), nil
 }
 
-// continues reports whether a client is the one before, changed. A client that
-// was removed and added again lacks addresses that were recorded, or has another
-// secret that is not a rotated one.
+// continues reports whether a client is the one before, changed, and no address
+// was cleared. A client that was removed and added again lacks addresses that were
+// recorded, or has another secret that is not a rotated one.
 func (c *client) continues(before *client) bool {
 	rotated := c.record.Revision > before.record.Revision
-	return c.includes(before.signed) && (rotated || bytes.Equal(c.record.Secret, before.record.Secret))
+	return c.record.Cleared == before.record.Cleared && c.includes(before) && (rotated || bytes.Equal(c.record.Secret, before.record.Secret))
 }
 
-// includes reports whether all addresses are recorded as signed.
-func (c *client) includes(addresses map[netip.Addr]struct{}) bool {
-	for a := range addresses {
-		if _, ok := c.signed[a]; !ok {
+// includes reports whether all addresses that were recorded still are.
+func (c *client) includes(before *client) bool {
+	for a := range before.signed {
+		if !c.recorded(a) {
 			return false
 		}
 	}
-	return true
+	return c.all || !before.all
 }
 
 // longestFirst sorts lengths and removes duplicates.

@@ -13,6 +13,7 @@ const (
 	DropMalformed      Cause = "malformed"
 	DropCode           Cause = "code"
 	DropUnsigned       Cause = "unsigned"        // no Message-Authenticator, and the client must send one
+	DropStripped       Cause = "signed_before"   // no Message-Authenticator, and its address has sent one before
 	DropProxied        Cause = "proxied"         // Proxy-State without a Message-Authenticator
 	DropSignature      Cause = "signature"       // wrong Message-Authenticator or Request Authenticator
 	DropOldSecret      Cause = "old_secret"      // signed with the old shared secret, which has ended
@@ -48,6 +49,7 @@ var messages = map[Cause]string{
 	DropMalformed:      "radius packet is malformed",
 	DropCode:           "radius packet has a code that is not served on this port",
 	DropUnsigned:       "radius request has no message authenticator, which this client must send",
+	DropStripped:       "radius request has no message authenticator, and its address has sent one before; keyfob client clear-signed ends that",
 	DropProxied:        "radius request has proxy state and no message authenticator",
 	DropSignature:      "radius request has a wrong signature; the shared secret probably differs",
 	DropOldSecret:      "radius request uses the old shared secret, which has ended; set the new one on the client",

@@ -2,6 +2,7 @@ package radius
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -107,6 +108,92 @@ func TestAddressThatSignedOnceMustSignForEver(t *testing.T) {
 	if got := node.state.Client("vpn").Signed; !slices.Equal(got, []netip.Addr{netip.MustParseAddr("192.0.2.1")}) {
 		t.Errorf("recorded: %v", got)
 	}
+}
+
+// TestLogExplainsTheLatch: it names the client, the address, and the command that
+// helps.
+func TestLogExplainsTheLatch(t *testing.T) {
+	b := newHarness(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+	b.ask(vpnAddress, newPackets(true).login("alice", "1234123456"))
+	for range 100 {
+		b.ask(vpnAddress, newPackets(false).login("alice", "1234123456"))
+	}
+	log := b.log.String()
+	if b.counts.of(DropStripped) != 100 || strings.Count(log, "\n") != 1 {
+		t.Errorf("drops are %v, the log is\n%s", b.counts.dropped, log)
+	}
+	for _, want := range []string{"client=vpn", "source=192.0.2.1", "has sent one before", "keyfob client clear-signed"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log does not say %q:\n%s", want, log)
+		}
+	}
+}
+
+// TestTestByHandObligesNobody: the documented radclient line signs, perhaps from
+// the machine of a gateway that cannot.
+func TestTestByHandObligesNobody(t *testing.T) {
+	b := newHarness(t, newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto")), nil)
+	test := newPackets(true).login("bob", "1234123456", with(NASIdentifier, "keyfob-test"))
+	mustAnswer(t, test, b.ask(vpnAddress, test), AccessAccept)
+	gateway := newPackets(false).login("alice", "1234123456", with(NASIdentifier, "keyfob-test"))
+	mustAnswer(t, gateway, b.ask(vpnAddress, gateway), AccessAccept)
+	if len(b.findings) != 0 {
+		t.Error("the cluster is told")
+	}
+	b.ask(vpnAddress, newPackets(true).login("alice", "1234123456", with(NASIdentifier, "gw1")))
+	if b.ask(vpnAddress, newPackets(false).login("alice", "1234123456", with(NASIdentifier, "keyfob-test"))) != nil {
+		t.Error("an unsigned request is believed to be a test")
+	}
+}
+
+func TestClearedAddressNeedNotSign(t *testing.T) {
+	for _, address := range []string{"192.0.2.1", ""} {
+		synctest.Test(t, func(t *testing.T) {
+			node := newFakeNode(vpn("vpn", "192.0.2.0/24", "rsa", "auto"))
+			b := newHarness(t, node, nil)
+			for _, from := range []string{vpnAddress, "192.0.2.2:40000"} {
+				b.ask(from, newPackets(true).login("alice", "1234123456"))
+			}
+			b.recordAll()
+			pass(freshFor)
+			if err := node.Do(t.Context(), events.Origin{}, engine.ClearSigned{Client: "vpn", Address: address}); err != nil {
+				t.Fatal(err)
+			}
+			pass(freshFor)
+			if b.ask(vpnAddress, newPackets(false).login("alice", "1234123456")) == nil {
+				t.Errorf("clearing %q: the address must still sign", address)
+			}
+			if other := b.ask("192.0.2.2:40000", newPackets(false).login("alice", "1234123456")); (other != nil) != (address == "") {
+				t.Errorf("clearing %q: another address answered: %v", address, other != nil)
+			}
+			b.ask(vpnAddress, newPackets(true).login("alice", "1234123456"))
+			if b.ask(vpnAddress, newPackets(false).login("alice", "1234123456")) != nil {
+				t.Errorf("clearing %q: an address that signs again need not sign", address)
+			}
+		})
+	}
+}
+
+// TestBeyondTheAddressesThatAreKeptAllMustSign.
+func TestBeyondTheAddressesThatAreKeptAllMustSign(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(vpn("vpn", "10.0.0.0/8", "rsa", "auto"))
+		b, m := newHarness(t, node, nil), newPackets(true)
+		for i := range 300 {
+			b.ask(fmt.Sprintf("10.0.%d.%d:1", i/200, i%200), m.login("alice", "1234123456"))
+			b.recordAll()
+		}
+		pass(freshFor)
+		if c := node.State().Client("vpn"); !c.SignedAll || len(c.Signed) != 256 {
+			t.Fatalf("%d addresses are kept, all: %v", len(c.Signed), c.SignedAll)
+		}
+		other := newHarness(t, node, nil)
+		for _, from := range []string{"10.0.0.1:1", "10.0.1.99:1", "10.99.0.1:1"} {
+			if b.ask(from, newPackets(false).login("alice", "1234123456")) != nil || other.ask(from, newPackets(false).login("alice", "1234123456")) != nil {
+				t.Errorf("an unsigned request from %s was answered", from)
+			}
+		}
+	})
 }
 
 func TestFindingThatWasNotRecordedIsReportedAgain(t *testing.T) {

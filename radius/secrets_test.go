@@ -316,7 +316,7 @@ func TestAddressThatSignedMustSignAfterARotation(t *testing.T) {
 				t.Errorf("unsigned under %q: answered", secret.Reveal())
 			}
 		}
-		if b.counts.of(DropUnsigned) != 2 {
+		if b.counts.of(DropStripped) != 2 {
 			t.Errorf("drops are %v", b.counts.dropped)
 		}
 	})

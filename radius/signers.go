@@ -17,9 +17,14 @@ type signers struct {
 	reported map[netip.Addr]time.Time
 }
 
-// maxSigners bounds the memory used for one client. Beyond it an address must
-// sign only once the cluster has recorded it.
-const maxSigners = 1 << 16
+// maxSigners bounds the memory used for one client. When it is used up, all
+// addresses must sign.
+const maxSigners = 1 << 10
+
+// testIdentifier is the NAS-Identifier of requests that are made by hand. They
+// may come from the machine of a gateway that does not sign, and must not oblige
+// it to. It is believed in signed requests only, where nobody can forge it.
+const testIdentifier = "keyfob-test"
 
 func newSigners() *signers { return &signers{reported: make(map[netip.Addr]time.Time)} }
 
@@ -27,7 +32,7 @@ func (s *signers) has(from netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, ok := s.reported[from]
-	return ok
+	return ok || len(s.reported) >= maxSigners
 }
 
 // add reports whether the address is to be reported to the cluster.
@@ -44,13 +49,14 @@ func (s *signers) add(from netip.Addr, now time.Time) bool {
 	return true
 }
 
-// noteSigner remembers that an address has signed, if the client's policy is
-// auto.
-func (s *Server) noteSigner(c *client, from netip.Addr, now time.Time) {
-	if c.policy != policyAuto {
+// noteSigner remembers that the address of a request has signed, if the client's
+// policy is auto and the request is no test.
+func (s *Server) noteSigner(r *request) {
+	c, from := r.client, r.source
+	if c.policy != policyAuto || c.recorded(from) {
 		return
 	}
-	if _, recorded := c.signed[from]; recorded || !c.signers.add(from, now) {
+	if name, _ := r.packet.Lookup(NASIdentifier); string(name) == testIdentifier || !c.signers.add(from, r.arrived) {
 		return
 	}
 	s.report(c, from, engine.RecordSigned{Client: c.name, Address: from.String()})

@@ -21,7 +21,7 @@ func (s *Server) verify(r *request) Cause {
 		return cause
 	}
 	if p.Code() == AccessRequest && !r.transport.encrypted() {
-		s.noteSigner(r.client, r.source, r.arrived)
+		s.noteSigner(r)
 	}
 	s.noteSecret(r)
 	return ""
@@ -41,9 +41,7 @@ func verifyUnsigned(r *request) Cause {
 		return ""
 	case proxied:
 		return DropProxied
-	case r.client.mustSign(r.source):
-		return DropUnsigned
 	default:
-		return ""
+		return r.client.unsigned(r.source)
 	}
 }

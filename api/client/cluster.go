@@ -86,6 +86,12 @@ func (c *Client) RotateClientSecret(ctx context.Context, name string, in api.Rot
 	return post[api.Client](ctx, c, at("clients", name, "rotate-secret"), in)
 }
 
+// ClearSigned lets addresses of a RADIUS client send requests without a
+// Message-Authenticator again.
+func (c *Client) ClearSigned(ctx context.Context, name string, in api.ClearSignedRequest) (api.Client, error) {
+	return post[api.Client](ctx, c, at("clients", name, "clear-signed"), in)
+}
+
 // RemoveClient removes a RADIUS client, for a reason.
 func (c *Client) RemoveClient(ctx context.Context, name, reason string) error {
 	return c.remove(ctx, at("clients", name), reason)

@@ -3,6 +3,7 @@ package admin
 import (
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -19,6 +20,7 @@ func (e *commands) clientCommand() *cobra.Command {
 		e.clientAdd(),
 		e.clientSet(),
 		e.clientRotateSecret(),
+		e.clientClearSigned(),
 		e.clientList(),
 		e.clientShow(),
 		e.removal(removal{
@@ -136,6 +138,23 @@ func (e *commands) clientRotateSecret() *cobra.Command {
 	return out.Flag(r.Because(r.Completes(c, cli.Clients)))
 }
 
+func (e *commands) clientClearSigned() *cobra.Command {
+	r, out := e.Remote(), &cli.Output{}
+	c := cli.Command("clear-signed NAME [ADDRESS]", "Let an address of a RADIUS client, or all, send requests without a Message-Authenticator again", func(c *cobra.Command, args []string) error {
+		n := api.ClearSignedRequest{CommandRequest: r.Reason(c)}
+		if len(args) > 1 {
+			n.Address = args[1]
+		}
+		changed, err := r.ClearSigned(c.Context(), args[0], n)
+		if err != nil {
+			return err
+		}
+		e.Say("client %s may send requests without a Message-Authenticator until an address sends one again", changed.Name)
+		return out.Shown(e.Environment, changed)
+	})
+	return out.Flag(r.Because(r.Completes(c, cli.Clients)))
+}
+
 // secretOrNew reads a secret from a file, or generates one of 128 bits.
 func (e *commands) secretOrNew(file string) (secret api.Secret, made bool, err error) {
 	if file == "" {
@@ -188,9 +207,26 @@ func (e *commands) clientShow() *cobra.Command {
 }
 
 func clientRows(tw *cli.Table, clients ...api.Client) {
-	tw.Row("NAME", "ADDRESSES", "DIALECT", "MESSAGE-AUTHENTICATOR", "SITE", "TRUSTED", "SECRET IN USE")
+	tw.Row("NAME", "ADDRESSES", "DIALECT", "MESSAGE-AUTHENTICATOR", "MUST SIGN", "SITE", "TRUSTED", "SECRET IN USE")
 	for _, c := range clients {
-		tw.Row(c.Name, c.Prefix, c.Dialect, c.MessageAuthenticator, c.Site, c.Trusted, secretInUse(c))
+		tw.Row(c.Name, c.Prefix, c.Dialect, c.MessageAuthenticator, mustSign(c), c.Site, c.Trusted, secretInUse(c))
+	}
+}
+
+// shownAddresses is how many addresses a line of a table has room for.
+const shownAddresses = 4
+
+// mustSign says which addresses must send a Message-Authenticator.
+func mustSign(c api.Client) string {
+	switch {
+	case c.MessageAuthenticator == "require", c.MessageAuthenticator == "auto" && c.SignedAll:
+		return "all"
+	case c.MessageAuthenticator != "auto" || len(c.Signed) == 0:
+		return "none"
+	case len(c.Signed) > shownAddresses:
+		return fmt.Sprintf("%s and %d more", strings.Join(c.Signed[:shownAddresses], ", "), len(c.Signed)-shownAddresses)
+	default:
+		return strings.Join(c.Signed, ", ")
 	}
 }
 

@@ -148,6 +148,12 @@ keyfob client add vpn-paris 198.51.100.0/28 --dialect nochallenge --secret-file 
 	"client set": {`
 Settings that are not named keep their values.`, `
 keyfob client set vpn-berlin --dialect cisco-sdi`},
+	"client clear-signed": {`
+With --message-authenticator auto, an address that has sent a Message-Authenticator must send it
+from then on. Use this command if a gateway no longer can, for example after it was replaced.
+First make sure that nobody on the path removes it: that is what an attack looks like.`, `
+keyfob client clear-signed vpn-berlin 192.0.2.7
+keyfob client clear-signed vpn-berlin`},
 	"client rotate-secret": {`
 Both secrets are valid until the new one is used, at most for --overlap. keyfob client show
 names the one in use.`, `
