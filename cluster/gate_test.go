@@ -177,3 +177,52 @@ func TestTrustedGatewaysAreNotThrottled(t *testing.T) {
 		t.Errorf("%d of 20 through another were not looked at, want 13", unseen)
 	}
 }
+
+// TestUserWhoWasRightFromAnAddressIsNotShutOutByItsNeighbors: strangers behind the
+// same address use up its failures. A user who logged in from there before still gets
+// in. Strangers who guess at that user gain a few tries, which count for the user,
+// and are answered as everybody else there: they do not learn who uses the address.
+func TestUserWhoWasRightFromAnAddressIsNotShutOutByItsNeighbors(t *testing.T) {
+	r := newCluster(t, 1)
+	r.freeze()
+	n := r.leader()
+	r.policy(map[string]string{"source.every": "1h", "refusal.delay": "0s", "wait.step": "0s", "lock.after": "100", "next_tokencode.after": "100"})
+	known, other := r.fobOn(n, "known"), r.fobOn(n, "other")
+	ask := func(a engine.Attempt) engine.Outcome {
+		t.Helper()
+		out, err := n.Authenticate(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	right := func(f fob, ahead int64) engine.Attempt {
+		a := r.guessAt(f.user)
+		a.Typed = f.passcode(r.clock(""), ahead)
+		return a
+	}
+	if out := ask(right(known, 0)); out.Verdict != engine.Accept {
+		t.Fatalf("a login: %v (%s)", out.Verdict, out.Reason)
+	}
+	for i := range 100 {
+		if out := ask(r.guessAt(fmt.Sprintf("nobody%d", i))); out.Reason == events.ReasonThrottled {
+			t.Fatalf("failure %d was not looked at", i)
+		}
+	}
+	if out := ask(right(other, 0)); out.Reason != events.ReasonThrottled {
+		t.Errorf("somebody who has not logged in from there: %v (%s)", out.Verdict, out.Reason)
+	}
+	if out := ask(right(known, 1)); out.Verdict != engine.Accept {
+		t.Errorf("a user who has logged in from there: %v (%s)", out.Verdict, out.Reason)
+	}
+	before := n.State().User(known.user).Failures
+	for range 50 {
+		at, elsewhere := ask(r.guessAt(known.user)), ask(r.guessAt("nobody"))
+		if at.Verdict != engine.Reject || at.Reason != elsewhere.Reason || at.Wait != elsewhere.Wait || at.User != elsewhere.User {
+			t.Fatalf("a guess at the known user is answered %+v, at nobody %+v", at, elsewhere)
+		}
+	}
+	if counted := n.State().User(known.user).Failures - before; counted < 1 || counted > 5 {
+		t.Errorf("%d of 50 guesses were looked at and counted, want 1 to 5", counted)
+	}
+}

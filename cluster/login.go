@@ -36,17 +36,17 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 	defer n.requests.end()
 	a.Origin = n.from(a.Origin)
 	policy := n.State().Policy
-	pass := refusal.PassFor(n.State(), a)
-	if wait := n.refusals.gate.Enter(pass, n.c.Now()); wait > 0 {
+	pass := refusal.PassFor(n.State(), a, n.userOf(a))
+	if wait := n.refusals.gate.Enter(&pass, n.c.Now()); wait > 0 {
 		n.refusals.count(a, events.ReasonThrottled)
-		if err := n.refusals.hold(ctx, a.Arrived, policy.RefusalDelay); err != nil {
-			return engine.Outcome{}, err
-		}
-		return engine.Outcome{Reason: events.ReasonThrottled, Reference: a.Origin.Reference, Wait: wait}, nil
+		return n.refusals.throttled(ctx, a, policy.RefusalDelay, wait)
 	}
 	crowded := n.vault.Crowded()
 	out, err := n.login(ctx, a)
 	n.refusals.gate.Leave(pass, countsAsFailure(ctx, out, err), n.c.Now())
+	if err == nil && out.Verdict == engine.Accept {
+		n.refusals.gate.Remember(pass, out.User, n.c.Now())
+	}
 	switch {
 	case errors.Is(err, vault.ErrBusy): // only a correct tokencode leads here, which must not show
 	case err != nil:
@@ -55,6 +55,9 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 		return out, nil
 	case out.Reason == events.ReasonUserUnknown || out.Reason == events.ReasonConversationExpired:
 		n.refusals.count(a, out.Reason)
+	}
+	if wait := pass.Wait(); wait > 0 {
+		return n.refusals.throttled(ctx, a, policy.RefusalDelay, wait)
 	}
 	if err := errors.Join(err, n.refusals.hold(ctx, a.Arrived, policy.RefusalDelay)); err != nil {
 		return engine.Outcome{}, err
@@ -66,6 +69,19 @@ func (n *Node) Authenticate(ctx context.Context, a engine.Attempt) (engine.Outco
 		return engine.Outcome{}, fmt.Errorf("too many PINs wait to be verified: %w", engine.ErrBusy)
 	}
 	return out, nil
+}
+
+// userOf returns the user whom an attempt claims to be, or whose conversation it
+// continues.
+func (n *Node) userOf(a engine.Attempt) string {
+	if a.Conversation == "" {
+		return a.User
+	}
+	ticket, err := n.readTicket(ticketPlace(a.Origin, a.Holder), a.Conversation)
+	if err != nil {
+		return ""
+	}
+	return ticket.User
 }
 
 // undecided makes every error one of the two that doors handle.
@@ -180,6 +196,11 @@ func (n *Node) openTicket(ctx context.Context, place vault.Identity, text string
 	if sealed, err := base64.RawURLEncoding.DecodeString(text); err == nil {
 		n.keychain.awaitVersion(ctx, engine.KeyVersion(sealed))
 	}
+	return n.readTicket(place, text)
+}
+
+// readTicket is openTicket with the keys that this node has now.
+func (n *Node) readTicket(place vault.Identity, text string) (*engine.Ticket, error) {
 	plain, err := n.vault.OpenText(vault.Conversations, place, text)
 	if err != nil {
 		return nil, err

@@ -51,6 +51,15 @@ func (r *refusals) hold(ctx context.Context, arrived time.Time, delay time.Durat
 	return nil
 }
 
+// throttled is the refusal of an attempt whose source or client has too many
+// failures.
+func (r *refusals) throttled(ctx context.Context, a engine.Attempt, delay, wait time.Duration) (engine.Outcome, error) {
+	if err := r.hold(ctx, a.Arrived, delay); err != nil {
+		return engine.Outcome{}, err
+	}
+	return engine.Outcome{Reason: events.ReasonThrottled, Reference: a.Origin.Reference, Wait: wait}, nil
+}
+
 // count samples a refusal that writes no event of its own.
 func (r *refusals) count(a engine.Attempt, reason events.Reason) {
 	e := events.PasscodeRejected{Digest: r.vault.Pseudonym(a.User), Reason: reason}

@@ -62,6 +62,7 @@ type Policy struct {
 
 	KeysRotateEvery time.Duration `cbor:"70,keyasint"` // age of the root key at which nodes warn; 0: never
 	SeedMin         int           `cbor:"95,keyasint"` // bits of the seed of a new token
+	SourceRemember  time.Duration `cbor:"96,keyasint"` // how long a login from an address counts for its user there
 
 	CallerFor      time.Duration `cbor:"100,keyasint"` // how long a word for the help desk is valid
 	CallerHelp     time.Duration `cbor:"101,keyasint"` // how long a caller may be helped after a right word
@@ -177,6 +178,7 @@ func DefaultPolicy() Policy {
 
 		KeysRotateEvery: 365 * day,
 		SeedMin:         80,
+		SourceRemember:  30 * day,
 	}
 }
 
@@ -193,5 +195,6 @@ func unsaid() Policy {
 		SourceFailures: d.SourceFailures, SourceEvery: d.SourceEvery, ClientFailures: d.ClientFailures, ClientEvery: d.ClientEvery,
 		KeysRotateEvery: d.KeysRotateEvery,
 		SeedMin:         d.SeedMin,
+		SourceRemember:  d.SourceRemember,
 	}
 }

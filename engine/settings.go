@@ -106,8 +106,10 @@ func Settings() []Setting {
 // sourceSettings limit failures by where they come from.
 func sourceSettings() []Setting {
 	return []Setting{
-		whole("source.failures", "failures", 0, 10_000, "failures of one address (IPv6: a /64) at one front end, after which its attempts there are not checked; 0 for no limit",
+		whole("source.failures", "failures", 0, 10_000, "failures of one address (IPv6: a /64; a /56 has 4 times as many, a /48 16 times) at one front end, after which its attempts there are not checked; 0 for no limit",
 			func(p *Policy) *int { return &p.SourceFailures }),
+		span("source.remember", 0, 365*day, "how long after a login from an address its user has 5 more tries there, one a minute, although the address has too many failures; 0 for never",
+			func(p *Policy) *time.Duration { return &p.SourceRemember }),
 		span("source.every", 10*time.Millisecond, time.Hour, "time after which an address gets one failure back",
 			func(p *Policy) *time.Duration { return &p.SourceEvery }),
 		whole("client.failures", "failures", 0, 1_000_000, "failures of one client that is not trusted, over all addresses, after which its attempts are not checked; 0 for no limit",
