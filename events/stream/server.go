@@ -170,10 +170,10 @@ func (s *Server) Connect(context.Context) (*nats.Conn, error) {
 	}
 	connect := r.connect("keyfob publisher", r.publisher, nats.NoReconnect())
 	nc, err := connect()
-	if err == nil || r.NumClients() < maxConnections {
-		return nc, err
+	if err == nil {
+		return nc, nil
 	}
-	if err := r.closeStrangers(); err != nil {
+	if err := r.closeStrangers(); err != nil { // they may hold all connections there are
 		return nil, err
 	}
 	return connect()

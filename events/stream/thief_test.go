@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"log/slog"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -374,10 +375,18 @@ func dangerous(account string) []string {
 // TestStrangersCannotKeepThePublisherOut by opening as many connections as the
 // server takes.
 func TestStrangersCannotKeepThePublisherOut(t *testing.T) {
-	s := startServer(t, t.TempDir())
+	const limit = 50
+	s, err := Start(ServerConfig{
+		Name: "n1", Dir: t.TempDir(), Listen: "127.0.0.1:0", Cluster: cluster, Connections: limit, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	admit(t, s)
 	address := strings.TrimPrefix(s.URL(), "nats://")
 	var dialer net.Dialer
-	for s.embedded.NumClients() < maxConnections {
+	for s.embedded.NumClients() < limit {
 		conn, err := dialer.DialContext(t.Context(), "tcp", address)
 		if err != nil {
 			t.Fatal(err)
