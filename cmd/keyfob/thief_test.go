@@ -8,16 +8,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 
@@ -152,6 +155,8 @@ func (l *lab) raidsWithLoot(s loot) []raid {
 			c.Env = append(os.Environ(), "KEYFOB_TOKEN="+s.token)
 			return succeeded(c)
 		}},
+		{"a removed node's disk", "find something that logs in at NATS", func(t *testing.T) string { return natsIdentities(t, s.disk) }},
+		{"a reader's credentials", "purge, delete and forge the audit stream", func(t *testing.T) string { return l.forge(t, l.NATSCreds) }},
 		{"a revoked reader", "read the audit stream", func(*testing.T) string { return connects(n1.NATS, s.reader) }},
 		{"a captured packet", "log in again at the same node, from another address", func(t *testing.T) string {
 			return accepted(sendFrom(t, "127.0.0.77", n1.RADIUS, s.packet))
@@ -336,6 +341,58 @@ func connects(url, creds string) string {
 	}
 	nc.Close()
 	return "a connection"
+}
+
+// natsIdentities looks for tokens and private keys of NATS.
+func natsIdentities(t *testing.T, dir string) (found string) {
+	form := regexp.MustCompile(`eyJ0eXAiOiJKV1Qi|BEGIN NATS|S[AOUN][A-Z2-7]{56}`)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if form.Match(b) {
+			found = "an identity in " + path
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// forge tries to change the audit stream as a reader.
+func (l *lab) forge(t *testing.T, creds string) string {
+	n := l.node("n1")
+	nc, err := nats.Connect(n.NATS, nats.UserCredentials(creds), nats.NoReconnect(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for _, subject := range []string{
+		"keyfob.audit.hq.auth.accepted", "$JS.API.STREAM.PURGE.KEYFOB_AUDIT", "$JS.API.STREAM.DELETE.KEYFOB_AUDIT",
+		"$JS.API.STREAM.MSG.DELETE.KEYFOB_AUDIT", "$JS.API.ACCOUNT.PURGE.KEYFOB_AUDIT", "$SYS.REQ.SERVER.PING",
+	} {
+		if m, err := nc.Request(subject, []byte(`{"seq":1}`), time.Second); err == nil {
+			return subject + " answers " + string(m.Data)
+		}
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := js.Stream(t.Context(), "KEYFOB_AUDIT")
+	if err != nil {
+		return "no stream: " + err.Error()
+	}
+	if state := st.CachedInfo().State; state.FirstSeq != 1 || state.Msgs != state.LastSeq {
+		return fmt.Sprintf("the stream is %+v", state)
+	}
+	if about, err := l.auditOf(t, n, n); err != nil || about.AuditState != "publishing" {
+		return fmt.Sprintf("the publisher is %s, %v", about.AuditState, err)
+	}
+	return ""
 }
 
 // handshakes tries to connect with TLS and no certificate. TLS 1.3 reports a
