@@ -147,6 +147,14 @@ func (a *admission) introduce(ctx context.Context, m member) error {
 // welcome issues the certificate and seals the root key for the new member. Both
 // keys are open only during the call.
 func (a *admission) welcome(ctx context.Context, j joinRequest, m member) (joinAnswer, error) {
+	// The newcomer has no box of an earlier rotation, so it must get all versions now.
+	for a.replica.state().Node(j.Node) == nil {
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return joinAnswer{}, fmt.Errorf("waiting for the record that admits %s: %w", j.Node, ctx.Err())
+		}
+	}
 	of := a.replica.state().Cluster
 	certificate, err := issue(a.vault, of, j.CSR, m.ID, a.c.Now())
 	if err != nil {

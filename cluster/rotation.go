@@ -22,6 +22,7 @@ type rotation struct {
 	replica *replica
 	vault   *vault.Vault
 	start   func(context.Context) error // makes a new version
+	newCA   func(context.Context) error // replaces the cluster's CA
 	record  func(context.Context, events.Event) (reply, error)
 }
 
@@ -50,6 +51,12 @@ func (r *rotation) step(ctx context.Context) error {
 	}
 	if !keys.Rotating() {
 		return nil
+	}
+	if keys.CA < keys.Version { // a removed node knows the CA's key
+		if err := r.newCA(ctx); err != nil {
+			return err
+		}
+		state = r.replica.state()
 	}
 	if err := r.reseal(ctx, state); err != nil {
 		return err

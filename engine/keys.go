@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,11 @@ type RootKeys struct {
 	Reports []KeyReport `cbor:"4,keyasint,omitempty"` // by node
 	Wanted  string      `cbor:"5,keyasint,omitempty"` // why a rotation must begin; empty: none must
 	Rotated events.Time `cbor:"6,keyasint,omitempty"` // when the present version was made
+	// CheckpointKey is the public key that signs checkpoints, empty until the first
+	// rotation.
+	CheckpointKey []byte `cbor:"9,keyasint,omitempty"`
+
+	CA      uint8       `cbor:"8,keyasint,omitempty"` // version at which the CA was made; 0: the first
 	Exposed events.Time `cbor:"7,keyasint,omitempty"` // when a node was last removed, whose disk held what was in the state
 }
 
@@ -148,6 +154,10 @@ func (s *State) noteOnKeys(e events.Event) ([]events.Event, error) {
 		if err := s.rotatable(e); err != nil {
 			return nil, err
 		}
+	case events.CheckpointSigned:
+		if len(k.CheckpointKey) > 0 && !bytes.Equal(e.Key, k.CheckpointKey) {
+			return nil, nil // it was signed before a rotation; the next one follows
+		}
 	case events.RecordsResealed:
 		if e.Version != k.Primary() {
 			return nil, nil // a later rotation seals them anyway
@@ -178,7 +188,7 @@ func (s *State) applyKeys(at events.Time, e events.Event) {
 	case events.KeyRotationRequested:
 		k.wantRotation("requested")
 	case events.RootKeyRotated:
-		k.Version, k.Wanted, k.Rotated = e.Version, "", at
+		k.Version, k.Wanted, k.Rotated, k.CheckpointKey = e.Version, "", at, e.CheckpointKey
 		k.Live = append(slices.Clone(k.Live), RootKey{Version: e.Version, Reason: e.Reason, Boxes: e.Boxes, Recovery: e.Recovery})
 	case events.RecordsResealed:
 		for _, v := range e.Values {
@@ -199,6 +209,12 @@ func (s *State) applyKeys(at events.Time, e events.Event) {
 // again.
 func (k *RootKeys) forgetReport(node string) {
 	k.Reports = slices.DeleteFunc(slices.Clone(k.Reports), func(r KeyReport) bool { return r.Node == node })
+}
+
+// restored records that all former members left. Their keys may have been copied.
+func (k *RootKeys) restored(at events.Time) {
+	k.Reports, k.Exposed = nil, at
+	k.wantRotation("the cluster was restored from a backup")
 }
 
 // removedNode records that a node left which knows the root key and the seeds.

@@ -89,7 +89,7 @@ func (c Note) decide(s *State, _ events.Time) ([]events.Event, error) {
 		if t := s.Token(e.Serial); t == nil || !t.onDemand() || t.User != e.User {
 			return nil, nil
 		}
-	case events.RootKeyRotated, events.RecordsResealed, events.NodeKeysCurrent, events.RootKeyDropped:
+	case events.RootKeyRotated, events.RecordsResealed, events.NodeKeysCurrent, events.RootKeyDropped, events.CheckpointSigned:
 		return s.noteOnKeys(e)
 	default:
 	}
@@ -102,6 +102,7 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 		s.Cluster = Cluster{ID: e.Cluster, Certificate: e.Certificate, CAKey: e.Sealed, Keys: RootKeys{Rotated: at}}
 	case events.CARotated:
 		s.Cluster.Certificate, s.Cluster.CAKey = e.Certificate, e.Sealed
+		s.Cluster.Keys.CA = s.Cluster.Keys.Primary()
 		s.invitations = btree.Map[string, events.Time]{}
 	case events.InvitationIssued:
 		s.invitations.Set(e.Digest.String(), e.Expires)

@@ -12,6 +12,7 @@ import (
 // (rules.md, "Restoring an old backup").
 func (s *State) restored(at events.Time, e events.ClusterRestored) {
 	s.Cluster.Epoch, s.Cluster.Leader = e.Epoch, ""
+	s.Cluster.Keys.restored(at)
 	s.forget()
 	s.nodes.Set(e.Node, &NodeRecord{Name: e.Node, Address: e.Address, Joined: at, Key: e.Key, SealKey: e.SealKey})
 	for _, name := range s.users.Keys() {

@@ -12,6 +12,7 @@ import (
 // by the path of the field.
 var public = map[string]string{
 	"Cluster.Certificate":                   "a certificate",
+	"Cluster.Keys.CheckpointKey":            "a public key",
 	"Cluster.OnlyRecoveryKey":               "a public key",
 	"Cluster.RecoveryKeys[].Key":            "a public key",
 	"Token.Lost.Used":                       "numbers",

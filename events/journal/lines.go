@@ -24,6 +24,10 @@ type line struct {
 		Details    struct {
 			Checkpoint           uint64
 			Head, Key, Signature string
+
+			Version         uint8
+			KeyBefore       string `json:"key_before"`
+			SignatureBefore string `json:"signature_before"`
 		}
 	}
 }
@@ -72,11 +76,15 @@ func (v *verifier) line(text []byte) error {
 	case sha256.Sum256(append(prev[:], canonical...)) != head:
 		return fmt.Errorf("%w: record %d was modified", events.ErrChain, next.Sequence)
 	}
-	if l.Type == "keyfob.integrity.checkpoint.v1" {
-		v.chain.Cluster = next.Cluster
-		if err := v.lineCheckpoint(l); err != nil {
-			return err
-		}
+	v.chain.Cluster = next.Cluster
+	switch l.Type {
+	case "keyfob.integrity.checkpoint.v1":
+		err = v.lineCheckpoint(l)
+	case "keyfob.cluster.root_key_rotated.v1":
+		err = v.lineNewKey(l)
+	}
+	if err != nil {
+		return err
 	}
 	v.moved(next)
 	return nil
@@ -92,6 +100,20 @@ func (v *verifier) lineCheckpoint(l line) error {
 		return errors.New("checkpoint without head, key or signature")
 	}
 	return v.checkpoint(c)
+}
+
+func (v *verifier) lineNewKey(l line) error {
+	d := l.Data.Details
+	e := events.RootKeyRotated{Version: d.Version}
+	var errs [4]error
+	e.CheckpointKeyBefore, errs[0] = hex.DecodeString(d.KeyBefore)
+	e.CheckpointKey, errs[1] = hex.DecodeString(d.Key)
+	e.SignatureBefore, errs[2] = hex.DecodeString(d.SignatureBefore)
+	e.Signature, errs[3] = hex.DecodeString(d.Signature)
+	if err := errors.Join(errs[:]...); err != nil {
+		return fmt.Errorf("change of the checkpoint key: %w", err)
+	}
+	return v.newKey(e)
 }
 
 // canonicalLine returns the canonical form of a message, without its hash.

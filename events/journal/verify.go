@@ -17,7 +17,8 @@ type Report struct {
 	First, Last uint64      // the range of valid records
 	Head        events.Hash // hash of Last
 	Checkpoints int         // checkpoints found, all with valid signatures
-	Key         []byte      // key that signed them; the caller decides whether it is the cluster's
+	FirstKey    []byte      // key that signed the first of them; the caller decides whether it is the cluster's
+	Key         []byte      // key that signed the last; each change in between is signed by the key before
 	Unfinished  int64       // bytes of an incomplete write at the end
 	Broken      uint64      // first broken record, 0 if there is none
 	Problem     string      // what is wrong with it
@@ -171,13 +172,41 @@ func (v *verifier) record(r events.Record) error {
 	if err := next.Follow(r); err != nil {
 		return err
 	}
-	c, ok := r.Event.(events.CheckpointSigned)
-	if ok {
-		if err := v.checkpoint(c); err != nil {
-			return err
-		}
+	var err error
+	switch e := r.Event.(type) {
+	case events.CheckpointSigned:
+		err = v.checkpoint(e)
+	case events.RootKeyRotated:
+		err = v.newKey(e)
+	default:
+	}
+	if err != nil {
+		return err
 	}
 	v.moved(next)
+	return nil
+}
+
+// newKey follows a change of the key that signs checkpoints.
+func (v *verifier) newKey(e events.RootKeyRotated) error {
+	if err := e.Verify(v.chain.Cluster); err != nil {
+		return err
+	}
+	if err := v.signedBy(e.CheckpointKeyBefore); err != nil {
+		return err
+	}
+	v.report.Key = bytes.Clone(e.CheckpointKey)
+	return nil
+}
+
+// signedBy checks that a key is the one that signs.
+func (v *verifier) signedBy(key []byte) error {
+	if v.report.Key == nil {
+		v.report.FirstKey, v.report.Key = bytes.Clone(key), bytes.Clone(key)
+	}
+	if !bytes.Equal(v.report.Key, key) {
+		return fmt.Errorf("signed with key %x, but the key is %x and no record changes it", key, v.report.Key)
+	}
 	return nil
 }
 
@@ -206,8 +235,7 @@ func (v *verifier) checkpoint(c events.CheckpointSigned) error {
 		return fmt.Errorf("the checkpoint for record %d has a different head", c.Sequence)
 	}
 	v.report.Checkpoints++
-	v.report.Key = bytes.Clone(c.Key)
-	return nil
+	return v.signedBy(c.Key)
 }
 
 func (v *verifier) broken(sequence uint64, err error) {

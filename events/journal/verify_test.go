@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
 	"io/fs"
@@ -37,7 +38,7 @@ func TestVerifyAcceptsWhatWasWritten(t *testing.T) {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	want := Report{Cluster: cluster, First: 1, Last: 1000, Head: records[999].Hash, Checkpoints: 10}
-	report.Key = nil
+	report.Key, report.FirstKey = nil, nil
 	if fmt.Sprint(report) != fmt.Sprint(want) || steps != 1000 {
 		t.Errorf("%+v after %d steps, want %+v", report, steps, want)
 	}
@@ -261,4 +262,61 @@ func FuzzLines(f *testing.F) {
 			t.Fatalf("%+v out of %d lines", v.report, bytes.Count(content, []byte("\n")))
 		}
 	})
+}
+
+// signed is a journal whose checkpoint key changes at record 2: it is signed with the
+// first key before and with last after that.
+func signed(t *testing.T, change events.RootKeyRotated, first, last ed25519.PrivateKey) string {
+	t.Helper()
+	chain := events.Chain{}
+	var records []events.Record
+	add := func(e events.Event) { records = append(records, chain.Next(1, 1, events.Draft{Event: e})) }
+	checkpoint := func(key ed25519.PrivateKey) {
+		add(events.CheckpointSigned{
+			Sequence: chain.Sequence, Head: chain.Head, Key: key.Public().(ed25519.PublicKey),
+			Signature: ed25519.Sign(key, events.CheckpointText(cluster, chain.Sequence, chain.Head)),
+		})
+	}
+	add(events.ClusterFounded{Cluster: cluster})
+	checkpoint(first)
+	add(change)
+	checkpoint(last)
+	dir := t.TempDir()
+	j := open(t, dir, Options{})
+	appendAll(t, j, records)
+	file := filepath.Join(t.TempDir(), "audit.jsonl")
+	write(t, file, bytes.Join(export(t, j, 1), nil))
+	return file
+}
+
+func TestVerifyFollowsAChangeOfTheCheckpointKey(t *testing.T) {
+	keys := make([]ed25519.PrivateKey, 3)
+	for i := range keys {
+		keys[i] = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i)}, 32))
+	}
+	public := func(i int) ed25519.PublicKey { return keys[i].Public().(ed25519.PublicKey) }
+	change := func(before, after, by int) events.RootKeyRotated {
+		text := events.CheckpointKeyText(cluster, 2, public(before), public(after))
+		return events.RootKeyRotated{
+			Version: 2, CheckpointKeyBefore: public(before), CheckpointKey: public(after),
+			SignatureBefore: ed25519.Sign(keys[by], text), Signature: ed25519.Sign(keys[after], text),
+		}
+	}
+	report, err := Verify(signed(t, change(0, 1, 0), keys[0], keys[1]), nil)
+	if err != nil || report.Broken != 0 || !bytes.Equal(report.FirstKey, public(0)) || !bytes.Equal(report.Key, public(1)) {
+		t.Errorf("%+v, %v", report, err)
+	}
+	for name, bad := range map[string]struct {
+		file   string
+		broken uint64
+	}{
+		"signed with the old key after the change": {signed(t, change(0, 1, 0), keys[0], keys[0]), 4},
+		"signed with a key that nobody announced":  {signed(t, change(0, 1, 0), keys[0], keys[2]), 4},
+		"a change that the old key did not sign":   {signed(t, change(0, 1, 2), keys[0], keys[1]), 3},
+		"a change of another key":                  {signed(t, change(2, 1, 2), keys[0], keys[1]), 3},
+	} {
+		if report, err := Verify(bad.file, nil); err != nil || report.Broken != bad.broken {
+			t.Errorf("%s: broken at %d, want %d: %s, %v", name, report.Broken, bad.broken, report.Problem, err)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -150,6 +151,8 @@ type verified struct {
 	Last        uint64 `json:"last"`
 	Head        string `json:"head"`
 	Checkpoints int    `json:"checkpoints"`
+	FirstKey    string `json:"first_checkpoint_key,omitempty"`
+	Key         string `json:"checkpoint_key,omitempty"` // at the end; each change is signed by the key before
 	Broken      uint64 `json:"broken,omitempty"`
 	Problem     string `json:"problem,omitempty"`
 }
@@ -165,12 +168,17 @@ func (e *commands) auditVerify() *cobra.Command {
 		v := verified{
 			Path: path, Whole: report.Broken == 0, Cluster: report.Cluster, First: report.First, Last: report.Last,
 			Head: report.Head.String(), Checkpoints: report.Checkpoints, Broken: report.Broken, Problem: report.Problem,
+			FirstKey: hex.EncodeToString(report.FirstKey), Key: hex.EncodeToString(report.Key),
 		}
 		if err := out.Show(e.Out, v, func(tw *cli.Table) {
 			tw.Row("CLUSTER", v.Cluster)
 			tw.Row("EVENTS", fmt.Sprintf("%d to %d", v.First, v.Last))
 			tw.Row("HEAD", v.Head)
 			tw.Row("CHECKPOINTS", v.Checkpoints)
+			if v.Key != "" {
+				tw.Row("FIRST KEY", v.FirstKey)
+				tw.Row("LAST KEY", v.Key)
+			}
 		}); err != nil {
 			return err
 		}
