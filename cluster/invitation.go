@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -62,6 +63,24 @@ func parseInvitation(text string) (invitation, error) {
 	return i, nil
 }
 
+// awaitCA waits, for as long as a request may, until the CA is not about to be replaced
+// because of a rotation: that would end the invitation.
+func (n *Node) awaitCA(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, n.c.RequestTimeout)
+	defer cancel()
+	for {
+		c := n.State().Cluster
+		if c.Keys.Wanted == "" && c.Keys.CA >= c.Keys.Version && bytes.Equal(c.Certificate, n.file.now().CA) {
+			return
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Invite issues an invitation for one machine, valid once and for ttl.
 func (n *Node) Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error) {
 	i := invitation{Cluster: n.id.Cluster, Secret: make([]byte, inviteSecretSize)}
@@ -74,6 +93,7 @@ func (n *Node) Invite(ctx context.Context, o events.Origin, ttl time.Duration) (
 	if ttl <= 0 {
 		ttl = DefaultInviteTTL
 	}
+	n.awaitCA(ctx)
 	err := n.Do(ctx, o, engine.Invite{Digest: i.digest(), Expires: events.At(n.c.Now().Add(ttl))})
 	if err != nil {
 		return "", err

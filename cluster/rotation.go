@@ -61,6 +61,9 @@ func (r *rotation) step(ctx context.Context) error {
 	if err := r.reseal(ctx, state); err != nil {
 		return err
 	}
+	if err := r.nudge(ctx); err != nil {
+		return err
+	}
 	state = r.replica.state()
 	if state.Cluster.Keys.Version != keys.Version || outdatedValues(state) > 0 ||
 		len(state.WaitingFor()) > 0 || state.ConversesUnderOldKey() {
@@ -70,6 +73,18 @@ func (r *rotation) step(ctx context.Context) error {
 	if err == nil {
 		r.log.InfoContext(ctx, "root key rotated", "version", keys.Version)
 	}
+	return err
+}
+
+// nudge commits an empty record if the last entry of the log is about Raft itself. Raft
+// takes no snapshot while a change of its configuration is behind the last command, and
+// the members wait for a snapshot.
+func (r *rotation) nudge(ctx context.Context) error {
+	view := r.replica.View()
+	if len(view.State.WaitingFor()) == 0 || view.Index >= r.replica.raft.AppliedIndex() {
+		return nil
+	}
+	_, err := r.record(ctx, events.RecordsResealed{Version: view.State.Cluster.Keys.Version})
 	return err
 }
 
