@@ -24,6 +24,7 @@ type rotation struct {
 	start   func(context.Context) error // makes a new version
 	newCA   func(context.Context) error // replaces the cluster's CA
 	record  func(context.Context, events.Event) (reply, error)
+	delayed string // the last reason of a delay, logged once
 }
 
 // run works until ctx ends.
@@ -36,7 +37,13 @@ func (r *rotation) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := r.step(ctx); err != nil && ctx.Err() == nil {
+		err := r.step(ctx)
+		if err == nil || ctx.Err() != nil {
+			r.delayed = ""
+			continue
+		}
+		if err.Error() != r.delayed {
+			r.delayed = err.Error()
 			r.log.WarnContext(ctx, "rotation of the root key delayed", "err", err)
 		}
 	}

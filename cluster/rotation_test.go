@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -263,4 +266,54 @@ func TestRecordSealedUnderAnOldKeyIsRefused(t *testing.T) {
 	if err := n.Do(t.Context(), admin(), c); !errors.As(err, &refusal) || refusal.Code != engine.Conflict {
 		t.Errorf("a secret under the old key is stored: %v", err)
 	}
+}
+
+// Users log in at three nodes all the time while the root key is rotated, the leader is
+// killed and a follower restarts. Each user is right, so each is accepted, if not at one
+// node, then at the next.
+func TestNobodyIsRefusedDuringARotation(t *testing.T) {
+	r := newCluster(t, 3)
+	r.freeze()
+	fobs := make([]fob, 300)
+	for i := range fobs {
+		fobs[i] = r.fobOn(r.leader(), fmt.Sprintf("user%d", i))
+	}
+	var nodes [3]atomic.Pointer[Node]
+	for i, n := range r.nodes {
+		nodes[i].Store(n.Node)
+	}
+	restart := func(n *testNode) {
+		r.kill(n)
+		r.start(n)
+		nodes[slices.Index(r.nodes, n)].Store(n.Node)
+	}
+	var next atomic.Int64
+	var callers sync.WaitGroup
+	for range 3 {
+		callers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(fobs)); i = next.Add(1) - 1 {
+				a := r.attempt(fobs[i].user, fobs[i].passcode(r.clock(""), 0))
+				a.Session = fobs[i].user
+				for try := i; ; try++ {
+					out, err := nodes[try%3].Load().Authenticate(t.Context(), a)
+					if err != nil && t.Context().Err() == nil {
+						continue // this node is down, or does not know the leader
+					}
+					if out.Verdict != engine.Accept {
+						t.Errorf("%s is refused: %v, %v", a.User, out.Reason, err)
+					}
+					break
+				}
+			}
+		})
+	}
+	r.eventually("a rotation", func() error { return r.leader().RotateKeys(t.Context(), admin()) })
+	restart(r.leader())
+	restart(r.follower())
+	if next.Load() >= int64(len(fobs)) {
+		t.Error("all logins were over before the nodes were disturbed")
+	}
+	callers.Wait()
+	r.rotated(2)
+	r.sameEverywhere()
 }
