@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ import (
 // request, nor the deliver subject of a consumer: in a shared account a reader could
 // direct a server reply into the stream, or an empty message to
 // $JS.API.STREAM.DELETE (verified with 2.15.2). Replies to a reader therefore end in
-// its own account, which imports only what readers need. The desk checks deliver
+// its own account, which imports only what readers need. The proxy checks deliver
 // subjects, and the requests that nobody needs are mapped away (blockedAPI).
 
 // openAPI are the requests that readers send to JetStream directly, beside those
@@ -60,9 +59,9 @@ const (
 	ackAPI     = "$JS.ACK." + Name
 )
 
-// deskAPI are the requests of readers that the desk answers, and the end of the
+// proxyAPI are the requests of readers that the proxy answers, and the end of the
 // subject under which it gets them.
-var deskAPI = []struct{ subject, to string }{
+var proxyAPI = []struct{ subject, to string }{
 	{createAPI, "new"},
 	{createAPI + ".>", "create.>"},
 	{durableAPI + ".*", "durable.*"},
@@ -72,9 +71,9 @@ var deskAPI = []struct{ subject, to string }{
 	{deleteAPI + ".*", "delete.*"},
 }
 
-// deskSubject is the beginning of the subjects of the desk; the reader's key
+// proxySubject is the beginning of the subjects of the proxy; the reader's key
 // follows.
-const deskSubject = "keyfob.reader."
+const proxySubject = "keyfob.reader."
 
 // readerSubjects are the subjects readers may subscribe to: their inboxes, and
 // the stream's subjects as plain messages without delivery guarantees.
@@ -82,7 +81,7 @@ var readerSubjects = []string{inbox + ">", Subjects}
 
 const (
 	inbox        = "_INBOX."
-	privateInbox = "_KEYFOB" // prefix of the inboxes of the publisher and the desk
+	privateInbox = "_KEYFOB" // prefix of the inboxes of the publisher and the proxy
 )
 
 // publisherAPI are the subjects the publisher may publish to.
@@ -93,8 +92,8 @@ var publisherAPI = []string{
 	"$JS.API.STREAM.MSG.GET." + Name,
 }
 
-// deskUses are the subjects the desk may publish to.
-var deskUses = []string{
+// proxyUses are the subjects the proxy may publish to.
+var proxyUses = []string{
 	createAPI, createAPI + ".>", durableAPI + ".*", infoAPI + ".*", listAPI, deleteAPI + ".*",
 	"_R_.>", // replies to readers
 }
@@ -166,7 +165,7 @@ const (
 
 // newAuthority creates the accounts of an embedded server, and the credentials of
 // the users inside it.
-func newAuthority(cluster string) (_ *authority, publisher, desk []byte, err error) {
+func newAuthority(cluster string) (_ *authority, publisher, proxy []byte, err error) {
 	a := &authority{resolver: &server.MemAccResolver{}}
 	var keyErr, systemErr, streamErr error
 	a.key, keyErr = nkeys.CreateOperator()
@@ -190,8 +189,8 @@ func newAuthority(cluster string) (_ *authority, publisher, desk []byte, err err
 	_, systemErr = a.add(a.systemClaims())
 	_, streamErr = a.add(a.streamClaims(public))
 	publisher, publisherErr := a.insider("publisher", publisherAPI, []string{privateInbox + ".>"}, signer)
-	desk, deskErr := a.insider("desk", deskUses, []string{privateInbox + ".>", deskSubject + ">"}, signer)
-	return a, publisher, desk, errors.Join(systemErr, streamErr, publisherErr, deskErr)
+	proxy, proxyErr := a.insider("proxy", proxyUses, []string{privateInbox + ".>", proxySubject + ">"}, signer)
+	return a, publisher, proxy, errors.Join(systemErr, streamErr, publisherErr, proxyErr)
 }
 
 func (a *authority) signOperator() error {
@@ -253,8 +252,8 @@ func (a *authority) streamClaims(signer string) *jwt.AccountClaims {
 	for _, subject := range openAPI {
 		service(subject, jwt.ResponseTypeSingleton)
 	}
-	for _, request := range deskAPI {
-		service(deskSubject+"*."+request.to, jwt.ResponseTypeSingleton)
+	for _, request := range proxyAPI {
+		service(proxySubject+"*."+request.to, jwt.ResponseTypeSingleton)
 	}
 	service(pullAPI+".*", jwt.ResponseTypeStream) // the only request with more than one reply
 	service(ackAPI+".>", jwt.ResponseTypeSingleton)
@@ -280,8 +279,8 @@ func (a *authority) readerClaims(key string, consumers []string) *jwt.AccountCla
 	for _, subject := range openAPI {
 		add(jwt.Service, subject, "")
 	}
-	for _, request := range deskAPI {
-		add(jwt.Service, deskSubject+key+"."+request.to, numbered(request.subject))
+	for _, request := range proxyAPI {
+		add(jwt.Service, proxySubject+key+"."+request.to, numbered(request.subject))
 	}
 	for _, consumer := range consumers {
 		for _, subject := range consumerAPI(consumer) {
@@ -302,7 +301,7 @@ func numbered(subject string) string { return strings.Replace(subject, "*", "$1"
 func formerClaims(key string) *jwt.AccountClaims {
 	claims := jwt.NewAccountClaims(key)
 	claims.Name = "keyfob-former-reader"
-	claims.RevokeAt(jwt.All, time.Unix(math.MaxInt32, 0))
+	claims.RevokeAt(jwt.All, time.Unix(1<<40, 0))
 	claims.Limits.Conn = 0
 	claims.Limits.LeafNodeConn = 0
 	return claims

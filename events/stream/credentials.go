@@ -40,7 +40,7 @@ func newReader(name string, expires time.Time) (key string, creds []byte, err er
 	user.Expires = expires.Unix()
 	user.Pub.Allow.Add(openAPI...)
 	user.Pub.Allow.Add(consumerAPI("*")...)
-	for _, request := range deskAPI {
+	for _, request := range proxyAPI {
 		user.Pub.Allow.Add(request.subject)
 	}
 	user.Sub.Allow.Add(readerSubjects...)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzConsumerRequest: what the desk sends on has one value for each field, however
+// FuzzConsumerRequest: what the proxy sends on has one value for each field, however
 // it is spelled.
 func FuzzConsumerRequest(f *testing.F) {
 	for _, seed := range []string{

@@ -44,10 +44,10 @@ func (s *Server) admit() error {
 	if err := s.embedded.closeOthers(); err != nil {
 		return fmt.Errorf("closing connections of former readers: %w", err)
 	}
-	if err := s.embedded.desk.serve(s.readers); err != nil {
+	if err := s.embedded.proxy.serve(s.readers); err != nil {
 		return err
 	}
-	s.lost = s.embedded.desk.restore(s.lost)
+	s.lost = s.embedded.proxy.restore(s.lost)
 	return s.embedded.listen()
 }
 

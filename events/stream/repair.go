@@ -29,7 +29,7 @@ func (s *Server) Repair(ctx context.Context, err error) error {
 		return fmt.Errorf("the stream was rebuilt less than %v ago", rebuildPause)
 	}
 	if differs && s.embedded != nil {
-		s.lost = s.embedded.desk.durables()
+		s.lost = s.embedded.proxy.durables()
 	}
 	if err := s.stop(); err != nil {
 		return err

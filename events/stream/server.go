@@ -34,10 +34,10 @@ type Server struct {
 // embedded is a NATS server that runs.
 type embedded struct {
 	*server.Server
-	authority *authority
-	publisher []byte // its credentials
-	deskCreds []byte // those of the desk
-	desk      *desk
+	authority  *authority
+	publisher  []byte // its credentials
+	proxyCreds []byte // those of the proxy
+	proxy      *proxy
 
 	accounts sync.Mutex // guards admitted and changes of readers' accounts
 	admitted []string   // keys of the readers that have an account, sorted
@@ -82,7 +82,7 @@ func (s *Server) start() error {
 	if err := s.stop(); err != nil {
 		return err
 	}
-	authority, publisher, deskCreds, err := newAuthority(s.c.Cluster)
+	authority, publisher, proxyCreds, err := newAuthority(s.c.Cluster)
 	if err != nil {
 		return err
 	}
@@ -99,9 +99,9 @@ func (s *Server) start() error {
 		return err
 	}
 	n.SetLoggerV2(log, false, false, false)
-	s.embedded = &embedded{Server: n, authority: authority, publisher: publisher, deskCreds: deskCreds}
+	s.embedded = &embedded{Server: n, authority: authority, publisher: publisher, proxyCreds: proxyCreds}
 	if err = launch(n, log.fatal); err == nil {
-		s.embedded.desk, err = s.embedded.openDesk(s.c.Log)
+		s.embedded.proxy, err = s.embedded.openProxy(s.c.Log)
 	}
 	if err == nil && s.known {
 		err = s.admit()
@@ -135,8 +135,8 @@ func (s *Server) stop() error {
 		s.ended = done
 		go func() { // ends with the server
 			defer close(done)
-			if r.desk != nil {
-				r.desk.close()
+			if r.proxy != nil {
+				r.proxy.close()
 			}
 			r.Shutdown()
 			r.WaitForShutdown()

@@ -30,7 +30,7 @@
 // An embedded Server accepts only the readers that it was given with
 // SetReaders. Reader credentials are signed with a key that exists once, at
 // issue; the server keeps the public half. Each reader has an account of its own
-// and sees its own consumers only (desk). Removing its key from the list
+// and sees its own consumers only (proxy). Removing its key from the list
 // invalidates the credentials, closes their connections and deletes the consumers.
 //
 // # Identities

@@ -115,11 +115,11 @@ func encodeAs(user *userClaims, key nkeys.KeyPair) (string, error) {
 // TestNobodyHasTheKeysOfTheAccounts: their names are digests, the same at each
 // start, and neither the operator nor the insiders survive one.
 func TestNobodyHasTheKeysOfTheAccounts(t *testing.T) {
-	one, publisher, desk, err := newAuthority(cluster)
+	one, publisher, proxy, err := newAuthority(cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, publisher2, desk2, err := newAuthority(cluster)
+	two, publisher2, proxy2, err := newAuthority(cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestNobodyHasTheKeysOfTheAccounts(t *testing.T) {
 	if one.stream != two.stream || one.system != two.system || one.stream == one.system || one.stream == other.stream {
 		t.Error("the names of the accounts do not depend on the cluster and their use alone")
 	}
-	if one.operator.Subject == two.operator.Subject || string(publisher) == string(publisher2) || string(desk) == string(desk2) {
+	if one.operator.Subject == two.operator.Subject || string(publisher) == string(publisher2) || string(proxy) == string(proxy2) {
 		t.Error("a key came back at the next start")
 	}
 	raw, err := nkeys.Decode(nkeys.PrefixByteAccount, []byte(one.stream))
@@ -145,12 +145,12 @@ func TestNobodyHasTheKeysOfTheAccounts(t *testing.T) {
 // TestInsidersConnectInProcessOnly with the credentials of the running process.
 func TestInsidersConnectInProcessOnly(t *testing.T) {
 	s := startServer(t, t.TempDir())
-	_, publisher, desk, err := newAuthority(cluster)
+	_, publisher, proxy, err := newAuthority(cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, creds := range map[string][]byte{
-		"the publisher's": s.embedded.publisher, "a former publisher's": publisher, "the desk's": s.embedded.deskCreds, "a former desk's": desk,
+		"the publisher's": s.embedded.publisher, "a former publisher's": publisher, "the proxy's": s.embedded.proxyCreds, "a former proxy's": proxy,
 	} {
 		nc, err := nats.Connect(s.URL(), nats.UserCredentialBytes(creds), nats.NoReconnect())
 		if err == nil {
@@ -221,7 +221,7 @@ func TestEveryRequestOfTheJetStreamAPIIsAccountedFor(t *testing.T) {
 		"$JS.API.CONSUMER.MSG.NEXT.": "a prefix",
 	}
 	listed := slices.Concat(openAPI, consumerAPI("*"), publisherAPI, blockedAPI)
-	for _, request := range deskAPI {
+	for _, request := range proxyAPI {
 		listed = append(listed, request.subject)
 	}
 	found := jetStreamAPI(t)
@@ -305,7 +305,7 @@ func inside(t *testing.T, s *Server, creds []byte) *nats.Conn {
 }
 
 // TestNobodyMayChangeTheStream sends every blocked request of the JetStream API as
-// a reader, as the publisher, as the desk, and as a user with all permissions in
+// a reader, as the publisher, as the proxy, and as a user with all permissions in
 // the stream's, in a reader's and in the system account.
 func TestNobodyMayChangeTheStream(t *testing.T) {
 	s := startServer(t, t.TempDir())
@@ -323,7 +323,7 @@ func TestNobodyMayChangeTheStream(t *testing.T) {
 	conns := map[string]*nats.Conn{
 		"a reader":                     outside,
 		"the publisher":                inside(t, s, s.embedded.publisher),
-		"the desk":                     inside(t, s, s.embedded.deskCreds),
+		"the proxy":                    inside(t, s, s.embedded.proxyCreds),
 		"root of the system account":   almighty(t, s, a.system),
 		"root of the stream's account": almighty(t, s, a.stream),
 		"root of a reader's account":   almighty(t, s, s.readers[0]),

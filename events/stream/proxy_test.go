@@ -24,7 +24,7 @@ func durable(t *testing.T, js jetstream.JetStream, name string) jetstream.Consum
 // consumers returns the names of all consumers on a server.
 func consumers(t *testing.T, s *Server) []string {
 	t.Helper()
-	all, err := s.embedded.desk.list()
+	all, err := s.embedded.proxy.list()
 	if err != nil {
 		t.Fatal(err)
 	}

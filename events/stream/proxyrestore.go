@@ -6,10 +6,10 @@ import (
 )
 
 // durables returns the durable consumers, for a stream that is about to be rebuilt.
-func (d *desk) durables() []consumerInfo {
-	all, err := d.list()
+func (p *proxy) durables() []consumerInfo {
+	all, err := p.list()
 	if err != nil {
-		d.log.Warn("positions of durable consumers lost", "err", err)
+		p.log.Warn("positions of durable consumers lost", "err", err)
 		return nil
 	}
 	var durable []consumerInfo
@@ -23,24 +23,24 @@ func (d *desk) durables() []consumerInfo {
 
 // restore creates durable consumers again, where they were, once there is a stream.
 // It returns those that remain to be created.
-func (d *desk) restore(lost []consumerInfo) []consumerInfo {
+func (p *proxy) restore(lost []consumerInfo) []consumerInfo {
 	for i, c := range lost {
-		err := d.recreate(c)
+		err := p.recreate(c)
 		var api *apiError
 		switch {
 		case errors.As(err, &api) && api.ErrCode == errNoStream.ErrCode:
 			return lost[i:]
 		case err != nil:
-			d.log.Warn("durable consumer not created again", "consumer", c.Name, "err", err)
+			p.log.Warn("durable consumer not created again", "consumer", c.Name, "err", err)
 		}
 	}
 	return nil
 }
 
 // recreate creates a consumer that continues where c was.
-func (d *desk) recreate(c consumerInfo) error {
-	d.changing.Lock()
-	defer d.changing.Unlock()
+func (p *proxy) recreate(c consumerInfo) error {
+	p.changing.Lock()
+	defer p.changing.Unlock()
 	var info struct {
 		Config map[string]any `json:"config"`
 	}
@@ -53,12 +53,12 @@ func (d *desk) recreate(c consumerInfo) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.ask(durableAPI+"."+c.Name, body); err != nil {
+	if _, err := p.ask(durableAPI+"."+c.Name, body); err != nil {
 		return err
 	}
-	all, err := d.list()
+	all, err := p.list()
 	if err != nil {
 		return err
 	}
-	return d.permit(c.owner(), owned(all, c.owner()))
+	return p.permit(c.owner(), owned(all, c.owner()))
 }

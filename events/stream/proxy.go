@@ -12,13 +12,13 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// desk answers what readers ask about their consumers. JetStream knows one account,
-// that of the stream, and no owners. The desk writes the owner into the metadata of
+// proxy answers what readers ask about their consumers. JetStream knows one account,
+// that of the stream, and no owners. The proxy writes the owner into the metadata of
 // each consumer, bounds how many a reader has, and lets the reader's account use
 // its own consumers and no others. Messages and acknowledgements do not pass here.
 //
 // Each reader has a subscription, and so a goroutine and a queue, of its own.
-type desk struct {
+type proxy struct {
 	nc     *nats.Conn
 	log    *slog.Logger
 	permit func(reader string, consumers []string) error
@@ -31,84 +31,84 @@ type desk struct {
 }
 
 const (
-	ownerKey  = "keyfob-reader" // in the metadata of a consumer: the reader's key
-	deskQueue = 1024            // requests of one reader that wait
-	deskBytes = 4 << 20
-	deskWait  = 5 * time.Second // for JetStream
-	maxPages  = 64              // of a list of consumers
+	ownerKey   = "keyfob-reader" // in the metadata of a consumer: the reader's key
+	proxyQueue = 1024            // requests of one reader that wait
+	proxyBytes = 4 << 20
+	proxyWait  = 5 * time.Second // for JetStream
+	maxPages   = 64              // of a list of consumers
 )
 
-func (r *embedded) openDesk(log *slog.Logger) (*desk, error) {
-	nc, err := r.connect("keyfob desk", r.deskCreds, nats.MaxReconnects(-1), nats.ReconnectWait(minDelay))()
+func (r *embedded) openProxy(log *slog.Logger) (*proxy, error) {
+	nc, err := r.connect("keyfob proxy", r.proxyCreds, nats.MaxReconnects(-1), nats.ReconnectWait(minDelay))()
 	if err != nil {
-		return nil, fmt.Errorf("connecting the readers' desk: %w", err)
+		return nil, fmt.Errorf("connecting the proxy for readers: %w", err)
 	}
-	return &desk{nc: nc, log: log, permit: r.permit, subs: make(map[string]*nats.Subscription)}, nil
+	return &proxy{nc: nc, log: log, permit: r.permit, subs: make(map[string]*nats.Subscription)}, nil
 }
 
-func (d *desk) close() { d.nc.Close() }
+func (p *proxy) close() { p.nc.Close() }
 
 // serve answers the readers with these keys, and deletes the consumers of all
 // others. It is cheap if nothing has changed.
-func (d *desk) serve(keys []string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for key, sub := range d.subs {
+func (p *proxy) serve(keys []string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, sub := range p.subs {
 		if !slices.Contains(keys, key) {
 			_ = sub.Unsubscribe() // an error means that it is gone
-			delete(d.subs, key)
-			d.swept = false
+			delete(p.subs, key)
+			p.swept = false
 		}
 	}
-	if d.swept && len(d.subs) == len(keys) {
+	if p.swept && len(p.subs) == len(keys) {
 		return nil
 	}
-	d.changing.Lock()
-	defer d.changing.Unlock()
-	all, err := d.list()
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	all, err := p.list()
 	if err != nil {
 		return err
 	}
 	for _, key := range keys {
-		if d.subs[key] != nil {
+		if p.subs[key] != nil {
 			continue
 		}
-		if err := d.admit(key, all); err != nil {
+		if err := p.admit(key, all); err != nil {
 			return fmt.Errorf("serving audit reader %s: %w", key, err)
 		}
 	}
-	if err := d.nc.FlushTimeout(deskWait); err != nil {
+	if err := p.nc.FlushTimeout(proxyWait); err != nil {
 		return fmt.Errorf("serving audit readers: %w", err)
 	}
-	return d.sweep(keys, all)
+	return p.sweep(keys, all)
 }
 
 // admit begins to answer a reader. The caller holds mu.
-func (d *desk) admit(key string, all []consumerInfo) error {
-	if err := d.permit(key, owned(all, key)); err != nil {
+func (p *proxy) admit(key string, all []consumerInfo) error {
+	if err := p.permit(key, owned(all, key)); err != nil {
 		return err
 	}
-	sub, err := d.nc.Subscribe(deskSubject+key+".>", func(m *nats.Msg) { d.handle(key, m) })
+	sub, err := p.nc.Subscribe(proxySubject+key+".>", func(m *nats.Msg) { p.handle(key, m) })
 	if err != nil {
 		return err
 	}
-	d.subs[key] = sub
-	return sub.SetPendingLimits(deskQueue, deskBytes)
+	p.subs[key] = sub
+	return sub.SetPendingLimits(proxyQueue, proxyBytes)
 }
 
 // sweep deletes the consumers that belong to none of the readers. The caller holds
 // mu.
-func (d *desk) sweep(keys []string, all []consumerInfo) error {
+func (p *proxy) sweep(keys []string, all []consumerInfo) error {
 	for _, c := range all {
 		if slices.Contains(keys, c.owner()) {
 			continue
 		}
-		if _, err := d.ask(deleteAPI+"."+c.Name, nil); err != nil {
+		if _, err := p.ask(deleteAPI+"."+c.Name, nil); err != nil {
 			return fmt.Errorf("deleting the consumer of a former audit reader: %w", err)
 		}
-		d.log.Info("consumer of a former audit reader deleted", "consumer", c.Name)
+		p.log.Info("consumer of a former audit reader deleted", "consumer", c.Name)
 	}
-	d.swept = true
+	p.swept = true
 	return nil
 }
 
@@ -123,7 +123,7 @@ func owned(all []consumerInfo, key string) []string {
 	return names
 }
 
-// consumerInfo is what the desk reads of a consumer. raw is all of it.
+// consumerInfo is what the proxy reads of a consumer. raw is all of it.
 type consumerInfo struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
@@ -169,8 +169,8 @@ var (
 )
 
 // ask sends a request to JetStream and returns the answer, or the error in it.
-func (d *desk) ask(subject string, body []byte) ([]byte, error) {
-	m, err := d.nc.Request(subject, body, deskWait)
+func (p *proxy) ask(subject string, body []byte) ([]byte, error) {
+	m, err := p.nc.Request(subject, body, proxyWait)
 	if err != nil {
 		return nil, err
 	}
@@ -192,10 +192,10 @@ func checked(answer []byte) ([]byte, error) {
 }
 
 // list returns all consumers.
-func (d *desk) list() ([]consumerInfo, error) {
+func (p *proxy) list() ([]consumerInfo, error) {
 	var all []consumerInfo
 	for range maxPages {
-		body, err := d.ask(listAPI, fmt.Appendf(nil, `{"offset":%d}`, len(all)))
+		body, err := p.ask(listAPI, fmt.Appendf(nil, `{"offset":%d}`, len(all)))
 		var api *apiError
 		if errors.As(err, &api) && api.ErrCode == errNoStream.ErrCode {
 			return nil, nil

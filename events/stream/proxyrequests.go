@@ -11,38 +11,38 @@ import (
 )
 
 // handle answers a request of the reader with that key.
-func (d *desk) handle(key string, m *nats.Msg) {
-	verb, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, deskSubject+key+"."), ".")
+func (p *proxy) handle(key string, m *nats.Msg) {
+	verb, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, proxySubject+key+"."), ".")
 	consumer, _, _ := strings.Cut(rest, ".")
 	var body []byte
 	var err error
 	switch verb {
 	case "new":
-		body, err = d.create(key, "", createAPI, m.Data)
+		body, err = p.create(key, "", createAPI, m.Data)
 	case "create":
-		body, err = d.create(key, consumer, createAPI+"."+rest, m.Data)
+		body, err = p.create(key, consumer, createAPI+"."+rest, m.Data)
 	case "durable":
-		body, err = d.create(key, consumer, durableAPI+"."+rest, m.Data)
+		body, err = p.create(key, consumer, durableAPI+"."+rest, m.Data)
 	case "info":
-		body, err = d.info(key, consumer)
+		body, err = p.info(key, consumer)
 	case "delete":
-		body, err = d.remove(key, consumer)
+		body, err = p.remove(key, consumer)
 	case "names", "list":
-		body, err = d.own(key, verb)
+		body, err = p.own(key, verb)
 	default:
 		err = errBadRequest
 	}
 	if err != nil {
-		body = d.refusal(verb, err)
+		body = p.refusal(verb, err)
 	}
 	_ = m.Respond(body) // an error means that the server has stopped
 }
 
 // refusal is the answer of the JetStream API with an error.
-func (d *desk) refusal(verb string, err error) []byte {
+func (p *proxy) refusal(verb string, err error) []byte {
 	var api *apiError
 	if !errors.As(err, &api) {
-		d.log.Warn("request of an audit reader failed", "request", verb, "err", err)
+		p.log.Warn("request of an audit reader failed", "request", verb, "err", err)
 		api = errUnreachable
 	}
 	kind := map[string]string{"info": "info", "delete": "delete", "names": "names", "list": "list"}[verb]
@@ -56,8 +56,8 @@ func (d *desk) refusal(verb string, err error) []byte {
 }
 
 // info returns JetStream's description of a consumer of the reader.
-func (d *desk) info(key, consumer string) ([]byte, error) {
-	body, err := d.ask(infoAPI+"."+consumer, nil)
+func (p *proxy) info(key, consumer string) ([]byte, error) {
+	body, err := p.ask(infoAPI+"."+consumer, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -71,18 +71,18 @@ func (d *desk) info(key, consumer string) ([]byte, error) {
 	return body, nil
 }
 
-func (d *desk) remove(key, consumer string) ([]byte, error) {
-	d.changing.Lock()
-	defer d.changing.Unlock()
-	if _, err := d.info(key, consumer); err != nil {
+func (p *proxy) remove(key, consumer string) ([]byte, error) {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	if _, err := p.info(key, consumer); err != nil {
 		return nil, err
 	}
-	return d.ask(deleteAPI+"."+consumer, nil)
+	return p.ask(deleteAPI+"."+consumer, nil)
 }
 
 // own answers a request for the reader's consumers. All fit into one page.
-func (d *desk) own(key, verb string) ([]byte, error) {
-	all, err := d.list()
+func (p *proxy) own(key, verb string) ([]byte, error) {
+	all, err := p.list()
 	if err != nil {
 		return nil, err
 	}
@@ -102,9 +102,9 @@ func (d *desk) own(key, verb string) ([]byte, error) {
 }
 
 // create creates or updates a consumer of the reader.
-func (d *desk) create(key, name, subject string, body []byte) ([]byte, error) {
-	d.changing.Lock()
-	defer d.changing.Unlock()
+func (p *proxy) create(key, name, subject string, body []byte) ([]byte, error) {
+	p.changing.Lock()
+	defer p.changing.Unlock()
 	request, config, err := parse(body)
 	if err != nil {
 		return nil, err
@@ -114,9 +114,9 @@ func (d *desk) create(key, name, subject string, body []byte) ([]byte, error) {
 			name = text
 		}
 	}
-	all, err := d.list()
+	all, err := p.list()
 	if err == nil {
-		err = d.makeRoom(all, key, name)
+		err = p.makeRoom(all, key, name)
 	}
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (d *desk) create(key, name, subject string, body []byte) ([]byte, error) {
 	if body, err = json.Marshal(request); err != nil {
 		return nil, err
 	}
-	answer, err := d.ask(subject, body)
+	answer, err := p.ask(subject, body)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (d *desk) create(key, name, subject string, body []byte) ([]byte, error) {
 	if slices.Contains(names, c.Name) {
 		return answer, nil
 	}
-	return answer, d.permit(key, append(names, c.Name))
+	return answer, p.permit(key, append(names, c.Name))
 }
 
 // parse reads a request for a consumer. It keeps what it does not know.
@@ -179,7 +179,7 @@ func plainKeys(object map[string]any) bool {
 // makeRoom returns why the reader may not create or update the consumer of that
 // name, which may be empty. A reader that has as many as it may loses the oldest one
 // that it has abandoned: a program that starts again and again leaves such behind.
-func (d *desk) makeRoom(all []consumerInfo, key, name string) error {
+func (p *proxy) makeRoom(all []consumerInfo, key, name string) error {
 	count, oldest := 0, -1
 	for i, c := range all {
 		switch {
@@ -200,7 +200,7 @@ func (d *desk) makeRoom(all []consumerInfo, key, name string) error {
 	if oldest < 0 {
 		return errTooMany
 	}
-	_, err := d.ask(deleteAPI+"."+all[oldest].Name, nil)
+	_, err := p.ask(deleteAPI+"."+all[oldest].Name, nil)
 	return err
 }
 
