@@ -254,7 +254,8 @@ func (c *trial) loginAt(node int, p *holder, typed string, want radius.Code) err
 		return err
 	}
 	if r.Code != want {
-		return fmt.Errorf("%s: %v", p.user, r.Code)
+		now, err := c.api.ShowState(c.t.Context(), p.user, api.ShowStateQuery{})
+		return fmt.Errorf("%s at node %d: %v, want %v; its state: %+v, %v", p.user, node+1, r.Code, want, now, err)
 	}
 	return nil
 }
