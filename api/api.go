@@ -49,7 +49,8 @@ type Node interface {
 	// State returns this node's copy of the state, which is read-only.
 	State() *engine.State
 	// Do executes a command and returns when it is committed. The error is a
-	// *engine.Refusal if the rules refuse the command.
+	// *engine.Refusal if the rules refuse the command, and a *engine.Waiting if it
+	// waits for a second administrator.
 	Do(context.Context, events.Origin, engine.Command) error
 	Authenticate(context.Context, engine.Attempt) (engine.Outcome, error)
 }
@@ -110,6 +111,8 @@ type Config struct {
 	// next record of its kind. It does not wait. The label tells refusals of a
 	// kind apart.
 	Refused func(label string, o events.Origin, e events.Sampled)
+	// Observer counts commands for metrics; nil: none does.
+	Observer Observer
 
 	Name  string           // of this node, for the origin of commands
 	Site  string           // of this node
@@ -149,6 +152,7 @@ type API struct {
 	cfg         Config
 	mux         *http.ServeMux
 	huma        huma.API
+	observer    Observer
 	description []byte                           // the OpenAPI document
 	strangers   *throttle.Throttle[netip.Prefix] // invalid API tokens and sessions
 	uses        uses                             // of valid ones
@@ -169,6 +173,9 @@ func New(cfg Config) (*API, error) {
 		folding:   make(chan struct{}, 1),
 		importing: make(chan struct{}, 1), backing: make(chan struct{}, 1),
 	}
+	if a.observer = cfg.Observer; a.observer == nil {
+		a.observer = unobserved{}
+	}
 	a.huma = humago.New(a.mux, description())
 	a.huma.UseMiddleware(a.guard)
 
@@ -183,6 +190,7 @@ func New(cfg Config) (*API, error) {
 	a.apiTokens()
 	a.administrators()
 	a.sessions()
+	a.approvals()
 	a.audit()
 	a.references()
 	a.login()
@@ -230,6 +238,7 @@ func description() huma.Config {
 				Description: "Administration of a keyfob cluster, and logins for applications that do not use RADIUS. " +
 					"Every node answers. Every change takes a `reason`, which is recorded with the actor. " +
 					"After too many failed logins or invalid API tokens, a source gets status 429 with `Retry-After`. " +
+					"A command that waits for a second administrator gets status 202 with the ID of its `approval`; nothing has changed then. " +
 					"A problem may have the member `help`: the operation that helps, such as `list_users`.",
 			},
 			Components: &huma.Components{

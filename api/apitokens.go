@@ -106,7 +106,7 @@ func (a *API) issueAPIToken(ctx context.Context, in *issueAPITokenInput) (*answe
 	}
 	issued.Digest = digest
 	if err := a.do(ctx, in.Body.Reason, engine.IssueAPIToken{Token: issued}); err != nil {
-		return nil, err
+		return nil, a.pending(err, func(p *PendingCommand) { p.Token = token.Reveal() })
 	}
 	return answered(IssuedAPIToken{Token: token.Reveal(), APIToken: a.viewAPIToken(&engine.APIToken{
 		Name: issued.Name, Role: issued.Role, Issued: events.At(a.cfg.Now()), Expires: issued.Expires,

@@ -21,13 +21,14 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	who, ok := a.identify(ctx)
 	if err := a.behind(); err != nil && !who.local {
 		ctx.SetHeader("Retry-After", "1")
+		a.observer.Refused("not_ready")
 		a.refuse(ctx, problem(http.StatusServiceUnavailable, "not_ready",
 			"this node does not know which API tokens and sessions are valid: "+err.Error()+"; try again, or ask another node"))
 		return
 	}
 	operation := ctx.Operation()
 	if allowedTo(operation).has(roleAnyone) {
-		next(as(ctx, caller{source: who.source, local: who.local}))
+		next(as(ctx, caller{source: who.source, local: who.local})) // a login has events of its own
 		return
 	}
 	if !ok {
@@ -36,12 +37,13 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	}
 	if cause := a.denied(who, operation); cause != "" {
 		a.cfg.Log.WarnContext(ctx.Context(), "request denied", "operation", operation.OperationID, "actor", who.name, "role", who.role, "cause", cause)
+		a.observer.Refused(cause)
 		a.cfg.Refused(who.name, a.originOf(who), events.CommandDenied{Operation: operation.OperationID, Role: who.role, Cause: cause})
 		a.refuse(ctx, problem(http.StatusForbidden, "forbidden", a.deniedWords(cause, who, operation)))
 		return
 	}
 	a.recordUse(ctx.Context(), who)
-	next(as(ctx, who))
+	a.carryOut(ctx, who, next)
 }
 
 // as is the context of a request with its caller.

@@ -198,12 +198,23 @@ func strangerEvent(who caller) events.Sampled {
 	return events.APITokenRefused{Name: who.token, Cause: who.end}
 }
 
+// refusedReason names why a caller is refused, for metrics.
+func refusedReason(who caller) string {
+	if who.secret == SessionPrefix {
+		return "session_" + who.end
+	}
+	return "api_token_" + who.end
+}
+
 // refuseStranger answers a request without a valid API token or session. Those
 // that are not valid count as failures of their source. A valid one from the same
 // source is accepted all the same: 256 bits cannot be guessed, and otherwise
 // anyone who shares an administrator's address could lock them out.
 func (a *API) refuseStranger(ctx huma.Context, who caller) {
-	if who.secret != "" {
+	if who.secret == "" {
+		a.observer.Refused("no_credential")
+	} else {
+		a.observer.Refused(refusedReason(who))
 		p := a.cfg.Node.State().Policy
 		rate := throttle.Rate{Burst: p.SourceFailures, Every: p.SourceEvery}
 		network := throttle.Network(who.address())

@@ -98,7 +98,7 @@ func (a *API) invite(ctx context.Context, in *inviteNodeInput) (*answer[Invitati
 	expires := events.At(a.cfg.Now().Add(ttl)).Std()
 	text, err := a.cfg.Cluster.Invite(ctx, o, ttl)
 	if err != nil {
-		return nil, err
+		return nil, a.pending(err, func(p *PendingCommand) { p.Invitation = text })
 	}
 	return answered(Invitation{Invitation: text, Expires: expires}), nil
 }

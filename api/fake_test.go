@@ -86,6 +86,8 @@ func (f *fake) put(t testing.TB, table engine.Table, record any) {
 			*into = record.(engine.Token)
 		case *engine.Client:
 			*into = record.(engine.Client)
+		case *engine.Approval:
+			*into = record.(engine.Approval)
 		case *engine.AuditReader:
 			*into = record.(engine.AuditReader)
 		default:

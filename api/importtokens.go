@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,7 +35,7 @@ func (*importTokensInput) maxBytes() int64 { return 1 << 20 }
 // ImportedToken is the result of one token of an import.
 type ImportedToken struct {
 	Serial string `json:"serial"`
-	Result string `json:"result" enum:"imported,importable,known,refused,undecided" doc:"importable: result of a dry run. known: the token exists with this seed and was not changed. undecided: import it again."`
+	Result string `json:"result" enum:"imported,importable,known,refused,undecided,waiting" doc:"importable: result of a dry run. known: the token exists with this seed and was not changed. undecided: import it again. waiting: it is for an administrator, and a second one must approve it."`
 	Why    string `json:"why,omitempty"`
 	// ActivationCode is as in GivenToken.
 	ActivationCode string `json:"activation_code,omitempty" doc:"Only with pin.first=activation_code, and shown only this once: a PIN for the first login, which must be changed then."`
@@ -47,6 +48,7 @@ const (
 	ResultKnown      = "known"
 	ResultRefused    = "refused"
 	ResultUndecided  = "undecided"
+	ResultWaiting    = "waiting"
 )
 
 // importTokens imports a batch. Each token is first tried on a copy of the state.
@@ -73,6 +75,9 @@ func (a *API) importTokens(ctx context.Context, in *importTokensInput) (*answer[
 			return nil, err
 		}
 		b.carryOut(ctx)
+		if slices.ContainsFunc(b.results, func(r ImportedToken) bool { return r.Result == ResultRefused || r.Result == ResultUndecided }) {
+			noteProblem(ctx, "partly_refused")
+		}
 	}
 	return answered(List[ImportedToken]{Items: b.results}), nil
 }
@@ -151,7 +156,9 @@ func (b *importing) decide(c engine.Command) error {
 	now := events.At(b.cfg.Now())
 	d, err := engine.Decide(b.after, events.Origin{}, c, now)
 	for _, draft := range d.Drafts {
-		b.after.Apply(now, draft)
+		if d.Waits == "" {
+			b.after.Apply(now, draft)
+		}
 	}
 	return err
 }
@@ -230,10 +237,13 @@ func (b *importing) take(ctx context.Context, c engine.ImportToken, r *ImportedT
 	if err == nil {
 		code, err = b.cfg.Remedies.GiveOut(ctx, o, c)
 	}
+	var waits *engine.Waiting
 	var refusal *engine.Refusal
 	switch {
 	case err == nil:
 		r.Result, r.ActivationCode = ResultImported, code.Reveal()
+	case errors.As(err, &waits):
+		r.Result, r.Why, r.ActivationCode = ResultWaiting, waits.Error(), code.Reveal()
 	case errors.As(err, &refusal):
 		r.Result, r.Why = ResultRefused, refusal.Text
 	default:

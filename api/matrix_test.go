@@ -40,7 +40,7 @@ func TestEveryRouteIsOpenToWhomTheMatrixSays(t *testing.T) {
 	var got strings.Builder
 	fmt.Fprintf(&got, "%-7s %-44s %-8s %s\n", "method", "path", "nobody", strings.Join(Roles(), " "))
 	for _, op := range operations(a) {
-		path := strings.NewReplacer("{user}", "ada", "{serial}", "0001", "{name}", "n9", "{session}", "0123456789ab", "{reference}", "7K3M-QX4P").Replace(strings.TrimPrefix(op.Path, Prefix))
+		path := strings.NewReplacer("{user}", "ada", "{serial}", "0001", "{name}", "n9", "{session}", "0123456789ab", "{reference}", "7K3M-QX4P", "{id}", "7K3M-QX4P").Replace(strings.TrimPrefix(op.Path, Prefix))
 		row := fmt.Sprintf("%-7s %-44s %-8s", op.Method, op.Path, grade(t, a, "", op.Method, path))
 		for _, role := range Roles() {
 			row += fmt.Sprintf(" %-*s", len(role), grade(t, a, role, op.Method, path))

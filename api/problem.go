@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,10 +15,12 @@ import (
 	"keyfob/engine"
 )
 
+const problemType = "urn:keyfob:problem:"
+
 // problem returns an RFC 9457 problem. Programs read the code.
 func problem(status int, code, detail string) *huma.ErrorModel {
 	return &huma.ErrorModel{
-		Type:   "urn:keyfob:problem:" + code,
+		Type:   problemType + code,
 		Title:  http.StatusText(status),
 		Status: status,
 		Detail: detail,
@@ -38,11 +41,33 @@ func withHelp(p *huma.ErrorModel, help engine.Help) error {
 	return &helped{p, help}
 }
 
-// problemOf returns the problem that a caller gets for an error: the text of a
-// refusal, and for any other error only that it happened.
+// problemOf returns the problem that a caller gets for an error, and notes its
+// code for the trail.
 func (a *API) problemOf(ctx context.Context, operation string, err error) error {
+	err = a.worded(ctx, operation, err)
+	noteProblem(ctx, codeOf(err))
+	return err
+}
+
+// codeOf returns the code of a problem, or nothing for any other error.
+func codeOf(err error) string {
+	var plain *huma.ErrorModel
+	var with *helped
+	if errors.As(err, &with) {
+		plain = with.ErrorModel
+	}
+	if plain == nil && !errors.As(err, &plain) {
+		return ""
+	}
+	return strings.TrimPrefix(plain.Type, problemType)
+}
+
+// worded returns the text of a refusal, and for any other error only that it
+// happened.
+func (a *API) worded(ctx context.Context, operation string, err error) error {
 	var refusal *engine.Refusal
 	var ready huma.StatusError
+	err = a.pending(err, nil)
 	switch {
 	case errors.As(err, &ready):
 		return err // already a problem

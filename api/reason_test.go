@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"keyfob/engine"
+	"keyfob/events"
 )
 
 // unrecorded are the operations that need no reason, because they change nothing.
@@ -19,7 +20,7 @@ var unrecorded = map[string]bool{"authenticate": true, "open-session": true, "pr
 var fieldValues = map[string]any{
 	"reason": "ticket 4711", "name": "x1", "role": "auditor", "user": "bob", "serial": "0002", "kind": "totp",
 	"seed": "NBSWY3DPNBSWY3DPNBSWY3DPNBSWY3DP", "prefix": "192.0.2.0/24", "secret": "0123456789abcdef", "public": "cHVibGlj",
-	"word": "7K3 MQX", "first": "123456", "second": "654321", "replacement": "0003",
+	"word": "7K3 MQX", "since": "2026-11-01T12:00:00Z", "first": "123456", "second": "654321", "replacement": "0003",
 	"settings": map[string]string{"lock.after": "7"}, "tokens": []map[string]string{{"serial": "0002", "kind": "totp", "seed": "NBSWY3DPNBSWY3DPNBSWY3DPNBSWY3DP"}},
 }
 
@@ -59,8 +60,9 @@ func TestReasonOfEveryCommandIsPassedOn(t *testing.T) {
 			f := newFake(t)
 			f.sends = "ada@"
 			f.put(t, engine.TableTokens, engine.Token{Serial: "0003", Kind: "totp", Digits: 6, Period: 30, Seed: []byte("sealed")})
+			f.put(t, engine.TableApprovals, engine.Approval{ID: "7K3M-QX4P", Expires: events.At(noon.AddDate(1, 0, 0))})
 			a := f.api(t)
-			path := strings.NewReplacer("{user}", "ada", "{serial}", "0001", "{name}", "n9", "{session}", "0123456789ab").Replace(strings.TrimPrefix(op.Path, Prefix))
+			path := strings.NewReplacer("{user}", "ada", "{serial}", "0001", "{name}", "n9", "{session}", "0123456789ab", "{id}", "7K3M-QX4P").Replace(strings.TrimPrefix(op.Path, Prefix))
 			if op.Method == http.MethodDelete {
 				path += "?reason=ticket+4711"
 			}

@@ -108,7 +108,7 @@ func (a *API) setTemporaryPIN(ctx context.Context, in *tokenCommand) (*answer[Te
 	const generated = "" // an administrator cannot choose it
 	pin, err := a.cfg.Remedies.SetTemporaryPIN(ctx, o, in.Serial, generated)
 	if err != nil {
-		return nil, err
+		return nil, a.pending(err, func(p *PendingCommand) { p.PIN = pin.Reveal() })
 	}
 	return answered(TemporaryPIN{Serial: in.Serial, PIN: pin.Reveal()}), nil
 }
@@ -145,7 +145,7 @@ func (a *API) lost(ctx context.Context, in *lostCommand) (*answer[Emergency], er
 	now.Until = events.At(a.cfg.Now().Add(loss.For)).Std()
 	codes, err := a.cfg.Remedies.Lose(ctx, o, loss)
 	if err != nil {
-		return nil, err
+		return nil, a.pending(err, func(p *PendingCommand) { p.Tokencodes = codes })
 	}
 	now.Tokencodes = append([]string{}, codes...)
 	return answered(now), nil
@@ -162,7 +162,7 @@ func (a *API) replace(ctx context.Context, in *replaceCommand) (*answer[GivenTok
 	}
 	code, err := a.cfg.Remedies.Replace(ctx, o, in.Serial, in.Body.Replacement, keep)
 	if err != nil {
-		return nil, err
+		return nil, a.pending(err, func(p *PendingCommand) { p.ActivationCode = code.Reveal() })
 	}
 	return a.given(in.Body.Replacement, code)
 }

@@ -133,7 +133,7 @@ func (a *API) giveOut(ctx context.Context, reason string, c engine.Command, seri
 	}
 	code, err := a.cfg.Remedies.GiveOut(ctx, o, c)
 	if err != nil {
-		return nil, err
+		return nil, a.pending(err, func(p *PendingCommand) { p.ActivationCode = code.Reveal() })
 	}
 	return a.given(serial, code)
 }

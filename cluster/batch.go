@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -327,6 +328,8 @@ func sealedBytes(e events.Event) int {
 		return len(e.Sealed)
 	case events.ClientSecretRotated:
 		return len(e.Sealed)
+	case events.ApprovalRequested:
+		return len(e.Body) + len(strings.Join(e.Summary, ""))
 	case events.ClusterFounded:
 		return len(e.Certificate) + len(e.Sealed)
 	case events.RecordsResealed:

@@ -81,7 +81,8 @@ func (n *Node) awaitCA(ctx context.Context) {
 	}
 }
 
-// Invite issues an invitation for one machine, valid once and for ttl.
+// Invite issues an invitation for one machine, valid once and for ttl. It is
+// returned also if the command waits for an approval, and not valid before.
 func (n *Node) Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error) {
 	i := invitation{Cluster: n.id.Cluster, Secret: make([]byte, inviteSecretSize)}
 	if _, err := io.ReadFull(rand.Reader, i.Secret); err != nil {
@@ -95,9 +96,11 @@ func (n *Node) Invite(ctx context.Context, o events.Origin, ttl time.Duration) (
 	}
 	n.awaitCA(ctx)
 	err := n.Do(ctx, o, engine.Invite{Digest: i.digest(), Expires: events.At(n.c.Now().Add(ttl))})
-	if err != nil {
+	var waits *engine.Waiting
+	if err != nil && !errors.As(err, &waits) {
 		return "", err
 	}
 	i.Pin = link.Pin(n.State().Cluster.Certificate) // of a state that holds the invitation
-	return i.text()
+	text, bad := i.text()
+	return text, errors.Join(err, bad)
 }

@@ -30,6 +30,7 @@ func (l *leadership) runTasks(ctx context.Context) {
 		for _, task := range []func(context.Context) error{
 			l.updateMembers,
 			func(ctx context.Context) error { return l.recordLostNodes(ctx, since) },
+			l.endApprovals,
 			func(ctx context.Context) error { return l.signCheckpoint(ctx, &signed) },
 		} {
 			if err := task(ctx); err != nil && ctx.Err() == nil {
@@ -136,6 +137,17 @@ func (l *leadership) recordLostNodes(ctx context.Context, start time.Time) error
 		}
 		if err != nil {
 			return fmt.Errorf("recording a lost or returned node: %w", err)
+		}
+	}
+	return nil
+}
+
+// endApprovals records which commands waited too long for an approval.
+func (l *leadership) endApprovals(ctx context.Context) error {
+	view := l.replica.View()
+	for _, e := range view.State.ExpiredApprovals(max(events.At(l.c.Now()), view.Time)) {
+		if _, err := l.record(ctx, e); err != nil {
+			return fmt.Errorf("ending approval %s: %w", e.ID, err)
 		}
 	}
 	return nil

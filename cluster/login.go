@@ -227,8 +227,8 @@ func (n *Node) Prompt(ctx context.Context, conversation string, o events.Origin)
 	return engine.PromptFor(view.State, *ticket, now)
 }
 
-// Do executes an administrator's command. The error is a *engine.Refusal or wraps
-// engine.ErrUndecided or engine.ErrBusy. On return the change can be read on this
+// Do executes an administrator's command. The error is a *engine.Refusal, a
+// *engine.Waiting, or wraps engine.ErrUndecided or engine.ErrBusy. On return the change can be read on this
 // node, unless the node lags by more than a second.
 func (n *Node) Do(ctx context.Context, o events.Origin, c engine.Command) error {
 	if err := n.requests.begin(); err != nil {
@@ -253,6 +253,9 @@ func (n *Node) Do(ctx context.Context, o events.Origin, c engine.Command) error 
 	}
 	if _, err := n.waitFor(ctx, r.Sequence); err != nil {
 		n.log.InfoContext(ctx, "command committed, but this node has not applied it yet", "err", err)
+	}
+	if id := r.Decision.Waits; id != "" {
+		return &engine.Waiting{ID: id}
 	}
 	return nil
 }

@@ -41,7 +41,8 @@ func (n *Node) SetTemporaryPIN(ctx context.Context, o events.Origin, serial stri
 
 // GiveOut executes a command that may give a token without a PIN to a user. If the
 // policy requires an activation code then, the same command sets one. It is
-// returned, to be given to the owner once.
+// returned, to be given to the owner once, also if the command waits for an
+// approval.
 func (n *Node) GiveOut(ctx context.Context, o events.Origin, c engine.Command) (engine.Secret, error) {
 	s := n.State()
 	t := engine.ToActivate(s, c)
@@ -56,10 +57,7 @@ func (n *Node) GiveOut(ctx context.Context, o events.Origin, c engine.Command) (
 	if code.Sealed, err = n.sealPINOf(ctx, t, code.Revision, pin); err != nil {
 		return "", undecided(err)
 	}
-	if err := n.Do(ctx, o, engine.Activated(c, code)); err != nil {
-		return "", err
-	}
-	return pin, nil
+	return pin, n.Do(ctx, o, engine.Activated(c, code))
 }
 
 // sealPINOf seals a PIN as the token's PIN style requires.

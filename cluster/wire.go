@@ -100,6 +100,8 @@ var forms = []form{
 	plain[engine.CheckCaller](85),
 	plain[engine.AddRecoveryKey](56),
 	plain[engine.RemoveRecoveryKey](57),
+	plain[engine.Approve](69),
+	plain[engine.RefuseApproval](70),
 }
 
 func decodeLogin(body []byte) (request, error) {

@@ -156,7 +156,7 @@ func (s *State) linkAPIToken(e events.APITokenLinked) {
 	}
 }
 
-// applyAdmin folds the events on the policy, administrators and API tokens.
+// applyAdmin folds the events on the policy, administrators, API tokens and approvals.
 func (s *State) applyAdmin(at events.Time, o events.Origin, e events.AdminEvent) {
 	switch e := e.(type) {
 	case events.PolicyChanged:
@@ -179,8 +179,11 @@ func (s *State) applyAdmin(at events.Time, o events.Origin, e events.AdminEvent)
 		s.openSession(at, e)
 	case events.SessionEnded:
 		s.sessions.Delete(e.Session)
+		s.withdrawApprovals(o, e)
 	case events.CredentialUsed:
 		s.used(at, e)
-	case events.CommandDenied, events.APITokenRefused, events.SessionRefused: // change nothing
+	case events.ApprovalRequested, events.ApprovalGiven, events.ApprovalRefused, events.ApprovalExpired, events.ApprovalUsed:
+		s.applyApproval(at, o, e)
+	case events.CommandDenied, events.APITokenRefused, events.SessionRefused, events.CommandRefused, events.RecordsRead: // change nothing
 	}
 }

@@ -78,6 +78,7 @@ type Decision struct {
 	Answer Answer         `cbor:"1,keyasint"`
 	User   string         `cbor:"2,keyasint,omitempty"`
 	Drafts []events.Draft `cbor:"-"`
+	Waits  string         `cbor:"3,keyasint,omitempty"` // ID of the approval that a command waits for
 }
 
 // CheckInput is the input of Check.

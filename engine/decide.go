@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"keyfob/events"
 )
@@ -28,13 +29,17 @@ const (
 )
 
 // Decide decides a command. It does not change the state. The error is a
-// *Refusal.
+// *Refusal. A command that needs an approval is not carried out;
+// Decision.Waits then names the approval.
 func Decide(s *State, o events.Origin, c Command, now events.Time) (Decision, error) {
 	if s.alreadyDone(o.Request) {
-		return Decision{}, nil
+		return Decision{Waits: s.waitsFor(o.Request)}, nil
 	}
 	if err := s.mayAct(o, c, now); err != nil {
 		return Decision{}, err
+	}
+	if j, ok := c.(judgement); ok {
+		return s.judge(o, j, now)
 	}
 	facts, err := c.decide(s, now)
 	if err != nil {
@@ -43,14 +48,21 @@ func Decide(s *State, o events.Origin, c Command, now events.Time) (Decision, er
 	if err := s.mayTouch(o, facts); err != nil {
 		return Decision{}, err
 	}
-	var d Decision
-	for _, e := range facts {
-		if s.outdated(e) {
-			return Decision{}, ErrStale
-		}
-		d.Drafts = append(d.Drafts, events.Draft{Origin: o, Event: e})
+	if slices.ContainsFunc(facts, s.outdated) {
+		return Decision{}, ErrStale
 	}
-	return d, nil
+	if groups := s.needsApproval(o, facts); len(groups) > 0 {
+		return s.await(o, c, facts, groups, now)
+	}
+	return Decision{Drafts: drafts(o, facts)}, nil
+}
+
+func drafts(o events.Origin, facts []events.Event) []events.Draft {
+	var all []events.Draft
+	for _, e := range facts {
+		all = append(all, events.Draft{Origin: o, Event: e})
+	}
+	return all
 }
 
 func refuse(code, format string, args ...any) error {

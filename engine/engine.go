@@ -236,6 +236,8 @@ const (
 	HelpListTokens      Help = "list_tokens"
 	HelpListClients     Help = "list_clients"
 	HelpListNodes       Help = "list_nodes"
+	HelpListApprovals   Help = "list_approvals"
+	HelpGrantRole       Help = "grant_role"
 	HelpShowPolicy      Help = "show_policy"
 	HelpSetTemporaryPIN Help = "set_temporary_pin"
 	HelpSetClient       Help = "set_client"

@@ -189,6 +189,7 @@ func (s *State) applyKeys(at events.Time, e events.Event) {
 		k.wantRotation("requested")
 	case events.RootKeyRotated:
 		k.Version, k.Wanted, k.Rotated, k.CheckpointKey = e.Version, "", at, e.CheckpointKey
+		s.approvals.Clear() // secrets in them are sealed under the earlier version
 		k.Live = append(slices.Clone(k.Live), RootKey{Version: e.Version, Reason: e.Reason, Boxes: e.Boxes, Recovery: e.Recovery})
 	case events.RecordsResealed:
 		for _, v := range e.Values {

@@ -75,7 +75,7 @@ func (c TransferLeadership) decide(s *State, _ events.Time) ([]events.Event, err
 
 // decide returns the observation, unless the state already shows it or it is
 // about something that does not exist.
-func (c Note) decide(s *State, _ events.Time) ([]events.Event, error) {
+func (c Note) decide(s *State, now events.Time) ([]events.Event, error) {
 	switch e := c.Event.(type) {
 	case events.NodeLost:
 		if n := s.Node(e.Node); n == nil || n.Lost {
@@ -91,6 +91,10 @@ func (c Note) decide(s *State, _ events.Time) ([]events.Event, error) {
 		}
 	case events.RootKeyRotated, events.RecordsResealed, events.NodeKeysCurrent, events.RootKeyDropped, events.CheckpointSigned:
 		return s.noteOnKeys(e)
+	case events.ApprovalExpired:
+		if a := s.Approval(e.ID); a == nil || now < a.Expires {
+			return nil, nil
+		}
 	default:
 	}
 	return one(c.Event)

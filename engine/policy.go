@@ -68,6 +68,9 @@ type Policy struct {
 	CallerHelp     time.Duration `cbor:"101,keyasint"` // how long a caller may be helped after a right word
 	CallerTries    int           `cbor:"102,keyasint"` // refused attempts to get a word, in an hour
 	CallerRequired bool          `cbor:"103,keyasint"` // the help desk may use remedies only for a caller who was checked
+
+	ApprovalRequired string        `cbor:"85,keyasint,omitempty"` // groups of commands, separated by commas
+	ApprovalFor      time.Duration `cbor:"86,keyasint"`           // how long a command waits
 }
 
 // longestLock bounds growing locks.
@@ -179,6 +182,7 @@ func DefaultPolicy() Policy {
 		KeysRotateEvery: 365 * day,
 		SeedMin:         80,
 		SourceRemember:  30 * day,
+		ApprovalFor:     24 * time.Hour,
 	}
 }
 
@@ -196,5 +200,6 @@ func unsaid() Policy {
 		KeysRotateEvery: d.KeysRotateEvery,
 		SeedMin:         d.SeedMin,
 		SourceRemember:  d.SourceRemember,
+		ApprovalFor:     d.ApprovalFor,
 	}
 }

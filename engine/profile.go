@@ -3,6 +3,7 @@ package engine
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"keyfob/events"
 )
@@ -20,6 +21,7 @@ var profiles = map[string]map[string]string{
 		"pin.min": "8", "pin.max": "12", "pin.history": "10", "pin.lifetime": "90d", "pin.first": "activation_code",
 		"lock.after": "5", "lock.for": "1h", "lock.stop_after": "50", "resync.by_user": "no",
 		"seed.min": "112", "admin.session_idle": "15m", // PCI DSS 4.0, 8.2.8
+		"approval.required": strings.Join(ApprovalGroups(), ","),
 	},
 }
 
@@ -88,6 +90,9 @@ type SetPolicy struct {
 
 func (c SetPolicy) decide(s *State, _ events.Time) ([]events.Event, error) {
 	facts, err := s.setPolicy(c.Settings)
+	if err == nil {
+		err = s.canApprove(facts)
+	}
 	if err != nil || c.Force {
 		return facts, err
 	}

@@ -24,14 +24,15 @@ func (s *State) restored(at events.Time, e events.ClusterRestored) {
 }
 
 // forget removes members, whose keys may have been copied, invitations that may
-// have been used, and API tokens, audit readers, roles and sessions that may have
-// been revoked.
+// have been used, API tokens, audit readers, roles and sessions that may have been
+// revoked, and commands that wait for an approval.
 func (s *State) forget() {
 	s.nodes, s.apiTokens = btree.Map[string, *NodeRecord]{}, btree.Map[string, *APIToken]{}
 	s.Cluster.Removed = nil
 	s.auditReaders = btree.Map[string, *AuditReader]{}
 	s.invitations = btree.Map[string, events.Time]{}
 	s.forgetAdministrators()
+	s.approvals = btree.Map[string, *Approval]{}
 }
 
 // fence invalidates all tokencodes that may have been used.

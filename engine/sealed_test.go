@@ -15,6 +15,7 @@ var public = map[string]string{
 	"Cluster.Keys.CheckpointKey":            "a public key",
 	"Cluster.OnlyRecoveryKey":               "a public key",
 	"Cluster.RecoveryKeys[].Key":            "a public key",
+	"Approval.Body":                         "a rotation drops it",
 	"Token.Lost.Used":                       "numbers",
 	"NodeRecord.SealKey":                    "a public key",
 	"Cluster.Keys.Live[].Boxes[].Sealed":    "sealed for the key of a node",

@@ -92,7 +92,7 @@ func Settings() []Setting {
 		span("refusal.delay", 0, 2*time.Second, "time from the arrival of an attempt to its refusal",
 			func(p *Policy) *time.Duration { return &p.RefusalDelay }),
 	}...)
-	all = slices.Concat(all, sourceSettings(), sessionSettings(), callerSettings())
+	all = slices.Concat(all, sourceSettings(), sessionSettings(), callerSettings(), approvalSettings())
 	for _, form := range []string{FormApp, FormEvent, FormFob, FormPINpad} {
 		all = append(all,
 			window(form, "small", 0, 20, "accepted", func(w *Window) *int64 { return &w.Small }),

@@ -26,6 +26,7 @@ type State struct {
 	nodes        btree.Map[string, *NodeRecord]
 	invitations  btree.Map[string, events.Time] // by hex digest
 	deleted      btree.Map[string, int64]       // last used interval of deleted tokens, by serial
+	approvals    btree.Map[string, *Approval]   // by canonical ID
 	done         []events.Request               // the last commands of administrators, oldest first
 
 	copying sync.Mutex // guards Copy, which modifies the tables that it copies
@@ -357,6 +358,7 @@ func (s *State) Copy() *State {
 		nodes:        *s.nodes.Copy(),
 		invitations:  *s.invitations.Copy(),
 		deleted:      *s.deleted.Copy(),
+		approvals:    *s.approvals.Copy(),
 		done:         s.done,
 	}
 }

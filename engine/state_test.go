@@ -22,6 +22,7 @@ func full(t *testing.T) *State {
 	s.nodes.Set("n1", &NodeRecord{Name: "n1"})
 	s.invitations.Set("00", 1)
 	s.deleted.Set("a0", 1)
+	s.approvals.Set("00000000", &Approval{ID: "0000-0000"})
 	s.done = []events.Request{{1}}
 	v := reflect.ValueOf(s).Elem()
 	for i := range v.NumField() {

@@ -23,6 +23,7 @@ const (
 	TableDeleted      Table = 8
 	TableAuditReaders Table = 9
 	TableSessions     Table = 15
+	TableApprovals    Table = 20
 )
 
 // headRecord holds the parts of a state that are not tables.
@@ -67,6 +68,7 @@ func (s *State) Records(yield func(Table, any) bool) {
 	})
 	s.AuditReaders(func(r *AuditReader) bool { return each(TableAuditReaders, r) })
 	s.Sessions(func(x *Session) bool { return each(TableSessions, x) })
+	s.approvals.Scan(func(_ string, a *Approval) bool { return each(TableApprovals, a) })
 }
 
 // Size returns the number of users and tokens.
@@ -104,6 +106,8 @@ func (s *State) PutRecord(t Table, fill func(any) error) error {
 		return put(fill, func(r *AuditReader) { s.auditReaders.Set(r.Name, r) })
 	case TableSessions:
 		return put(fill, func(x *Session) { s.sessions.Set(x.Name, x) })
+	case TableApprovals:
+		return put(fill, s.putApproval)
 	default:
 		return fmt.Errorf("table %d is unknown: a newer version wrote it", t)
 	}

@@ -10,6 +10,9 @@ func DecideUntimed(s *State, o events.Origin, c Command, now events.Time) (Decis
 			return Decision{}, ErrUntimed
 		}
 	}
+	if _, ok := c.(Approve); ok { // the approval may have expired
+		return Decision{}, ErrUntimed
+	}
 	return Decide(s, o, c, now)
 }
 

@@ -120,6 +120,14 @@ var kinds = []class{
 	member[PublishingResumed](137, "cluster", "publishing_resumed", "KF6037I"),
 
 	member[CheckpointSigned](110, "integrity", "checkpoint", "KF7001I"),
+
+	member[ApprovalRequested](160, "admin", "approval_requested", "KF5020W"),
+	member[ApprovalGiven](161, "admin", "approval_given", "KF5021W"),
+	member[ApprovalRefused](162, "admin", "approval_refused", "KF5022W"),
+	member[ApprovalExpired](163, "admin", "approval_expired", "KF5023I"),
+	member[ApprovalUsed](164, "admin", "approval_used", "KF5024I"),
+	member[CommandRefused](165, "admin", "command_refused", "KF5025W"),
+	member[RecordsRead](166, "admin", "records_read", "KF5026I"),
 }
 
 var (

@@ -289,7 +289,7 @@ func TestDigestCheckpointIsKept(t *testing.T) {
 // A field of the state that Records leaves out would be lost with the first
 // snapshot, and missed by every digest.
 func TestEveryFieldOfTheStateIsWrittenDown(t *testing.T) {
-	written := []string{"Cluster", "Policy", "Time", "users", "tokens", "clients", "apiTokens", "auditReaders", "sessions", "nodes", "invitations", "deleted", "done"}
+	written := []string{"Cluster", "Policy", "Time", "users", "tokens", "clients", "apiTokens", "auditReaders", "sessions", "nodes", "invitations", "deleted", "approvals", "done"}
 	var fields []string
 	for f := range reflect.TypeFor[engine.State]().Fields() {
 		if f.Name != "copying" { // a lock

@@ -58,7 +58,11 @@ func (c *Client) send(ctx context.Context, method, path string, in any, header h
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode/100 != 2 {
+	switch {
+	case resp.StatusCode == http.StatusAccepted:
+		defer resp.Body.Close()
+		return nil, pendingIn(resp)
+	case resp.StatusCode/100 != 2:
 		defer resp.Body.Close()
 		return nil, problemIn(resp)
 	}

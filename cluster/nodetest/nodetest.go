@@ -54,8 +54,9 @@ func Possible(out engine.Outcome, err error) error {
 // PossibleCommand returns nil if a node can answer a command with err.
 func PossibleCommand(err error) error {
 	var refusal *engine.Refusal
-	if err == nil || errors.As(err, &refusal) || errors.Is(err, engine.ErrUndecided) || errors.Is(err, engine.ErrBusy) {
+	var waits *engine.Waiting
+	if err == nil || errors.As(err, &refusal) || errors.As(err, &waits) || errors.Is(err, engine.ErrUndecided) || errors.Is(err, engine.ErrBusy) {
 		return nil
 	}
-	return fmt.Errorf("the error is no *Refusal and wraps neither ErrUndecided nor ErrBusy: %w", err)
+	return fmt.Errorf("the error is no *Refusal, no *Waiting, and wraps neither ErrUndecided nor ErrBusy: %w", err)
 }

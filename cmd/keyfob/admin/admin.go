@@ -19,7 +19,7 @@ func Commands(e *cli.Environment, onFiles ...*cobra.Command) []*cobra.Command {
 	cluster := c.clusterCommand()
 	cluster.AddCommand(onFiles...)
 	all := []*cobra.Command{
-		cluster, c.userCommand(), c.tokenCommand(), c.clientCommand(), c.policyCommand(), c.auditCommand(), c.stateCommand(), c.apiTokenCommand(),
+		cluster, c.userCommand(), c.tokenCommand(), c.clientCommand(), c.policyCommand(), c.auditCommand(), c.stateCommand(), c.apiTokenCommand(), c.approvalCommand(),
 		c.administratorCommand(), c.loginCommand(), c.logoutCommand(),
 	}
 	for _, group := range all {

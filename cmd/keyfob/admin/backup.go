@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,13 +36,17 @@ func (e *commands) clusterBackup() *cobra.Command {
 		}
 		if len(keys) == 0 || fresh {
 			made, err := makeRecoveryKey(c.Context(), r, r.Reason(c), splitting{}, fresh)
-			if err != nil {
+			var waits *api.PendingCommand
+			if err != nil && !errors.As(err, &waits) {
 				return err
 			}
 			keys, done.New = []string{made.Name}, made.Key
 			e.say(made)
 			if !out.JSON() {
 				fmt.Fprintln(e.Out, made.Key)
+			}
+			if waits != nil {
+				return waits
 			}
 		}
 		done.RecoveryKey = strings.Join(keys, ", ")

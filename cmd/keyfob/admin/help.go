@@ -262,6 +262,23 @@ operations, named as in docs/openapi.json, to sites and to networks; all limits 
 It expires after 90 days unless stated, and issues no API token that expires later than itself.`, `
 keyfob api-token issue monitoring --role auditor --ttl 365d
 keyfob api-token issue desk --role helpdesk --command 'unlock-user,show-*' --from 192.0.2.7`},
+	"approval list": {`
+The policy setting approval.required names the groups of commands that wait for a second
+administrator. A command that waits has changed nothing. It ends by itself after
+approval.expires_after.`, `
+keyfob approval list`},
+	"approval show": {"", `
+keyfob approval show 7K3M-QX4P`},
+	"approval approve": {`
+The command is decided now: if what it would do has changed since the request, it is refused.
+The requester of a command cannot approve it, with any session or API token. Root at
+the socket of a node is one party, root on another node is another. API tokens cannot approve.
+
+An approved backup is taken by its requester, once, within an hour.`, `
+keyfob approval approve 7K3M-QX4P --reason 'agreed by telephone, ticket 4711'`},
+	"approval refuse": {`
+The requester withdraws a command in the same way.`, `
+keyfob approval refuse 7K3M-QX4P --reason 'not this quarter'`},
 	"api-token list": {`
 The last use is recorded at most once an hour. Expired API tokens are listed for 30 days.`, `
 keyfob api-token list`},

@@ -44,9 +44,9 @@ func TestPolicySaysWhatIsNotTheDefault(t *testing.T) {
 	shown := shownPolicy(t, map[string]string{"pin.min": "4", "lock.after": "5", "wait.most": "9s"})
 	for _, want := range []string{
 		"Profile: rsa, except wait.most.\n",
-		"*  pin.min                4 characters   shortest new PIN (4 to 16; default 6)\n",
-		"*  wait.most              9s ",
-		"   pin.max                8 characters   longest new PIN (4 to 16)\n",
+		"*  pin.min                 4 characters   shortest new PIN (4 to 16; default 6)\n",
+		"*  wait.most               9s ",
+		"   pin.max                 8 characters   longest new PIN (4 to 16)\n",
 	} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("want %q in\n%s", want, shown)

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -31,6 +32,7 @@ type madeKey struct {
 	Key       string   `json:"key,omitempty"`
 	Shares    []string `json:"shares,omitempty"`
 	Threshold int      `json:"threshold,omitempty"`
+	Approval  string   `json:"approval,omitempty"` // that adding the key waits for
 }
 
 // splitting says into how many shares a new key is split; zero: not at all.
@@ -42,10 +44,15 @@ func (e *commands) recoveryKeyAdd() *cobra.Command {
 	var replace bool
 	c := cli.Command("add", "Make a recovery key, seal backups for it, and print it or its shares once", func(c *cobra.Command, _ []string) error {
 		made, err := makeRecoveryKey(c.Context(), r, r.Reason(c), into, replace)
-		if err != nil {
+		var waits *api.PendingCommand
+		if err != nil && !errors.As(err, &waits) {
 			return err
 		}
 		e.say(made)
+		if waits != nil {
+			made.Approval = waits.ID
+			e.WaitsFor(waits)
+		}
 		return out.Show(e.Out, made, made.rows)
 	})
 	f := c.Flags()

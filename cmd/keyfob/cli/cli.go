@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"keyfob/api"
 	"keyfob/api/client"
 )
 
@@ -49,6 +50,12 @@ func (e *Environment) Execute(ctx context.Context, root *cobra.Command, args []s
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
+	}
+	var pending *api.PendingCommand
+	if errors.As(err, &pending) {
+		if err = e.waits(cmd, pending); err == nil {
+			return 0
+		}
 	}
 	var refused *client.Problem
 	if errors.As(err, &refused) && len(refused.Errors) > 0 {

@@ -86,6 +86,7 @@ var (
 	Clients        = listed((*client.Client).ListClients, func(c api.Client) string { return c.Name })
 	AuditReaders   = listed((*client.Client).ListAuditReaders, func(r api.AuditReader) string { return r.Name })
 	APITokens      = listed((*client.Client).ListAPITokens, func(t api.APIToken) string { return t.Name })
+	Approvals      = listed((*client.Client).ListApprovals, func(a api.Approval) string { return a.ID })
 	Administrators = listed((*client.Client).ListAdministrators, func(a api.Administrator) string { return a.User })
 	Sessions       = listed((*client.Client).ListSessions, func(s api.Session) string { return s.Session })
 )

@@ -20,6 +20,8 @@ var helpLines = map[string]string{
 	string(engine.HelpInvite):              "keyfob cluster invite",
 	string(engine.HelpListAdministrators):  "keyfob admin list",
 	string(engine.HelpRemoveAdministrator): "keyfob admin remove",
+	string(engine.HelpListApprovals):       "keyfob approval list",
+	string(engine.HelpGrantRole):           "keyfob admin add",
 	string(engine.HelpListSessions):        "keyfob admin session list",
 	string(engine.HelpBackUp):              "keyfob cluster backup on a node, as root",
 }

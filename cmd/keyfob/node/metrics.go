@@ -29,6 +29,8 @@ type metrics struct {
 	dropped  *prometheus.CounterVec
 	batch    prometheus.Histogram
 	commit   prometheus.Histogram
+	commands *prometheus.CounterVec
+	refused  *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -49,6 +51,12 @@ func newMetrics() *metrics {
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "keyfob_batch_events", Help: "Events in a committed batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 12),
 		}),
+		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyfob_admin_commands_total", Help: "Administrative commands, by operation of the API and result: ok, waiting for a second administrator, or the code of the problem.",
+		}, []string{"command", "result"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyfob_admin_refused_total", Help: "Requests to the API from callers who were refused, by reason.",
+		}, []string{"reason"}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "keyfob_commit_seconds", Help: "Duration of a commit.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
@@ -61,7 +69,7 @@ func newMetrics() *metrics {
 	info.Set(1)
 	m.named.MustRegister(m.requests)
 	m.nameless.MustRegister(m.together)
-	m.registry.MustRegister(m.auth, m.duration, m.dropped, m.batch, m.commit, info,
+	m.registry.MustRegister(m.auth, m.duration, m.dropped, m.batch, m.commit, m.commands, m.refused, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -77,6 +85,14 @@ func (m *metrics) committed(events int, took time.Duration) {
 	m.batch.Observe(float64(events))
 	m.commit.Observe(took.Seconds())
 }
+
+// Command implements api.Observer.
+func (m *metrics) Command(operation, result string) {
+	m.commands.WithLabelValues(operation, result).Inc()
+}
+
+// Refused implements api.Observer.
+func (m *metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
 
 // Received implements radius.Observer.
 func (m *metrics) Received(client string, code radius.Code) { m.count(client, code) }
@@ -154,6 +170,7 @@ var (
 	descPublisher = prometheus.NewDesc("keyfob_audit_publisher_up", "0 if publishing on NATS fails.", nil, nil)
 	descFailures  = prometheus.NewDesc("keyfob_audit_publish_failures_total", "Failed attempts to publish on NATS.", nil, nil)
 	descDiffered  = prometheus.NewDesc("keyfob_audit_stream_differed_total", "Times that the audit stream was not a copy of the journal.", nil, nil)
+	descApprovals = prometheus.NewDesc("keyfob_approvals_waiting", "Commands that wait for a second administrator.", nil, nil)
 	descTokens    = prometheus.NewDesc("keyfob_tokens", "Tokens, by kind and mode.", []string{"kind", "mode"}, nil)
 	descVersion   = prometheus.NewDesc("keyfob_key_rotation_version", "Version of the root key that seals.", nil, nil)
 	descRotating  = prometheus.NewDesc("keyfob_key_rotation_active", "1 while an older version of the root key is still in use.", nil, nil)
@@ -168,7 +185,7 @@ var (
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descLeader, descSequence, descLog, descOffset, descReady, descPublished, descBacklog, descPublisher, descFailures, descDiffered,
-		descTokens, descDrift, descVersion, descRotating, descResealed, descMembers, descDue, descSince,
+		descApprovals, descTokens, descDrift, descVersion, descRotating, descResealed, descMembers, descDue, descSince,
 	} {
 		ch <- d
 	}
@@ -193,6 +210,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(descDiffered, prometheus.CounterValue, float64(h.Differed))
 	}
 	g.rotation(gauge)
+	gauge(descApprovals, float64(len(g.node.State().ApprovalList(events.At(g.now())))))
 	figures := g.tokens()
 	for at, n := range figures.count {
 		gauge(descTokens, n, at[0], at[1])

@@ -278,8 +278,8 @@ func (in *instance) api(stream *auditStream) (http.Handler, error) {
 	return api.New(api.Config{
 		Node: in.asked, Seal: in.node, Remedies: remedies{in.node}, Cluster: members{in.node}, Journal: in.node.Journal(),
 		NewReader: auditstream.NewReader, SyncReaders: stream.syncReaders,
-		Refused: in.node.CountRefusal,
-		Name:    in.cfg.Node, Site: in.cfg.Site, Now: in.env.Now, Random: rand.Reader, Log: in.log,
+		Refused: in.node.CountRefusal, Observer: in.counts,
+		Name: in.cfg.Node, Site: in.cfg.Site, Now: in.env.Now, Random: rand.Reader, Log: in.log,
 		Sound: func() bool { return in.node.Stats().ClockSound }, CaughtUp: in.node.CaughtUp,
 	})
 }
