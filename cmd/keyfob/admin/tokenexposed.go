@@ -36,8 +36,11 @@ func (e *commands) tokenReplaceExposed() *cobra.Command {
 	r, out := e.Remote(), &cli.Output{}
 	var o replacing
 	c := cli.Command("replace-exposed", "Issue new apps for tokens whose seeds a removed node may hold", func(c *cobra.Command, _ []string) error {
-		if o.limit < 1 {
+		switch {
+		case o.limit < 1:
 			return cli.Usagef("--limit must be at least 1, it is %d", o.limit)
+		case o.pages == "":
+			return cli.Usagef("--pages DIRECTORY is missing: the pages show the users their new apps")
 		}
 		tokens, left, err := exposedTokens(c.Context(), r)
 		if err != nil {
@@ -62,7 +65,6 @@ func (e *commands) tokenReplaceExposed() *cobra.Command {
 	f.IntVar(&o.limit, "limit", 50, "how many tokens, at most")
 	f.StringVar(&o.pages, "pages", "", "write an HTML page with the QR code for each user to this `DIRECTORY`")
 	f.StringVar(&o.issuer, "issuer", "keyfob", "what the app shows above the user's name")
-	_ = c.MarkFlagRequired("pages") // fails only for a flag that does not exist
 	return out.Flag(r.Because(c))
 }
 
