@@ -73,7 +73,7 @@ func (r *rotation) step(ctx context.Context) error {
 	}
 	state = r.replica.state()
 	if state.Cluster.Keys.Version != keys.Version || outdatedValues(state) > 0 ||
-		len(state.WaitingFor()) > 0 || state.ConversesUnderOldKey() {
+		len(state.WaitingFor()) > 0 || state.NeedsOldKey(events.At(r.c.Now())) {
 		return nil
 	}
 	_, err := r.record(ctx, events.RootKeyDropped{Oldest: keys.Version})

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -316,4 +319,64 @@ func TestNobodyIsRefusedDuringARotation(t *testing.T) {
 	callers.Wait()
 	r.rotated(2)
 	r.sameEverywhere()
+}
+
+// A gateway repeats a login at another node, after a rotation. It gets the answer of
+// before, because the id of the login is looked for under the former key too.
+func TestLoginFromBeforeARotationCanBeRepeated(t *testing.T) {
+	r := newCluster(t, 3)
+	f := r.fob("ada")
+	a := r.attempt(f.user, f.passcode(r.clock(""), 0))
+	a.Session = "a session"
+	r.want(r.nodes[0], a, engine.Accept)
+	if err := r.leader().RotateKeys(t.Context(), admin()); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("version 2 at another node", func() error {
+		if r.nodes[1].vault.Primary() != 2 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	again := a
+	again.Origin.Request = newRequest()
+	r.want(r.nodes[1], again, engine.Accept)
+}
+
+func TestTicketUnderTheNextKeyWaitsForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root, err := vault.NewRoot(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := vault.NewRootVersion(rand.Reader, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := vault.Open(root, "c", vault.DefaultConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := &keychain{vault: v}
+		took := func(version byte) time.Duration {
+			began := time.Now()
+			k.awaitVersion(t.Context(), version)
+			return time.Since(began)
+		}
+		if took(1) != 0 || took(3) != 0 {
+			t.Error("it waits for a version that it has, or that nobody has")
+		}
+		if d := took(2); d != lagTimeout {
+			t.Errorf("it waits %v for a version that does not come", d)
+		}
+		came := make(chan time.Duration)
+		go func() { came <- took(2) }()
+		synctest.Wait()
+		if err := v.Add(next); err != nil {
+			t.Error(err)
+		}
+		if d := <-came; d > retryPause {
+			t.Errorf("it goes on %v after the version came", d)
+		}
+	})
 }

@@ -225,16 +225,23 @@ func (k *RootKeys) removedNode(at events.Time, node string) {
 	k.wantRotation("node " + node + " was removed")
 }
 
-// ConversesUnderOldKey reports whether a user may still hold a ticket that was sealed
-// under an older version of the root key.
-func (s *State) ConversesUnderOldKey() bool {
-	last := s.Cluster.Keys.Rotated.Add(max(s.Policy.ConversationFor, s.Policy.OnDemandFor))
-	if s.Time > last {
+// NeedsOldKey reports whether a user may still hold a ticket that was sealed under an
+// older version of the root key, or repeat a login whose id depends on one.
+func (s *State) NeedsOldKey(now events.Time) bool {
+	rotated := s.Cluster.Keys.Rotated
+	tickets := rotated.Add(max(s.Policy.ConversationFor, s.Policy.OnDemandFor))
+	repeats := rotated.Add(s.Policy.RetryLoginFor)
+	if now > max(tickets, repeats) {
 		return false
 	}
 	for u := range s.Users {
-		if c := u.Conversation; c != nil && c.Expires > s.Time && c.Expires <= last {
+		if c := u.Conversation; c != nil && c.Expires > now && c.Expires <= tickets {
 			return true
+		}
+		for _, a := range u.Answers {
+			if a.At <= rotated && now.Sub(a.At) < s.Policy.RetryLoginFor {
+				return true
+			}
 		}
 	}
 	return false
