@@ -6,6 +6,9 @@ build:            ## build bin/keyfob, a static binary
 fips:             ## build bin/keyfob with the validated Go Cryptographic Module, FIPS 140-3 mode on
 	CGO_ENABLED=0 GOFIPS140=certified go build -trimpath -o bin/keyfob ./cmd/keyfob
 
+pkcs11:           ## build bin/keyfob-pkcs11, the program for seal.provider pkcs11; needs gcc
+	CGO_ENABLED=1 go build -trimpath -o bin/keyfob-pkcs11 ./cmd/keyfob-pkcs11
+
 demo: build       ## run three nodes on this machine with sample users and software tokens
 	./bin/keyfob dev --dir dev
 
@@ -49,4 +52,4 @@ timing:           ## compare the times of 50,000 refusals on one and on three no
 help:             ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: build fips demo test lint fuzz soak bench picture thief timing help
+.PHONY: build fips pkcs11 demo test lint fuzz soak bench picture thief timing help

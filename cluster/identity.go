@@ -154,11 +154,8 @@ func (c Config) settle(ctx context.Context, root vault.Root, v *vault.Vault, id 
 }
 
 func (c Config) saveRoot(ctx context.Context, root vault.Root, cluster string) error {
-	if c.Seal == nil {
-		err := vault.CreateKeyFile(c.file(fileSeal), c.Vault.Random)
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
+	if err := c.makeSealKey(); err != nil {
+		return err
 	}
 	return root.Save(ctx, c.file(fileRoot), c.provider(), cluster)
 }
@@ -249,4 +246,17 @@ func (f *identityFile) remember(members []member) error {
 		return nil // this node has not caught up
 	}
 	return f.change(func(id *identity) { id.Members = members })
+}
+
+// makeSealKey makes the key file in the data directory, if it is the provider and not
+// there.
+func (c Config) makeSealKey() error {
+	if c.Seal != nil {
+		return nil
+	}
+	err := vault.CreateKeyFile(c.file(fileSeal), c.Vault.Random)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
 }

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Install the programs that the tests use: VPN gateway and client, RADIUS tools,
-# other implementations of tokens, a browser, a mail server. Needs Debian 12 or
+# other implementations of tokens, a browser, a mail server, an HSM in software. Needs Debian 12 or
 # later, and root or sudo. Does nothing if all are installed.
 set -eu
 
-packages="chromium curl expect freeradius-utils iproute2 iputils-ping jq nftables oathtool ocserv openconnect openssl procps
-  python3 python3-aiosmtpd radsecproxy stoken vpnc-scripts zbar-tools"
+packages="chromium curl expect freeradius-utils gcc iproute2 iputils-ping jq libc6-dev nftables oathtool ocserv
+  openconnect openssl procps python3 python3-aiosmtpd radsecproxy softhsm2 stoken vpnc-scripts zbar-tools"
 
 missing=""
 for package in $packages; do

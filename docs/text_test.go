@@ -219,9 +219,9 @@ func TestTroubleshootingListsMessagesOfTheProgram(t *testing.T) {
 var filledIn = regexp.MustCompile(`\bDATA(?:/admin\.sock)?\b|\bFILE\b|\b[A-Z]\b|"?\bn[12]\b"?|:8443|\bweb\.listen\b`)
 
 var (
-	dottedKey   = regexp.MustCompile(`[a-z_]+(?:\.[a-z_]+)+`)
+	dottedKey   = regexp.MustCompile(`[a-z_]+(?:\.[a-z_][a-z0-9_]*)+`)
 	metricOrKF  = regexp.MustCompile(`\b(?:keyfob_[a-z]+_[a-z_]+|KF\d{4}[IW])\b`)
-	keyInTables = regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\|")
+	keyInTables = regexp.MustCompile("(?m)^\\| `([a-z0-9_.]+)` \\|")
 )
 
 // TestNamesInDocumentsExist checks the metrics, the codes of events and the keys

@@ -1,7 +1,9 @@
 package vault
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -114,4 +116,24 @@ func (k KeyFile) read() (key [keySize]byte, err error) {
 		return key, fmt.Errorf("reading key file: %w", err)
 	}
 	return key, nil
+}
+
+// Try wraps and unwraps a random value, and so checks that a provider can be used.
+func Try(ctx context.Context, p Provider) error {
+	key, aad := make([]byte, keySize), []byte("keyfob try")
+	if _, err := rand.Read(key); err != nil {
+		return err
+	}
+	wrapped, err := p.Wrap(ctx, key, aad)
+	if err != nil {
+		return fmt.Errorf("wrapping with %s: %w", p.Name(), err)
+	}
+	got, err := p.Unwrap(ctx, wrapped, aad)
+	if err != nil {
+		return fmt.Errorf("unwrapping with %s: %w", p.Name(), err)
+	}
+	if !bytes.Equal(got, key) {
+		return fmt.Errorf("%s returned another value than it was given", p.Name())
+	}
+	return nil
 }

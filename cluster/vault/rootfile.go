@@ -26,23 +26,57 @@ type rootFile struct {
 	Wrapped  []byte `json:"wrapped"`
 }
 
-// Save wraps the root key and writes it to path atomically. To rotate the provider's
-// key, save it again with another provider.
+// Save wraps the root key and writes it to path atomically.
 func (r Root) Save(ctx context.Context, path string, provider Provider, clusterID string) error {
+	data, err := r.wrap(ctx, provider, clusterID)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(path, data, 0o600); err != nil {
+		return fmt.Errorf("saving root key: %w", err)
+	}
+	return nil
+}
+
+// Move is Save with another provider. The file at path stays as it is until the new
+// one has been unwrapped.
+func (r Root) Move(ctx context.Context, path string, provider Provider, clusterID string) error {
+	data, err := r.wrap(ctx, provider, clusterID)
+	if err != nil {
+		return err
+	}
+	trial := path + ".new"
+	defer os.Remove(trial)
+	if err := atomicfile.Write(trial, data, 0o600); err != nil {
+		return fmt.Errorf("saving root key: %w", err)
+	}
+	again, err := LoadRoot(ctx, trial, provider, clusterID)
+	if err != nil {
+		return err
+	}
+	defer again.Wipe()
+	if before, after := r.encode(), again.encode(); !bytes.Equal(before, after) {
+		return fmt.Errorf("%s unwraps another root key than it was given", provider.Name())
+	}
+	if err := atomicfile.Write(path, data, 0o600); err != nil {
+		return fmt.Errorf("saving root key: %w", err)
+	}
+	return nil
+}
+
+// wrap returns the content of the file.
+func (r Root) wrap(ctx context.Context, provider Provider, clusterID string) ([]byte, error) {
 	plaintext := r.encode()
 	defer clear(plaintext)
 	wrapped, err := provider.Wrap(ctx, plaintext, rootPlace(provider, clusterID))
 	if err != nil {
-		return fmt.Errorf("wrapping root key with %s: %w", provider.Name(), err)
+		return nil, fmt.Errorf("wrapping root key with %s: %w", provider.Name(), err)
 	}
 	data, err := json.MarshalIndent(rootFile{rootFileFormat, clusterID, provider.Name(), wrapped}, "", "  ")
 	if err != nil {
-		return fmt.Errorf("saving root key: %w", err)
+		return nil, fmt.Errorf("saving root key: %w", err)
 	}
-	if err := atomicfile.Write(path, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("saving root key: %w", err)
-	}
-	return nil
+	return append(data, '\n'), nil
 }
 
 // LoadRoot reads and unwraps the result of Save.

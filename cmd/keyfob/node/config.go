@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -92,13 +91,6 @@ type MetricsConfig struct {
 	TokenFile string `yaml:"token_file" doc:"file with a bearer token of at least 16 characters, which /metrics then demands of all other machines; without it they see no names of clients"`
 }
 
-// SealConfig is the key that seals the root key.
-type SealConfig struct {
-	Provider   string `yaml:"provider" enum:"keyfile,credential" doc:"keyfile: a key of 32 bytes in a file; credential: the same key from LoadCredentialEncrypted of systemd, which a TPM can protect"`
-	KeyFile    string `yaml:"keyfile" doc:"file for the provider keyfile; default: seal.key in the data directory, created by cluster init"`
-	Credential string `yaml:"credential" doc:"file name for the provider credential, in $CREDENTIALS_DIRECTORY; default keyfob-seal"`
-}
-
 // PINConfig is about PINs and not part of the policy.
 type PINConfig struct {
 	Common string `yaml:"common" doc:"file with PINs that users may not choose, one per line, in place of the built-in list; use the same file on every node"`
@@ -180,12 +172,7 @@ func (c *Config) Complete() {
 	if c.Cluster.Advertise == "" {
 		c.Cluster.Advertise = reachable(c.Cluster.Listen)
 	}
-	if c.Seal.KeyFile == "" && c.Seal.Provider == "keyfile" && c.Data != "" {
-		c.Seal.KeyFile = filepath.Join(c.Data, "seal.key")
-	}
-	if c.Seal.Provider == "credential" && c.Seal.Credential == "" {
-		c.Seal.Credential = "keyfob-seal"
-	}
+	c.Seal.complete(c.Data)
 }
 
 // withHost converts a port into an address.

@@ -75,7 +75,7 @@ func (c *Config) problems() []problem {
 	if c.NATS.Creds != "" && c.NATS.URL == "" {
 		wrong("nats.creds", "is used with nats.url, which is missing")
 	}
-	return append(append(all, c.onDemandProblems()...), c.clashes()...)
+	return append(append(append(all, c.Seal.problems()...), c.onDemandProblems()...), c.clashes()...)
 }
 
 // clashes are listeners with the same address.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"keyfob/cluster/vault"
 	"keyfob/cmd/keyfob/cli"
 )
 
@@ -32,7 +33,7 @@ func (e *program) configProblems(err error) error {
 
 func (e *program) configCheck() *cobra.Command {
 	var file, name string
-	c := cli.Command("check", "Check a configuration and the files that it names", func(*cobra.Command, []string) error {
+	c := cli.Command("check", "Check a configuration and the files that it names", func(command *cobra.Command, _ []string) error {
 		c, err := e.loadConfig(file)
 		s, userErr := c.serviceUser(name)
 		if userErr != nil {
@@ -50,6 +51,12 @@ func (e *program) configCheck() *cobra.Command {
 		if err := errors.Join(problems...); err != nil {
 			return e.configProblems(err)
 		}
+		switch err := e.trySeal(command.Context(), c); {
+		case errors.Is(err, vault.ErrUnreachable):
+			e.Say("warning: seal.provider: %s; the node waits for it", cli.OneLine(err))
+		case err != nil:
+			return e.configProblems(c.at(problem{"seal", err.Error()}))
+		}
 		for _, w := range c.warnings() {
 			e.Say("warning: %s", w)
 		}
@@ -58,7 +65,8 @@ func (e *program) configCheck() *cobra.Command {
 	})
 	c.Long = c.Short + ".\n\n" +
 		"Every problem is printed with its line. The files that the configuration names must exist, and the\n" +
-		"user that the node runs as must be able to read them."
+		"user that the node runs as must be able to read them. The providers transit and pkcs11 are asked to\n" +
+		"wrap and unwrap a value; if one cannot be reached, that is a warning."
 	c.Example = "  keyfob config check --config /etc/keyfob/keyfob.yaml"
 	return userFlag(configFlag(c, &file), &name)
 }

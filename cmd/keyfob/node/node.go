@@ -32,7 +32,7 @@ type program struct{ *cli.Environment }
 func Commands(e *cli.Environment) (run, onFiles []*cobra.Command) {
 	p := &program{e}
 	return []*cobra.Command{p.serverCommand(), p.configCommand()},
-		[]*cobra.Command{p.clusterInit(), p.clusterJoin(), p.clusterRestore()}
+		[]*cobra.Command{p.clusterInit(), p.clusterJoin(), p.clusterRestore(), p.clusterReseal()}
 }
 
 // nodeSettings is the configuration for package cluster.
@@ -49,16 +49,10 @@ func (e *program) nodeConfig(c Config, log *slog.Logger, counts *metrics) (nodeS
 	if counts != nil {
 		n.Observe = counts.committed
 	}
-	if c.Seal.Provider == "credential" {
-		dir := e.Getenv("CREDENTIALS_DIRECTORY")
-		if dir == "" {
-			return n, errors.New("seal.provider is credential, but CREDENTIALS_DIRECTORY is not set: set LoadCredentialEncrypted= in the systemd unit")
-		}
-		n.Seal = vault.NewCredential(dir, c.Seal.Credential)
-	} else if c.Seal.KeyFile != filepath.Join(c.Data, "seal.key") {
-		n.Seal = vault.NewKeyFile(c.Seal.KeyFile)
-	}
 	var err error
+	if n.Seal, err = e.sealProvider(c); err != nil {
+		return n, err
+	}
 	n.CommonPINs, err = commonPINs(c.PIN.Common)
 	return n, err
 }

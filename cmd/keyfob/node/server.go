@@ -48,6 +48,7 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 	defer runtime.KeepAlive(SpareHeap())
 	level := new(slog.LevelVar)
 	log := e.logger(cfg.Log, level)
+	protectMemory(ctx, log)
 	counts := newMetrics()
 
 	// Claim the resources of this machine first. A port in use or a missing file
@@ -93,7 +94,10 @@ func (e *program) serve(ctx context.Context, cfg Config) error {
 	}
 
 	// The node, then its front ends.
-	n, err := cluster.Open(node.Config)
+	n, err := e.openNode(ctx, node.Config, ports.metrics, askSealEvery, log)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("opening node %s: %w", cfg.Node, err)
 	}

@@ -148,7 +148,7 @@ var fileKeys = append([]string{"web.tls.cert", "web.tls.key", "radius.client_ca"
 // that the node runs as.
 func (c *Config) fileProblems(s serviceUser) []problem {
 	var all []problem
-	for _, k := range fileKeys {
+	for _, k := range slices.Concat(fileKeys, c.Seal.sealFiles()) {
 		if path := keyOf(c, k).value.String(); path != "" {
 			if err := s.canRead(path); err != nil {
 				all = append(all, problem{k, err.Error()})
