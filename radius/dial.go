@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -23,7 +24,8 @@ type ClientConfig struct {
 	// Accounting-Requests, as old VPNs do. Responses to a login must have it
 	// anyway.
 	Unsigned bool
-	Random   io.Reader // unpredictable bytes, safe for concurrent use
+	Random   io.Reader  // unpredictable bytes, safe for concurrent use
+	Local    netip.Addr // to send from; zero: any
 }
 
 // Validate reports every problem of the configuration.
@@ -39,6 +41,14 @@ func (c ClientConfig) Validate() error {
 		problems = append(problems, errors.New("no source of random bytes"))
 	}
 	return errors.Join(problems...)
+}
+
+// local returns the address to send from, or nil for any.
+func (c ClientConfig) local() net.Addr {
+	if !c.Local.IsValid() {
+		return nil
+	}
+	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.Local, 0))
 }
 
 // ErrNoAnswer is returned when the server does not answer.
@@ -73,7 +83,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("radius client: %w", err)
 	}
-	var dialer net.Dialer
+	dialer := net.Dialer{LocalAddr: cfg.local()}
 	conn, err := dialer.DialContext(ctx, "udp", cfg.Server)
 	if err != nil {
 		return nil, fmt.Errorf("radius client: %w", err)
