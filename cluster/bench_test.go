@@ -62,69 +62,85 @@ func load(b *testing.B, r *rig, callers int) {
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "decisions/s")
 }
 
-// BenchmarkRotation rotates the root key of three nodes on one machine with 100,000
-// tokens, each with a PIN, while 64 callers have logins decided. It reports how long that
-// takes, and the decisions per second meanwhile and before.
+// BenchmarkRotation rotates the root key of three nodes on one machine while 64 callers
+// have commands decided. Each token has a PIN. It reports how long that takes, and the
+// decisions per second meanwhile and before.
 func BenchmarkRotation(b *testing.B) {
-	const tokens, callers = 100_000, 64
-	for b.Loop() {
-		r := newCluster(b, 3)
-		n := r.leader()
-		pin, err := n.SealPIN(b.Context(), "any", 1, "135792")
-		if err != nil {
-			b.Fatal(err)
-		}
-		var next atomic.Int64
-		together(4*callers, func(int) {
-			for i := next.Add(1); i <= tokens; i = next.Add(1) {
-				if err := n.stock(b.Context(), fmt.Sprintf("S-%d", i), pin); err != nil {
+	for _, tokens := range []int64{10_000, 100_000} {
+		b.Run(fmt.Sprint(tokens), func(b *testing.B) {
+			for b.Loop() {
+				r := newCluster(b, 3)
+				r.stock(b, tokens)
+				rotateUnderLoad(b, r.leader(), 64)
+				r.close()
+			}
+		})
+	}
+}
+
+func rotateUnderLoad(b *testing.B, n *testNode, callers int) {
+	var done atomic.Int64
+	ctx, stop := context.WithCancel(b.Context())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	for range callers {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				err := n.Do(ctx, admin(), engine.AddUser{User: fmt.Sprintf("user%d", done.Add(1))})
+				if err != nil && ctx.Err() == nil {
 					b.Error(err)
 				}
 			}
 		})
-		var done atomic.Int64
-		ctx, stop := context.WithCancel(b.Context())
-		var all sync.WaitGroup
-		for i := range callers {
-			all.Go(func() {
-				for ctx.Err() == nil {
-					if err := n.Do(ctx, admin(), engine.AddUser{User: fmt.Sprintf("user%d-%d", i, done.Add(1))}); err != nil && ctx.Err() == nil {
-						b.Error(err)
-					}
-				}
-			})
-		}
+	}
+	rate := func(during func()) (perSecond, seconds float64) {
 		before, began := done.Load(), time.Now()
-		<-time.After(5 * time.Second)
-		usual := float64(done.Load()-before) / time.Since(began).Seconds()
-		before, began = done.Load(), time.Now()
+		during()
+		seconds = time.Since(began).Seconds()
+		return float64(done.Load()-before) / seconds, seconds
+	}
+	usual, _ := rate(func() { <-time.After(5 * time.Second) })
+	meanwhile, took := rate(func() {
 		if err := n.RotateKeys(b.Context(), admin()); err != nil {
-			b.Fatal(err)
+			b.Error(err)
+			return
 		}
 		for n.Rotation().Version != 2 || n.Rotation().Step != RotationDone {
 			<-time.After(50 * time.Millisecond)
 		}
-		took := time.Since(began)
-		b.ReportMetric(took.Seconds(), "s/rotation")
-		b.ReportMetric(usual, "decisions/s-before")
-		b.ReportMetric(float64(done.Load()-before)/took.Seconds(), "decisions/s-meanwhile")
-		stop()
-		all.Wait()
-		r.close()
-	}
+	})
+	b.ReportMetric(took, "s/rotation")
+	b.ReportMetric(usual, "decisions/s-before")
+	b.ReportMetric(meanwhile, "decisions/s-meanwhile")
 }
 
-// stock imports a token with a PIN and without an owner.
-func (n *Node) stock(ctx context.Context, serial string, anyPIN []byte) error {
-	seed, err := n.SealSeed(serial, "a seed of twenty byte")
+// stock imports tokens with PINs and without owners.
+func (r *rig) stock(b *testing.B, tokens int64) {
+	b.Helper()
+	n := r.leader()
+	anyPIN, err := n.SealPIN(b.Context(), "any", 1, "135792")
 	if err != nil {
-		return err
+		b.Fatal(err)
 	}
-	pin, err := n.vault.Move(vault.PINs, vault.PINIdentity("any", 1), vault.PINIdentity(serial, 1), anyPIN)
-	if err != nil {
-		return err
-	}
-	return n.Do(ctx, admin(), engine.ImportToken{PIN: pin, Token: events.TokenImported{
-		Serial: serial, Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 30, PINStyle: "fob", Form: engine.FormFob, Sealed: seed,
-	}})
+	var next atomic.Int64
+	together(256, func(int) {
+		for i := next.Add(1); i <= tokens; i = next.Add(1) {
+			serial := fmt.Sprintf("S-%d", i)
+			seed, err := n.SealSeed(serial, "a seed of twenty byte")
+			if err != nil {
+				b.Error(err)
+			}
+			pin, err := n.vault.Move(vault.PINs, vault.PINIdentity("any", 1), vault.PINIdentity(serial, 1), anyPIN)
+			if err != nil {
+				b.Error(err)
+			}
+			err = n.Do(b.Context(), admin(), engine.ImportToken{PIN: pin, Token: events.TokenImported{
+				Serial: serial, Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 30, PINStyle: "fob", Form: engine.FormFob, Sealed: seed,
+			}})
+			if err != nil {
+				b.Error(err)
+			}
+		}
+	})
 }

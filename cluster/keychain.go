@@ -28,6 +28,8 @@ type keychain struct {
 	vault *vault.Vault
 	key   vault.NodeKey // opens this node's boxes
 
+	census census
+
 	mu   sync.RWMutex    // held while the vault changes, so that a snapshot is sealed under a version of keys
 	keys engine.RootKeys // installed in the vault
 }

@@ -97,7 +97,7 @@ func (l *leadership) decide(ctx context.Context) {
 	first := l.firstCommands(ctx)
 	tasks.Go(func() { l.runTasks(ctx) })
 	if l.first == nil { // a node that is being created has its root key saved afterwards
-		rotate := &rotation{self: l.self, replica: l.replica, vault: l.vault, start: l.startRotation, newCA: l.rotateCA, record: l.record}
+		rotate := &rotation{self: l.self, replica: l.replica, vault: l.vault, census: &l.keys.census, start: l.startRotation, newCA: l.rotateCA, record: l.record}
 		tasks.Go(func() { rotate.run(ctx) })
 	}
 	l.batcher.run(ctx, first)

@@ -39,7 +39,7 @@ func (n *Node) Rotation() RotationStatus {
 	k := s.Cluster.Keys
 	left, all := 0, 0
 	if k.Rotating() { // it takes a quarter of a second for a million tokens
-		left, all = countSealed(s)
+		left, all = n.keychain.census.count(s)
 	}
 	r := RotationStatus{
 		Version: int(k.Primary()), Since: k.Rotated.Std(), Step: RotationDone, Done: all - left, Total: all,

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"keyfob/cluster/vault"
@@ -21,6 +22,7 @@ type rotation struct {
 	*self
 	replica *replica
 	vault   *vault.Vault
+	census  *census
 	start   func(context.Context) error // makes a new version
 	newCA   func(context.Context) error // replaces the cluster's CA
 	record  func(context.Context, events.Event) (reply, error)
@@ -72,7 +74,7 @@ func (r *rotation) step(ctx context.Context) error {
 		return err
 	}
 	state = r.replica.state()
-	if state.Cluster.Keys.Version != keys.Version || outdatedValues(state) > 0 ||
+	if left, _ := r.census.count(state); left > 0 || state.Cluster.Keys.Version != keys.Version ||
 		len(state.WaitingFor()) > 0 || state.NeedsOldKey(events.At(r.c.Now())) {
 		return nil
 	}
@@ -150,11 +152,25 @@ func (r *rotation) commit(ctx context.Context, version uint8, batch []events.Res
 	}
 }
 
-// outdatedValues is how many values of a state are sealed under an older version of
-// the root key.
-func outdatedValues(s *engine.State) int {
-	left, _ := countSealed(s)
-	return left
+// census counts the values of the state that are left to be sealed again. For a million
+// tokens that takes most of a second, so a count is used again for twenty times as long as
+// it took. An old count only delays what waits for it: the number never grows.
+type census struct {
+	mu        sync.Mutex // guards the fields below
+	version   uint8
+	until     time.Time
+	left, all int
+}
+
+func (c *census) count(s *engine.State) (left, all int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	began, version := time.Now(), s.Cluster.Keys.Primary()
+	if c.version != version || began.After(c.until) {
+		c.left, c.all = countSealed(s)
+		c.version, c.until = version, time.Now().Add(20*time.Since(began))
+	}
+	return c.left, c.all
 }
 
 func countSealed(s *engine.State) (left, all int) {

@@ -100,7 +100,11 @@ func (u *upkeep) step(ctx context.Context) error {
 		u.identity = primary
 	}
 	state := u.replica.state()
-	waits := keys.Rotating() && state.Cluster.Keys.Reported(u.c.Node) < keys.Primary() && outdatedValues(state) == 0
+	waits := keys.Rotating() && state.Cluster.Keys.Reported(u.c.Node) < keys.Primary()
+	if waits {
+		left, _ := u.keys.census.count(state)
+		waits = left == 0
+	}
 	forgets := len(u.saved) > len(live)
 	if !waits && !forgets {
 		return nil

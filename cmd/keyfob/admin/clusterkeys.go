@@ -26,7 +26,7 @@ func (e *commands) clusterRotateKeys() *cobra.Command {
 		if err := r.RotateKeys(c.Context(), r.Reason(c)); err != nil {
 			return err
 		}
-		s := before.Rotation
+		var s api.RotationStatus
 		if wait {
 			s, err = e.awaitRotation(c.Context(), r.Client, before.Rotation.Version)
 		} else {
