@@ -117,7 +117,7 @@ func TestStrictProfileTakesNoSeedBelow112Bits(t *testing.T) {
 func TestTokensOfUnknownUsersAreImportedAsRequested(t *testing.T) {
 	for _, c := range []struct{ unknown, want, commands string }{
 		{"leave", "0008 imported: not assigned: user \"zoe\" not found\n0009 imported: not assigned: user \"a\\tb\" not found", "import 0008 for ;import 0009 for "},
-		{"add", "0008 imported\n0009 refused: \"a\\tb\" is not a valid user name: a user name has 1 to 128 characters, without spaces, slashes or control characters, and is not . or ..", "add zoe;import 0008 for zoe"},
+		{"add", "0008 imported\n0009 refused: \"a\\tb\" is not a valid user name: a user name has 1 to 128 characters, without spaces, slashes or control characters; . and .. are not user names", "add zoe;import 0008 for zoe"},
 	} {
 		f := newFake(t)
 		_, body := call(t, f.api(t), RoleAdmin, post, "/tokens/import", batch(`,"unknown_users":"`+c.unknown+`"`,

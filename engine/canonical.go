@@ -15,7 +15,7 @@ const (
 )
 
 // ErrUserName is returned for a text that is not a valid user name.
-var ErrUserName = errors.New("a user name has 1 to 128 characters, without spaces, slashes or control characters, and is not . or ..")
+var ErrUserName = errors.New("a user name has 1 to 128 characters, without spaces, slashes or control characters; . and .. are not user names")
 
 // Canonical returns the one spelling of a user name, regardless of its case, width
 // or composition as typed: the UsernameCaseMapped profile of PRECIS (RFC 8265,

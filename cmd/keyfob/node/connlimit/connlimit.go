@@ -2,12 +2,12 @@
 // network.
 //
 // A connection waits until a complete request has arrived, and again after its
-// answer. At the limit, a new connection takes the place of the one that has
-// waited longest, from the same network if that network is at its limit. So
-// clients that open connections and fall silent, or send a byte now and then, keep
-// nobody out: a browser's request arrives within moments, and they would have to
-// renew all of their connections in that time. Connections with a request in
-// progress are not closed. If there are no others, the new one is closed.
+// answer. At the limit, a new connection takes the place of the one that has waited
+// longest: from the same network if that network is at its limit, otherwise from the
+// network of which most connections wait. So clients that open connections and fall
+// silent, or send a byte now and then, keep nobody out who opens few. Connections
+// with a request in progress are not closed. If there are no others, the new one is
+// closed.
 //
 // The caller says what a request in progress is, with [Answering].
 package connlimit
@@ -37,15 +37,17 @@ type Listener struct {
 
 	mu       sync.Mutex // guards what follows, and the fields of every conn
 	open     int
-	waiting  *list.List // of *conn, the one that has waited longest first
 	networks map[netip.Prefix]*network
+	crowds   []*list.List // of *network, by how many of its connections wait, at most len-1
 	counts   Counts
 }
 
 // network is what is open from one network.
 type network struct {
 	open    int
-	waiting *list.List // as in Listener
+	waiting *list.List    // of *conn, the one that has waited longest first
+	crowd   *list.Element // of the list in crowds; nil if none waits
+	size    int           // index of that list
 }
 
 // Counts are totals since the start.
@@ -61,14 +63,18 @@ type conn struct {
 	listener *Listener
 	from     netip.Prefix
 
-	requests       int           // in progress
-	inAll, inTheir *list.Element // of the lists of waiting connections; nil while requests are in progress
-	left           bool
+	requests int           // in progress
+	waits    *list.Element // of its network's waiting connections; nil while requests are in progress
+	left     bool
 }
 
 // New returns a listener within limits.
 func New(l net.Listener, limits Limits) *Listener {
-	return &Listener{Listener: l, limits: limits, waiting: list.New(), networks: make(map[netip.Prefix]*network)}
+	crowds := make([]*list.List, limits.PerNetwork+1)
+	for i := range crowds {
+		crowds[i] = list.New()
+	}
+	return &Listener{Listener: l, limits: limits, networks: make(map[netip.Prefix]*network), crowds: crowds}
 }
 
 // Counts returns the present counts.
@@ -109,25 +115,23 @@ func (l *Listener) Accept() (net.Conn, error) {
 func (l *Listener) enter(c *conn, exempt bool) (replaced *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := l.networks[c.from]
-	full := l.waiting
-	switch {
-	case n != nil && !exempt && n.open >= l.limits.PerNetwork:
-		full = n.waiting
-	case l.open < l.limits.Total:
-		full = nil
+	full, from := l.open >= l.limits.Total, l.networks[c.from]
+	if from != nil && !exempt && from.open >= l.limits.PerNetwork {
+		full = true
+	} else if full {
+		from = l.largest()
 	}
-	if full != nil {
-		oldest := full.Front()
-		if oldest == nil {
+	if full {
+		if from == nil || from.waiting.Len() == 0 {
 			l.counts.Refused++
 			return nil, false
 		}
-		replaced, _ = oldest.Value.(*conn)
+		replaced, _ = from.waiting.Front().Value.(*conn)
 		l.leave(replaced)
 		l.counts.Replaced++
 	}
-	if n = l.networks[c.from]; n == nil {
+	n := l.networks[c.from]
+	if n == nil {
 		n = &network{waiting: list.New()}
 		l.networks[c.from] = n
 	}
@@ -137,17 +141,43 @@ func (l *Listener) enter(c *conn, exempt bool) (replaced *conn, ok bool) {
 	return replaced, true
 }
 
+// largest returns the network of which most connections wait, the one that has been
+// that large for longest; nil if no connection waits. mu is held.
+func (l *Listener) largest() *network {
+	for size := len(l.crowds) - 1; size > 0; size-- {
+		if first := l.crowds[size].Front(); first != nil {
+			n, _ := first.Value.(*network)
+			return n
+		}
+	}
+	return nil
+}
+
+// rank files a network by how many of its connections wait. mu is held.
+func (l *Listener) rank(n *network) {
+	if n.crowd != nil {
+		l.crowds[n.size].Remove(n.crowd)
+		n.crowd = nil
+	}
+	if n.size = min(n.waiting.Len(), len(l.crowds)-1); n.size > 0 {
+		n.crowd = l.crowds[n.size].PushBack(n)
+	}
+}
+
 // wait adds a connection to those that wait. mu is held.
 func (l *Listener) wait(c *conn) {
-	c.inAll, c.inTheir = l.waiting.PushBack(c), l.networks[c.from].waiting.PushBack(c)
+	n := l.networks[c.from]
+	c.waits = n.waiting.PushBack(c)
+	l.rank(n)
 }
 
 // work takes a connection from those that wait. mu is held.
 func (l *Listener) work(c *conn) {
-	if c.inAll != nil {
-		l.waiting.Remove(c.inAll)
-		l.networks[c.from].waiting.Remove(c.inTheir)
-		c.inAll, c.inTheir = nil, nil
+	if c.waits != nil {
+		n := l.networks[c.from]
+		n.waiting.Remove(c.waits)
+		c.waits = nil
+		l.rank(n)
 	}
 }
 
@@ -185,7 +215,7 @@ func (c *conn) request(change int) {
 	switch {
 	case c.requests > 0:
 		l.work(c)
-	case c.inAll == nil:
+	case c.waits == nil:
 		l.wait(c)
 	}
 }

@@ -97,6 +97,19 @@ func TestNewConnectionReplacesTheOneThatWaitsLongest(t *testing.T) {
 	}
 }
 
+// TestWhoOpensFewConnectionsIsNotReplaced: strangers renew connections from many
+// addresses, faster than a request arrives.
+func TestWhoOpensFewConnectionsIsNotReplaced(t *testing.T) {
+	r := newRig(t, Limits{Total: 16, PerNetwork: 4})
+	honest, _ := r.connect("192.0.2.1")
+	for i := range 1000 {
+		r.connect(netip.AddrFrom4([4]byte{198, 51, 100, byte(i % 10)}).String())
+		if honest.isClosed() {
+			t.Fatalf("closed for connection %d of strangers", i)
+		}
+	}
+}
+
 func TestNetworkAtItsLimitReplacesItsOwnConnections(t *testing.T) {
 	r := newRig(t, Limits{Total: 100, PerNetwork: 2})
 	other, _ := r.connect("192.0.2.1")
@@ -163,8 +176,12 @@ func TestNothingIsRememberedOfClosedConnections(t *testing.T) {
 	}
 	r.l.mu.Lock()
 	defer r.l.mu.Unlock()
-	if len(r.l.networks) != r.l.open || r.l.waiting.Len() != r.l.open || r.l.open > 10 {
-		t.Errorf("%d networks and %d waiting connections for %d open ones", len(r.l.networks), r.l.waiting.Len(), r.l.open)
+	ranked := 0
+	for _, crowd := range r.l.crowds {
+		ranked += crowd.Len()
+	}
+	if len(r.l.networks) != r.l.open || ranked != r.l.open || r.l.open > 10 {
+		t.Errorf("%d networks, %d of them ranked, for %d open connections", len(r.l.networks), ranked, r.l.open)
 	}
 }
 
