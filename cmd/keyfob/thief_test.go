@@ -85,7 +85,7 @@ func (l *lab) steal(t *testing.T) loot {
 	if err := json.Unmarshal(l.admin(t, "api-token", "issue", "stolen", "--role", "admin", "-o", "json"), &issued); err != nil {
 		t.Fatal(err)
 	}
-	s.token = string(issued.Token)
+	s.token = issued.Token
 	s.reader = l.issueReader(t, "stolen")
 	s.passcode = l.fob(t, "bob").passcode(t)
 	s.packet = l.capture(t, "bob", s.passcode)
