@@ -128,7 +128,7 @@ func TestOnePasscodeOpensOneDoorOnce(t *testing.T) {
 					return doors[(round+i*4)%len(doors)](t, erin.User, passcode)
 				})
 				if let != 1 {
-					t.Fatalf("round %d: one passcode let %d in", round, let)
+					t.Fatalf("round %d: one passcode let %d in; erin: %s", round, let, l.admin(t, "state", "show", erin.User, "-o", "json"))
 				}
 			}
 		})
