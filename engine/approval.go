@@ -130,7 +130,7 @@ func (s *State) mayJudge(o events.Origin, a *Approval, withdraws bool, now event
 		return refuse(Forbidden, "%s cannot decide on approvals; log in with the role %s, or use the socket of a node as root", s.partyOf(o), RoleAdmin)
 	case own:
 		return refuse(Forbidden, "approval %s was requested by %s; another administrator must decide", a.ID, s.partyOf(o))
-	case !withdraws && !s.stillAsks(a.Origin, now):
+	case !withdraws && !s.stillAsks(a, now):
 		return refuse(Conflict, "approval %s was requested by %s, who is no longer an administrator; refuse it", a.ID, s.partyOf(a.Origin))
 	}
 	return nil

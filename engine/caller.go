@@ -173,6 +173,39 @@ func (s *State) CallerChecked(user, by string, now events.Time) bool {
 	return u != nil && u.Caller != nil && by != "" && u.Caller.By == by && now < u.Caller.Until
 }
 
+// GroupCaller is the group of approvals of what the help desk does for a user
+// whom it has not checked. It is required by caller.required.
+const GroupCaller = "caller"
+
+const roleHelpdesk = "helpdesk"
+
+// unchecked reports whether the help desk gives something to a user whom it has
+// not checked on the telephone, although the policy requires that.
+func (s *State) unchecked(o events.Origin, facts []events.Event, now events.Time) bool {
+	if !s.Policy.CallerRequired || s.RoleOf(o.Actor) != roleHelpdesk {
+		return false
+	}
+	for _, e := range facts {
+		if user := events.Describe(e).User; user != "" && !onlyTakesAway(e) && !s.CallerChecked(user, o.Actor, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// onlyTakesAway reports whether an event gives nobody anything to log in with.
+func onlyTakesAway(e events.Event) bool {
+	switch e := e.(type) {
+	case events.TokenLost:
+		return len(e.Sealed) == 0
+	case events.CallerChecked, events.UserDisabled, events.TokenDisabled, events.SessionOpened, events.SessionEnded,
+		events.NextTokencodeRequired:
+		return true
+	default:
+		return false
+	}
+}
+
 // recent returns the times within the last hour.
 func recent(times []events.Time, now events.Time) []events.Time {
 	var kept []events.Time

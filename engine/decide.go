@@ -51,7 +51,11 @@ func Decide(s *State, o events.Origin, c Command, now events.Time) (Decision, er
 	if slices.ContainsFunc(facts, s.outdated) {
 		return Decision{}, ErrStale
 	}
-	if groups := s.needsApproval(o, facts); len(groups) > 0 {
+	groups := s.needsApproval(o, facts)
+	if s.unchecked(o, facts, now) {
+		groups = append(groups, GroupCaller)
+	}
+	if len(groups) > 0 {
 		return s.await(o, c, facts, groups, now)
 	}
 	return Decision{Drafts: drafts(o, facts)}, nil

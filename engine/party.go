@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 
 	"keyfob/events"
@@ -36,13 +37,18 @@ func (s *State) approves(actor string) bool {
 }
 
 // stillAsks reports whether who asked for a command could still ask for it.
-func (s *State) stillAsks(o events.Origin, now events.Time) bool {
+func (s *State) stillAsks(a *Approval, now events.Time) bool {
+	o, forCaller := a.Origin, slices.Equal(a.Groups, []string{GroupCaller})
 	if name, ok := strings.CutPrefix(o.Actor, actorToken); ok {
 		t := s.APIToken(name)
-		return t != nil && t.Role == RoleAdmin && s.APITokenEnd(t, now) == ""
+		return t != nil && (t.Role == RoleAdmin || forCaller && t.Role == roleHelpdesk) && s.APITokenEnd(t, now) == ""
 	}
 	if strings.HasPrefix(o.Actor, actorSocket) {
 		return s.Node(o.Node) != nil
+	}
+	if name, ok := strings.CutPrefix(o.Actor, actorUser); ok && forCaller {
+		u := s.User(name)
+		return u != nil && (u.Role == RoleAdmin || u.Role == roleHelpdesk) && !u.Disabled
 	}
 	return s.approves(o.Actor)
 }

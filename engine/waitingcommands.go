@@ -46,6 +46,11 @@ var waitingForms = []waitingForm{
 	waits[LoseToken]("lose_token"),
 	waits[SetTemporaryPIN]("set_temporary_pin"),
 	waits[ClearPIN]("clear_pin"),
+	waits[UnlockUser]("unlock_user"),
+	waits[DeleteUser]("delete_user"),
+	waits[RequireNewPIN]("require_new_pin"),
+	waits[ZeroDrift]("zero_drift"),
+	waits[ResynchronizeToken]("resynchronize_token"),
 }
 
 var (
