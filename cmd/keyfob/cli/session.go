@@ -20,7 +20,7 @@ type savedSession struct {
 	Server  string     `json:"server"`
 	User    string     `json:"user"`
 	Expires *time.Time `json:"expires"`
-	Secret  api.Secret `json:"secret"`
+	Session api.Secret `json:"session"` // its secret
 }
 
 const maxSessionFile = 16 << 10 // bytes
@@ -88,13 +88,13 @@ func (r *Remote) session() (string, error) {
 		return "", fmt.Errorf("reading the session: %w", err)
 	}
 	var s savedSession
-	if err := json.Unmarshal(text, &s); err != nil || s.Server != r.server || s.Secret == "" {
+	if err := json.Unmarshal(text, &s); err != nil || s.Server != r.server || s.Session == "" {
 		return "", fmt.Errorf("the session in %s cannot be read: remove the file, and log in again", path)
 	}
 	if s.Expires != nil && !r.env.Now().Before(*s.Expires) {
 		return "", fmt.Errorf("the session of %s has expired; run keyfob login %s", s.User, s.User)
 	}
-	return string(s.Secret), nil
+	return string(s.Session), nil
 }
 
 // sessionFile is where the session for the server is kept. The name depends on the
