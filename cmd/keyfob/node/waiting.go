@@ -66,8 +66,11 @@ func answerWaiting(l net.Listener, why *atomic.Value, log *slog.Logger) (stop fu
 		http.Error(w, "not ready: "+text, http.StatusServiceUnavailable)
 	})
 	server := newHTTPServer("metrics", borrowed{tcp}, nil, mux, log).server
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(borrowed{tcp}) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(borrowed{tcp}) // ends with stop
+	}()
 	return func() {
 		_ = server.Close()
 		<-done
