@@ -27,7 +27,8 @@ func TestAnswerIsRepeatedOnceForEachOtherNode(t *testing.T) {
 	}{
 		"the next node": {nil, []repeat{{"n2", 2, 25 * time.Second, 1, engine.Accept}}},
 		"each node once": {nil, []repeat{
-			{"n2", 2, time.Second, 1, engine.Accept}, {"n3", 3, time.Second, 1, engine.Accept},
+			{"n2", 2, time.Second, 1, engine.Accept},
+			{"n3", 3, time.Second, 1, engine.Accept},
 			{"n2", 4, time.Second, 1, engine.Reject},
 		}},
 		"the same packet": {nil, []repeat{
