@@ -61,7 +61,7 @@ func (c *certificates) renew() error {
 	if err != nil {
 		return err
 	}
-	c.log.Info("certificate renewed by a new CA", "pin", link.Pin(of.Certificate))
+	c.log.Info("certificate renewed by a new CA", "ca", link.Pin(of.Certificate))
 	return c.link.Renew(issued, of.Certificate)
 }
 

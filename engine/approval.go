@@ -250,6 +250,7 @@ func (s *State) applyApproval(at events.Time, o events.Origin, e events.AdminEve
 		s.dropApproval(e.ID)
 	case events.ApprovalUsed:
 		s.dropApproval(e.ID)
+	default:
 	}
 }
 

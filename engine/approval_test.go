@@ -157,7 +157,9 @@ func TestCommandOutsideTheRequiredGroupsDoesNotWait(t *testing.T) {
 func TestTakingTrustAwayDoesNotWait(t *testing.T) {
 	o := newOffice(t)
 	for _, c := range []engine.Command{
-		engine.RevokeAPIToken{Name: "thief"}, engine.RemoveClient{Client: "vpn"}, set("lock.after=3", "pin.min=8", "lock.for=0s", "pin.first=activation_code", "resync.by_user=no"),
+		engine.RevokeAPIToken{Name: "thief"},
+		engine.RemoveClient{Client: "vpn"},
+		set("lock.after=3", "pin.min=8", "lock.for=0s", "pin.first=activation_code", "resync.by_user=no"),
 		issueToken("desk", "helpdesk"),
 	} {
 		if id, err := o.do(token("robot"), c); err != nil || id != "" || len(o.news) == 0 {

@@ -118,7 +118,10 @@ func TestOnePersonIsOnePairOfEyes(t *testing.T) {
 // A lost device is reported, and an administrator contained, by one.
 func TestAdministratorIsContainedByOne(t *testing.T) {
 	for _, c := range []engine.Command{
-		engine.DisableUser{User: "bob"}, engine.RevokeRole{User: "bob"}, engine.EndSession{User: "bob"}, engine.DisableToken{Serial: "bob-1"},
+		engine.DisableUser{User: "bob"},
+		engine.RevokeRole{User: "bob"},
+		engine.EndSession{User: "bob"},
+		engine.DisableToken{Serial: "bob-1"},
 		engine.LoseToken{Lost: events.TokenLost{Serial: "bob-1", Found: engine.FoundRefuse, Until: events.At(approvedFrom.Add(time.Hour))}},
 	} {
 		o := newOffice(t)

@@ -53,7 +53,7 @@ func (s *State) groupOf(e events.Event) string {
 		return GroupRecoveryKey
 	case events.BackupTaken:
 		return GroupBackup
-	case events.ClientAdded, events.ClientSecretRotated:
+	case events.ClientAdded, events.ClientSecretRotated, events.ClientSignedCleared:
 		return GroupClient
 	case events.ClientChanged:
 		if e.Prefix != nil || e.MessageAuthenticator != nil || e.Trusted != nil {
@@ -71,6 +71,7 @@ func (s *State) groupOf(e events.Event) string {
 		return GroupRole
 	case events.InvitationIssued, events.NodeRemoved:
 		return GroupCluster
+	default:
 	}
 	if s.armsAdministrator(e) {
 		return GroupRole

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -255,7 +256,7 @@ func (c *trial) loginAt(node int, p *holder, typed string, want radius.Code) err
 	}
 	if r.Code != want {
 		now, err := c.api.ShowState(c.t.Context(), p.user, api.ShowStateQuery{})
-		return fmt.Errorf("%s at node %d: %v, want %v; its state: %+v, %v", p.user, node+1, r.Code, want, now, err)
+		return errors.Join(fmt.Errorf("%s at node %d: %v, want %v; its state: %+v", p.user, node+1, r.Code, want, now), err)
 	}
 	return nil
 }
