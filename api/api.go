@@ -71,7 +71,7 @@ type Sealer interface {
 // Cluster manages the members and the backups of the cluster.
 type Cluster interface {
 	Status(context.Context) (Status, error)
-	Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error)
+	Invite(ctx context.Context, o events.Origin, to Invitee) (string, error)
 	RemoveNode(ctx context.Context, o events.Origin, name string) error
 	Transfer(ctx context.Context, o events.Origin, name string) error // empty name: any node
 	RotateKeys(context.Context, events.Origin) error

@@ -178,7 +178,7 @@ func (f *fake) Status(context.Context) (Status, error) {
 	return Status{Summary: "n1 leads; 1 of 1 nodes answer", Leader: "n1", Nodes: []NodeStatus{{Name: "n1"}}}, f.refuse
 }
 
-func (f *fake) Invite(_ context.Context, o events.Origin, _ time.Duration) (string, error) {
+func (f *fake) Invite(_ context.Context, o events.Origin, _ Invitee) (string, error) {
 	f.origins = append(f.origins, o)
 	return "invitation", f.refuse
 }

@@ -20,7 +20,7 @@ var unrecorded = map[string]bool{"authenticate": true, "open-session": true, "pr
 var fieldValues = map[string]any{
 	"reason": "ticket 4711", "name": "x1", "role": "auditor", "user": "bob", "serial": "0002", "kind": "totp",
 	"seed": "NBSWY3DPNBSWY3DPNBSWY3DPNBSWY3DP", "prefix": "192.0.2.0/24", "secret": "0123456789abcdef", "public": "cHVibGlj",
-	"word": "7K3 MQX", "since": "2026-11-01T12:00:00Z", "first": "123456", "second": "654321", "replacement": "0003",
+	"word": "7K3 MQX", "node": "n4", "fingerprint": "K7QM-2XHD-PP4A-3TCE", "since": "2026-11-01T12:00:00Z", "first": "123456", "second": "654321", "replacement": "0003",
 	"settings": map[string]string{"lock.after": "7"}, "tokens": []map[string]string{{"serial": "0002", "kind": "totp", "seed": "NBSWY3DPNBSWY3DPNBSWY3DPNBSWY3DP"}},
 }
 

@@ -16,7 +16,10 @@ import (
 	"keyfob/events"
 )
 
-const maxJoinAnswer = 1 << 20 // bytes
+const (
+	maxJoinAnswer  = 1 << 20 // bytes
+	resolveTimeout = 5 * time.Second
+)
 
 // joinRequest is the request of a machine with an invitation. The secret is sent
 // only to a node whose CA matches the pin of the invitation.
@@ -33,17 +36,8 @@ type joinAnswer struct {
 	ID          string   `cbor:"1,keyasint"`
 	Certificate []byte   `cbor:"2,keyasint"`
 	CA          []byte   `cbor:"3,keyasint"`
-	Root        []byte   `cbor:"4,keyasint"` // the root key, sealed under the invitation's secret
+	Root        []byte   `cbor:"4,keyasint"` // the root key, sealed for the machine's key and under the invitation's secret
 	Members     []member `cbor:"5,keyasint"`
-}
-
-// id is the request id of the commands for this join. A machine that did not
-// receive the answer asks again with the same key and gets the same answer.
-func (j joinRequest) id() (r events.Request) {
-	h := sha256.New()
-	_ = wireEncoding.NewEncoder(h).Encode(j) // of byte strings and text: cannot fail
-	copy(r[:], h.Sum(nil))
-	return r
 }
 
 // admission admits new nodes to the cluster.
@@ -54,6 +48,7 @@ type admission struct {
 	client  peerClient
 	vault   *vault.Vault
 	keys    *keychain
+	refusal func(events.Origin, events.Sampled)
 	do      func(context.Context, events.Origin, engine.Command) error
 }
 
@@ -66,6 +61,8 @@ func (a *admission) handler() http.Handler {
 		switch {
 		case errors.As(err, &refusal):
 			http.Error(w, refusal.Text, http.StatusForbidden)
+		case errors.Is(err, errAwaited):
+			w.WriteHeader(http.StatusAccepted)
 		case err != nil:
 			a.log.WarnContext(r.Context(), "join failed", "err", err)
 			http.Error(w, "the cluster cannot admit a node now", http.StatusServiceUnavailable)
@@ -83,7 +80,7 @@ func (a *admission) join(r *http.Request) ([]byte, error) {
 	}
 	var j joinRequest
 	if err := wireDecoding.Unmarshal(body, &j); err != nil || len(j.Secret) != inviteSecretSize || !nodeName.MatchString(j.Node) {
-		return nil, &engine.Refusal{Code: "invalid", Text: "this version cannot read the request to join"}
+		return nil, &engine.Refusal{Code: engine.Invalid, Text: "this version cannot read the request to join"}
 	}
 	key, err := link.RequestKey(j.CSR)
 	if err == nil {
@@ -94,18 +91,17 @@ func (a *admission) join(r *http.Request) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 3*a.c.RequestTimeout)
 	defer cancel()
-	o := events.Origin{Request: j.id(), Door: events.DoorSystem, Actor: "invitation"}
+	o := events.Origin{Door: events.DoorSystem, Actor: "invitation"}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		o.SourceIP = host
 	}
-	// The engine checks the invitation. The record that makes the node a member
-	// also uses the invitation up.
-	spent := events.Hash(sha256.Sum256(j.Secret))
-	admit := engine.AdmitNode{Node: j.Node, Address: j.Address, Invitation: spent, Key: key, SealKey: j.SealKey}
-	if err := a.do(ctx, o, admit); err != nil {
+	m := member{ID: nodeID(j.Node, key), Address: j.Address}
+	if err := a.ask(ctx, o, j, key); err != nil {
 		return nil, err
 	}
-	m := member{ID: nodeID(j.Node, key), Address: j.Address}
+	if !a.replica.belongs(m.ID) {
+		return nil, errAwaited
+	}
 	if err := a.introduce(ctx, m); err != nil {
 		return nil, err
 	}
@@ -115,6 +111,52 @@ func (a *admission) join(r *http.Request) ([]byte, error) {
 	}
 	a.log.InfoContext(ctx, "node joined", "member", j.Node, "address", j.Address)
 	return wireEncoding.Marshal(answer)
+}
+
+// errAwaited means that an administrator must approve the machine first.
+var errAwaited = errors.New("the request to join waits for an approval")
+
+// ask has the engine check the invitation and record the request, or the new member.
+func (a *admission) ask(ctx context.Context, o events.Origin, j joinRequest, key events.Hash) error {
+	digest := events.Hash(sha256.Sum256(j.Secret))
+	var refusal *engine.Refusal
+	err := a.reachable(ctx, digest, j.Address)
+	if err == nil {
+		err = a.do(ctx, o, engine.AdmitNode{Node: j.Node, Address: j.Address, Invitation: digest, Key: key, SealKey: j.SealKey})
+	}
+	if errors.As(err, &refusal) {
+		a.log.WarnContext(ctx, "request to join refused", "member", j.Node, "address", j.Address, "source", o.SourceIP, "err", refusal.Text)
+		a.refusal(o, events.InvitationRefused{Node: j.Node, Problem: refusal.Text})
+	}
+	return err
+}
+
+// reachable refuses an address that this node cannot resolve, before the invitation is
+// used. It looks up nothing for a machine without an invitation.
+func (a *admission) reachable(ctx context.Context, invitation events.Hash, address string) error {
+	if !a.replica.state().Invited(invitation) {
+		return nil // the leader decides
+	}
+	if err := resolves(ctx, address); err != nil {
+		return &engine.Refusal{Code: engine.Invalid, Text: fmt.Sprintf("node %s cannot use the address %.100s: %v; "+
+			"set cluster.advertise to an address that every node can resolve and reach", a.c.Node, address, err)}
+	}
+	return nil
+}
+
+// resolves returns an error if the host of an address has no IP address.
+func resolves(ctx context.Context, address string) error {
+	if err := CheckAdvertise(address); err != nil {
+		return err
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	_, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return err
 }
 
 // introduce has the present leader add the member.
@@ -165,7 +207,11 @@ func (a *admission) welcome(ctx context.Context, j joinRequest, m member) (joinA
 		return joinAnswer{}, err
 	}
 	defer root.Wipe()
-	wrapped, err := root.SealFor(j.Secret, a.id.Cluster, m.ID)
+	public, err := vault.ParseNodePublic(j.SealKey)
+	if err != nil {
+		return joinAnswer{}, err
+	}
+	wrapped, err := root.SealFor(public, j.Secret, a.id.Cluster, m.ID)
 	if err != nil {
 		return joinAnswer{}, err
 	}

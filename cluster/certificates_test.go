@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"keyfob/cluster/link"
 	"keyfob/engine"
@@ -116,14 +115,14 @@ func TestCAIsReplacedWhileUsersLogIn(t *testing.T) {
 func TestFormerCAConvincesNobody(t *testing.T) {
 	r := newCluster(t, 2)
 	th := r.rob(r.follower())
-	early, err := r.nodes[0].Invite(t.Context(), admin(), time.Hour)
+	early, err := r.nodes[0].Invite(t.Context(), admin(), Invitee{Node: "n3", Approved: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := link.Pin(r.leader().State().Cluster.Certificate)
 	r.rotateCA()
 	r.renewed(2, before)
-	if err := Join(t.Context(), early, r.config("n3")); err == nil {
+	if err := Join(t.Context(), early, r.config("n3"), nil); err == nil {
 		t.Error("an invitation of the former CA is valid")
 	}
 
@@ -134,7 +133,7 @@ func TestFormerCAConvincesNobody(t *testing.T) {
 	reached := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} })
 	go func() { ended <- l.Run(ctx, reached, reached) }()
 	defer func() { stop(); <-ended }()
-	text, err := r.nodes[0].Invite(t.Context(), admin(), time.Hour)
+	text, err := r.nodes[0].Invite(t.Context(), admin(), Invitee{Node: "n3", Approved: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +145,7 @@ func TestFormerCAConvincesNobody(t *testing.T) {
 	if text, err = i.text(); err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(t.Context(), text, r.config("n3")); err == nil || !strings.Contains(err.Error(), "no certificate matches the pin") {
+	if err := Join(t.Context(), text, r.config("n3"), nil); err == nil || !strings.Contains(err.Error(), "no certificate matches the pin") {
 		t.Errorf("joined through the thief: %v", err)
 	}
 	select {

@@ -231,7 +231,7 @@ func reportable(node string, asked request) bool {
 		return e.User == "" && e.Serial == ""
 	case events.ClockSkewed:
 		return e.Node == node
-	case events.TokencodeNotSent, events.CommandDenied, events.APITokenRefused:
+	case events.TokencodeNotSent, events.CommandDenied, events.APITokenRefused, events.InvitationRefused:
 		return true
 	case events.NodeKeysCurrent:
 		return e.Node == node

@@ -21,10 +21,12 @@ import (
 // cluster, the pin of its CA, and the secret that proves the invitation and seals
 // the root key.
 type invitation struct {
-	Cluster   string   `cbor:"1,keyasint"`
-	Addresses []string `cbor:"2,keyasint"`
-	Pin       string   `cbor:"3,keyasint"` // of the CA
-	Secret    []byte   `cbor:"4,keyasint"`
+	Cluster   string      `cbor:"1,keyasint"`
+	Addresses []string    `cbor:"2,keyasint"`
+	Pin       string      `cbor:"3,keyasint"` // of the CA
+	Secret    []byte      `cbor:"4,keyasint"`
+	Node      string      `cbor:"5,keyasint"` // the name to join under
+	Expires   events.Time `cbor:"6,keyasint"`
 }
 
 const (
@@ -32,8 +34,10 @@ const (
 	inviteSecretSize = 32
 	maxInvitation    = 8 << 10 // bytes of text
 
-	// DefaultInviteTTL is how long an invitation is valid by default.
-	DefaultInviteTTL = time.Hour
+	// DefaultInviteTTL is how long an invitation is valid by default, MaxInviteTTL
+	// at most.
+	DefaultInviteTTL = 15 * time.Minute
+	MaxInviteTTL     = time.Hour
 )
 
 func (i invitation) digest() events.Hash { return sha256.Sum256(i.Secret) }
@@ -57,7 +61,7 @@ func parseInvitation(text string) (invitation, error) {
 	if err == nil {
 		err = wireDecoding.Unmarshal(raw, &i)
 	}
-	if err != nil || len(i.Secret) != inviteSecretSize || len(i.Addresses) == 0 {
+	if err != nil || len(i.Secret) != inviteSecretSize || len(i.Addresses) == 0 || i.Node == "" {
 		return invitation{}, errors.New("the invitation is damaged or incomplete: copy all of it")
 	}
 	return i, nil
@@ -81,21 +85,34 @@ func (n *Node) awaitCA(ctx context.Context) {
 	}
 }
 
-// Invite issues an invitation for one machine, valid once and for ttl. It is
-// returned also if the command waits for an approval, and not valid before.
-func (n *Node) Invite(ctx context.Context, o events.Origin, ttl time.Duration) (string, error) {
-	i := invitation{Cluster: n.id.Cluster, Secret: make([]byte, inviteSecretSize)}
+// Invitee describes the machine that an invitation is for.
+type Invitee struct {
+	Node     string        // the name to join under
+	TTL      time.Duration // how long the invitation is valid; 0: DefaultInviteTTL
+	Approved bool          // the root key leaves without an approval of the machine's keys
+}
+
+// Invite issues an invitation for one machine. It is returned also if the command
+// waits for an approval, and not valid before.
+func (n *Node) Invite(ctx context.Context, o events.Origin, to Invitee) (string, error) {
+	if to.TTL <= 0 {
+		to.TTL = DefaultInviteTTL
+	}
+	if to.TTL > MaxInviteTTL {
+		return "", &engine.Refusal{Code: engine.Invalid, Text: fmt.Sprintf("an invitation may be valid for at most %v", MaxInviteTTL)}
+	}
+	i := invitation{
+		Cluster: n.id.Cluster, Secret: make([]byte, inviteSecretSize),
+		Node: to.Node, Expires: events.At(n.c.Now().Add(to.TTL)),
+	}
 	if _, err := io.ReadFull(rand.Reader, i.Secret); err != nil {
 		return "", fmt.Errorf("creating the invitation: %w", err)
 	}
 	for _, m := range n.replica.members() {
 		i.Addresses = append(i.Addresses, m.Address)
 	}
-	if ttl <= 0 {
-		ttl = DefaultInviteTTL
-	}
 	n.awaitCA(ctx)
-	err := n.Do(ctx, o, engine.Invite{Digest: i.digest(), Expires: events.At(n.c.Now().Add(ttl))})
+	err := n.Do(ctx, o, engine.Invite{Digest: i.digest(), Expires: i.Expires, Node: to.Node, Approved: to.Approved})
 	var waits *engine.Waiting
 	if err != nil && !errors.As(err, &waits) {
 		return "", err

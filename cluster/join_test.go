@@ -3,7 +3,6 @@ package cluster
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // An address that the others cannot reach is refused before the invitation is used.
@@ -26,7 +25,7 @@ func TestJoinWithAnUnreachableAddressIsRefused(t *testing.T) {
 	}
 
 	r := newCluster(t, 1)
-	text, err := r.nodes[0].Invite(t.Context(), admin(), time.Hour)
+	text, err := r.nodes[0].Invite(t.Context(), admin(), Invitee{Node: "n2"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +38,7 @@ func TestJoinWithAnUnreachableAddressIsRefused(t *testing.T) {
 	if text, err = i.text(); err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(t.Context(), text, c); err == nil || !strings.Contains(err.Error(), "loopback address") {
+	if err := Join(t.Context(), text, c, nil); err == nil || !strings.Contains(err.Error(), "loopback address") {
 		t.Errorf("joined as %s: %v", c.Listen, err)
 	}
 
@@ -49,7 +48,7 @@ func TestJoinWithAnUnreachableAddressIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Advertise = "192.0.2.9:7400"
-	if err := Join(t.Context(), text, c); err == nil || !strings.Contains(err.Error(), "members advertise only loopback addresses") {
+	if err := Join(t.Context(), text, c, nil); err == nil || !strings.Contains(err.Error(), "members advertise only loopback addresses") {
 		t.Errorf("members on a loopback address: %v", err)
 	}
 }

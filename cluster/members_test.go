@@ -18,45 +18,27 @@ import (
 	"keyfob/events"
 )
 
-func TestInvitationIsValidOnce(t *testing.T) {
-	r := newCluster(t, 1)
-	invited, err := r.nodes[0].Invite(t.Context(), admin(), time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := Join(t.Context(), invited, r.config("n2")); err != nil {
-		t.Fatal(err)
-	}
-	var refusal *engine.Refusal
-	if err := Join(t.Context(), invited, r.config("n3")); !errors.As(err, &refusal) {
-		t.Fatalf("the second machine hears %v", err)
-	}
-	if r.nodes[0].State().Node("n3") != nil {
-		t.Fatal("it became a member")
-	}
-}
-
 func TestInvitationExpires(t *testing.T) {
 	r := newCluster(t, 1)
-	invited, err := r.nodes[0].Invite(t.Context(), admin(), time.Minute)
+	invited, err := r.nodes[0].Invite(t.Context(), admin(), Invitee{Node: "n2", TTL: time.Minute, Approved: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.advance("", 2*time.Minute)
 	var refusal *engine.Refusal
-	if err := Join(t.Context(), invited, r.config("n2")); !errors.As(err, &refusal) {
+	if err := Join(t.Context(), invited, r.config("n2"), nil); !errors.As(err, &refusal) {
 		t.Fatalf("an hour late it hears %v", err)
 	}
 }
 
 func TestInvalidInvitationIsRefused(t *testing.T) {
 	r := newCluster(t, 1)
-	good, err := r.nodes[0].Invite(t.Context(), admin(), time.Hour)
+	good, err := r.nodes[0].Invite(t.Context(), admin(), Invitee{Node: "n2", Approved: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, bad := range []string{"", "n1:7400", good[:len(good)-8], good + "AAAA", invitationPrefix, strings.ToUpper(good)} {
-		err := Join(t.Context(), bad, r.config("n2"))
+		err := Join(t.Context(), bad, r.config("n2"), nil)
 		if err == nil {
 			t.Fatalf("joined with %q", bad)
 		}
@@ -66,7 +48,7 @@ func TestInvalidInvitationIsRefused(t *testing.T) {
 	}
 	// An invitation of another cluster with this one's address: the pin does not match.
 	other := newCluster(t, 1)
-	foreign, err := other.nodes[0].Invite(t.Context(), admin(), time.Hour)
+	foreign, err := other.nodes[0].Invite(t.Context(), admin(), Invitee{Node: "n2", Approved: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +61,7 @@ func TestInvalidInvitationIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(t.Context(), text, r.config("n2")); err == nil || !strings.Contains(err.Error(), "pin") {
+	if err := Join(t.Context(), text, r.config("n2"), nil); err == nil || !strings.Contains(err.Error(), "pin") {
 		t.Fatalf("a cluster that is not the pinned one: %v", err)
 	}
 }

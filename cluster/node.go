@@ -184,7 +184,7 @@ func (n *Node) connect(key link.Key) {
 	}}
 	n.renewal = &certificates{self: s, replica: n.replica, link: n.link, vault: n.vault, key: key, caughtUp: n.CaughtUp}
 	n.backfill = &backfill{self: s, replica: n.replica, journal: n.journal, client: peers}
-	n.admission = &admission{self: s, replica: n.replica, batcher: n.batcher, client: peers, vault: n.vault, keys: n.keychain, do: n.Do}
+	n.admission = &admission{self: s, replica: n.replica, batcher: n.batcher, client: peers, vault: n.vault, keys: n.keychain, do: n.Do, refusal: func(o events.Origin, e events.Sampled) { n.CountRefusal(o.SourceIP, n.from(o), e) }}
 }
 
 // Run makes the node a member until ctx ends. Then it answers the requests in

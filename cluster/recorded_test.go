@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"testing"
-	"time"
 
 	"keyfob/cluster/vault"
 	"keyfob/events"
@@ -31,7 +30,7 @@ func TestClusterCommandsAreRecordedWithActorAndReason(t *testing.T) {
 		run   func(n *testNode, o events.Origin) error
 	}{
 		{events.InvitationIssued{}, func(n *testNode, o events.Origin) error {
-			_, err := n.Invite(t.Context(), o, time.Hour)
+			_, err := n.Invite(t.Context(), o, Invitee{Node: "n9"})
 			return err
 		}},
 		{events.RecoveryKeySet{}, func(n *testNode, o events.Origin) error {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"keyfob/events"
 )
 
 // Status is the cluster as one node sees it.
@@ -13,8 +15,19 @@ type Status struct {
 	Summary string       `json:"summary"` // in words: who leads, who answers, what does not work
 	Leader  string       `json:"leader"`  // name, empty if nobody is known to lead
 	Nodes   []NodeStatus `json:"nodes"`
+	Joining []Joining    `json:"joining,omitempty"` // machines that ask to join
 
 	Rotation RotationStatus `json:"rotation"` // of the root key
+}
+
+// Joining is a machine that asks to join. It gets nothing before it is approved.
+type Joining struct {
+	Name        string    `json:"name"`
+	Address     string    `json:"address"`
+	Fingerprint string    `json:"fingerprint"` // of its keys
+	Asked       time.Time `json:"asked"`
+	Expires     time.Time `json:"expires"`
+	Approved    bool      `json:"approved"`
 }
 
 // NodeStatus is one member.
@@ -67,6 +80,12 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		s.Nodes = append(s.Nodes, ns)
 	}
 	s.Rotation = n.Rotation()
+	for _, i := range n.State().Asking(events.At(n.c.Now())) {
+		s.Joining = append(s.Joining, Joining{
+			Name: i.Node, Address: i.Address, Fingerprint: i.Fingerprint(),
+			Asked: i.Asked.Std(), Expires: i.Expires.Std(), Approved: i.Approved,
+		})
+	}
 	s.Summary = s.summary(n.c.ClockLimit)
 	if words := s.Rotation.words(); words != "" {
 		s.Summary += "; " + words

@@ -195,11 +195,11 @@ func (r *rig) joinAs(n *testNode) {
 	var invitation string
 	r.eventually("an invitation", func() error {
 		var err error
-		invitation, err = r.nodes[0].Invite(r.t.Context(), admin(), time.Hour)
+		invitation, err = r.nodes[0].Invite(r.t.Context(), admin(), Invitee{Node: n.name, Approved: true})
 		return err
 	})
 	r.nodes = append(r.nodes, n)
-	if err := Join(r.t.Context(), invitation, n.config); err != nil {
+	if err := Join(r.t.Context(), invitation, n.config, nil); err != nil {
 		r.t.Fatal(err)
 	}
 	r.start(n)

@@ -73,6 +73,8 @@ var forms = []form{
 	plain[engine.RevokeAPIToken](21),
 	plain[engine.Invite](22),
 	plain[engine.AdmitNode](23),
+	plain[engine.ApproveJoin](47),
+	plain[engine.RefuseJoin](48),
 	plain[engine.RemoveNode](24),
 	{25, reflect.TypeFor[engine.Note](), decodeNote},
 	plain[engine.ZeroDrift](26),

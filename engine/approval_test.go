@@ -118,7 +118,7 @@ var guardedCommands = map[string][]engine.Command{
 		set("approval.required=backup"), set("approval.required=none"),
 	},
 	engine.GroupAPIToken: {issueToken("eve", "admin")},
-	engine.GroupCluster:  {engine.Invite{Expires: 1}, engine.RemoveNode{Node: "n3"}},
+	engine.GroupCluster:  {engine.Invite{Node: "n4", Expires: 1}, engine.RemoveNode{Node: "n3"}},
 }
 
 func TestGuardedCommandWaitsForASecondAdministrator(t *testing.T) {

@@ -190,7 +190,10 @@ func (s *State) line(e events.Event) string {
 	case events.NodeRemoved:
 		return "remove node " + e.Node
 	case events.InvitationIssued:
-		return "invite a node"
+		if e.Approved {
+			return "invite node " + e.Node + ", which needs no approval of its keys"
+		}
+		return "invite node " + e.Node
 	default:
 		return described(e)
 	}

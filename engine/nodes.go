@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"encoding/hex"
 	"slices"
 
 	"github.com/tidwall/btree"
@@ -12,19 +11,6 @@ import (
 
 // Commands on the members of the cluster.
 type (
-	// Invite permits one join by the holder of the secret behind Digest.
-	Invite struct {
-		Digest  events.Hash `cbor:"1,keyasint"`
-		Expires events.Time `cbor:"2,keyasint"`
-	}
-	// AdmitNode adds a member and uses up its invitation.
-	AdmitNode struct {
-		Node       string      `cbor:"1,keyasint"`
-		Address    string      `cbor:"2,keyasint"`
-		Invitation events.Hash `cbor:"3,keyasint"`
-		Key        events.Hash `cbor:"4,keyasint"` // SHA-256 of its public TLS key
-		SealKey    []byte      `cbor:"5,keyasint"` // public
-	}
 	// RemoveNode removes a member, but not the last one.
 	RemoveNode struct {
 		Node string `cbor:"1,keyasint"`
@@ -39,22 +25,6 @@ type (
 		Event events.Event
 	}
 )
-
-func (c Invite) decide(*State, events.Time) ([]events.Event, error) {
-	return one(events.InvitationIssued{Digest: c.Digest, Expires: c.Expires})
-}
-
-func (c AdmitNode) decide(s *State, now events.Time) ([]events.Event, error) {
-	switch {
-	case !nameForm.MatchString(c.Node):
-		return nil, refuse(Invalid, "%.80q is not a valid node name: use 1 to 64 letters, digits, dots, dashes or underscores", c.Node)
-	case s.invitation(c.Invitation) <= now:
-		return nil, refuseHelp(Invalid, HelpInvite, "the invitation is unknown, used or expired; ask for a new one")
-	case s.Node(c.Node) != nil:
-		return nil, refuse(Exists, "node %q is already a member; choose another name, or remove it first", c.Node)
-	}
-	return one(events.NodeJoined(c))
-}
 
 func (c RemoveNode) decide(s *State, _ events.Time) ([]events.Event, error) {
 	if s.Node(c.Node) == nil {
@@ -107,13 +77,9 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 	case events.CARotated:
 		s.Cluster.Certificate, s.Cluster.CAKey = e.Certificate, e.Sealed
 		s.Cluster.Keys.CA = s.Cluster.Keys.Primary()
-		s.invitations = btree.Map[string, events.Time]{}
-	case events.InvitationIssued:
-		s.invitations.Set(e.Digest.String(), e.Expires)
-		s.dropInvitations(at)
-	case events.NodeJoined:
-		s.nodes.Set(e.Node, &NodeRecord{Name: e.Node, Address: e.Address, Joined: at, Key: e.Key, SealKey: e.SealKey})
-		s.invitations.Delete(e.Invitation.String())
+		s.invitations = btree.Map[string, *Invitation]{}
+	case events.InvitationIssued, events.JoinRequested, events.JoinApproved, events.JoinRefused, events.NodeJoined:
+		s.applyJoining(at, e)
 	case events.NodeRemoved:
 		s.removeNode(e.Node)
 		s.Cluster.Keys.removedNode(at, e.Node)
@@ -133,7 +99,7 @@ func (s *State) applyCluster(at events.Time, e events.ClusterEvent) {
 		s.Cluster.RecoveryKeys = slices.DeleteFunc(slices.Clone(s.Cluster.RecoveryKeys), func(k RecoveryKey) bool { return bytes.Equal(k.Key, e.Key) })
 	case events.ClusterRestored:
 		s.restored(at, e)
-	case events.ClockSkewed, events.BackupTaken, events.CheckpointSigned, events.LeaderTransferRequested,
+	case events.InvitationRefused, events.ClockSkewed, events.BackupTaken, events.CheckpointSigned, events.LeaderTransferRequested,
 		events.StreamDiffered, events.PublishingFailed, events.PublishingResumed: // for the audit trail only
 	}
 }
@@ -164,24 +130,4 @@ func (s *State) NodeKeys(name string) (keys []events.Hash) {
 		}
 	}
 	return keys
-}
-
-// dropInvitations removes expired invitations.
-func (s *State) dropInvitations(now events.Time) {
-	var over []string
-	s.invitations.Scan(func(digest string, expires events.Time) bool {
-		if expires <= now {
-			over = append(over, digest)
-		}
-		return true
-	})
-	for _, digest := range over {
-		s.invitations.Delete(digest)
-	}
-}
-
-// invitation returns when an invitation expires, or zero if there is none.
-func (s *State) invitation(digest events.Hash) events.Time {
-	t, _ := s.invitations.Get(hex.EncodeToString(digest[:]))
-	return t
 }

@@ -30,7 +30,7 @@ func (s *State) forget() {
 	s.nodes, s.apiTokens = btree.Map[string, *NodeRecord]{}, btree.Map[string, *APIToken]{}
 	s.Cluster.Removed = nil
 	s.auditReaders = btree.Map[string, *AuditReader]{}
-	s.invitations = btree.Map[string, events.Time]{}
+	s.invitations = btree.Map[string, *Invitation]{}
 	s.forgetAdministrators()
 	s.approvals = btree.Map[string, *Approval]{}
 }

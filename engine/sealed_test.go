@@ -18,6 +18,7 @@ var public = map[string]string{
 	"Approval.Body":                         "a rotation drops it",
 	"Token.Lost.Used":                       "numbers",
 	"NodeRecord.SealKey":                    "a public key",
+	"Invitation.SealKey":                    "a public key",
 	"Cluster.Keys.Live[].Boxes[].Sealed":    "sealed for the key of a node",
 	"Cluster.Keys.Live[].Recovery[].Sealed": "sealed for a recovery key",
 }

@@ -24,7 +24,7 @@ type State struct {
 	auditReaders btree.Map[string, *AuditReader]
 	sessions     btree.Map[string, *Session] // of administrators, by public name
 	nodes        btree.Map[string, *NodeRecord]
-	invitations  btree.Map[string, events.Time] // by hex digest
+	invitations  btree.Map[string, *Invitation] // by hex digest
 	deleted      btree.Map[string, int64]       // last used interval of deleted tokens, by serial
 	approvals    btree.Map[string, *Approval]   // by canonical ID
 	done         []events.Request               // the last commands of administrators, oldest first

@@ -20,7 +20,7 @@ func full(t *testing.T) *State {
 	s.auditReaders.Set("siem", &AuditReader{Name: "siem"})
 	s.sessions.Set("0123", &Session{Name: "0123"})
 	s.nodes.Set("n1", &NodeRecord{Name: "n1"})
-	s.invitations.Set("00", 1)
+	s.invitations.Set("00", &Invitation{})
 	s.deleted.Set("a0", 1)
 	s.approvals.Set("00000000", &Approval{ID: "0000-0000"})
 	s.done = []events.Request{{1}}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/hex"
 	"fmt"
 
 	"keyfob/events"
@@ -34,11 +33,6 @@ type headRecord struct {
 	Done    []events.Request `cbor:"4,keyasint,omitempty"`
 }
 
-type invitationRecord struct {
-	Digest  events.Hash `cbor:"1,keyasint"`
-	Expires events.Time `cbor:"2,keyasint"`
-}
-
 type deletedRecord struct {
 	Serial string `cbor:"1,keyasint"`
 	Last   int64  `cbor:"2,keyasint"`
@@ -58,11 +52,7 @@ func (s *State) Records(yield func(Table, any) bool) {
 	s.Clients(func(c *Client) bool { return each(TableClients, c) })
 	s.APITokens(func(t *APIToken) bool { return each(TableAPITokens, t) })
 	s.Nodes(func(n *NodeRecord) bool { return each(TableNodes, n) })
-	s.invitations.Scan(func(digest string, expires events.Time) bool {
-		r := invitationRecord{Expires: expires}
-		_, _ = hex.Decode(r.Digest[:], []byte(digest)) // the key was made from a Hash
-		return each(TableInvitations, &r)
-	})
+	s.invitations.Scan(func(_ string, i *Invitation) bool { return each(TableInvitations, i) })
 	s.deleted.Scan(func(serial string, last int64) bool {
 		return each(TableDeleted, &deletedRecord{Serial: serial, Last: last})
 	})
@@ -99,7 +89,7 @@ func (s *State) PutRecord(t Table, fill func(any) error) error {
 	case TableNodes:
 		return put(fill, func(n *NodeRecord) { s.nodes.Set(n.Name, n) })
 	case TableInvitations:
-		return put(fill, func(i *invitationRecord) { s.invitations.Set(i.Digest.String(), i.Expires) })
+		return put(fill, func(i *Invitation) { s.invitations.Set(i.Digest.String(), i) })
 	case TableDeleted:
 		return put(fill, func(m *deletedRecord) { s.deleted.Set(m.Serial, m.Last) })
 	case TableAuditReaders:

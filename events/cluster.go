@@ -15,13 +15,6 @@ type CARotated struct {
 	Sealed      []byte `cbor:"2,keyasint"` // its private key
 }
 
-// InvitationIssued is recorded when an invitation is issued. The holder of the
-// secret behind Digest may join once, until Expires.
-type InvitationIssued struct {
-	Digest  Hash `cbor:"1,keyasint"`
-	Expires Time `cbor:"2,keyasint"`
-}
-
 // NodeJoined is recorded when a node becomes a member. It uses up the
 // invitation.
 type NodeJoined struct {

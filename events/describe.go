@@ -295,7 +295,33 @@ func (e CARotated) describe(d *Data) {
 }
 
 func (e InvitationIssued) describe(d *Data) {
+	d.detail("approved", e.Approved)
 	d.detail("expires", e.Expires)
+	d.detail("member", e.Node)
+}
+
+func (e JoinRequested) describe(d *Data) {
+	d.detail("address", e.Address)
+	d.detail("fingerprint", e.Fingerprint)
+	d.detail("key_sha256", e.Key)
+	d.detail("member", e.Node)
+}
+
+func (e JoinApproved) describe(d *Data) {
+	d.detail("fingerprint", e.Fingerprint)
+	d.detail("member", e.Node)
+}
+
+func (e JoinRefused) describe(d *Data) {
+	d.detail("fingerprint", e.Fingerprint)
+	d.detail("member", e.Node)
+}
+
+func (e InvitationRefused) describe(d *Data) {
+	d.count(e.Count)
+	d.detail("member", e.Node)
+	d.detail("others", strings.Join(e.Others, ", "))
+	d.detail("problem", e.Problem)
 }
 
 func (e NodeJoined) describe(d *Data) {

@@ -111,6 +111,10 @@ func (APITokenLinked) ofAdmin()     {}
 
 func (ClusterFounded) ofCluster()          {}
 func (InvitationIssued) ofCluster()        {}
+func (InvitationRefused) ofCluster()       {}
+func (JoinRequested) ofCluster()           {}
+func (JoinApproved) ofCluster()            {}
+func (JoinRefused) ofCluster()             {}
 func (CARotated) ofCluster()               {}
 func (NodeJoined) ofCluster()              {}
 func (NodeRemoved) ofCluster()             {}

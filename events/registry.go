@@ -114,6 +114,10 @@ var kinds = []class{
 	member[RootKeyDropped](124, "cluster", "root_key_dropped", "KF6024W"),
 
 	member[CARotated](130, "cluster", "ca_rotated", "KF6030W"),
+	member[JoinRequested](131, "cluster", "join_requested", "KF6031W"),
+	member[JoinApproved](132, "cluster", "join_approved", "KF6032W"),
+	member[JoinRefused](133, "cluster", "join_refused", "KF6033W"),
+	member[InvitationRefused](134, "cluster", "invitation_refused", "KF6034W"),
 
 	member[StreamDiffered](135, "integrity", "stream_differed", "KF6035W"),
 	member[PublishingFailed](136, "cluster", "publishing_failed", "KF6036W"),

@@ -24,6 +24,16 @@ func (c *Client) RotateKeys(ctx context.Context, in api.CommandRequest) error {
 	return c.do(ctx, http.MethodPost, "/cluster/rotate-keys", in)
 }
 
+// ApproveJoin approves the keys of a machine that asks to join.
+func (c *Client) ApproveJoin(ctx context.Context, node string, in api.ApproveJoinRequest) error {
+	return c.do(ctx, http.MethodPost, at("cluster", "joins", node, "approve"), in)
+}
+
+// RefuseJoin refuses a machine that asks to join, or withdraws its invitation.
+func (c *Client) RefuseJoin(ctx context.Context, node, reason string) error {
+	return c.remove(ctx, at("cluster", "joins", node), reason)
+}
+
 // TransferLeadership transfers leadership to another node.
 func (c *Client) TransferLeadership(ctx context.Context, in api.TransferLeadershipRequest) error {
 	return c.do(ctx, http.MethodPost, "/cluster/transfer", in)

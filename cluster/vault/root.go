@@ -121,20 +121,22 @@ func decodeRoot(data []byte) (Root, error) {
 
 const minInviteSecret = 16 // bytes: it must withstand offline guessing with a recorded join
 
-// SealFor seals the root key for the node that has the secret of the invitation and
-// joins under that id.
-func (r Root) SealFor(inviteSecret []byte, clusterID, nodeID string) ([]byte, error) {
+// SealFor seals the root key for the node that joins under that id: twice, for its own
+// key, and under the secret of its invitation. Neither of the two opens it alone.
+func (r Root) SealFor(p NodePublic, inviteSecret []byte, clusterID, nodeID string) ([]byte, error) {
 	key, place, err := transfer(inviteSecret, clusterID, nodeID)
 	if err != nil {
 		return nil, fmt.Errorf("sealing root key for %s: %w", nodeID, err)
 	}
-	plaintext := r.encode()
-	defer clear(plaintext)
-	return newAEAD(key).Seal([]byte{formatTransfer}, nil, plaintext, place), nil
+	inner, err := r.SealToNode(p, clusterID, nodeID, r.Primary())
+	if err != nil {
+		return nil, err
+	}
+	return newAEAD(key).Seal([]byte{formatTransfer}, nil, append([]byte{r.Primary()}, inner...), place), nil
 }
 
 // OpenRootFrom opens the result of SealFor on the joining node.
-func OpenRootFrom(sealed, inviteSecret []byte, clusterID, nodeID string) (Root, error) {
+func OpenRootFrom(sealed []byte, k NodeKey, inviteSecret []byte, clusterID, nodeID string) (Root, error) {
 	key, place, err := transfer(inviteSecret, clusterID, nodeID)
 	if err != nil {
 		return Root{}, fmt.Errorf("opening root key for %s: %w", nodeID, err)
@@ -143,12 +145,11 @@ func OpenRootFrom(sealed, inviteSecret []byte, clusterID, nodeID string) (Root, 
 	if !ok {
 		return Root{}, fmt.Errorf("opening root key for %s: %w", nodeID, ErrDamaged)
 	}
-	plaintext, err := newAEAD(key).Open(nil, nil, box, place)
-	if err != nil {
+	inner, err := newAEAD(key).Open(nil, nil, box, place)
+	if err != nil || len(inner) == 0 {
 		return Root{}, fmt.Errorf("opening root key for %s: %w", nodeID, ErrDamaged)
 	}
-	defer clear(plaintext)
-	return decodeRoot(plaintext)
+	return OpenRootByNode(inner[1:], k, clusterID, nodeID, inner[0])
 }
 
 func transfer(inviteSecret []byte, clusterID, nodeID string) (key [keySize]byte, place []byte, err error) {

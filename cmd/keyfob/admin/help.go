@@ -167,6 +167,12 @@ The first backup makes the recovery key and shows it once, unless keyfob cluster
 has made one. Later backups need no key: the cluster knows the public half. keyfob cluster
 restore opens a backup.`, `
 keyfob cluster backup /backup/keyfob.kfb`},
+	"cluster approve": {`
+The machine prints the fingerprint while keyfob cluster join waits. Compare it by telephone or on
+its console, not by mail. Until then the machine gets nothing, and its invitation expires.`, `
+keyfob cluster approve n3
+keyfob cluster approve n3 --fingerprint K7QM-2XHD-PP4A-3TCE
+keyfob cluster approve n3 --refuse`},
 	"cluster recovery-key add": {`
 With --shares the key is split. Give each share to another person: --threshold of them open a
 backup together, fewer say nothing about the key. Each of several recovery keys opens a backup.`, `
@@ -179,8 +185,10 @@ keyfob cluster recovery-key check`},
 	"cluster recovery-key remove": {"", "\nkeyfob cluster recovery-key remove 1f2e3d4c"},
 	"cluster invite": {`
 The invitation contains the fingerprint of the cluster's CA, so that the new node cannot join
-another cluster by mistake.`, `
-keyfob cluster invite --ttl 15m`},
+another cluster by mistake. It is a secret: pass it on in a file or type it, never on a command
+line. The machine waits until cluster approve, unless --approved is given.`, `
+keyfob cluster invite n3
+keyfob cluster invite n3 --ttl 5m --approved >invitation`},
 	"cluster remove": {"", "\nkeyfob cluster remove n3"},
 	"cluster status": {`
 The first line says who leads, how many nodes are up, and what does not work.`, `

@@ -144,11 +144,11 @@ func (c *inProcess) join(ctx context.Context, config cluster.Config) error {
 	if err := wait(ctx, "the first node", func(context.Context) error { return first.Ready() }); err != nil {
 		return err
 	}
-	invitation, err := first.Invite(ctx, byBench(), time.Minute)
+	invitation, err := first.Invite(ctx, byBench(), cluster.Invitee{Node: config.Node, TTL: time.Minute, Approved: true})
 	if err != nil {
 		return err
 	}
-	return cluster.Join(ctx, invitation, config)
+	return cluster.Join(ctx, invitation, config, func(string) {})
 }
 
 func (c *inProcess) leader(ctx context.Context) (leader *member, err error) {

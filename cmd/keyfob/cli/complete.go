@@ -142,6 +142,16 @@ func Nodes(ctx context.Context, c *client.Client) ([]string, error) {
 	return names, err
 }
 
+// Joining are the nodes whose machines ask to join.
+func Joining(ctx context.Context, c *client.Client) ([]string, error) {
+	status, err := c.ClusterStatus(ctx)
+	var names []string
+	for _, j := range status.Joining {
+		names = append(names, j.Name)
+	}
+	return names, err
+}
+
 // PolicyKeys are the keys of the policy.
 func PolicyKeys(ctx context.Context, c *client.Client) ([]string, error) {
 	p, err := c.ShowPolicy(ctx)

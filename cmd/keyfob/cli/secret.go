@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"golang.org/x/term"
 )
 
 const maxSecret = 4 << 10 // bytes
@@ -33,4 +35,20 @@ func (e *Environment) ReadSecret(file string) (string, error) {
 		return "", fmt.Errorf("%s is empty; a secret is required", name)
 	}
 	return secret, nil
+}
+
+// ReadTypedSecret is ReadSecret, but asks for the secret on a terminal, without showing
+// what is typed.
+func (e *Environment) ReadTypedSecret(file, prompt string) (string, error) {
+	in, terminal := e.Terminal()
+	if file != "-" || !terminal {
+		return e.ReadSecret(file)
+	}
+	fmt.Fprint(e.Err, prompt)
+	typed, err := term.ReadPassword(int(in.Fd()))
+	fmt.Fprintln(e.Err)
+	if err != nil {
+		return "", fmt.Errorf("reading secret: %w", err)
+	}
+	return strings.TrimSpace(string(typed)), nil
 }

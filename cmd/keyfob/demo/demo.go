@@ -302,11 +302,11 @@ func (d *Cluster) join(ctx context.Context, n *Node) error {
 	if err := d.Nodes[0].ready(ctx); err != nil {
 		return err
 	}
-	invitation, err := d.API().InviteNode(ctx, api.InviteNodeRequest{CommandRequest: byDemo()})
+	invitation, err := d.API().InviteNode(ctx, api.InviteNodeRequest{CommandRequest: byDemo(), Node: n.Name, Approved: true})
 	if err != nil {
 		return fmt.Errorf("inviting node %s: %w", n.Name, err)
 	}
-	if err := n.command(ctx, nil, "cluster", "join", invitation.Invitation, "--config", n.config); err != nil {
+	if err := n.commandWith(ctx, strings.NewReader(invitation.Invitation), nil, "cluster", "join", "--config", n.config); err != nil {
 		return err
 	}
 	return n.start()

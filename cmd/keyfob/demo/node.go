@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -118,13 +119,18 @@ func (n *Node) environ() []string {
 
 // command runs a command of this binary.
 func (n *Node) command(ctx context.Context, out any, args ...string) error {
+	return n.commandWith(ctx, nil, out, args...)
+}
+
+// commandWith is command with an input.
+func (n *Node) commandWith(ctx context.Context, in io.Reader, out any, args ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
 	var stdout, stderr bytes.Buffer
 	c := exec.CommandContext(ctx, self, args...)
-	c.Env, c.Stdout, c.Stderr = n.environ(), &stdout, &stderr
+	c.Env, c.Stdin, c.Stdout, c.Stderr = n.environ(), in, &stdout, &stderr
 	if err := c.Run(); err != nil {
 		text := strings.TrimPrefix(strings.TrimSpace(stderr.String()), "keyfob: ")
 		if text == "" {

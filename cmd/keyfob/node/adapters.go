@@ -21,6 +21,9 @@ func (m members) Status(ctx context.Context) (api.Status, error) {
 	for _, n := range s.Nodes {
 		out.Nodes = append(out.Nodes, api.NodeStatus(n))
 	}
+	for _, j := range s.Joining {
+		out.Joining = append(out.Joining, api.Joining(j))
+	}
 	return out, nil
 }
 
@@ -31,6 +34,11 @@ func (m members) RecoveryKeys() []api.RecoveryKey {
 		keys = append(keys, api.RecoveryKey(k))
 	}
 	return keys
+}
+
+// Invite implements api.Cluster.
+func (m members) Invite(ctx context.Context, o events.Origin, to api.Invitee) (string, error) {
+	return m.Node.Invite(ctx, o, cluster.Invitee(to))
 }
 
 // Backup implements api.Cluster.

@@ -80,14 +80,14 @@ func (n nodeSettings) exists() error {
 	info, err := os.Stat(n.Data)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("data directory %s does not exist: create the node with keyfob cluster init or keyfob cluster join INVITATION", n.Data)
+		return fmt.Errorf("data directory %s does not exist: create the node with keyfob cluster init or keyfob cluster join", n.Data)
 	case err != nil:
 		return fmt.Errorf("reading the data directory: %w", err)
 	case !info.IsDir():
 		return fmt.Errorf("data: %s is not a directory", n.Data)
 	}
 	if _, err := os.Stat(filepath.Join(n.Data, "node.json")); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds no node: create it with keyfob cluster init or keyfob cluster join INVITATION", n.Data)
+		return fmt.Errorf("%s holds no node: create it with keyfob cluster init or keyfob cluster join", n.Data)
 	}
 	if n.seal.Provider == "keyfile" {
 		if _, err := os.Stat(n.seal.KeyFile); errors.Is(err, fs.ErrNotExist) {
@@ -142,17 +142,27 @@ func (e *program) clusterInit() *cobra.Command {
 
 func (e *program) clusterJoin() *cobra.Command {
 	var from newNodeFlags
-	c := cli.Command("join INVITATION", "Join this machine's node to the cluster that invited it", func(c *cobra.Command, args []string) error {
+	var file string
+	c := cli.Command("join", "Join this machine's node to the cluster that invited it", func(c *cobra.Command, _ []string) error {
 		n, err := e.newNode(c, from)
 		if err != nil {
 			return err
 		}
-		if err := cluster.Join(c.Context(), args[0], n.Config); err != nil {
+		invitation, err := e.ReadTypedSecret(file, "Invitation (not shown): ")
+		if err != nil {
+			return err
+		}
+		err = cluster.Join(c.Context(), invitation, n.Config, func(fingerprint string) {
+			e.Say("node %s waits for its approval. On a member, compare this fingerprint: keyfob cluster approve %s\n\n    %s\n", n.Node, n.Node, fingerprint)
+		})
+		if err != nil {
 			return fmt.Errorf("joining as node %s: %w", n.Node, err)
 		}
 		e.Say("node %s joined the cluster; start it with keyfob server", n.Node)
 		return nil
 	})
+	c.Flags().StringVar(&file, "invitation-file", "-", "file with the invitation; - reads standard input, without showing it on a terminal")
+	c.Example = "  sudo -u keyfob keyfob cluster join --config /etc/keyfob/keyfob.yaml"
 	return from.flags(c)
 }
 
