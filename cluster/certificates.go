@@ -85,20 +85,3 @@ func (l *leadership) rotateCA(ctx context.Context) error {
 	}
 	return nil
 }
-
-// behindCA are the members that do not yet show a certificate of the present CA, or do
-// not answer.
-func (l *leadership) behindCA() (names []string) {
-	pin := link.Pin(l.replica.state().Cluster.Certificate)
-	for _, m := range l.replica.members() {
-		shown := link.Pin(l.file.now().CA)
-		if m.ID != l.id.ID {
-			beat, _ := l.peers.recent(m.ID)
-			shown = beat.CA
-		}
-		if shown != pin {
-			names = append(names, nameOf(m.ID))
-		}
-	}
-	return names
-}

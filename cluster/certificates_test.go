@@ -45,6 +45,23 @@ func (r *rig) logins(at ...*testNode) (stop func() (int, error)) {
 	}
 }
 
+// behindCA are the members that do not yet show a certificate of the present CA, or do
+// not answer.
+func (l *leadership) behindCA() (names []string) {
+	pin := link.Pin(l.replica.state().Cluster.Certificate)
+	for _, m := range l.replica.members() {
+		shown := link.Pin(l.file.now().CA)
+		if m.ID != l.id.ID {
+			beat, _ := l.peers.recent(m.ID)
+			shown = beat.CA
+		}
+		if shown != pin {
+			names = append(names, nameOf(m.ID))
+		}
+	}
+	return names
+}
+
 // renewed waits until every running node shows a certificate of the present CA.
 func (r *rig) renewed(running int, before string) {
 	r.t.Helper()
