@@ -117,7 +117,7 @@ func TestHelpDeskCanDoWhatTheManualDescribes(t *testing.T) {
 		"token clear-pin": {post, "/tokens/0001/clear-pin"}, "token set-temporary-pin": {post, "/tokens/0001/temporary-pin"},
 		"token resync": {post, "/tokens/0001/resync"}, "user unlock": {post, "/users/ada/unlock"},
 		"token lost": {post, "/tokens/0001/lost"}, "token found": {post, "/tokens/0001/found"},
-		"token replace": {post, "/tokens/0001/replace"}, "user delete": {remove, "/users/ada"},
+		"user check": {post, "/users/ada/check"}, "token replace": {post, "/tokens/0001/replace"}, "user delete": {remove, "/users/ada"},
 	}
 	a := newFake(t).api(t)
 	told := regexp.MustCompile("`keyfob (\\w+ [\\w-]+)").FindAllStringSubmatch(table, -1)

@@ -116,7 +116,10 @@ func TestBudgetLimitsParallelAttempts(t *testing.T) {
 	r := newCluster(t, 1)
 	r.freeze()
 	n := r.leader()
-	r.policy(map[string]string{"source.failures": "5", "source.every": "1h", "refusal.delay": "0s", "wait.step": "0s", "lock.after": "100", "next_tokencode.after": "100"})
+	r.policy(map[string]string{
+		"source.failures": "5", "source.every": "1h", "source.remember": "0s", // known users have tries of their own
+		"refusal.delay": "0s", "wait.step": "0s", "lock.after": "100", "next_tokencode.after": "100",
+	})
 	f := r.fob("ada")
 	for i := range int64(20) { // correct ones, in sequence
 		r.advance("", 30*time.Second)
