@@ -128,8 +128,8 @@ keyfob token replace 000123456789 000987654321`},
 For each exposed TOTP or HOTP token with a user, makes a new TOTP app, writes its page to the
 directory, and lets it replace the old token at its first login. Run it again for the next ones
 when the pages have been handed out. A token that has a replacement is not replaced again. Other
-exposed tokens need a new device: import it and use keyfob token replace.`, `
-keyfob token list --exposed
+exposed tokens need a new device: import it and use keyfob token replace. keyfob token list
+--exposed shows them all.`, `
 keyfob token replace-exposed --pages new-apps --limit 100 --reason 'n3 was stolen'`},
 	"token delete": {`
 The seed is destroyed. If the same token is imported again, used tokencodes stay used.`, `
@@ -188,7 +188,7 @@ The invitation contains the fingerprint of the cluster's CA, so that the new nod
 another cluster by mistake. It is a secret: pass it on in a file or type it, never on a command
 line. The machine waits until cluster approve, unless --approved is given.`, `
 keyfob cluster invite n3
-keyfob cluster invite n3 --ttl 5m --approved >invitation`},
+keyfob cluster invite n3 --ttl 5m --approved`},
 	"cluster remove": {"", "\nkeyfob cluster remove n3"},
 	"cluster status": {`
 The first line says who leads, how many nodes are up, and what does not work.`, `
