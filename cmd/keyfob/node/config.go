@@ -50,7 +50,7 @@ type WebConfig struct {
 	Listen         string    `yaml:"listen" kind:"address" doc:"address of the pages for users, HTTPS"`
 	TLS            TLSConfig `yaml:"tls"`
 	TrustedProxies []string  `yaml:"trusted_proxies" doc:"addresses or CIDRs of proxies whose X-Forwarded-For header is used"`
-	Hosts          []string  `yaml:"hosts" doc:"further names and addresses under which the pages and the API are reached, besides public_url, the names in the certificate and this machine's; requests with another Host header get status 421"`
+	Hosts          []string  `yaml:"hosts" doc:"further names under which the pages and the API are reached, besides public_url, the names in the certificate and this machine's; requests for another name get status 421"`
 	PublicURL      string    `yaml:"public_url" doc:"https://host[:port] of the pages, as users open it; shown to users whose VPN cannot show a challenge"`
 }
 

@@ -77,22 +77,17 @@ func (h *hosts) only(next http.Handler) http.Handler {
 const misdirected = `{"type":"urn:keyfob:problem:misdirected","title":"Misdirected Request","status":421,` +
 	`"detail":"the Host header does not name this node; use web.public_url, a name in the certificate, or add the name to web.hosts"}` + "\n"
 
-// named reports whether the Host header of a request names this node: by one of
-// its names, or by the address that the connection was made to.
+// named reports whether the Host header of a request names this node. Every
+// address does: a load balancer has one of its own, and DNS rebinding needs a
+// name.
 func (h *hosts) named(r *http.Request) bool {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
 	host = plainHost(host)
-	if slices.Contains(h.names, host) {
+	if _, err := netip.ParseAddr(host); err == nil || slices.Contains(h.names, host) {
 		return true
-	}
-	if address, err := netip.ParseAddr(host); err == nil {
-		local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		if ok && addressOf(local.String()) == address {
-			return true
-		}
 	}
 	return host != "" && h.cert != nil && h.cert.current.Load().Leaf.VerifyHostname(host) == nil
 }
